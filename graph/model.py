@@ -1,0 +1,303 @@
+"""The graph's vocabulary: who talks to whom, what was observed, and what it amounts to.
+
+Every stored edge is the finest one (:class:`EdgeKey`); graph types are projections of it
+(:mod:`graph.types`). Instants are Unix milliseconds UTC (``at_ms``), shares are 0-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+UNKNOWN = "unknown"
+"""The field's word for an end of an edge that nobody could name."""
+
+
+class Protocol(StrEnum):
+    """What a request is counted as. Database and messaging edges are known from traces only."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+    TCP = "tcp"
+
+
+class Reporter(StrEnum):
+    """Who counted. One request is seen by several reporters; a window uses one, in this order."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    TRACE = "trace"
+
+
+class WorkloadRef(NamedTuple):
+    """One version of one application: what runs. ``version`` is ``""`` when it has none."""
+
+    cluster: str
+    namespace: str
+    workload: str
+    app: str
+    version: str
+
+
+class ServiceRef(NamedTuple):
+    """A name that callers use. Names outside the mesh have the namespace that declared them."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+
+class EdgeKey(NamedTuple):
+    """The finest edge. ``target=None``: never reached a workload; ``service=None``: no known service."""
+
+    source: WorkloadRef
+    service: ServiceRef | None
+    target: WorkloadRef | None
+    protocol: Protocol
+
+
+class Outcome(NamedTuple):
+    """How a request ended, in Istio's words. ``code`` "0": no response; ``grpc`` "": not gRPC."""
+
+    code: str
+    grpc: str
+    flags: str
+
+
+class Security(StrEnum):
+    """What protected the connection, as its reporter saw it."""
+
+    MUTUAL_TLS = "mutual_tls"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Cumulative counts per upper bound, as Prometheus buckets: ``counts[i]`` samples ≤ ``bounds[i]``.
+
+    The last bound is ``inf``; ``total`` is the sum of all sampled values, in milliseconds.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Everything one reporter's instance has counted on one edge since its epoch began."""
+
+    requests: Mapping[Outcome, float] = field(default_factory=dict)
+    latency_ms: Histogram | None = None
+    sent_bytes: float = 0.0
+    """TCP bytes from source to target."""
+    received_bytes: float = 0.0
+    """TCP bytes from target to source."""
+    opened: float = 0.0
+    closed: float = 0.0
+    """TCP connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One cumulative reading. A new epoch, or a counter that falls, means the instance started again."""
+
+    edge: EdgeKey
+    reporter: Reporter
+    instance: str
+    """Which process counted (proxy node id, or the span source); replicas count separately."""
+    epoch: int
+    at_ms: int
+    counters: Counters
+    security: Security = Security.UNKNOWN
+    source_principal: str = ""
+    destination_principal: str = ""
+    origin: str = ""
+    """Where the number comes from, to show a user: an admin socket, a query, a receiver."""
+
+
+class Health(StrEnum):
+    """Kiali's scale; the order of priority is failure, degraded, not ready, healthy, idle."""
+
+    FAILURE = "failure"
+    DEGRADED = "degraded"
+    NOT_READY = "not_ready"
+    HEALTHY = "healthy"
+    IDLE = "idle"
+    """No traffic, so nothing to judge."""
+
+
+class Presence(StrEnum):
+    """Whether an edge's numbers can be believed now. Absent is a value."""
+
+    LIVE = "live"
+    STALE = "stale"
+    """Its reporters have not been heard for longer than three of their intervals."""
+    IDLE = "idle"
+    """Reporters are heard, no traffic in the window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One reporter's word on an edge within the window: the provenance that a user can look up."""
+
+    reporter: Reporter
+    instances: int
+    requests: float
+    at_ms: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """The golden signals of one edge or node in one window. Rates are per second."""
+
+    window_s: int
+    covered_s: float
+    """The part of the window for which there is data; rates are per covered second."""
+    requests: float = 0.0
+    """Requests in the window, exact where the source is."""
+    rate: float = 0.0
+    errors: float = 0.0
+    """Requests in the window that failed: 5xx, no response, or a gRPC status other than 0."""
+    error_ratio: float = 0.0
+    outcomes: Mapping[Outcome, float] = field(default_factory=dict)
+    """Requests in the window by outcome."""
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    sent_bps: float = 0.0
+    received_bps: float = 0.0
+    """Bytes per second."""
+    opened_rate: float = 0.0
+    mtls: float | None = None
+    """Share of the traffic over mutual TLS; ``None`` where no reporter could tell."""
+
+
+class NodeKind(StrEnum):
+    """What a node stands for, which decides its icon and shape."""
+
+    WORKLOAD = "workload"
+    APP = "app"
+    SERVICE = "service"
+    GATEWAY = "gateway"
+    DATABASE = "database"
+    QUEUE = "queue"
+    EXTERNAL = "external"
+    UNKNOWN = "unknown"
+
+
+class GraphType(StrEnum):
+    """Kiali's graph types, by Kiali's names."""
+
+    APP = "app"
+    VERSIONED_APP = "versionedApp"
+    WORKLOAD = "workload"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node of a projection. ``id`` is stable across revisions and readable in a URL."""
+
+    id: str
+    kind: NodeKind
+    cluster: str
+    namespace: str
+    label: str
+    app: str = ""
+    version: str = ""
+    workload: str = ""
+    service: str = ""
+    health: Health = Health.IDLE
+    inbound: Signals | None = None
+    outbound: Signals | None = None
+    """``None``: no traffic in that direction."""
+    replicas: int | None = None
+    badges: tuple[str, ...] = ()
+    """From the config: ``virtual-service``, ``traffic-shifting``, ``circuit-breaker``, ``fault-injection``, ``timeout``, ``mirroring``, ``no-sidecar``."""
+    principals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """One edge of a projection; ``source`` and ``target`` are node ids."""
+
+    id: str
+    source: str
+    target: str
+    protocol: Protocol
+    signals: Signals
+    health: Health
+    presence: Presence
+    evidence: tuple[Evidence, ...]
+    """The reporter whose numbers are shown comes first."""
+    keys: tuple[EdgeKey, ...]
+    """The finest edges that this one sums up."""
+    at_ms: int
+    """When its newest number was read."""
+    service: str = ""
+    """``namespace/name`` of the service called, where it is one service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One projection at one moment; immutable, replaced as a whole."""
+
+    type: GraphType
+    window_s: int
+    revision: int
+    at_ms: int
+    nodes: Mapping[str, Node]
+    edges: Mapping[str, Edge]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What changed between two snapshots of one projection."""
+
+    source: int
+    """The revision this starts from."""
+    target: int
+    at_ms: int
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    gone_nodes: tuple[str, ...]
+    gone_edges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is known to exist, traffic or not: one workload of the inventory."""
+
+    ref: WorkloadRef
+    kind: NodeKind
+    replicas: int
+    service_account: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    badges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service of the inventory. ``kind`` is ``EXTERNAL`` for a host outside the mesh."""
+
+    ref: ServiceRef
+    kind: NodeKind
+    hosts: tuple[str, ...]
+    workloads: tuple[WorkloadRef, ...]
+    ports: Mapping[int, str] = field(default_factory=dict)
+    """Port number to protocol."""
+    badges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Everything that exists according to the registry and the config."""
+
+    workloads: Mapping[WorkloadRef, Workload] = field(default_factory=dict)
+    services: Mapping[ServiceRef, Service] = field(default_factory=dict)

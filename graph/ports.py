@@ -1,0 +1,137 @@
+"""What the graph needs from the outside, in the graph's own words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from graph.model import Observation
+
+
+class Clock(Protocol):
+    """Time as a dependency, so that tests turn it themselves."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds UTC."""
+        ...
+
+    def every(self, interval_s: float) -> AsyncIterator[int]:
+        """Yield the present instant now and then once per interval; late ticks are skipped, never bunched."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class MetricsSource(Protocol):
+    """Cumulative counters of a mesh's proxies."""
+
+    name: str
+
+    async def observe(self) -> Sequence[Observation]:
+        """Read every proxy once. A proxy that does not answer is left out and counted, never guessed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One span as a store gives it back. Times are Unix nanoseconds."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    kind: str
+    """``internal``, ``server``, ``client``, ``producer`` or ``consumer``."""
+    start_ns: int
+    end_ns: int
+    error: bool
+    status_message: str
+    cluster: str
+    namespace: str
+    workload: str
+    app: str
+    version: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    resource: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[tuple[int, str, Mapping[str, str]], ...] = ()
+    """``(at_ns, name, attributes)``"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSummary:
+    """One line of a trace list."""
+
+    trace_id: str
+    root_name: str
+    root_app: str
+    start_ns: int
+    duration_ns: int
+    spans: int
+    errors: int
+    apps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceQuery:
+    """What a user searches for; empty fields do not restrict. ``tag`` is ``key=value`` or ``key``."""
+
+    namespace: str = ""
+    app: str = ""
+    version: str = ""
+    peer_app: str = ""
+    """Only traces in which ``app`` calls this app."""
+    operation: str = ""
+    tag: str = ""
+    errors_only: bool = False
+    min_duration_ms: float = 0.0
+    max_duration_ms: float = 0.0
+    since_ms: int = 0
+    until_ms: int = 0
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStoreState:
+    """What the store holds and what it had to let go."""
+
+    traces: int
+    spans: int
+    bytes: int
+    capacity_bytes: int
+    oldest_ms: int
+    dropped_spans: int
+
+
+class TraceStore(Protocol):
+    """Where spans rest."""
+
+    async def search(self, query: TraceQuery) -> Sequence[TraceSummary]:
+        """Newest first, at most ``query.limit``."""
+        ...
+
+    async def trace(self, trace_id: str) -> Sequence[Span]:
+        """All spans of a trace ordered by start; empty when it is not (or no longer) here."""
+        ...
+
+    async def state(self) -> TraceStoreState:
+        """How full it is."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """History on disk: opaque frames at a fixed step (see :mod:`graph.history` for what is inside)."""
+
+    async def append(self, at_ms: int, frame: bytes) -> None:
+        """Keep a frame; frames older than the store's retention are let go."""
+        ...
+
+    async def at(self, at_ms: int) -> tuple[int, bytes] | None:
+        """The newest frame not later than the instant."""
+        ...
+
+    async def span(self) -> tuple[int, int] | None:
+        """The instants of the oldest and the newest frame."""
+        ...

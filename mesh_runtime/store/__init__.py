@@ -1,0 +1,1 @@
+"""Where config lives: every revision, who wrote it and why."""
