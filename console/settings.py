@@ -1,0 +1,210 @@
+"""Everything a user can set. Precedence: flag, then ``MESHSCOPE_SECTION__KEY``, then file, then default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import orjson
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+ENV_PREFIX = "MESHSCOPE_"
+FILE = Path("meshscope.toml")
+
+STRICT = ConfigDict(extra="forbid")
+
+
+class SettingsError(Exception):
+    """A setting is unknown or wrong; the message names it, where it came from, and what it may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """The console's own port."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    listen: str = "127.0.0.1"
+    """Address to listen on. Any other than a loopback one needs a token from every visitor."""
+    port: int = 20001
+    """Port of the page and the API; 0 takes a free one."""
+    token: str = ""
+    """What visitors must present. Empty: none on loopback; elsewhere one is made and kept in ``token`` of the data directory."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, beside loopback's and the listen address, under which browsers may open the console."""
+    max_body_bytes: int = 2 * 1024 * 1024
+    """Requests with a larger body are refused with 413."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Otlp:
+    """Where applications send their spans."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    listen: str = "127.0.0.1"
+    """Address of both receivers."""
+    grpc_port: int = 4317
+    """OTLP over gRPC; 0 takes a free one."""
+    http_port: int = 4318
+    """OTLP over HTTP; 0 takes a free one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """The bundled mesh."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    xds_port: int | None = None
+    """TLS port for proxies that cannot reach the Unix socket (customarily 15012); unset: Unix socket only."""
+    leaf_lifetime_s: int = 3600
+    """How long a workload's certificate is valid; it is rotated at half of it."""
+    scrape_interval_s: float = 1.0
+    """Pause between two readings of a proxy's counters. Shorter than a second buys little: the shortest window is 10 s."""
+    settle_timeout_s: float = 5.0
+    """How long an apply waits for the proxies' acknowledgement before it says who is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """The traffic graph."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    tick_s: float = 1.0
+    """Time between two revisions of the live graph."""
+    history_s: int = 3600
+    """How far back the graph can be replayed from disk."""
+    history_step_s: int = 10
+    """Time between two frames of the history on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """The embedded trace store."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    capacity_bytes: int = 256 * 1024 * 1024
+    """When full, the oldest traces are let go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One receiver of alerts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: str
+    """What it is called in the delivery log."""
+    url: str
+    """Where to POST. Plain http is accepted only where ``allow_private`` lists the target."""
+    format: Literal["standard", "alertmanager"] = "standard"
+    """Standard Webhooks 1.0, signed; or the payload that Alertmanager 0.22 and later sends."""
+    secrets: tuple[str, ...] = ()
+    """``whsec_<base64>`` of 24 to 64 random bytes; several while rotating. Required for ``standard``."""
+    authorization: str = ""
+    """Sent as the Authorization header; how an Alertmanager receiver knows the sender."""
+    events: tuple[str, ...] = ()
+    """Event types to deliver, such as ``alert.firing``; empty: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Delivery of alerts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    endpoints: tuple[Endpoint, ...] = ()
+    """The receivers, as ``[[webhooks.endpoints]]`` tables."""
+    allow_private: tuple[str, ...] = ()
+    """Host names, addresses or networks on loopback or private ranges that may be delivered to. Link-local and metadata addresses never are."""
+    timeout_s: float = 20.0
+    """Time for one attempt."""
+    retry_after_s: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    """Pauses before each further attempt, jittered by up to a tenth; after the last one the delivery has failed."""
+    keep_days: int = 7
+    """How long finished deliveries stay in the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """Rules over the graph."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    rules: tuple[dict[str, Any], ...] = ()
+    """``[[alerts.rules]]`` tables; none: the built-in starter set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole tree."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    web: Web = field(default_factory=Web)
+    otlp: Otlp = field(default_factory=Otlp)
+    mesh: Mesh = field(default_factory=Mesh)
+    graph: Graph = field(default_factory=Graph)
+    traces: Traces = field(default_factory=Traces)
+    webhooks: Webhooks = field(default_factory=Webhooks)
+    alerts: Alerts = field(default_factory=Alerts)
+
+
+Tree = Mapping[str, Mapping[str, Any]]
+
+
+def load(*, file: Path | None = None, environ: Mapping[str, str] | None = None, flags: Tree | None = None) -> Settings:
+    """Read settings from every source. A *file* that was named must exist; ``meshscope.toml`` here need not."""
+    below = _over(_from_file(file), _from_environ(os.environ if environ is None else environ))
+    try:
+        return TypeAdapter(Settings).validate_python(_over(below, flags or {}))
+    except ValidationError as trouble:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in trouble.errors(include_url=False))
+        raise SettingsError("\n".join(problems)) from trouble
+
+
+def _over(below: Tree, above: Tree) -> Tree:
+    sections = dict(below)
+    for name, values in above.items():
+        sections[name] = {**sections.get(name, {}), **values}
+    return sections
+
+
+def _from_file(file: Path | None) -> Tree:
+    if file is None and not FILE.exists():
+        return {}
+    path = file or FILE
+    try:
+        tree = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as trouble:
+        raise SettingsError(f"{path}: {trouble}") from trouble
+    for name, section in tree.items():
+        if not isinstance(section, dict):
+            raise SettingsError(f"{path}: {name} stands outside of a section; write it below [section]")
+    return tree
+
+
+def _from_environ(environ: Mapping[str, str]) -> Tree:
+    sections: dict[str, dict[str, Any]] = {}
+    for variable, text in environ.items():
+        section, separator, key = variable.removeprefix(ENV_PREFIX).partition("__")
+        if variable.startswith(ENV_PREFIX) and separator:
+            sections.setdefault(section.lower(), {})[key.lower()] = _decode(variable, text)
+    return sections
+
+
+def _decode(variable: str, text: str) -> object:
+    """Scalars as they are, lists and tables as JSON."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as trouble:
+        raise SettingsError(f"{variable}: neither a plain value nor JSON: {trouble}") from trouble

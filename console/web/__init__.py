@@ -1,0 +1,1 @@
+"""The console's HTTP face: security, REST API, live stream, agents' API."""
