@@ -1,0 +1,1 @@
+"""Translation to Envoy and delivery by delta ADS."""
