@@ -1,0 +1,107 @@
+"""Specs of Kubernetes' core kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from mesh_runtime.api.spec import Flaw, Many, Spec, not_yet, repeated, text
+from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, dns_label
+
+_APP_PROTOCOLS = {
+    "http": "http",
+    "http2": "http2",
+    "kubernetes.io/h2c": "http2",
+    "grpc": "grpc",
+    "tcp": "tcp",
+    "https": "tcp",
+    "tls": "tcp",
+    "redis": "tcp",
+    "mysql": "tcp",
+    "mongo": "tcp",
+    "postgres": "tcp",
+}
+
+
+def _port_name(value: str) -> str | None:
+    return None if not value or dns_label(value) is None else f'"{value}" is not a port name'
+
+
+class ServicePort(Spec):
+    """A port of a Service."""
+
+    ignored = frozenset({"nodePort"})
+
+    name: Annotated[str, AfterValidator(text(_port_name, "use lower-case letters, digits and '-'"))] = ""
+    port: Port
+    target_port: NumberOrName = None
+    """Number, or name among the workload's ports; ``None``: as ``port``."""
+    protocol: Annotated[Literal["TCP"], not_yet("UDP", "SCTP")] = "TCP"
+    app_protocol: str = Field(default="", max_length=63)
+
+    @property
+    def mesh_protocol(self) -> str:
+        """``http``, ``http2``, ``grpc`` or ``tcp``, by Istio's rule: appProtocol, else the name before ``-``."""
+        if self.app_protocol:
+            return _APP_PROTOCOLS.get(self.app_protocol.lower(), "tcp")
+        return _APP_PROTOCOLS.get(self.name.partition("-")[0], "tcp")
+
+
+class Service(Spec):
+    """A name for the workloads its selector finds in its namespace."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"externalIPs", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "sessionAffinityConfig"}
+    )
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {
+            "clusterIP",
+            "clusterIPs",
+            "ipFamilies",
+            "ipFamilyPolicy",
+            "internalTrafficPolicy",
+            "externalTrafficPolicy",
+            "healthCheckNodePort",
+            "allocateLoadBalancerNodePorts",
+            "publishNotReadyAddresses",
+            "trafficDistribution",
+        }
+    )
+
+    type: Annotated[Literal["ClusterIP", "ExternalName"], not_yet("NodePort", "LoadBalancer")] = "ClusterIP"
+    selector: Labels = Field(default_factory=dict)
+    ports: Many[ServicePort] = ()
+    external_name: DnsName = ""
+    session_affinity: Annotated[Literal["None"], not_yet("ClientIP")] = "None"
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Ports are told apart by number and, where there are several, by name."""
+        if self.type == "ExternalName":
+            if not self.external_name:
+                yield Flaw(("externalName",), "type ExternalName needs it", "add the DNS name")
+        elif not self.ports:
+            yield Flaw(("ports",), "is empty", "add a port")
+        for index, number in repeated([port.port for port in self.ports]):
+            yield Flaw(("ports", index, "port"), f"the port {number} is there twice", "remove one")
+        if len(self.ports) > 1:
+            yield from self._name_flaws()
+
+    def _name_flaws(self) -> Iterator[Flaw]:
+        for index, port in enumerate(self.ports):
+            if not port.name:
+                yield Flaw(("ports", index, "name"), "is needed where there are several ports", "add it, such as http")
+        for index, name in repeated([port.name for port in self.ports]):
+            if name:
+                yield Flaw(("ports", index, "name"), f"the port name {name} is there twice", "rename one")
+
+
+class Namespace(Spec):
+    """A namespace has labels only."""
+
+    ignored: ClassVar[frozenset[str]] = frozenset({"finalizers"})
+
+
+class ServiceAccount(Spec):
+    """A service account has a name only."""

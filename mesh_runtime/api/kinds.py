@@ -1,0 +1,76 @@
+"""The kinds that can be configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from mesh_runtime.api.core import Namespace, Service, ServiceAccount
+from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.security import PeerAuthentication
+from mesh_runtime.api.spec import Spec
+
+
+class Kind(NamedTuple):
+    """A kind, its names, and what its spec is."""
+
+    group: str
+    versions: tuple[str, ...]
+    """Accepted; the first is the canonical one."""
+    kind: str
+    plural: str
+    short_names: tuple[str, ...]
+    namespaced: bool
+    spec_model: type[Spec]
+
+    @property
+    def api_version(self) -> str:
+        """The canonical ``apiVersion``."""
+        return self.api_versions[0]
+
+    @property
+    def api_versions(self) -> tuple[str, ...]:
+        """All that are accepted."""
+        return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
+
+
+def _networking(kind: str, plural: str, short: str, model: type[Spec]) -> Kind:
+    versions = ("v1", "v1beta1", "v1alpha3")
+    return Kind("networking.istio.io", versions, kind, plural, (short,), namespaced=True, spec_model=model)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.kind: kind
+        for kind in (
+            Kind("", ("v1",), "Namespace", "namespaces", ("ns",), namespaced=False, spec_model=Namespace),
+            Kind("", ("v1",), "ServiceAccount", "serviceaccounts", ("sa",), namespaced=True, spec_model=ServiceAccount),
+            Kind("", ("v1",), "Service", "services", ("svc",), namespaced=True, spec_model=Service),
+            _networking("WorkloadEntry", "workloadentries", "we", WorkloadEntry),
+            _networking("ServiceEntry", "serviceentries", "se", ServiceEntry),
+            _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
+            _networking("Gateway", "gateways", "gw", Gateway),
+            _networking("VirtualService", "virtualservices", "vs", VirtualService),
+            Kind(
+                "security.istio.io",
+                ("v1", "v1beta1"),
+                "PeerAuthentication",
+                "peerauthentications",
+                ("pa",),
+                namespaced=True,
+                spec_model=PeerAuthentication,
+            ),
+        )
+    }
+)
+"""By kind, in the order in which ``get`` lists them."""
+
+_BY_NAME = {name.lower(): kind for kind in KINDS.values() for name in (kind.kind, kind.plural, *kind.short_names)}
+
+
+def find_kind(name: str) -> Kind | None:
+    """Find a kind by its name, plural or short name, in any case, with or without ``.group``."""
+    plain, _, group = name.lower().partition(".")
+    kind = _BY_NAME.get(plain)
+    return kind if kind and (not group or group == kind.group) else None
