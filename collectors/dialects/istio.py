@@ -1,0 +1,119 @@
+"""Istio's standard metrics, as Istio's proxies, its ambient mode and our own Envoys expose them."""
+
+from __future__ import annotations
+
+from collectors.dialects import (
+    Dialect,
+    Identity,
+    Labels,
+    LatencyBucket,
+    LatencySum,
+    Measure,
+    Requests,
+    Tcp,
+    first_known,
+)
+from graph.model import UNKNOWN, EdgeKey, Outcome, Protocol, Reporter, Security, ServiceRef, WorkloadRef
+
+REPORTERS = {
+    "source": Reporter.SOURCE,
+    "destination": Reporter.DESTINATION,
+    # A waypoint stands in for the callee's sidecar.
+    "waypoint": Reporter.DESTINATION,
+}
+
+TCP_FIELDS = {
+    # Both reporters count from the listener's side, where the caller is "downstream": received is what the
+    # source sent. https://github.com/istio/istio/issues/32399
+    "istio_tcp_received_bytes_total": "sent_bytes",
+    "istio_tcp_sent_bytes_total": "received_bytes",
+    "istio_tcp_connections_opened_total": "opened",
+    "istio_tcp_connections_closed_total": "closed",
+}
+
+NO_VERSION = {"", "-", "unknown", "latest"}
+"""Istio writes ``latest`` for a workload that carries no version label."""
+
+
+def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] | None:
+    """Say whose traffic a series counts, and what of it; ``None`` for a series that is not about edges."""
+    measure = _measure(metric.removeprefix("envoy_"), labels)
+    reporter = REPORTERS.get(labels.get("reporter", ""))
+    if measure is None or reporter is None:
+        return None
+    source_principal = first_known(labels, ["source_principal"])
+    identity = Identity(
+        edge=EdgeKey(
+            _workload(labels, "source", cluster)
+            or WorkloadRef(_cluster(labels, "source", cluster), UNKNOWN, UNKNOWN, UNKNOWN, ""),
+            _service(labels, cluster),
+            _workload(labels, "destination", cluster),
+            Protocol.TCP if isinstance(measure, Tcp) else _protocol(labels),
+        ),
+        reporter=reporter,
+        security=_security(labels, reporter),
+        source_principal=source_principal,
+        destination_principal=first_known(labels, ["destination_principal"]),
+    )
+    return identity, measure
+
+
+def _measure(metric: str, labels: Labels) -> Measure | None:
+    if metric == "istio_requests_total":
+        grpc = first_known(labels, ["grpc_response_status"])
+        return Requests(Outcome(labels.get("response_code", "0"), grpc, labels.get("response_flags") or "-"))
+    if metric == "istio_request_duration_milliseconds_bucket":
+        return LatencyBucket(float(labels["le"])) if "le" in labels else None
+    if metric == "istio_request_duration_milliseconds_sum":
+        return LatencySum()
+    if metric in TCP_FIELDS:
+        return Tcp(TCP_FIELDS[metric])
+    return None
+
+
+def _workload(labels: Labels, end: str, cluster: str) -> WorkloadRef | None:
+    workload = first_known(labels, [f"{end}_workload"])
+    app = first_known(labels, [f"{end}_canonical_service", f"{end}_app", f"{end}_workload"])
+    if not app:
+        return None
+    version = first_known(labels, [f"{end}_canonical_revision", f"{end}_version"])
+    return WorkloadRef(
+        _cluster(labels, end, cluster),
+        first_known(labels, [f"{end}_workload_namespace"]) or UNKNOWN,
+        workload or app,
+        app,
+        "" if version in NO_VERSION else version,
+    )
+
+
+def _cluster(labels: Labels, end: str, cluster: str) -> str:
+    # An unknown end is taken for a neighbour of the proxy that reports it: https://github.com/istio/istio/issues/29373
+    return first_known(labels, [f"{end}_cluster"]) or cluster
+
+
+def _service(labels: Labels, cluster: str) -> ServiceRef | None:
+    host = first_known(labels, ["destination_service"])
+    name = first_known(labels, ["destination_service_name"])
+    namespace = first_known(labels, ["destination_service_namespace"])
+    short, _, rest = host.partition(".")
+    if rest.partition(".")[2].startswith("svc."):
+        name, namespace = name or short, namespace or rest.partition(".")[0]
+    name = name or host
+    return ServiceRef(_cluster(labels, "destination", cluster), namespace or UNKNOWN, name) if name else None
+
+
+def _protocol(labels: Labels) -> Protocol:
+    word = labels.get("request_protocol", "").lower()
+    return Protocol.GRPC if word.startswith("grpc") else Protocol.HTTP
+
+
+def _security(labels: Labels, reporter: Reporter) -> Security:
+    policy = labels.get("connection_security_policy", UNKNOWN)
+    if policy in {Security.MUTUAL_TLS, Security.NONE}:
+        return Security(policy)
+    # Istio's callers leave the policy to the callee, but name both ends' certificates where there are any.
+    both = first_known(labels, ["source_principal"]) and first_known(labels, ["destination_principal"])
+    return Security.MUTUAL_TLS if both and reporter is Reporter.SOURCE else Security.UNKNOWN
+
+
+DIALECT = Dialect(name="istio", stats_filter="^istio", read=read)

@@ -1,0 +1,109 @@
+"""Metrics from the admin sockets of our own proxies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import aiohttp
+
+from collectors.dialects import Dialect, istio
+from collectors.errors import CollectorError
+from collectors.exposition import Exposition
+from graph.model import Observation
+from graph.ports import Clock
+from mesh_runtime.registry import Instance, RegistryReader
+
+DEFAULT_CLUSTER = "Kubernetes"
+AT_ONCE = 16
+MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyScrape:
+    """How reading one proxy goes."""
+
+    node_id: str
+    origin: str
+    last_success_ms: int = 0
+    """0: never."""
+    error: str = ""
+    """Why the last attempt failed; empty when it did not."""
+    failures: int = 0
+    bytes: int = 0
+    identities: int = 0
+    """How many edges (told apart by reporter and security) its last page held."""
+
+
+class AdminScrape:
+    """Reads ``/stats/prometheus`` of every proxy in the registry. Implements :class:`graph.ports.MetricsSource`."""
+
+    name = "sidecars"
+
+    def __init__(
+        self,
+        registry: RegistryReader,
+        clock: Clock,
+        interval_s: float = 1.0,
+        *,
+        dialect: Dialect = istio.DIALECT,
+        cluster: str = DEFAULT_CLUSTER,
+        timeout_s: float = 2.0,
+    ) -> None:
+        self.interval_s = interval_s
+        self._registry = registry
+        self._clock = clock
+        self._stats_filter = dialect.stats_filter
+        self._exposition = Exposition(dialect, cluster=cluster)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._states: dict[str, ProxyScrape] = {}
+
+    @property
+    def states(self) -> Mapping[str, ProxyScrape]:
+        """By node id, of the proxies in the registry now."""
+        return dict(self._states)
+
+    async def observe(self) -> Sequence[Observation]:
+        """Read every proxy once. One that does not answer is left out, and its state says why."""
+        instances = {one.node_id: one for one in self._registry.current.instances.values() if one.admin}
+        self._states = {
+            node_id: self._states.get(node_id) or ProxyScrape(node_id=node_id, origin=one.admin)
+            for node_id, one in instances.items()
+        }
+        batches = await asyncio.gather(*(self._scrape(one) for one in instances.values()))
+        return [observation for batch in batches for observation in batch]
+
+    async def _scrape(self, instance: Instance) -> list[Observation]:
+        state = self._states[instance.node_id]
+        try:
+            async with self._at_once:
+                page = await self._fetch(instance.admin)
+            at_ms = self._clock.now_ms()
+            observations = self._exposition.read(
+                page, instance=instance.node_id, epoch=instance.epoch, at_ms=at_ms, origin=instance.admin
+            )
+        except (CollectorError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as trouble:
+            why = str(trouble) or type(trouble).__name__
+            self._states[instance.node_id] = replace(state, error=why, failures=state.failures + 1)
+            return []
+        self._states[instance.node_id] = replace(
+            state, error="", last_success_ms=at_ms, bytes=len(page), identities=len(observations)
+        )
+        return observations
+
+    async def _fetch(self, admin: str) -> str:
+        connector = aiohttp.UnixConnector(path=admin, force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session,
+            session.get("http://proxy/stats/prometheus", params={"filter": self._stats_filter}) as answer,
+        ):
+            if answer.status != 200:
+                raise CollectorError(f"{admin} answered {answer.status}, expected its statistics")
+            page = await answer.content.read(MOST_BYTES + 1)
+            while len(page) <= MOST_BYTES and (more := await answer.content.read(MOST_BYTES)):
+                page += more
+        if len(page) > MOST_BYTES:
+            raise CollectorError(f"{admin} sent more than {MOST_BYTES} bytes; its labels must be too many")
+        return page.decode()
