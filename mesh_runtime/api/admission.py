@@ -1,12 +1,166 @@
-"""Checks of the whole config: every name that an object uses exists."""
+"""Checks of the whole config: every name that an object uses exists, and nothing is there twice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 
-from mesh_runtime.api.objects import Config, Problem
+from mesh_runtime.api.core import Service
+from mesh_runtime.api.hosts import matches, resolve_host, service_host
+from mesh_runtime.api.networking import MESH, Destination, DestinationRule, Gateway, ServiceEntry, VirtualService
+from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
+from mesh_runtime.api.problems import path
+from mesh_runtime.api.security import PeerAuthentication
+
+_LISTED = 20
 
 
 def admit(config: Config) -> Sequence[Problem]:
-    """Name every reference that leads nowhere; empty: the config can be committed."""
-    return ()
+    """Name every reference that leads nowhere and everything defined twice; empty: the config can be committed.
+
+    Istio leaves a reference that leads nowhere to the proxies, which answer 503; here it is refused.
+    """
+    names = _names(config)
+    found = list(names.clashes)
+    for key, item in sorted(config.objects.items()):
+        match item.spec:
+            case VirtualService():
+                found += _virtual_service(key, item.spec, names)
+            case DestinationRule():
+                found += _destination_rule(key, item.spec, names)
+    return found
+
+
+@dataclass
+class _Names:
+    """What can be referred to."""
+
+    hosts: dict[str, set[int]] = field(default_factory=dict)
+    """Full host to its ports; of ServiceEntries also with ``*``."""
+    owners: dict[tuple[str, int], ObjectKey] = field(default_factory=dict)
+    subsets: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
+    gateways: set[str] = field(default_factory=set)
+    policies: dict[str, ObjectKey] = field(default_factory=dict)
+    clashes: list[Problem] = field(default_factory=list)
+
+    def ports(self, host: str) -> set[int] | None:
+        """Give a host's ports; ``None``: there is no such host."""
+        if host in self.hosts:
+            return self.hosts[host]
+        return next((ports for pattern, ports in self.hosts.items() if matches(pattern, host)), None)
+
+    def subsets_of(self, host: str) -> dict[str, ObjectKey]:
+        """Give the subsets of a host, from the rule that names it, else from one whose ``*`` covers it."""
+        if host in self.subsets:
+            return self.subsets[host]
+        return next((found for pattern, found in self.subsets.items() if matches(pattern, host)), {})
+
+
+def _names(config: Config) -> _Names:
+    names = _Names()
+    for key, item in sorted(config.objects.items()):
+        match item.spec:
+            case Service():
+                _add_host(names, key, service_host(key.name, key.namespace), [port.port for port in item.spec.ports])
+            case ServiceEntry():
+                for host in item.spec.hosts:
+                    full = resolve_host(host, key.namespace)
+                    _add_host(names, key, full, [port.number for port in item.spec.ports])
+            case DestinationRule():
+                _add_subsets(names, key, item.spec)
+            case Gateway():
+                names.gateways.add(f"{key.namespace}/{key.name}")
+            case PeerAuthentication():
+                _add_policy(names, item)
+    return names
+
+
+def _add_host(names: _Names, key: ObjectKey, host: str, ports: Sequence[int]) -> None:
+    names.hosts.setdefault(host, set()).update(ports)
+    for port in ports:
+        owner = names.owners.setdefault((host, port), key)
+        if owner != key:
+            message = f"defines {host} port {port}, which {owner} defines already"
+            names.clashes.append(Problem(str(key), "spec", message, "change or delete one of them"))
+
+
+def _add_subsets(names: _Names, key: ObjectKey, rule: DestinationRule) -> None:
+    subsets = names.subsets.setdefault(resolve_host(rule.host, key.namespace), {})
+    for index, subset in enumerate(rule.subsets):
+        owner = subsets.setdefault(subset.name, key)
+        if owner != key:
+            message = f"the subset {subset.name} of {rule.host} is defined by {owner} already"
+            names.clashes.append(Problem(str(key), path(("spec", "subsets", index)), message, "rename or remove one"))
+
+
+def _add_policy(names: _Names, item: ConfigObject) -> None:
+    assert isinstance(item.spec, PeerAuthentication)
+    if item.spec.selector is not None and item.spec.selector.match_labels:
+        return
+    owner = names.policies.setdefault(item.key.namespace, item.key)
+    if owner != item.key:
+        message = f"applies to the whole namespace {item.key.namespace}, as {owner} does already"
+        names.clashes.append(Problem(str(item.key), "spec.selector", message, "add a selector, or delete one of them"))
+
+
+def _virtual_service(key: ObjectKey, spec: VirtualService, names: _Names) -> Iterator[Problem]:
+    for index, gateway in enumerate(spec.gateways):
+        full = gateway if "/" in gateway else f"{key.namespace}/{gateway}"
+        if gateway != MESH and full not in names.gateways:
+            known = ", ".join(sorted(names.gateways)[:_LISTED])
+            fix = f"the gateways are {known}" if known else "apply a Gateway first, or in the same change"
+            yield Problem(str(key), f"spec.gateways[{index}]", f"there is no Gateway {full}", fix)
+    for steps, destination in _destinations(spec):
+        yield from _destination(key, ("spec", *steps), destination, names)
+
+
+def _destinations(spec: VirtualService) -> Iterator[tuple[tuple[str | int, ...], Destination]]:
+    for index, rule in enumerate(spec.http):
+        for at, item in enumerate(rule.route):
+            yield ("http", index, "route", at, "destination"), item.destination
+        if rule.mirror:
+            yield ("http", index, "mirror"), rule.mirror
+        for at, policy in enumerate(rule.mirrors):
+            yield ("http", index, "mirrors", at, "destination"), policy.destination
+    for index, connection in enumerate(spec.tcp):
+        for at, target in enumerate(connection.route):
+            yield ("tcp", index, "route", at, "destination"), target.destination
+
+
+def _destination(
+    key: ObjectKey, steps: tuple[str | int, ...], destination: Destination, names: _Names
+) -> Iterator[Problem]:
+    host = resolve_host(destination.host, key.namespace)
+    ports = names.ports(host)
+    if ports is None:
+        yield _no_host(key, (*steps, "host"), host, names)
+        return
+    port = destination.port
+    if port and ports and port.number not in ports:
+        fix = f"its ports are {', '.join(map(str, sorted(ports)))}"
+        yield Problem(str(key), path((*steps, "port", "number")), f"{host} has no port {port.number}", fix)
+    subsets = names.subsets_of(host)
+    if destination.subset and destination.subset not in subsets:
+        known = ", ".join(sorted(subsets))
+        fix = f"its subsets are {known}" if known else f"add a DestinationRule for {host} that defines it"
+        yield Problem(str(key), path((*steps, "subset")), f"{host} has no subset {destination.subset}", fix)
+
+
+def _destination_rule(key: ObjectKey, spec: DestinationRule, names: _Names) -> Iterator[Problem]:
+    host = resolve_host(spec.host, key.namespace)
+    if not host.startswith("*") and names.ports(host) is None:
+        yield _no_host(key, ("spec", "host"), host, names)
+
+
+def _no_host(key: ObjectKey, steps: tuple[str | int, ...], host: str, names: _Names) -> Problem:
+    known = {_short(name, key.namespace): name for name in names.hosts}
+    meant = get_close_matches(_short(host, key.namespace), known, n=1, cutoff=0.75)
+    others = ", ".join(sorted(known, key=lambda name: ("." in name, name))[:_LISTED])
+    fix = f"did you mean {meant[0]}? " if meant else ""
+    fix += f"the known services are {others}" if others else "apply a Service or ServiceEntry for it first"
+    return Problem(str(key), path(steps), f"there is no service {host}", fix)
+
+
+def _short(host: str, namespace: str) -> str:
+    return host.removesuffix(service_host("", namespace))

@@ -19,7 +19,7 @@ def load(text: str, *, default_namespace: str = "default") -> tuple[ConfigObject
     Raises :class:`~mesh_runtime.api.objects.ConfigError` with every problem of every document; no other exception,
     whatever the text is.
     """
-    objects: dict[ObjectKey, ConfigObject] = Field(default_factory=dict)
+    objects: dict[ObjectKey, ConfigObject] = {}
     problems: list[Problem] = []
     for where, manifest in _manifests(read(text)):
         try:

@@ -8,8 +8,9 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -35,7 +36,13 @@ CREATE TABLE objects (
 CREATE INDEX objects_since ON objects (since);
 CREATE INDEX objects_until ON objects (until);
 """
-_KEY = "grp = ? AND kind = ? AND namespace = ? AND name = ?"
+_REVISIONS = "SELECT number, at_ms, author, reason FROM revisions ORDER BY number DESC LIMIT ?1"
+_REVISIONS_OF = """
+WITH versions AS (SELECT since, until FROM objects WHERE grp = ?2 AND kind = ?3 AND namespace = ?4 AND name = ?5)
+SELECT number, at_ms, author, reason FROM revisions
+WHERE number IN (SELECT since FROM versions UNION SELECT until FROM versions) ORDER BY number DESC LIMIT ?1
+"""
+_END = "UPDATE objects SET until = ? WHERE until IS NULL AND grp = ? AND kind = ? AND namespace = ? AND name = ?"
 
 
 def _wall_clock_ms() -> int:
@@ -168,7 +175,7 @@ class SqliteConfig:
         if version > _SCHEMA:
             raise StoreError(f"{self._path} was written by a newer version of this program")
         if version < _SCHEMA:
-            with _Transaction(self._db):
+            with _transaction(self._db):
                 for statement in filter(str.strip, _TABLES.split(";")):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_SCHEMA}")
@@ -208,18 +215,16 @@ class SqliteConfig:
                 raise StoreError(f"{key} is there twice in one change")
         for key, seen in change.planned_on.items():
             if self._current.changed_in.get(key, 0) != seen:
-                raise Conflict(key, self._history(1, key)[0])
+                changed = self._history(1, key)
+                raise Conflict(key, changed[0]) if changed else StoreError(f"{key} was never there")
 
     def _write(self, revision: Revision, put: Mapping[ObjectKey, ConfigObject]) -> None:
         number = revision.number
-        with _Transaction(self._db):
+        with _transaction(self._db):
             self._db.execute(
                 "INSERT INTO revisions VALUES (?, ?, ?, ?)", (number, revision.at_ms, revision.author, revision.reason)
             )
-            self._db.executemany(
-                f"UPDATE objects SET until = ? WHERE until IS NULL AND {_KEY}",  # noqa: S608
-                [(number, *key) for key in revision.changed],
-            )
+            self._db.executemany(_END, [(number, *key) for key in revision.changed])
             self._db.executemany(
                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?, NULL, ?)",
                 [(*key, number, json.dumps(item.manifest, ensure_ascii=False)) for key, item in put.items()],
@@ -240,16 +245,8 @@ class SqliteConfig:
         return revisions[0] if revisions else Revision(number=0, at_ms=0, author="", reason="", changed=())
 
     def _history(self, limit: int, key: ObjectKey | None) -> list[Revision]:
-        where, values = "", list[object]()
-        if key is not None:
-            where = (
-                f"WHERE number IN (SELECT since FROM objects WHERE {_KEY} UNION SELECT until FROM objects WHERE {_KEY})"
-            )
-            values = [*key, *key]
-        rows = self._db.execute(
-            f"SELECT number, at_ms, author, reason FROM revisions {where} ORDER BY number DESC LIMIT ?",  # noqa: S608
-            (*values, limit),
-        )
+        query, values = (_REVISIONS_OF, (limit, *key)) if key else (_REVISIONS, (limit,))
+        rows = self._db.execute(query, values)
         return [
             Revision(number=number, at_ms=at_ms, author=author, reason=reason, changed=self._changed_keys(number))
             for number, at_ms, author, reason in rows.fetchall()
@@ -297,17 +294,18 @@ class SqliteConfig:
         return [Before(key=key, old=sides[key].get(False), new=sides[key].get(True)) for key in sorted(sides)]
 
 
-class _Transaction:
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All or nothing."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.db = db
-
-    def __enter__(self) -> None:
-        self.db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.db.execute("ROLLBACK" if kind else "COMMIT")
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StoreError(f"nothing was changed: {error}") from error
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _lock(path: str) -> int:
