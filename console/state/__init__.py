@@ -1,0 +1,1 @@
+"""What the server remembers beside the config: alert events, deliveries, how to undo changes."""

@@ -1,0 +1,1 @@
+"""Alerts on their way out: Standard Webhooks 1.0 or Alertmanager's payload, durable, signed, guarded."""
