@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from mesh_runtime.registry import Role
+
+PROTOCOLS: Final = ("http", "http2", "grpc", "tcp")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+class InvalidRegistrationError(ValueError):
+    """A registration that no control plane would accept; the message names the field and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """An agent's request. ``token`` and ``id`` are set when it registers the same instance again."""
+    """An agent's request. ``token`` and ``id`` are set when it registers the same instance again.
+
+    Names are DNS labels, labels are Kubernetes's, protocol and port fit the role; anything else raises
+    :class:`InvalidRegistrationError`.
+    """
 
     role: Role
     namespace: str
@@ -28,6 +43,25 @@ class Registration:
     epoch: int = 0
     id: str = ""
     token: str = ""
+    starting: bool = False
+    """The application does not listen yet: known, but not to be sent traffic until registered again without it."""
+
+    def __post_init__(self) -> None:
+        for name in ("namespace", "service", "service_account"):
+            value = getattr(self, name)
+            if not _LABEL.fullmatch(value) and (value or name != "service_account"):
+                raise InvalidRegistrationError(
+                    f"{name} {value!r} is not a DNS label: use up to 63 lower-case letters, digits and '-'"
+                )
+        for key, value in {**self.labels, "version": self.version}.items():
+            if not (_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value)):
+                raise InvalidRegistrationError(
+                    f"label {key}={value} is not valid: use up to 63 letters, digits, '-', '_' and '.'"
+                )
+        if self.protocol not in PROTOCOLS:
+            raise InvalidRegistrationError(f"protocol {self.protocol!r} is unknown: use one of {', '.join(PROTOCOLS)}")
+        if self.role is Role.SIDECAR and not 0 < self.port < 65536:
+            raise InvalidRegistrationError(f"port {self.port} is not between 1 and 65535")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

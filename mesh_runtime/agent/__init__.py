@@ -1,0 +1,1 @@
+"""Supervises proxies and the commands beside them, apart from the server."""

@@ -1,0 +1,1 @@
+"""One Envoy: found, told where to ask for its config, supervised, drained."""

@@ -1,0 +1,51 @@
+"""The files of an agent: a private directory that goes with it, and logs that stay small."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOG_CAP_BYTES = 4 * 1024 * 1024
+"""A log that has grown beyond it is moved to ``<name>.1``, where it replaces the one before."""
+
+
+@contextmanager
+def run_directory(parent: Path) -> Iterator[Path]:
+    """Make a directory (0700) for sockets and secrets that lasts as long as the block.
+
+    Directories left behind by agents that were killed are removed on the way.
+    """
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in parent.glob("a*"):
+        with contextlib.suppress(BlockingIOError), _held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    own = parent / f"a{os.getpid()}"
+    own.mkdir(mode=0o700)
+    with _held(own):
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, which ends with the process. Raises :class:`BlockingIOError`."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def trim_log(path: Path, cap_bytes: int = LOG_CAP_BYTES) -> None:
+    """Keep a log that a process appends to below the cap."""
+    if path.exists() and path.stat().st_size > cap_bytes:
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)

@@ -1,0 +1,248 @@
+"""One member of an agent: a registration, its proxy, and the command beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mesh_runtime.agent.client import AgentClient, AgentError
+from mesh_runtime.agent.environment import environment
+from mesh_runtime.agent.files import trim_log
+from mesh_runtime.registration import Grant, Registration
+from mesh_runtime.sidecar.bootstrap import bootstrap
+from mesh_runtime.sidecar.child import Child
+from mesh_runtime.sidecar.envoy import DRAIN_S, Envoy
+
+log = logging.getLogger(__name__)
+
+COMMAND_GRACE_S = 5.0
+LISTEN_POLL_S = 0.05
+LIVED_WELL_S = 30.0
+"""What ran this long before it ended is started again without delay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What an agent is to run."""
+
+    registration: Registration
+    command: tuple[str, ...] = ()
+    """Empty for a gateway."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """For the command, beside what every command gets."""
+    keep: bool = False
+    """Start the command again when it ends; otherwise its end is the member's."""
+    logged: bool = False
+    """What the command prints goes to a file instead of the agent's own output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all members of an agent share."""
+
+    client: AgentClient
+    run_dir: Path
+    logs: Path
+    otlp: str
+    drain_s: int = DRAIN_S
+
+
+class Life:
+    """A member from registration to removal. ``cancel`` its task to have it drained and ended."""
+
+    def __init__(self, member: Member, around: Surroundings, number: int) -> None:
+        self.ready = asyncio.Event()
+        """Set once its proxy is live and its command listens."""
+        self.hurry = asyncio.Event()
+        """Set to end without waiting for requests in flight."""
+        self.ending = False
+        """True once it is being drained and ended."""
+        self._member = member
+        self._around = around
+        self._registration = replace(
+            member.registration, admin=str(around.run_dir / f"{number}.sock"), epoch=_now_ms(), starting=True
+        )
+        self._config = around.run_dir / f"{number}.json"
+        self._grant: Grant | None = None
+        self._envoy: Envoy | None = None
+        self._registering = asyncio.Lock()
+        self._live = asyncio.Event()
+        self._command: Child | None = None
+
+    @property
+    def id(self) -> str:
+        """The instance's id; empty until it is registered."""
+        return self._grant.id if self._grant else ""
+
+    async def run(self) -> int:
+        """Live; returns the command's exit code when it ends and is not to be kept."""
+        try:
+            await self.register()
+            async with asyncio.TaskGroup() as group:
+                proxy = group.create_task(self._keep_proxy())
+                try:
+                    await self._live.wait()
+                    return await self._keep_command()
+                finally:
+                    self.ending = True
+                    await self._drain()
+                    await self._end_command()
+                    proxy.cancel()
+        finally:
+            await self._remove()
+
+    async def register(self) -> None:
+        """Register, or register again as what it already is."""
+        async with self._registering:  # the newest state is the last one that the server hears
+            grant = await self._around.client.register(self._registration)
+            if self._grant and _identity(grant) != _identity(self._grant):
+                raise AgentError(f"the server has lost what it knew of {self._grant.id}; start it again")
+            self._grant = grant
+            self._registration = replace(self._registration, id=grant.id, token=grant.token)
+
+    def trim_logs(self) -> None:
+        """Keep the logs below their cap."""
+        for what in ("proxy", "command"):
+            trim_log(self._log(what))
+
+    async def _keep_proxy(self) -> None:
+        pauses = _Pauses()
+        try:
+            while True:
+                self._envoy = self._new_proxy()
+                await self._envoy.start()
+                await self._envoy.ready()
+                self._live.set()
+                code = await self._envoy.wait()
+                log.warning("proxy ended", extra={"instance": self.id, "code": code, "log": str(self._log("proxy"))})
+                await asyncio.sleep(pauses.next())
+                self._registration = replace(self._registration, epoch=_now_ms())
+                await self.register()
+        finally:
+            if self._envoy:
+                await self._envoy.stop()
+
+    def _new_proxy(self) -> Envoy:
+        assert self._grant is not None
+        return Envoy(
+            bootstrap(self._grant, self._registration),
+            config=self._config,
+            log=self._log("proxy"),
+            drain_s=self._around.drain_s,
+        )
+
+    async def _keep_command(self) -> int:
+        pauses = _Pauses()
+        while True:
+            code = await self._run_command()
+            if not self._member.keep:
+                return code
+            log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
+            await self._announce(starting=True)
+            await asyncio.sleep(pauses.next())
+
+    async def _run_command(self) -> int:
+        if not self._member.command:
+            await self._announce(starting=False)
+            return await asyncio.Future()  # a gateway: its proxy is all there is
+        assert self._grant is not None
+        given = environment(self._grant, self._registration, otlp=self._around.otlp)
+        self._command = await Child.start(
+            self._member.command,
+            environment={**os.environ, **given, **self._member.environment},
+            output=self._log("command") if self._member.logged else None,
+        )
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._announce_listening())
+            code = await self._command.wait()
+            listening.cancel()
+        return code
+
+    async def _announce_listening(self) -> None:
+        while not await _listens(self._registration.port):  # noqa: ASYNC110  nobody else tells us when
+            await asyncio.sleep(LISTEN_POLL_S)
+        await self._announce(starting=False)
+
+    async def _announce(self, *, starting: bool) -> None:
+        self._registration = replace(self._registration, starting=starting)
+        await self.register()
+        if not starting:
+            self.ready.set()
+
+    async def _drain(self) -> None:
+        if self._grant is None or self._envoy is None or (self._command and self._command.code is not None):
+            return  # nobody is there to answer what is in flight
+        try:
+            await self._around.client.drain(self._grant.id)
+        except AgentError as trouble:
+            log.info("drained without the server", extra={"instance": self.id, "reason": str(trouble)})
+        if not self.hurry.is_set() and await self._envoy.drain():
+            await _at_most(self._around.drain_s, self.hurry)
+
+    async def _end_command(self) -> None:
+        if self._command is not None:
+            await self._command.end(COMMAND_GRACE_S)
+
+    async def _remove(self) -> None:
+        if self._grant is None:
+            return
+        try:
+            await self._around.client.remove(self._grant.id)
+        except AgentError as trouble:
+            log.info("left without the server; its lease runs out", extra={"instance": self.id, "reason": str(trouble)})
+
+    def _log(self, what: str) -> Path:
+        name = self.id.replace("/", ".") or self._registration.service
+        return self._around.logs / f"{name}.{what}.log"
+
+
+class _Pauses:
+    """How long to wait before something that ended is started again."""
+
+    def __init__(self) -> None:
+        self._pauses = self._growing()
+        self._since = time.monotonic()
+
+    def next(self) -> float:
+        if time.monotonic() - self._since > LIVED_WELL_S:
+            self._pauses = self._growing()
+        pause = next(self._pauses)
+        self._since = time.monotonic() + pause
+        return pause
+
+    @staticmethod
+    def _growing() -> Iterator[float]:
+        pause = 0.1
+        while True:
+            yield pause
+            pause = min(pause * 2, 10.0)
+
+
+def _identity(grant: Grant) -> tuple[str, str, str]:
+    return grant.id, grant.token, grant.address
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,64 @@
+"""An agent as the whole of a process: its plan, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh_runtime.agent.agent import Agent
+from mesh_runtime.agent.client import AgentClient
+from mesh_runtime.agent.files import run_directory
+from mesh_runtime.agent.member import Member
+from mesh_runtime.sidecar.envoy import DRAIN_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an agent process is to do."""
+
+    server: Path
+    """The server's Unix socket."""
+    run_dir: Path
+    """Below it the agent makes its own private directory; a short path, since sockets lie there."""
+    logs: Path
+    members: tuple[Member, ...]
+    otlp: str = ""
+    """``http://host:port`` of the receiver that commands send their telemetry to."""
+    drain_s: int = DRAIN_S
+
+
+async def carry_out(plan: Plan, ready: Callable[[], None] = lambda: None) -> int:
+    """Run a plan until SIGINT, SIGTERM or the end of a command; returns the process's exit code.
+
+    A second signal, or one that comes after the parent process has died, ends it without waiting for
+    requests in flight.
+    """
+    parent = os.getppid()
+    with run_directory(plan.run_dir) as run_dir:
+        async with AgentClient(plan.server) as client:
+            agent = Agent(client, plan.members, run_dir=run_dir, logs=plan.logs, otlp=plan.otlp, drain_s=plan.drain_s)
+
+            def end() -> None:
+                if os.getppid() == parent:
+                    agent.stop()
+                else:
+                    agent.hurry()
+
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, end)
+            code = await agent.run(ready)
+    return code if code >= 0 else 128 - code
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group and of the groups inside it."""
+    for part in group.exceptions:
+        if isinstance(part, BaseExceptionGroup):
+            yield from leaves(part)
+        else:
+            yield part

@@ -1,0 +1,188 @@
+"""An agent keeps real proxies and commands running, with and without its server."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from mesh_runtime.agent import wire
+from mesh_runtime.agent.process import Plan, leaves
+
+
+def stat_of(pid):
+    """State and parent of a process; None when it is gone or only waits to be buried."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+        state, parent = rest.split()[:2]
+        return None if state == "Z" else (int(parent), name)
+
+
+def mode_of(path):
+    return stat.S_IMODE(Path(path).stat().st_mode)
+
+
+def children(pid):
+    every = ((int(path.name), stat_of(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return sorted((child, about[1]) for child, about in every if about and about[0] == pid)
+
+
+def pids(name):
+    return [pid for pid, command in children(os.getpid()) if command.startswith(name)]
+
+
+async def until(condition, timeout_s=10):
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.05)
+
+
+async def who(port):
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
+        return await answer.json()
+
+
+async def test_a_command_runs_behind_a_live_proxy_and_knows_who_it_is(server, running, make_member):
+    member = make_member(version="v2")
+    async with running(server, member):
+        answer = await who(member.registration.port)
+        assert (answer["service"], answer["version"], answer["instance"]) == ("catalog", "v2", "shop/catalog-v2~0")
+        admin = server.instances["shop/catalog-v2~0"].admin
+        assert len(os.fsencode(admin)) < 108
+        assert {mode_of(path) for path in (admin, admin.replace(".sock", ".json"))} == {0o600}
+
+
+async def test_traffic_is_asked_for_only_when_the_command_listens(server, running, make_member):
+    async with running(server, make_member()):
+        registrations = [about.starting for what, about in server.calls if what == "register"]
+        assert registrations == [True, False]
+
+
+async def test_proxies_and_commands_keep_running_while_the_server_is_away(
+    fake_server, tmp_path_factory, running, make_member
+):
+    server = fake_server(tmp_path_factory.mktemp("s"))
+    async with server.up() as first:
+        run = running(first, make_member())
+        await run.__aenter__()
+        before = children(os.getpid())
+        instance = dict(server.instances)
+    await asyncio.sleep(0.5)
+    assert children(os.getpid()) == before
+    server.forget_everything()
+    async with server.up():
+        await server.until(lambda: server.instances)
+        assert {key: (known.token, known.epoch) for key, known in server.instances.items()} == {
+            key: (f"token of {key}", known.epoch) for key, known in instance.items()
+        }
+        assert not next(iter(server.instances.values())).starting
+        assert children(os.getpid()) == before
+        await run.__aexit__(None, None, None)
+
+
+async def test_a_killed_proxy_comes_back_with_a_new_epoch(server, running, make_member):
+    async with running(server, make_member()):
+        (first,) = pids("envoy")
+        epoch = server.instances["shop/catalog~0"].epoch
+        os.kill(first, signal.SIGKILL)
+        await server.until(lambda: server.instances["shop/catalog~0"].epoch > epoch)
+        await until(lambda: pids("envoy") not in ([], [first]))
+
+
+async def test_a_kept_command_that_dies_leaves_service_until_it_is_back(server, running, make_member):
+    member = make_member()
+    async with running(server, member):
+        first = (await who(member.registration.port))["pid"]
+        os.kill(first, signal.SIGKILL)
+        await server.until(lambda: server.instances["shop/catalog~0"].starting)
+        await server.until(lambda: not server.instances["shop/catalog~0"].starting)
+        assert (await who(member.registration.port))["pid"] != first
+
+
+async def test_the_end_of_the_command_is_the_end_of_run(server, running, make_member, tmp_path):
+    member = make_member(command=(sys.executable, "-c", ONE_CONNECTION_THEN_7), keep=False)
+    async with running(server, member) as agent:
+        await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
+    assert agent.code == 7
+    assert not pids("envoy")
+
+
+ONE_CONNECTION_THEN_7 = """
+import os, socket, sys, time
+listening = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+listening.accept()
+time.sleep(0.3)
+sys.exit(7)
+"""
+
+
+async def test_stopping_drains_first_and_leaves_nothing_behind(server, running, make_member, tmp_path):
+    async with running(server, make_member(), make_member("orders")):
+        before = children(os.getpid())
+        assert len(before) == 4
+        server.calls.clear()
+    calls = [call for call in server.calls if call[0] != "heartbeat"]
+    assert {what for what, _ in calls[:2]} == {"drain"}
+    assert {what for what, _ in calls[2:]} == {"remove"}
+    assert children(os.getpid()) == []
+    assert not list((tmp_path / "run").iterdir())
+
+
+async def test_an_unusable_command_is_a_sentence(server, running, make_member):
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with running(server, make_member(command=("/nowhere/app",))):
+            pass
+    assert [str(error) for error in leaves(caught.value)] == ["cannot start /nowhere/app: there is no such program"]
+    assert children(os.getpid()) == []
+
+
+@pytest.fixture
+def agent_process(tmp_path, server, make_member):
+    """Start an agent as a process of its own; give its Popen and wait until it is ready."""
+    started = []
+
+    async def start(*members):
+        plan = Plan(server=server.socket, run_dir=tmp_path / "run", logs=tmp_path / "logs", members=members, drain_s=1)
+        path = tmp_path / "plan.json"
+        path.write_bytes(wire.encode(plan))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mesh_runtime.agent", path, stdout=subprocess.PIPE
+        )
+        started.append(process)
+        async with asyncio.timeout(20):
+            assert await process.stdout.readline() == b"ready\n"
+        return process
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
+async def test_nothing_outlives_a_killed_agent(agent_process, make_member, tmp_path):
+    process = await agent_process(make_member(), make_member("orders"))
+    family = children(process.pid)
+    assert len(family) == 4
+    process.kill()
+    await process.wait()
+    await until(lambda: not any(stat_of(pid) for pid, _ in family), timeout_s=2)
+    (left,) = (tmp_path / "run").iterdir()
+    again = await agent_process(make_member())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [f"a{again.pid}"]
+    assert left.name != f"a{again.pid}"
+    again.terminate()
+    assert await again.wait() == 0
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_agents_know_neither_the_page_nor_kubernetes():
+    code = "import sys, json, mesh_runtime.agent.process; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert not {"dash", "kubernetes", "fastapi", "grpc", "networkx", "numpy"} & set(loaded)
