@@ -8,10 +8,19 @@ from difflib import get_close_matches
 
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
-from mesh_runtime.api.networking import MESH, Destination, DestinationRule, Gateway, ServiceEntry, VirtualService
+from mesh_runtime.api.networking import (
+    MESH,
+    Destination,
+    DestinationRule,
+    Gateway,
+    ServiceEntry,
+    VirtualService,
+    WorkloadEntry,
+)
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.security import PeerAuthentication
+from mesh_runtime.api.values import address
 
 _LISTED = 20
 
@@ -29,6 +38,9 @@ def admit(config: Config) -> Sequence[Problem]:
                 found += _virtual_service(key, item.spec, names)
             case DestinationRule():
                 found += _destination_rule(key, item.spec, names)
+            case WorkloadEntry() if address(item.spec.address):
+                message = f"{item.spec.address} is not an IP address"
+                found.append(Problem(str(key), "spec.address", message, "for a DNS name use a ServiceEntry"))
     return found
 
 

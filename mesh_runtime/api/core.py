@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from mesh_runtime.api.spec import Flaw, Many, Spec, not_yet, repeated, text
+from mesh_runtime.api.spec import KUBERNETES, Flaw, Many, Spec, not_yet, repeated, text
 from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, dns_label
 
 _APP_PROTOCOLS = {
@@ -32,13 +32,14 @@ def _port_name(value: str) -> str | None:
 class ServicePort(Spec):
     """A port of a Service."""
 
+    owner = KUBERNETES
     ignored = frozenset({"nodePort"})
 
     name: Annotated[str, AfterValidator(text(_port_name, "use lower-case letters, digits and '-'"))] = ""
     port: Port
     target_port: NumberOrName = None
     """Number, or name among the workload's ports; ``None``: as ``port``."""
-    protocol: Annotated[Literal["TCP"], not_yet("UDP", "SCTP")] = "TCP"
+    protocol: Annotated[Literal["TCP"], not_yet("UDP", "SCTP", owner=KUBERNETES)] = "TCP"
     app_protocol: str = Field(default="", max_length=63)
 
     @property
@@ -52,6 +53,7 @@ class ServicePort(Spec):
 class Service(Spec):
     """A name for the workloads its selector finds in its namespace."""
 
+    owner: ClassVar[str] = KUBERNETES
     later: ClassVar[frozenset[str]] = frozenset(
         {"externalIPs", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "sessionAffinityConfig"}
     )
@@ -70,11 +72,13 @@ class Service(Spec):
         }
     )
 
-    type: Annotated[Literal["ClusterIP", "ExternalName"], not_yet("NodePort", "LoadBalancer")] = "ClusterIP"
+    type: Annotated[Literal["ClusterIP", "ExternalName"], not_yet("NodePort", "LoadBalancer", owner=KUBERNETES)] = (
+        "ClusterIP"
+    )
     selector: Labels = Field(default_factory=dict)
     ports: Many[ServicePort] = ()
     external_name: DnsName = ""
-    session_affinity: Annotated[Literal["None"], not_yet("ClientIP")] = "None"
+    session_affinity: Annotated[Literal["None"], not_yet("ClientIP", owner=KUBERNETES)] = "None"
 
     def flaws(self) -> Iterator[Flaw]:
         """Ports are told apart by number and, where there are several, by name."""

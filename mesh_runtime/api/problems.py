@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mesh_runtime.api.objects import Problem
-from mesh_runtime.api.spec import FLAWS, Flaw, Spec
+from mesh_runtime.api.spec import FLAWS, Flaw, Spec, unsupported
 
+MAX_PROBLEMS = 100
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -35,9 +36,12 @@ _NAMES: Sequence[tuple[type, str]] = (
 
 def problems(name: str, model: type[Spec], error: ValidationError, prefix: tuple[str, ...]) -> Iterator[Problem]:
     """Name every problem of a spec below the path *prefix* of the object *name*."""
-    for detail in error.errors(include_url=False):
-        for flaw in _flaws(model, detail):
+    details = error.errors(include_url=False)
+    for detail in details[:MAX_PROBLEMS]:
+        for flaw in _flaws(model, detail)[:MAX_PROBLEMS]:
             yield Problem(name, path((*prefix, *detail["loc"], *flaw.path)), flaw.message, flaw.fix)
+    if len(details) > MAX_PROBLEMS:
+        yield Problem(name, path(prefix), f"has {len(details) - MAX_PROBLEMS} more problems", "correct these first")
 
 
 def path(steps: Sequence[str | int]) -> str:
@@ -47,20 +51,25 @@ def path(steps: Sequence[str | int]) -> str:
         if isinstance(step, int):
             out += f"[{step}]"
         elif step.replace("-", "").replace("_", "").isalnum():
-            out += f".{step}" if out else step
+            out += f".{step[:80]}" if out else step[:80]
         elif step != "[key]":
-            out += f'["{step}"]'
+            out += f"[{quoted(step)}]"
     return out
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Suggest the known name that was probably meant; else list what there is."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6) or [
-        item for item in known if item.lower() == name.replace("_", "").replace("-", "").lower()
-    ]
+    word = name[:80].replace("_", "").replace("-", "").lower()
+    folded = {item.lower(): item for item in known}
+    close = [folded[item] for item in get_close_matches(word, folded, n=1, cutoff=0.6)]
     if close:
         return f"did you mean {close[0]}?"
     return f"known here: {', '.join(sorted(known)[:40])}" if known else "remove it"
+
+
+def quoted(value: str) -> str:
+    """Quote a value for a message, cut where it is long."""
+    return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}…"'
 
 
 def describe(value: Any) -> str:
@@ -114,7 +123,7 @@ def _bound(kind: str, context: Mapping[str, Any]) -> str:
 
 def _unknown(model: type[Spec], name: str) -> Flaw:
     if name in model.later:
-        return Flaw((), "is Istio's, but this runtime does not support it yet", "remove it")
+        return Flaw((), unsupported(model.owner), "remove it")
     known = [info.alias or field for field, info in model.model_fields.items()]
     return Flaw((), "is not a field here", nearest(name, known))
 

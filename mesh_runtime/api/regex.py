@@ -14,88 +14,11 @@ _REPEAT = re.compile(r"\{([0-9]{1,9})(?:,([0-9]{0,9}))?\}")
 _GROUP = re.compile(r"\(\?(?:P?<(?P<name>[A-Za-z0-9_]+)>|(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)]))")
 _HEX = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})")
 _OCTAL = re.compile(r"\\(?:[1-7][0-7]{1,2}|0[0-7]{0,2})")
-_PROPERTY = re.compile(r"\\[pP](?:\{\^?([A-Za-z_]+)\}|([A-Z]))")
-_POSIX = re.compile(r"\[:\^?([a-z]+):\]")
-_POSIX_NAMES = frozenset(
-    [
-        "alnum",
-        "alpha",
-        "ascii",
-        "blank",
-        "cntrl",
-        "digit",
-        "graph",
-        "lower",
-        "print",
-        "punct",
-        "space",
-        "upper",
-        "word",
-        "xdigit",
-    ]
-)
-_PROPERTIES = frozenset(
-    [
-        "Any",
-        "C",
-        "Cc",
-        "Cf",
-        "Co",
-        "Cs",
-        "L",
-        "Ll",
-        "Lm",
-        "Lo",
-        "Lt",
-        "Lu",
-        "M",
-        "Mc",
-        "Me",
-        "Mn",
-        "N",
-        "Nd",
-        "Nl",
-        "No",
-        "P",
-        "Pc",
-        "Pd",
-        "Pe",
-        "Pf",
-        "Pi",
-        "Po",
-        "Ps",
-        "S",
-        "Sc",
-        "Sk",
-        "Sm",
-        "So",
-        "Z",
-        "Zl",
-        "Zp",
-        "Zs",
-        "Arabic",
-        "Armenian",
-        "Bengali",
-        "Cyrillic",
-        "Devanagari",
-        "Ethiopic",
-        "Georgian",
-        "Greek",
-        "Han",
-        "Hangul",
-        "Hebrew",
-        "Hiragana",
-        "Katakana",
-        "Khmer",
-        "Lao",
-        "Latin",
-        "Mongolian",
-        "Myanmar",
-        "Tamil",
-        "Thai",
-        "Tibetan",
-    ]
-)
+_CATEGORY = "C[cfos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?"
+_SCRIPT = "Any|Arabic|Armenian|Cyrillic|Devanagari|Georgian|Greek|Han|Hangul|Hebrew|Hiragana|Katakana|Latin|Thai"
+_PROPERTY = re.compile(rf"\\[pP](?:\{{\^?(?:{_CATEGORY}|{_SCRIPT})\}}|[CLMNPSZ])")
+_POSIX_NAME = "alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|word|xdigit"
+_POSIX = re.compile(rf"\[:\^?(?:({_POSIX_NAME})|[a-z]+):\]")
 _SETS = frozenset("dDsSwW")
 _EDGES = frozenset("AbBz")
 _CONTROLS = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
@@ -246,7 +169,7 @@ class _Reader:
             return 2, _CONTROLS[following]
         if following in "pP":
             found = _PROPERTY.match(self.pattern, self.at)
-            if found is None or (found[1] or found[2]) not in _PROPERTIES:
+            if found is None:
                 raise self._bad(f"\\{following} is not followed by a known class of characters")
             return len(found[0]), None
         if found := _HEX.match(self.pattern, self.at):
@@ -272,11 +195,11 @@ class _Reader:
             size += self._member(start)
             first = False
         self.at += 1
-        self._put(_Part(min(size * 3, 600)), 0)
+        self._put(_Part(min(size, 600)), 0)
 
     def _member(self, start: int) -> int:
         if posix := _POSIX.match(self.pattern, self.at):
-            if posix[1] not in _POSIX_NAMES:
+            if posix[1] is None:
                 raise self._bad(f"{posix[0]} is not known")
             self.at += len(posix[0])
             return 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -39,12 +39,22 @@ def refused(message: str, fix: str = "") -> PydanticCustomError:
     return refusal(Flaw((), message, fix))
 
 
-def not_yet(*values: str) -> BeforeValidator:
-    """Refuse values that Istio has and this runtime does not do yet."""
+ISTIO = "Istio"
+KUBERNETES = "Kubernetes"
+
+
+def unsupported(owner: str, name: str = "") -> str:
+    """Say that something exists, only not here."""
+    genitive = f"{owner}'" if owner.endswith("s") else f"{owner}'s"
+    return f"{name} is {genitive}, but this runtime does not support it yet".strip()
+
+
+def not_yet(*values: str, owner: str = ISTIO) -> BeforeValidator:
+    """Refuse values that exist and that this runtime does not do yet."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in values:
-            raise refused(f"{value} is Istio's, but this runtime does not support it yet")
+            raise refused(unsupported(owner, value))
         return value
 
     return BeforeValidator(check)
@@ -70,8 +80,10 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, strict=True)
 
+    owner: ClassVar[str] = ISTIO
+    """Whose API this is."""
     later: ClassVar[frozenset[str]] = frozenset()
-    """Fields that Istio (or Kubernetes) has here and this runtime does not support yet."""
+    """Fields that the API has here and this runtime does not support yet."""
     ignored: ClassVar[frozenset[str]] = frozenset()
     """Fields that a cluster fills in and this runtime has no use for; left out of the canonical form."""
 
@@ -109,6 +121,10 @@ class Spec(BaseModel):
             yield Flaw((), f"one of {choice} is needed", f"add {choice}")
 
 
-def repeated(values: list[Any]) -> list[tuple[int, Any]]:
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, Hashable]]:
     """Positions and values that were there before."""
-    return [(index, value) for index, value in enumerate(values) if value in values[:index]]
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index, value
+        seen.add(value)

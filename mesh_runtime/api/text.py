@@ -55,7 +55,7 @@ def _manifests(documents: Iterable[tuple[int, Any]]) -> Iterator[tuple[str, Any]
         where = f"document {number}"
         if document is None:
             continue
-        if not isinstance(document, dict) or document.get("kind") != "List":
+        if not isinstance(document, dict) or not str(document.get("kind")).endswith("List"):
             yield where, document
             continue
         items = document.get("items")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, core_schema
 
 from mesh_runtime.api import regex
+from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import Flaw, Spec, refused, text
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -18,6 +19,7 @@ _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[^%\x00-\x08\x0a-\x1f\x7f]|%%|%[A-Z0-9_]+(?:\([^()%]*\))?(?::[0-9]+)?%)*")
+_AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,261}")
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?(ns|us|µs|ms|s|m|h)")
 _UNIT_NS = {
     "ns": 1,
@@ -57,7 +59,7 @@ def address(value: str) -> str | None:
         ipaddress.ip_address(value)
     except ValueError:
         return f"{quoted(value)} is not an IP address"
-    return None
+    return None if "%" not in value else f"{quoted(value)} has a zone"
 
 
 def label_key(value: str) -> str | None:
@@ -80,11 +82,6 @@ def service_name(value: str) -> str | None:
     if len(value) <= 63 and _LABEL_1035.fullmatch(value):
         return None
     return f"{quoted(value)} is not a service name"
-
-
-def quoted(value: str) -> str:
-    """Quote a value for a message, cut where it is long."""
-    return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}…"'
 
 
 def _gateway_name(value: str) -> str | None:
@@ -130,7 +127,6 @@ DnsName = Annotated[str, AfterValidator(text(dns_name, _LOWER + ", in parts join
 Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or as its first part"))]
 GatewayName = Annotated[str, AfterValidator(text(_gateway_name, "write mesh, name or namespace/name"))]
 GatewayHost = Annotated[str, AfterValidator(text(_gateway_host, "write host or namespace/host"))]
-IpAddress = Annotated[str, AfterValidator(text(address))]
 HeaderName = Annotated[str, AfterValidator(text(_header_name, "use letters, digits and '-'"))]
 OperatedHeader = Annotated[str, AfterValidator(text(_operated_header, "use letters, digits and '-'"))]
 HeaderValue = Annotated[
@@ -203,7 +199,7 @@ class StringMatch(Spec):
     """How a string is compared. Nothing set: whatever it is, it is there (headers and query parameters)."""
 
     exact: str | None = None
-    prefix: str | None = None
+    prefix: str | None = Field(default=None, min_length=1)
     regex: Regex | None = None
 
     def flaws(self) -> Iterator[Flaw]:
@@ -213,12 +209,27 @@ class StringMatch(Spec):
 
 def _something(match: StringMatch) -> StringMatch:
     if not (match.exact or match.prefix or match.regex):
-        raise refused("matches nothing", "add exact, prefix or regex with a text that is not empty")
+        raise refused("compares with nothing", "add exact, prefix or regex with a text that is not empty")
     return match
 
 
 RequiredMatch = Annotated[StringMatch, AfterValidator(_something)]
 """A match that says what it compares with."""
+
+
+def _authority(value: str) -> str | None:
+    return None if _AUTHORITY.fullmatch(value) else f"{quoted(value)} is not a host with or without a port"
+
+
+Authority = Annotated[str, AfterValidator(text(_authority))]
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+AnyCase = BeforeValidator(_upper)
+"""Written in any case; the canonical form has capitals."""
 
 
 def _number_or_name(value: Any) -> Any:

@@ -10,7 +10,7 @@ import yaml
 
 from mesh_runtime.api.objects import ConfigError, Problem
 from mesh_runtime.api.plain import MAX_DEPTH, MAX_TEXT, MAX_VALUES
-from mesh_runtime.api.values import quoted
+from mesh_runtime.api.problems import quoted
 
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from mesh_runtime.api.admission import admit as admit_references
 from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import Config, ConfigError, ConfigObject, ObjectKey
+from mesh_runtime.api.spec import repeated
 from mesh_runtime.store.port import Admit, Before, Change, Conflict, Revision, StoreError
 
 T = TypeVar("T")
@@ -210,9 +211,8 @@ class SqliteConfig:
 
     def _check_plan(self, change: Change) -> None:
         written = [item.key for item in change.put] + list(change.delete)
-        for key in written:
-            if written.count(key) > 1:
-                raise StoreError(f"{key} is there twice in one change")
+        for _, key in repeated(written):
+            raise StoreError(f"{key} is there twice in one change")
         for key, seen in change.planned_on.items():
             if self._current.changed_in.get(key, 0) != seen:
                 changed = self._history(1, key)

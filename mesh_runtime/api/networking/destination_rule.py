@@ -20,7 +20,7 @@ class HTTPCookie(Spec):
 
     later = frozenset({"attributes"})
 
-    name: str = Field(min_length=1, max_length=256)
+    name: HeaderName
     path: str = ""
     ttl: Duration | None = None
 
@@ -51,7 +51,7 @@ class ConsistentHash(Spec):
     http_header_name: HeaderName | None = None
     http_cookie: HTTPCookie | None = None
     use_source_ip: bool = False
-    http_query_parameter_name: str | None = None
+    http_query_parameter_name: str | None = Field(default=None, min_length=1, max_length=256)
     ring_hash: RingHash | None = None
     maglev: MagLev | None = None
 

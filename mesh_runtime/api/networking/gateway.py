@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mesh_runtime.api.spec import Flaw, Some, Spec, not_yet, repeated
-from mesh_runtime.api.values import GatewayHost, Labels, Port
+from mesh_runtime.api.values import AnyCase, GatewayHost, Labels, Port
 
 
 class GatewayPort(Spec):
@@ -17,7 +17,7 @@ class GatewayPort(Spec):
     later = frozenset({"targetPort"})
 
     number: Port
-    protocol: Annotated[Literal["HTTP", "HTTP2", "GRPC"], not_yet("HTTPS", "TLS", "TCP", "MONGO")]
+    protocol: Annotated[Literal["HTTP", "HTTP2", "GRPC"], not_yet("HTTPS", "TLS", "TCP", "MONGO"), AnyCase]
     name: str = Field(min_length=1, max_length=253)
 
 
@@ -32,7 +32,7 @@ class Server(Spec):
 
     def flaws(self) -> Iterator[Flaw]:
         """Each host once."""
-        for index, name in repeated(list(self.hosts)):
+        for index, name in repeated(self.hosts):
             yield Flaw(("hosts", index), f"{name} is there twice", "remove one")
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, not_yet, repeated, text
-from mesh_runtime.api.values import DnsLabel, DnsName, Host, Labels, Port, address, dns_name, quoted
+from mesh_runtime.api.values import AnyCase, DnsLabel, DnsName, Host, Labels, Port, address, dns_name
 
 
 def _endpoint(value: str) -> str | None:
@@ -18,7 +19,7 @@ def _endpoint(value: str) -> str | None:
 
 
 class WorkloadEntry(Spec):
-    """One instance of a workload, by address."""
+    """One instance of a workload, by address. As an object of its own it needs an IP address."""
 
     later: ClassVar[frozenset[str]] = frozenset({"network", "locality"})
 
@@ -36,7 +37,9 @@ class ServicePort(Spec):
 
     number: Port
     protocol: Annotated[
-        Literal["HTTP", "HTTP2", "GRPC", "TCP", "HTTPS", "TLS"], not_yet("HTTP_PROXY", "GRPC-WEB", "MONGO", "UDP")
+        Literal["HTTP", "HTTP2", "GRPC", "TCP", "HTTPS", "TLS"],
+        not_yet("HTTP_PROXY", "GRPC-WEB", "MONGO", "UDP"),
+        AnyCase,
     ] = "TCP"
     """``HTTPS`` and ``TLS``: bytes that the application has encrypted, passed on as TCP."""
     name: DnsLabel

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text
 from mesh_runtime.api.values import (
+    Authority,
     DnsLabel,
     Duration,
     GatewayName,
@@ -81,8 +82,9 @@ def _path(value: str) -> str | None:
     return None if value and not any(char.isspace() for char in value) else f'"{value}" is not a path'
 
 
-Path = Annotated[str, Field(max_length=2048), AfterValidator(text(_path, "begin it with / and write no spaces"))]
+Path = Annotated[str, Field(max_length=2048), AfterValidator(text(_path, "write it without spaces"))]
 HttpStatus = Annotated[int, Field(ge=200, le=599)]
+ParameterName = Annotated[str, Field(min_length=1, max_length=256)]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -143,7 +145,7 @@ class HTTPMatchRequest(Spec):
     port: Port | None = None
     source_labels: Labels = Field(default_factory=dict)
     gateways: Many[GatewayName] = ()
-    query_params: dict[str, StringMatch] = Field(default_factory=dict)
+    query_params: dict[ParameterName, StringMatch] = Field(default_factory=dict)
     ignore_uri_case: bool = False
     source_namespace: DnsLabel = ""
 
@@ -154,7 +156,7 @@ class HTTPRedirect(Spec):
     later = frozenset({"derivePort"})
 
     uri: Path = ""
-    authority: str = ""
+    authority: Authority = ""
     port: Port | None = None
     scheme: Literal["http", "https", ""] = ""
     redirect_code: Literal[301, 302, 303, 307, 308] = 301
@@ -186,7 +188,7 @@ class HTTPRewrite(Spec):
     later = frozenset({"uriRegexRewrite"})
 
     uri: Path = ""
-    authority: str = ""
+    authority: Authority = ""
 
     def flaws(self) -> Iterator[Flaw]:
         """Something must be rewritten."""
@@ -284,12 +286,10 @@ class HTTPRoute(Spec):
             yield from weight_flaws([item.weight for item in self.route])
         if self.redirect or self.direct_response:
             outcome = "redirect" if self.redirect else "directResponse"
-            for name in self.has("fault", "rewrite", "mirror", "mirrors", "retries", "timeout"):
+            for name in self.has("fault", "rewrite"):
                 yield Flaw((name,), f"cannot be combined with {outcome}", f"remove {name}")
         if self.mirror and self.mirrors:
             yield Flaw(("mirrors",), "cannot be combined with mirror", "keep mirrors")
-        if self.mirror_percentage and not self.mirror:
-            yield Flaw(("mirrorPercentage",), "is the share of mirror, which is not set", "add mirror, or use mirrors")
 
 
 class L4MatchAttributes(Spec):
@@ -335,7 +335,7 @@ class VirtualService(Spec):
         """Some rule, and hosts that make sense."""
         if not (self.http or self.tcp):
             yield Flaw((), "has no rule", "add http or tcp with at least one route")
-        for index, name in repeated(list(self.hosts)):
+        for index, name in repeated(self.hosts):
             yield Flaw(("hosts", index), f"{name} is there twice", "remove one")
         if "*" in self.hosts and MESH in (self.gateways or (MESH,)):
             yield Flaw(
@@ -352,6 +352,6 @@ def weight_flaws(weights: Sequence[int]) -> Iterator[Flaw]:
     elif len(weights) > 1 and sum(weights) != 100:
         yield Flaw(
             ("route",),
-            f"the weights {' + '.join(map(str, weights))} add up to {sum(weights)}, not 100",
+            f"the weights {' + '.join(map(str, weights[:12]))} add up to {sum(weights)}, not 100",
             "change them so that they add up to 100",
         )
