@@ -14,6 +14,13 @@ from typing import NamedTuple
 UNKNOWN = "unknown"
 """The field's word for an end of an edge that nobody could name."""
 
+PEER_PREFIX: Mapping[str, str] = {"db": "database", "queue": "queue", "ext": "external"}
+"""Peers that only traces know are ``WorkloadRef(cluster, caller's namespace, "", app, "")``.
+
+``app`` is one of these prefixes, a colon, the peer's name and, where several may share the name, ``@address``:
+``db:redis@127.64.0.9:6379``, ``queue:orders``, ``ext:api.example.com``. The values are :class:`NodeKind` values.
+"""
+
 
 class Protocol(StrEnum):
     """What a request is counted as. Database and messaging edges are known from traces only."""
@@ -103,13 +110,20 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One cumulative reading. A new epoch, or a counter that falls, means the instance started again."""
+    """One cumulative reading of one series, complete: what is left out counts as zero.
+
+    A series is what one instance counts on one edge as one reporter under one security and one pair of principals;
+    a reader gives one observation per series and instant. A new epoch, or a counter that falls, means the instance
+    started again.
+    """
 
     edge: EdgeKey
     reporter: Reporter
     instance: str
     """Which process counted (proxy node id, or the span source); replicas count separately."""
     epoch: int
+    """Unix ms when the instance began to count. One that began before the graph was watching is counted from its
+    first reading on; any other from zero."""
     at_ms: int
     counters: Counters
     security: Security = Security.UNKNOWN

@@ -1,0 +1,47 @@
+"""The difference between two snapshots of one projection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from graph.model import Delta, Edge, Node, Snapshot
+
+Item = TypeVar("Item", Node, Edge)
+
+
+def delta(old: Snapshot, new: Snapshot) -> Delta:
+    """What turns the old snapshot into the new one: changed things whole, gone things by id."""
+    return Delta(
+        source=old.revision,
+        target=new.revision,
+        at_ms=new.at_ms,
+        nodes=_changed(old.nodes, new.nodes),
+        edges=_changed(old.edges, new.edges),
+        gone_nodes=tuple(id_ for id_ in old.nodes if id_ not in new.nodes),
+        gone_edges=tuple(id_ for id_ in old.edges if id_ not in new.edges),
+    )
+
+
+def apply(old: Snapshot, change: Delta) -> Snapshot:
+    """The snapshot that the delta leads to."""
+    return replace(
+        old,
+        revision=change.target,
+        at_ms=change.at_ms,
+        nodes=_applied(old.nodes, change.nodes, change.gone_nodes),
+        edges=_applied(old.edges, change.edges, change.gone_edges),
+    )
+
+
+def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ...]:
+    # Snapshots share what did not change, so that mostly a look at the identity is enough.
+    return tuple(item for id_, item in new.items() if (known := old.get(id_)) is not item and known != item)
+
+
+def _applied(old: Mapping[str, Item], changed: tuple[Item, ...], gone: tuple[str, ...]) -> dict[str, Item]:
+    items = {**old, **{item.id: item for item in changed}}
+    for id_ in gone:
+        del items[id_]
+    return items

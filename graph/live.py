@@ -1,0 +1,208 @@
+"""The live graph: takes observations in, closes a step at each tick, hands out immutable snapshots.
+
+Everything here belongs to one thread (the console's loop); snapshots may go anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.health import DEFAULT, Judge, Tolerance
+from graph.merge import Floats, Ints, Ledger
+from graph.model import GraphType, Inventory, Observation, Reporter, Snapshot
+from graph.ports import Clock
+from graph.signals import Reading
+from graph.snapshots import Builder, Made
+from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, tally
+from graph.types import project
+from graph.windows import WINDOWS, Mark, Marks
+
+FORGET_AFTER_MS = 3_900_000
+"""A series silent for longer than the longest window is forgotten."""
+
+SWEEP_EVERY_MS = 60_000
+
+
+class Series(NamedTuple):
+    """A node's or an edge's numbers over a window, oldest first; each point covers the time since the one before."""
+
+    at_ms: tuple[int, ...]
+    rate: tuple[float, ...]
+    error_ratio: tuple[float, ...]
+    p95_ms: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """How much the graph holds, and what it could not use."""
+
+    revision: int
+    series: int
+    edges: int
+    cells: int
+    bytes: int
+    duplicate: int
+    late: int
+    overflow: int
+
+
+class LiveGraph:
+    """Observations in, snapshots out. What is observed shows from the next tick on."""
+
+    def __init__(self, *, clock: Clock, tolerances: Sequence[Tolerance] = DEFAULT, capacity: int = 200_000) -> None:
+        started = clock.now_ms()
+        self.revision = 0
+        self._tolerances = tolerances
+        self._ledger = Ledger(started, capacity=capacity)
+        self._marks = Marks(started)
+        self._inventory = Inventory()
+        self._listeners: list[Callable[[int], None]] = []
+        self._swept_ms = started
+        self._shape: tuple[int, int] = (-1, -1)
+        """The ledger's version and the number of columns that the following were made for."""
+        self._voices = Voices((), self._inventory)
+        self._reading = Reading(self._ledger.columns)
+        self._judge = Judge(self._ledger.columns, tolerances)
+        self._hearing = Hearing(np.zeros(0, np.int64), np.zeros(0, bool))
+        self._cells: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._builders: dict[GraphType, Builder] = {}
+        self._tallies: dict[int, Tally] = {}
+        self._made: dict[tuple[GraphType, int], Made] = {}
+
+    def observe(self, batch: Iterable[Observation]) -> None:
+        """Fold readings in. The same reading twice, or late, changes nothing."""
+        self._ledger.fold(batch)
+
+    def inventory(self, inventory: Inventory) -> None:
+        """Say what exists; shows from the next tick on."""
+        if inventory != self._inventory:
+            self._inventory = inventory
+            self._shape = (-1, -1)
+
+    def tick(self, now_ms: int) -> int:
+        """Close a step: a new revision, whose snapshots hold everything observed so far."""
+        if now_ms - self._swept_ms >= SWEEP_EVERY_MS:
+            self._sweep(now_ms)
+        self._marks.add(Mark(now_ms, self._ledger.values.copy()))
+        self._refresh()
+        self.revision += 1
+        for listener in tuple(self._listeners):
+            listener(self.revision)
+        return self.revision
+
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Have the listener called with each new revision, in the tick; returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def windows(self) -> tuple[int, ...]:
+        """The windows there are, in seconds."""
+        return WINDOWS
+
+    def snapshot(self, kind: GraphType, window_s: int) -> Snapshot:
+        """The newest revision of one projection. Unchanged nodes and edges are the same objects as before."""
+        kept = self._made.get((kind, window_s))
+        if kept and kept.snapshot.revision == self.revision:
+            return kept.snapshot
+        counted = self._tally(window_s)
+        made = self._builder(kind).build(counted, self._hearing, window_s, self.revision, kept)
+        self._made[kind, window_s] = made
+        return made.snapshot
+
+    def series(self, kind: GraphType, window_s: int, id_: str, points: int = 60) -> Series:
+        """A node's (all its traffic, inbound if it has any) or an edge's course over the window; empty if unknown."""
+        builder = self._builder(kind)
+        wanted = builder.edges_of(id_)
+        if not wanted.any() or not len(self._voices.all):
+            return Series((), (), (), ())
+        counted = self._tally(window_s)
+        cells = np.flatnonzero(wanted[builder.edge[counted.period.cell_series]] & (counted.counts > 0))
+        columns = counted.period.cell_column[cells]
+        marks = self._marks.within(window_s, points)
+        rows = np.array(
+            [
+                np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
+                for then, now in pairwise(marks)
+            ]
+        ).reshape(-1, self._reading.width)
+        requests, errors = self._reading.errors(rows)
+        p95 = self._reading.quantiles(rows, (0.95,))[:, 0].tolist()
+        spans = np.diff([mark.at_ms for mark in marks]) / 1000
+        return Series(
+            tuple(mark.at_ms for mark in marks[1:]),
+            tuple((requests / spans).tolist()),
+            tuple(np.divide(errors, requests, out=np.zeros(len(rows)), where=requests > 0).tolist()),
+            tuple(None if value != value else value for value in p95),  # noqa: PLR0124 - NaN is where nothing was sampled
+        )
+
+    def state(self) -> State:
+        """What the graph holds and what it dropped."""
+        ledger = self._ledger
+        return State(
+            revision=self.revision,
+            series=len(ledger.series),
+            edges=len(self._voices.joined.edges),
+            cells=len(ledger.values),
+            bytes=self._marks.nbytes + 3 * ledger.values.nbytes,
+            duplicate=ledger.drops.duplicate,
+            late=ledger.drops.late,
+            overflow=ledger.drops.overflow,
+        )
+
+    def _sweep(self, now_ms: int) -> None:
+        self._swept_ms = now_ms
+        wanted = np.array([now_ms - one.at_ms <= FORGET_AFTER_MS for one in self._ledger.series], bool)
+        if not wanted.all():
+            self._marks.keep(self._ledger.keep(wanted))
+
+    def _refresh(self) -> None:
+        """Bring what depends on the series up to this step."""
+        ledger = self._ledger
+        shape = (ledger.version, len(ledger.columns))
+        if shape != self._shape:
+            if shape[0] != self._shape[0]:
+                voices = [Voice(one.key, one.origin, one.since_ms) for one in ledger.series]
+                self._voices = Voices(voices, self._inventory)
+            self._reading = Reading(tuple(ledger.columns))
+            self._judge = Judge(tuple(ledger.columns), self._tolerances)
+            self._builders.clear()
+            self._shape = shape
+        self._hearing = self._heard()
+        self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
+        self._tallies.clear()
+
+    def _heard(self) -> Hearing:
+        now = self._marks.now.at_ms
+        instances = [self._ledger.instances[key] for key in self._voices.instances]
+        at = np.array([one.at_ms for one in instances], np.int64)
+        fresh = np.array(
+            [
+                key[0] is Reporter.TRACE or now - one.at_ms <= STALE_INTERVALS * one.interval_ms
+                for key, one in zip(self._voices.instances, instances, strict=True)
+            ],
+            bool,
+        )
+        return Hearing(at[self._voices.instance], fresh[self._voices.instance])
+
+    def _builder(self, kind: GraphType) -> Builder:
+        if kind not in self._builders:
+            projection = project(kind, self._voices.joined.edges, self._inventory)
+            self._builders[kind] = Builder(projection, self._voices, self._reading, self._judge)
+        return self._builders[kind]
+
+    def _tally(self, window_s: int) -> Tally:
+        if window_s not in self._tallies:
+            now, then = self._marks.now, self._marks.then(window_s)
+            period = Period(then.at_ms, now.at_ms, self._between(then, now), *self._cells, self._ledger.columns)
+            self._tallies[window_s] = tally(self._voices, period)
+        return self._tallies[window_s]
+
+    @staticmethod
+    def _between(then: Mark, now: Mark) -> Floats:
+        cells = len(now.values)
+        return np.maximum(now.values - then.padded(cells), 0.0)

@@ -1,0 +1,360 @@
+"""Folding observations into cumulative counts.
+
+The truth is one flat vector: a *cell* is one counter (a :data:`Column`) of one series, and its value is what has been
+counted since the graph began to watch. It never falls, whatever restarts; so a window is one subtraction of two
+vectors (:mod:`graph.windows`), and a sum over any set of cells is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Protocol, Reporter, Security
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+REPORTERS = tuple(Reporter)
+"""In the order in which a window prefers them."""
+
+KEPT_EPOCHS = 3
+"""So many finished runs of a series can still be corrected by readings that arrive late."""
+
+DEFAULT_INTERVAL_MS = 5_000.0
+"""Taken for an instance's reporting interval until two readings tell."""
+
+
+class Field(StrEnum):
+    """Counters that every edge may have once."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+    OPENED = "opened"
+    CLOSED = "closed"
+    LATENCY = "latency"
+    """The sum of all sampled latencies, in milliseconds."""
+
+
+class Requests(NamedTuple):
+    """Requests with one outcome."""
+
+    protocol: Protocol
+    outcome: Outcome
+
+
+class Bucket(NamedTuple):
+    """Samples whose latency lies in ``(low, high]``."""
+
+    low: float
+    high: float
+
+
+Column = Field | Requests | Bucket
+
+
+class SeriesKey(NamedTuple):
+    """What one counter set is about. Anything that differs is counted apart."""
+
+    edge: EdgeKey
+    reporter: Reporter
+    instance: str
+    security: Security
+    source_principal: str
+    destination_principal: str
+
+
+@dataclass(slots=True)
+class Series:
+    """What the ledger remembers of one counter set."""
+
+    key: SeriesKey
+    origin: str
+    since_ms: int
+    """0: counted from its very beginning; else the instant of the first reading, which is its zero."""
+    epoch: int
+    at_ms: int
+    counters: Counters
+    cells: dict[int, int] = field(default_factory=dict)
+    """Column number to cell."""
+    settled: dict[int, float] = field(default_factory=dict)
+    """Per column, what earlier runs counted (less what was there before the graph watched)."""
+    finished: dict[int, tuple[int, Counters]] = field(default_factory=dict)
+    """Per epoch that is over, its last reading."""
+
+
+@dataclass(slots=True)
+class Instance:
+    """When a process was heard."""
+
+    first_ms: int
+    at_ms: int
+    interval_ms: float = DEFAULT_INTERVAL_MS
+
+    def hear(self, at_ms: int) -> None:
+        """Learn the interval from the gaps between readings."""
+        gap = at_ms - self.at_ms
+        if gap > 0:
+            first = self.at_ms == self.first_ms
+            self.interval_ms = max(1_000.0, gap if first else 0.8 * self.interval_ms + 0.2 * gap)
+            self.at_ms = at_ms
+
+
+@dataclass(slots=True)
+class Drops:
+    """Observations that changed nothing, by reason."""
+
+    duplicate: int = 0
+    late: int = 0
+    """Older than what is known of the same run."""
+    overflow: int = 0
+    """Refused because the ledger is full."""
+
+
+class Ledger:
+    """The latest reading per series, and the sum over all its runs.
+
+    Folding is idempotent, and it does not depend on the order of readings of different epochs; of one epoch the
+    reading with the latest ``at_ms`` counts. Nothing counted before a reset is lost.
+    """
+
+    def __init__(self, started_ms: int, *, capacity: int = 200_000) -> None:
+        self.started_ms = started_ms
+        self.capacity = capacity
+        """Most series that are held at once."""
+        self.series: list[Series] = []
+        self.columns: list[Column] = list(Field)
+        self.instances: dict[tuple[Reporter, str], Instance] = {}
+        self.drops = Drops()
+        self.version = 0
+        """Changes whenever ``series`` does."""
+        self._numbers: dict[SeriesKey, int] = {}
+        self._outcomes: dict[Protocol, dict[Outcome, int]] = {protocol: {} for protocol in Protocol}
+        self._layouts: dict[tuple[float, ...], tuple[int, ...]] = {}
+        self._buckets: dict[Bucket, int] = {}
+        self._count = 0
+        self._values: Floats = np.zeros(1024)
+        self._cell_series: Ints = np.zeros(1024, np.int64)
+        self._cell_column: Ints = np.zeros(1024, np.int64)
+        self._writes: dict[int, float] = {}
+
+    @property
+    def values(self) -> Floats:
+        """What each cell has counted; a view that the next fold changes."""
+        return self._values[: self._count]
+
+    @property
+    def cell_series(self) -> Ints:
+        """The series that each cell belongs to."""
+        return self._cell_series[: self._count]
+
+    @property
+    def cell_column(self) -> Ints:
+        """The column that each cell belongs to."""
+        return self._cell_column[: self._count]
+
+    def fold(self, batch: Iterable[Observation]) -> None:
+        """Take the readings in."""
+        for seen in batch:
+            self._fold(seen)
+        if self._writes:
+            cells = np.fromiter(self._writes.keys(), np.int64, len(self._writes))
+            self._values[cells] = np.fromiter(self._writes.values(), np.float64, len(self._writes))
+            self._writes.clear()
+
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> Ints:
+        """Forget the series that are not wanted; return the cells that stay, by their old numbers."""
+        renumbered = np.cumsum(wanted) - 1
+        cells = np.flatnonzero(wanted[self.cell_series])
+        moved = {int(old): new for new, old in enumerate(cells)}
+        self.series = [one for one, stays in zip(self.series, wanted, strict=True) if stays]
+        self._numbers = {one.key: number for number, one in enumerate(self.series)}
+        for one in self.series:
+            one.cells = {column: moved[cell] for column, cell in one.cells.items()}
+        self._values = self._values[cells]
+        self._cell_series = renumbered[self._cell_series[cells]]
+        self._cell_column = self._cell_column[cells]
+        self._count = len(cells)
+        heard = {(one.key.reporter, one.key.instance) for one in self.series}
+        self.instances = {key: one for key, one in self.instances.items() if key in heard}
+        self.version += 1
+        return cells
+
+    def _fold(self, seen: Observation) -> None:
+        key = SeriesKey(
+            seen.edge, seen.reporter, seen.instance, seen.security, seen.source_principal, seen.destination_principal
+        )
+        number = self._numbers.get(key)
+        if number is None:
+            self._meet(key, seen)
+            return
+        self.instances[seen.reporter, seen.instance].hear(seen.at_ms)
+        series = self.series[number]
+        if seen.epoch < series.epoch:
+            self._correct(number, seen)
+        elif seen.epoch > series.epoch:
+            self._retire(series)
+            self._read(number, seen)
+        elif not _newer(seen, series.at_ms, series.counters):
+            self._drop(seen, series.at_ms)
+        elif seen.counters is series.counters or seen.counters == series.counters:
+            series.at_ms = seen.at_ms
+        else:
+            if seen.at_ms > series.at_ms and fell(series.counters, seen.counters):
+                self._settle(series, series.counters)
+            self._read(number, seen)
+
+    def _meet(self, key: SeriesKey, seen: Observation) -> None:
+        """A series seen for the first time counts from zero, unless its instance was counting before we watched."""
+        if len(self.series) >= self.capacity:
+            self.drops.overflow += 1
+            return
+        instance = self.instances.setdefault((seen.reporter, seen.instance), Instance(seen.at_ms, seen.at_ms))
+        watched = seen.epoch >= self.started_ms or seen.reporter is Reporter.TRACE or instance.first_ms < seen.at_ms
+        instance.hear(seen.at_ms)
+        series = Series(key, seen.origin, 0 if watched else seen.at_ms, seen.epoch, seen.at_ms, seen.counters)
+        if not watched:
+            self._settle(series, seen.counters, sign=-1.0)
+        number = self._numbers[key] = len(self.series)
+        self.series.append(series)
+        self.version += 1
+        self._read(number, seen)
+
+    def _read(self, number: int, seen: Observation) -> None:
+        series = self.series[number]
+        series.epoch, series.at_ms, series.counters, series.origin = seen.epoch, seen.at_ms, seen.counters, seen.origin
+        self._write(number, self._flat(series.key.edge.protocol, seen.counters))
+
+    def _correct(self, number: int, seen: Observation) -> None:
+        """A reading of a run that is over: only a later word on that run than the one we had says anything new."""
+        series = self.series[number]
+        known = series.finished.get(seen.epoch)
+        if known and not _newer(seen, *known):
+            self._drop(seen, known[0])
+            return
+        if not known and (seen.epoch < min(series.finished, default=seen.epoch) or seen.epoch < self.started_ms):
+            self.drops.late += 1
+            return
+        if known and not fell(known[1], seen.counters):
+            self._settle(series, known[1], sign=-1.0)
+        self._settle(series, seen.counters)
+        series.finished[seen.epoch] = (seen.at_ms, seen.counters)
+        total = dict(self._flat(series.key.edge.protocol, series.counters))
+        self._write(number, [(column, total.get(column, 0.0)) for column in total.keys() | series.settled.keys()])
+
+    def _drop(self, seen: Observation, known_ms: int) -> None:
+        if seen.at_ms == known_ms:
+            self.drops.duplicate += 1
+        else:
+            self.drops.late += 1
+
+    def _retire(self, series: Series) -> None:
+        self._settle(series, series.counters)
+        series.finished[series.epoch] = (series.at_ms, series.counters)
+        if len(series.finished) > KEPT_EPOCHS:
+            del series.finished[min(series.finished)]
+
+    def _settle(self, series: Series, counters: Counters, *, sign: float = 1.0) -> None:
+        for column, value in self._flat(series.key.edge.protocol, counters):
+            series.settled[column] = series.settled.get(column, 0.0) + sign * value
+
+    def _write(self, number: int, flat: Iterable[tuple[int, float]]) -> None:
+        series = self.series[number]
+        settled = series.settled
+        for column, value in flat:
+            cell = series.cells.get(column)
+            if cell is None:
+                cell = series.cells[column] = self._cell(number, column)
+            self._writes[cell] = value + settled[column] if column in settled else value
+
+    def _cell(self, number: int, column: int) -> int:
+        cell = self._count
+        if cell == len(self._values):
+            grown = max(1024, 2 * cell)
+            self._values = np.resize(self._values, grown)
+            self._cell_series = np.resize(self._cell_series, grown)
+            self._cell_column = np.resize(self._cell_column, grown)
+        self._values[cell] = 0.0
+        self._cell_series[cell] = number
+        self._cell_column[cell] = column
+        self._count += 1
+        return cell
+
+    def _flat(self, protocol: Protocol, counters: Counters) -> list[tuple[int, float]]:
+        """Every counter that is not zero, by column number."""
+        numbers = self._outcomes[protocol]
+        flat = []
+        for outcome, value in counters.requests.items():
+            if value:
+                column = numbers.get(outcome)
+                if column is None:
+                    column = numbers[outcome] = self._column(Requests(protocol, outcome))
+                flat.append((column, value))
+        for column, value in enumerate(
+            (counters.sent_bytes, counters.received_bytes, counters.opened, counters.closed)
+        ):
+            if value:
+                flat.append((column, value))
+        if counters.latency_ms is not None and counters.latency_ms.counts[-1]:
+            self._flat_latency(counters.latency_ms, flat)
+        return flat
+
+    def _flat_latency(self, latency: Histogram, flat: list[tuple[int, float]]) -> None:
+        layout = self._layouts.get(latency.bounds) or self._layout(latency.bounds)
+        below = 0.0
+        for column, count in zip(layout, latency.counts, strict=True):
+            if count > below:
+                flat.append((column, count - below))
+                below = count
+        flat.append((4, latency.total))
+
+    def _layout(self, bounds: tuple[float, ...]) -> tuple[int, ...]:
+        layout = []
+        for low, high in zip((0.0, *bounds[:-1]), bounds, strict=True):
+            bucket = Bucket(low, high)
+            if bucket not in self._buckets:
+                self._buckets[bucket] = self._column(bucket)
+            layout.append(self._buckets[bucket])
+        self._layouts[bounds] = tuple(layout)
+        return self._layouts[bounds]
+
+    def _column(self, column: Column) -> int:
+        self.columns.append(column)
+        return len(self.columns) - 1
+
+
+def fell(before: Counters, after: Counters) -> bool:
+    """Whether the instance must have started again in between.
+
+    Buckets are left out: proxies estimate them, so that one may shrink by a sample that its neighbour gains.
+    """
+    if (
+        after.sent_bytes < before.sent_bytes
+        or after.received_bytes < before.received_bytes
+        or after.opened < before.opened
+        or after.closed < before.closed
+    ):
+        return True
+    now: Mapping[Outcome, float] = after.requests
+    return any(now.get(outcome, 0.0) < value for outcome, value in before.requests.items())
+
+
+def _newer(seen: Observation, at_ms: int, counters: Counters) -> bool:
+    """Of two readings of one instant the larger is the later one."""
+    return seen.at_ms > at_ms or (seen.at_ms == at_ms and _weight(seen.counters) > _weight(counters))
+
+
+def _weight(counters: Counters) -> float:
+    return (
+        math.fsum(counters.requests.values())
+        + counters.sent_bytes
+        + counters.received_bytes
+        + counters.opened
+        + counters.closed
+    )

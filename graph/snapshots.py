@@ -1,0 +1,264 @@
+"""Building snapshots of one projection, taking over every node and edge that did not change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.health import PRIORITY, Direction, Judge, worst
+from graph.merge import REPORTERS, Floats, Ints
+from graph.model import Edge, Evidence, Health, Node, Presence, Signals, Snapshot
+from graph.signals import Reading
+from graph.tally import Flags, Hearing, Tally, Voices, add_up
+from graph.types import Projection
+
+GONE_AFTER_S = 300
+"""An edge without traffic whose reporters have been silent for this long (and the window) is left out."""
+
+REFRESH_MS = 10_000
+"""How far ``at_ms`` of an edge may lag behind its newest reading while nothing else about it changes."""
+
+PRESENCES = (Presence.LIVE, Presence.IDLE, Presence.STALE)
+
+
+class EdgeFacts(NamedTuple):
+    """What a snapshot says of its edges, side by side."""
+
+    rows: Floats
+    """Counters."""
+    words: Floats
+    """Everything else that shows, so that comparing both finds every change but that of ``heard_ms``."""
+    active: Flags
+    gone: Flags
+    presence: Ints
+    covered_s: Floats
+    chosen: Ints
+    heard_ms: Ints
+    evidence: tuple[Floats, Ints, Ints]
+    """Per edge and reporter: requests, instances, when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A snapshot and what it was made from, for the next one to compare with."""
+
+    projection: Projection
+    facts: EdgeFacts
+    shown_ms: Ints
+    """Per edge the instant that it shows."""
+    sides: tuple[Floats, Floats]
+    edges: list[Edge | None]
+    nodes: list[Node]
+    snapshot: Snapshot
+
+
+class Sides:
+    """Adds edge rows up to node rows."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._size = len(projection.nodes)
+        edges = projection.edges
+        ends = (
+            np.array([edge.target for edge in edges], np.int64),
+            np.array([edge.source for edge in edges], np.int64),
+        )
+        self._orders = [np.argsort(end, kind="stable") for end in ends]
+        self._starts = [np.unique(end[order], return_index=True) for end, order in zip(ends, self._orders, strict=True)]
+
+    def total(self, rows: Floats, side: int) -> Floats:
+        """Per node the sum of the rows of its edges; side 0: inbound, 1: outbound."""
+        total = np.zeros((self._size, rows.shape[1]))
+        nodes, starts = self._starts[side]
+        if len(nodes):
+            total[nodes] = np.add.reduceat(rows[self._orders[side]], starts, axis=0)
+        return total
+
+
+class Builder:
+    """Builds the snapshots of one projection; stands until the projection, the series or the columns change."""
+
+    def __init__(self, projection: Projection, voices: Voices, reading: Reading, judge: Judge) -> None:
+        self.projection = projection
+        self._edge_of: Ints = np.array(projection.edge_of, np.int64)
+        self.edge = self._edge_of[voices.joined.home]
+        """Per series the projected edge that it counts for."""
+        self._reading = reading
+        self._judge = judge
+        self._sides = Sides(projection)
+        self._ends = [
+            np.array([edge.source for edge in projection.edges], np.int64),
+            np.array([edge.target for edge in projection.edges], np.int64),
+        ]
+        self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
+        self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
+        np.minimum.at(self._since, self.edge, voices.since_ms)
+        witness = self.edge.copy()
+        for contender in voices.joined.contenders:
+            covering = {projection.edge_of[int(edge)] for edge in contender.edges}
+            if len(covering) == 1:
+                witness[contender.series] = covering.pop()
+        self._slot = witness * len(REPORTERS) + voices.reporter
+        """Per series the place of its evidence: an edge and a reporter."""
+        self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
+        self._origin = dict(zip(self._slot.tolist(), (voice.origin for voice in voices.all), strict=True))
+
+    def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
+        """Make the snapshot; what is as in the last one is taken from it."""
+        facts = self._facts(counted, hearing, window_s)
+        if last is not None and last.projection is not self.projection:
+            last = None
+        changed = _changed(facts, last)
+        edges = self._edges(facts, changed, window_s, last)
+        nodes, sides = self._nodes(facts, window_s, last)
+        shown = np.where(changed, facts.heard_ms, last.shown_ms) if last else facts.heard_ms
+        visible = self._visible(facts)
+        snapshot = Snapshot(
+            type=self.projection.type,
+            window_s=window_s,
+            revision=revision,
+            at_ms=counted.period.at_ms,
+            nodes={node.id: node for node, seen in zip(nodes, visible, strict=True) if seen},
+            edges={edge.id: edge for edge in edges if edge is not None},
+        )
+        return Made(self.projection, facts, shown, sides, edges, nodes, snapshot)
+
+    def edges_of(self, id_: str) -> Flags:
+        """Which edges are this edge, or come into this node (or leave it, where none comes in)."""
+        edges, nodes = self.projection.edges, self.projection.nodes
+        candidates = (
+            [edge.id == id_ for edge in edges],
+            [nodes[edge.target].id == id_ for edge in edges],
+            [nodes[edge.source].id == id_ for edge in edges],
+        )
+        return np.array(next((found for found in candidates if any(found)), candidates[0]), bool)
+
+    def rows(self, counted: Tally) -> Floats:
+        """The counters of each edge."""
+        size, width, period = len(self.projection.edges), self._reading.width, counted.period
+        flat = self.edge[period.cell_series] * width + period.cell_column
+        rows = add_up(flat, counted.counts, size * width).reshape(size, width)
+        rows[:, -2] = add_up(self.edge, counted.told, size)
+        rows[:, -1] = add_up(self.edge, counted.mutual, size)
+        return rows
+
+    def _facts(self, counted: Tally, hearing: Hearing, window_s: int) -> EdgeFacts:
+        rows, size, period = self.rows(counted), len(self.projection.edges), counted.period
+        active = self._reading.active(rows)
+        heard = np.zeros(size, np.int64)
+        np.maximum.at(heard, self.edge, hearing.at_ms)
+        fresh = add_up(self.edge, hearing.fresh, size) > 0
+        own = add_up(self.edge, ~counted.silent, size) > 0
+        forgotten = ~active & ~fresh & (period.at_ms - heard > 1000 * max(GONE_AFTER_S, window_s))
+        end = np.where(fresh, period.at_ms, np.maximum(heard, period.from_ms))
+        covered = np.maximum(end - np.maximum(self._since, period.from_ms), 0) / 1000
+        presence = np.where(~fresh, 2, np.where(active, 0, 1))
+        chosen = np.full(size, len(REPORTERS))
+        np.minimum.at(chosen, self._edge_of, counted.chosen)
+        requests, instances, at = self._evidence(counted, hearing)
+        gone = forgotten | ~own
+        words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances))
+        return EdgeFacts(rows, words, active, gone, presence, covered, chosen, heard, (requests, instances, at))
+
+    def _evidence(self, counted: Tally, hearing: Hearing) -> tuple[Floats, Ints, Ints]:
+        slots = len(self.projection.edges) * len(REPORTERS)
+        shape = (len(self.projection.edges), len(REPORTERS))
+        requests = add_up(self._slot, counted.requests, slots)
+        at = np.zeros(slots, np.int64)
+        np.maximum.at(at, self._slot, hearing.at_ms)
+        pairs, pair = self._speakers
+        speaking = add_up(pair.ravel(), hearing.fresh | (counted.requests > 0), len(pairs)) > 0
+        instances = np.bincount(pairs[speaking, 0], minlength=slots)
+        return requests.reshape(shape), instances.reshape(shape), at.reshape(shape)
+
+    def _edges(self, facts: EdgeFacts, different: Flags, window_s: int, last: Made | None) -> list[Edge | None]:
+        edges: list[Edge | None] = list(last.edges) if last else [None] * len(facts.rows)
+        changed = np.flatnonzero(different)
+        rows = facts.rows[changed]
+        signals = self._reading.signals(rows, facts.covered_s[changed], window_s)
+        # An edge is its source's outbound and its target's inbound traffic.
+        levels = np.maximum(self._judge.levels(rows, Direction.OUTBOUND), self._judge.levels(rows, Direction.INBOUND))
+        for number, signal, level in zip(changed.tolist(), signals, levels.tolist(), strict=True):
+            edges[number] = None if facts.gone[number] else self._edge(number, facts, signal, PRIORITY[level])
+        return edges
+
+    def _edge(self, number: int, facts: EdgeFacts, signals: Signals, health: Health) -> Edge:
+        projected = self.projection.edges[number]
+        return Edge(
+            id=projected.id,
+            source=self.projection.nodes[projected.source].id,
+            target=self.projection.nodes[projected.target].id,
+            protocol=projected.protocol,
+            signals=signals,
+            health=health,
+            presence=PRESENCES[facts.presence[number]],
+            evidence=self._words(number, facts),
+            keys=projected.keys,
+            at_ms=int(facts.heard_ms[number]),
+            service=projected.service,
+        )
+
+    def _words(self, number: int, facts: EdgeFacts) -> tuple[Evidence, ...]:
+        requests, instances, at = (column[number].tolist() for column in facts.evidence)
+        chosen = int(facts.chosen[number])
+        return tuple(
+            Evidence(
+                reporter=REPORTERS[rank],
+                instances=instances[rank],
+                requests=requests[rank],
+                at_ms=at[rank],
+                origin=self._origin[number * len(REPORTERS) + rank],
+            )
+            for rank in sorted(range(len(REPORTERS)), key=lambda rank: (rank != chosen, rank))
+            if at[rank]
+        )
+
+    def _visible(self, facts: EdgeFacts) -> list[bool]:
+        """What exists, and whatever has an edge."""
+        seen = self._standing.copy()
+        for ends in self._ends:
+            seen[ends[~facts.gone]] = True
+        shown: list[bool] = seen.tolist()
+        return shown
+
+    def _nodes(self, facts: EdgeFacts, window_s: int, last: Made | None) -> tuple[list[Node], tuple[Floats, Floats]]:
+        covered = facts.covered_s.max(initial=0.0)
+        sides = (self._sides.total(facts.rows, 0), self._sides.total(facts.rows, 1))
+        nodes = list(last.nodes) if last else list(self.projection.nodes)
+        changed = np.full(len(nodes), True)
+        if last:
+            changed = np.logical_or.reduce(
+                [(rows != before).any(axis=1) for rows, before in zip(sides, last.sides, strict=True)]
+            )
+            if covered != last.facts.covered_s.max(initial=0.0):
+                changed |= self._reading.active(sides[0]) | self._reading.active(sides[1])
+        numbers = np.flatnonzero(changed)
+        spans = np.full(len(numbers), covered)
+        inbound, outbound = (
+            [
+                one if busy else None
+                for one, busy in zip(
+                    self._reading.signals(rows, spans, window_s), self._reading.active(rows).tolist(), strict=True
+                )
+            ]
+            for rows in (side[numbers] for side in sides)
+        )
+        levels = np.maximum(
+            self._judge.levels(sides[0][numbers], Direction.INBOUND),
+            self._judge.levels(sides[1][numbers], Direction.OUTBOUND),
+        )
+        for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
+            still = self.projection.nodes[number]
+            health = worst((PRIORITY[level], Health.NOT_READY)) if still.replicas == 0 else PRIORITY[level]
+            nodes[number] = replace(still, health=health, inbound=came, outbound=went)
+        return nodes, sides
+
+
+def _changed(facts: EdgeFacts, last: Made | None) -> Flags:
+    if last is None:
+        return np.full(len(facts.rows), True)
+    late = facts.heard_ms - last.shown_ms >= REFRESH_MS
+    before = last.facts
+    differ = (facts.rows != before.rows).any(axis=1) | (facts.words != before.words).any(axis=1)
+    return np.asarray(differ | late, np.bool_)

@@ -1,0 +1,143 @@
+"""What was counted in one window on each finest edge, each request once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from graph.joins import Joined, join
+from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
+from graph.model import Inventory, Reporter, Security
+
+Flags = npt.NDArray[np.bool_]
+
+TCP = [Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED]
+"""The first columns of every ledger."""
+
+STALE_INTERVALS = 3
+"""An instance silent for so many of its intervals is no longer believed."""
+
+ANONYMOUS_SLACK = 5.0
+"""Requests by which two reporters may differ because they are not read at the same moment."""
+
+
+class Voice(NamedTuple):
+    """One series: what it counts, where it comes from, and since when (0: from its beginning)."""
+
+    key: SeriesKey
+    origin: str
+    since_ms: int
+
+
+class Voices:
+    """Who speaks: the series side by side as arrays, and the edges they are evidence of."""
+
+    def __init__(self, voices: Sequence[Voice], inventory: Inventory) -> None:
+        keys = [voice.key for voice in voices]
+        self.all = voices
+        self.joined: Joined = join(keys, inventory)
+        self.reporter: Ints = np.array([REPORTERS.index(key.reporter) for key in keys], np.int64)
+        self.since_ms: Ints = np.array([voice.since_ms for voice in voices], np.int64)
+        self.telling = np.array([key.security is not Security.UNKNOWN for key in keys], float)
+        self.mutual = np.array([key.security is Security.MUTUAL_TLS for key in keys], float)
+        numbers: dict[tuple[Reporter, str], int] = {}
+        self.instance: Ints = np.array(
+            [numbers.setdefault((key.reporter, key.instance), len(numbers)) for key in keys], np.int64
+        )
+        self.instances = tuple(numbers)
+
+
+class Hearing(NamedTuple):
+    """When each series was last heard, and whether it can be believed now."""
+
+    at_ms: Ints
+    fresh: Flags
+
+
+class Period(NamedTuple):
+    """The counts of one window by cell."""
+
+    from_ms: int
+    at_ms: int
+    counts: Floats
+    cell_series: Ints
+    cell_column: Ints
+    columns: Sequence[Column]
+
+
+class Tally(NamedTuple):
+    """A window's counts after the choice of reporters."""
+
+    period: Period
+    counts: Floats
+    """Per cell; zero where another reporter was chosen."""
+    requests: Floats
+    """Per series, chosen or not: evidence."""
+    silent: Flags
+    """Per series: evidence of other edges only."""
+    chosen: Ints
+    """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; 3: none."""
+    told: Floats
+    """Per series: traffic whose protection is known."""
+    mutual: Floats
+    """Per series: traffic over mutual TLS."""
+
+
+def add_up(where: Ints, what: Floats | Flags, size: int) -> Floats:
+    """Sum the values that go to the same place."""
+    return np.bincount(where, weights=what, minlength=size).astype(np.float64, copy=False)
+
+
+def tally(voices: Voices, period: Period) -> Tally:
+    """Choose per edge the reporter of its requests, and of its TCP counters: the caller, the callee, then spans."""
+    size = len(voices.all)
+    is_tcp = period.cell_column < len(TCP)
+    counted = np.array([isinstance(column, Requests) for column in period.columns])
+    requests = _by_series(period, counted[period.cell_column], size)
+    tcp = _by_series(period, is_tcp, size)
+    silent = _silent(voices, requests + tcp)
+    heard = ~silent
+    asks, speaks_of_requests = _choose(voices, requests * heard)
+    opens, speaks_of_tcp = _choose(voices, tcp * heard)
+    speaks = np.where(
+        is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
+    )
+    told = (requests + tcp) * voices.telling
+    return Tally(
+        period,
+        period.counts * speaks,
+        requests,
+        silent,
+        np.where(asks < len(REPORTERS), asks, opens),
+        told,
+        told * voices.mutual,
+    )
+
+
+def _by_series(period: Period, wanted: Flags, size: int) -> Floats:
+    return add_up(period.cell_series[wanted], period.counts[wanted], size)
+
+
+def _choose(voices: Voices, activity: Floats) -> tuple[Ints, Flags]:
+    """Per edge the first reporter with any activity (3: none), and per series whether it is that reporter's."""
+    edges, reporters = len(voices.joined.edges), len(REPORTERS)
+    home = voices.joined.home
+    active = add_up(home * reporters + voices.reporter, activity, edges * reporters) > 0
+    active = active.reshape(edges, reporters)
+    chosen = np.where(active.any(axis=1), active.argmax(axis=1), reporters)
+    return chosen, chosen[home] == voices.reporter
+
+
+def _silent(voices: Voices, activity: Floats) -> Flags:
+    """The contenders that have nothing to say, or whose traffic other edges already count."""
+    silent = np.zeros(len(activity), bool)
+    home = voices.joined.home
+    for contender in voices.joined.contenders:
+        better = np.isin(home, contender.edges) & (voices.reporter < voices.reporter[contender.series[0]])
+        said, known = activity[contender.series].sum(), activity[better].sum()
+        enough = known + ANONYMOUS_SLACK >= 0.9 * said if contender.anonymous else True
+        silent[contender.series] = not said or (known > 0 and enough)
+    return silent

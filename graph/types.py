@@ -1,0 +1,239 @@
+"""The graph types: projections of the finest edges onto the nodes that a user asked for.
+
+Every finest edge becomes part of exactly one projected edge, so a projection adds up to the whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from graph.joins import is_unknown
+from graph.model import (
+    PEER_PREFIX,
+    UNKNOWN,
+    EdgeKey,
+    GraphType,
+    Inventory,
+    Node,
+    NodeKind,
+    Protocol,
+    ServiceRef,
+    WorkloadRef,
+)
+
+ESCAPES = frozenset({"PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"})
+"""What Envoy calls traffic to hosts that nobody declared."""
+
+
+class ProjectedEdge(NamedTuple):
+    """One edge of a projection before it has numbers; ``source`` and ``target`` are positions in ``nodes``."""
+
+    id: str
+    source: int
+    target: int
+    protocol: Protocol
+    service: str
+    keys: tuple[EdgeKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """A graph type's nodes (without signals) and edges, and which finest edge went where."""
+
+    type: GraphType
+    nodes: tuple[Node, ...]
+    edges: tuple[ProjectedEdge, ...]
+    edge_of: tuple[int, ...]
+    standing: frozenset[str]
+    """The nodes that the inventory knows: they are there without traffic, too."""
+
+
+def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> Projection:
+    """Project the edges, and add what exists without traffic."""
+    nodes = _Nodes(kind, keys, inventory)
+    ends = [(nodes.source(key), nodes.target(key), key.protocol) for key in keys]
+    standing = nodes.add_idle()
+    members: defaultdict[tuple[str, str, Protocol], list[EdgeKey]] = defaultdict(list)
+    for end, key in zip(ends, keys, strict=True):
+        members[end].append(key)
+    position = {node: number for number, node in enumerate(nodes.found)}
+    number_of = {end: number for number, end in enumerate(members)}
+    edges = tuple(
+        ProjectedEdge(
+            f"{source}>{target}>{protocol}", position[source], position[target], protocol, _called(of), tuple(of)
+        )
+        for (source, target, protocol), of in members.items()
+    )
+    return Projection(
+        type=kind,
+        nodes=tuple(nodes.found.values()),
+        edges=edges,
+        edge_of=tuple(number_of[end] for end in ends),
+        standing=standing,
+    )
+
+
+def _called(keys: Iterable[EdgeKey]) -> str:
+    services = {key.service for key in keys}
+    only = services.pop()
+    return f"{only.namespace}/{only.name}" if only and not services else ""
+
+
+class _Nodes:
+    """The nodes met so far, by id."""
+
+    def __init__(self, kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> None:
+        self.found: dict[str, Node] = {}
+        self.inventory = inventory
+        self.kind = kind
+        self._place: Callable[[WorkloadRef], Node] = {
+            GraphType.APP: self._app,
+            GraphType.VERSIONED_APP: self._versioned,
+            GraphType.WORKLOAD: self._workload,
+            GraphType.SERVICE: self._behind_service,
+        }[kind]
+        self._services = _services_of(keys, inventory) if kind is GraphType.SERVICE else {}
+        self._ids: dict[WorkloadRef | ServiceRef, str] = {}
+
+    def source(self, key: EdgeKey) -> str:
+        return self._of_workload(key.source)
+
+    def target(self, key: EdgeKey) -> str:
+        if key.service and (key.target is None or self.kind is GraphType.SERVICE or self._is_external(key.service)):
+            return self._of_service(key.service)
+        if key.target is None:
+            return self._of_workload(WorkloadRef(key.source.cluster, UNKNOWN, UNKNOWN, UNKNOWN, ""))
+        return self._of_workload(key.target)
+
+    def add_idle(self) -> frozenset[str]:
+        """Add what exists, traffic or not, and say which nodes that are."""
+        of_workloads = {self._of_workload(workload) for workload in self.inventory.workloads}
+        return frozenset(
+            of_workloads
+            | {
+                self._of_service(service.ref)
+                for service in self.inventory.services.values()
+                if self.kind is GraphType.SERVICE or not service.workloads or service.kind is NodeKind.EXTERNAL
+            }
+        )
+
+    def _of_workload(self, ref: WorkloadRef) -> str:
+        known = self._ids.get(ref)
+        if known is None:
+            known = self._ids[ref] = self._add(self._special(ref) or self._place(ref), ref)
+        return known
+
+    def _of_service(self, ref: ServiceRef) -> str:
+        known = self._ids.get(ref)
+        if known is None:
+            known = self._ids[ref] = self._add(self._service(ref), None)
+        return known
+
+    def _add(self, node: Node, ref: WorkloadRef | None) -> str:
+        """Put the node in, or what this workload adds to it."""
+        workload = self.inventory.workloads.get(ref) if ref else None
+        known = self.found.get(node.id, node)
+        if workload:
+            known = replace(
+                known,
+                kind=workload.kind if workload.kind is not NodeKind.WORKLOAD else known.kind,
+                replicas=(known.replicas or 0) + workload.replicas
+                if node.kind is not NodeKind.SERVICE
+                else known.replicas,
+                badges=_union(known.badges, workload.badges),
+                principals=_union(known.principals, _principals(workload.ref, workload.service_account)),
+            )
+        self.found[node.id] = known
+        return node.id
+
+    def _special(self, ref: WorkloadRef) -> Node | None:
+        prefix, colon, peer = ref.app.partition(":")
+        if is_unknown(ref):
+            return _node(f"unknown:{ref.cluster}", NodeKind.UNKNOWN, ref, UNKNOWN, namespace=UNKNOWN)
+        if colon and prefix in PEER_PREFIX and not ref.workload:
+            id_ = f"{prefix}:{ref.cluster}/{ref.namespace}/{peer}"
+            return _node(id_, NodeKind(PEER_PREFIX[prefix]), ref, peer.partition("@")[0] or peer)
+        return None
+
+    def _app(self, ref: WorkloadRef) -> Node:
+        app = ref.app or ref.workload
+        return _node(f"app:{ref.cluster}/{ref.namespace}/{app}", NodeKind.APP, ref, app, app=app)
+
+    def _versioned(self, ref: WorkloadRef) -> Node:
+        app = ref.app or ref.workload
+        version = f"/{ref.version}" if ref.version else ""
+        id_ = f"vapp:{ref.cluster}/{ref.namespace}/{app}{version}"
+        return _node(id_, NodeKind.APP, ref, app, app=app, version=ref.version, workload=ref.workload)
+
+    def _workload(self, ref: WorkloadRef) -> Node:
+        name = ref.workload or ref.app
+        id_ = f"wl:{ref.cluster}/{ref.namespace}/{name}"
+        return _node(id_, NodeKind.WORKLOAD, ref, name, app=ref.app, version=ref.version, workload=name)
+
+    def _behind_service(self, ref: WorkloadRef) -> Node:
+        service = self._services.get(ref)
+        return self._service(service) if service else self._workload(ref)
+
+    def _service(self, ref: ServiceRef) -> Node:
+        known = self.inventory.services.get(ref)
+        outside = ref.name in ESCAPES or self._is_external(ref)
+        prefix = "ext" if outside else "svc"
+        return Node(
+            id=f"{prefix}:{ref.cluster}/{ref.namespace}/{ref.name}",
+            kind=NodeKind.EXTERNAL if outside else known.kind if known else NodeKind.SERVICE,
+            cluster=ref.cluster,
+            namespace=ref.namespace,
+            label=ref.name,
+            service=ref.name,
+            badges=known.badges if known else (),
+        )
+
+    def _is_external(self, ref: ServiceRef) -> bool:
+        known = self.inventory.services.get(ref)
+        return known is not None and known.kind is NodeKind.EXTERNAL
+
+
+def _node(
+    id_: str,
+    kind: NodeKind,
+    ref: WorkloadRef,
+    label: str,
+    *,
+    namespace: str = "",
+    app: str = "",
+    version: str = "",
+    workload: str = "",
+) -> Node:
+    return Node(
+        id=id_,
+        kind=kind,
+        cluster=ref.cluster,
+        namespace=namespace or ref.namespace,
+        label=label,
+        app=app,
+        version=version,
+        workload=workload,
+    )
+
+
+def _services_of(keys: Sequence[EdgeKey], inventory: Inventory) -> dict[WorkloadRef, ServiceRef]:
+    """The one service each workload stands behind: of several the one named as its app, else the first by name."""
+    of: defaultdict[WorkloadRef, set[ServiceRef]] = defaultdict(set)
+    for service in inventory.services.values():
+        for workload in service.workloads:
+            of[workload].add(service.ref)
+    for key in keys:
+        if key.service and key.target:
+            of[key.target].add(key.service)
+    return {ref: min(services, key=lambda service: (service.name != ref.app, service)) for ref, services in of.items()}
+
+
+def _principals(ref: WorkloadRef, account: str) -> tuple[str, ...]:
+    return (f"spiffe://cluster.local/ns/{ref.namespace}/sa/{account}",) if account else ()
+
+
+def _union(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return (*some, *(one for one in more if one not in some))
