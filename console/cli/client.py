@@ -1,0 +1,146 @@
+"""Speaks ``/api/v1`` to a server: over the Unix socket that its data directory names, or by URL and token."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from console.datadir import DataDir, DataDirError, default_path
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TIMEOUT_S = 30.0
+PREFIX = "/api/v1"
+
+
+class ServerError(click.ClickException):
+    """The server refused or cannot be reached; the message is for the user."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def show(self, file: Any = None) -> None:
+        """Write as kubectl does."""
+        click.echo(f"error: {self.message}", err=True, file=file)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Client:
+    """One server."""
+
+    def __init__(self, *, data: Path, server: str = "", token: str = "") -> None:
+        self._data = data
+        self._server = server
+        self._token = token
+
+    def get(self, path: str, **query: object) -> Any:
+        """Ask; empty parameters are left out."""
+        return json.loads(self._exchange("GET", _target(path, query), None))
+
+    def text(self, path: str, **query: object) -> str:
+        """Ask for something that is not JSON."""
+        return self._exchange("GET", _target(path, query), None).decode()
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """Write."""
+        return json.loads(self._exchange("POST", _target(path, {}), json.dumps(body).encode()))
+
+    def delete(self, path: str, **query: object) -> Any:
+        """Delete."""
+        return json.loads(self._exchange("DELETE", _target(path, query), None))
+
+    def _exchange(self, method: str, target: str, body: bytes | None) -> bytes:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        where, connection = self._connection()
+        try:
+            connection.request(method, target, body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as trouble:
+            raise ServerError(f"the server at {where} cannot be reached: {trouble}") from trouble
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise ServerError(_reason(text, answer.status), answer.status)
+        return text
+
+    def _connection(self) -> tuple[str, http.client.HTTPConnection]:
+        if self._server:
+            url = urlsplit(self._server if "//" in self._server else f"http://{self._server}")
+            kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+            return self._server, kind(url.hostname or "", url.port, timeout=TIMEOUT_S)
+        try:
+            path = DataDir(self._data).read_server().socket
+        except DataDirError as trouble:
+            raise ServerError(str(trouble)) from trouble
+        return path, _UnixConnection(path)
+
+
+def with_client(command: Callable[P, R]) -> Callable[..., R]:
+    """Give a command the options that choose a server, and the client as its argument ``client``."""
+
+    @click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        envvar="MESHSCOPE_DATA",
+        help="Data directory of the server on this machine.",
+    )
+    @click.option("--server", envvar="MESHSCOPE_SERVER", default="", help="URL of a server elsewhere.")
+    @click.option("--token", envvar="MESHSCOPE_TOKEN", default="", help="What the server elsewhere asks for.")
+    @wraps(command)
+    def wrapped(*args: Any, data: Path | None, server: str, token: str, **options: Any) -> R:
+        options["client"] = Client(data=data or default_path(), server=server, token=token)
+        return command(*args, **options)
+
+    return wrapped
+
+
+def author() -> str:
+    """Name who sits here."""
+    return os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+def _target(path: str, query: Mapping[str, object]) -> str:
+    given = {name: value for name, value in query.items() if value not in ("", None, False)}
+    return PREFIX + path + (f"?{urlencode(given)}" if given else "")
+
+
+def _reason(body: bytes, status: int) -> str:
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return f"the server answered {status}"
+    problems = fields.get("problems") if isinstance(fields, dict) else None
+    if problems:
+        lines = [_problem(problem) for problem in problems]
+        return "\n       ".join(lines)
+    return str(fields.get("error", f"the server answered {status}")) if isinstance(fields, dict) else str(fields)
+
+
+def _problem(problem: Mapping[str, str]) -> str:
+    where = f" {problem['path']}" if problem.get("path") else ""
+    way_out = f"; {problem['fix']}" if problem.get("fix") else ""
+    return f"{problem['object']}{where}: {problem['message']}{way_out}"
