@@ -28,7 +28,9 @@ Details = Callable[[Mapping[str, Any]], Sequence[str]]
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option("-o", "--output", type=click.Choice(["json"]))
 @with_client
-def apply(client: Client, files: Sequence[str], namespace: str, reason: str, dry_run: bool, output: str | None) -> None:
+def apply(
+    client: Client, *, files: Sequence[str], namespace: str, reason: str, dry_run: bool, output: str | None
+) -> None:
     """Write config objects from files: all of them as one revision, or none."""
     body = {"yaml": _read(files), "namespace": namespace or "default", "reason": reason, "dryRun": dry_run}
     _report(client.post("/config", body | {"author": author()}), output)
@@ -44,6 +46,7 @@ def apply(client: Client, files: Sequence[str], namespace: str, reason: str, dry
 @with_client
 def delete(
     client: Client,
+    *,
     kind: str | None,
     names: Sequence[str],
     files: Sequence[str],
@@ -72,7 +75,7 @@ def delete(
 @click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace; the default without -n.")
 @click.option("-o", "--output", type=click.Choice(["yaml", "json", "name"]))
 @with_client
-def get(client: Client, kind: str, name: str, namespace: str, all_namespaces: bool, output: str | None) -> None:
+def get(client: Client, *, kind: str, name: str, namespace: str, all_namespaces: bool, output: str | None) -> None:
     """Show objects of a KIND (``all`` for every one), or the one called NAME."""
     kind, names = _kind_and_names(kind, [name] if name else [])
     query = {"kind": "" if kind == "all" else kind, "namespace": "" if all_namespaces else namespace}
@@ -215,7 +218,7 @@ def _changed(keys: Sequence[Mapping[str, str]]) -> str:
 def _tables(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     kinds = dict.fromkeys(item["kind"] for item in items)
     for kind in kinds:
-        header, details = COLUMNS.get(kind, ((), lambda _: ()))
+        header, details = COLUMNS.get(kind, NO_COLUMNS)
         rows = [
             (item["metadata"].get("namespace", "-"), _name(item, several=len(kinds) > 1), *details(item))
             for item in items
@@ -272,3 +275,5 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], Details]] = {
     "PeerAuthentication": (("MODE",), lambda o: ((o["spec"].get("mtls") or {}).get("mode", "-"),)),
 }
 """Beyond namespace and name: what a kind's table shows."""
+
+NO_COLUMNS: tuple[tuple[str, ...], Details] = ((), lambda _: ())

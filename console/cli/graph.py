@@ -27,7 +27,7 @@ FORMATS = ("json", "dot", "graphml", "mermaid", "svg")
 @click.option("--at", default="", help="An instant of the last hour: 2026-11-20T20:00:00Z, or -10m.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="json", show_default=True)
 @with_client
-def graph(client: Client, namespaces: Sequence[str], kind: str, window: str, at: str, output: str) -> None:
+def graph(client: Client, *, namespaces: Sequence[str], kind: str, window: str, at: str, output: str) -> None:
     """Print the traffic graph."""
     query = {"type": kind, "window": window, "namespaces": ",".join(namespaces), "at": at}
     if output == "json":

@@ -87,7 +87,8 @@ def _clusters(cluster: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _routes(config: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for host in _get(config, "virtual_hosts") or ():
-        for route in _get(host, "routes") or ({},):
+        routes: Sequence[Mapping[str, Any]] = _get(host, "routes") or ({},)
+        for route in routes:
             yield _get(config, "name"), _get(host, "name"), _match(_get(route, "match")), _action(route)
 
 
