@@ -11,11 +11,11 @@ import aiohttp
 from collectors.dialects import Dialect, istio
 from collectors.errors import CollectorError
 from collectors.exposition import Exposition
+from collectors.inventory import DEFAULT_CLUSTER
 from graph.model import Observation
 from graph.ports import Clock
 from mesh_runtime.registry import Instance, RegistryReader
 
-DEFAULT_CLUSTER = "Kubernetes"
 AT_ONCE = 16
 MOST_BYTES = 64 * 1024 * 1024
 

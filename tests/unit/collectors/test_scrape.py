@@ -13,7 +13,7 @@ SERIES = 'envoy_istio_requests_total{reporter="source",source_workload="web",sou
 async def admin(path, answer):
     app = web.Application()
     app.router.add_get("/stats/prometheus", answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()
     try:
@@ -55,12 +55,15 @@ async def test_a_proxy_that_is_gone_does_not_hide_the_others_and_says_why(tmp_pa
 
 
 async def test_a_proxy_that_never_answers_is_given_up_after_the_timeout(tmp_path):
+    done = asyncio.Event()
+
     async def page(request):
-        await asyncio.Event().wait()
+        await done.wait()
 
     async with admin(tmp_path / "1", page) as one:
         scrape = scrape_of(instance(admin=one), timeout_s=0.05)
         assert await scrape.observe() == []
+        done.set()
     [state] = scrape.states.values()
     assert state.error
 

@@ -1,0 +1,79 @@
+"""Which service or workload an address in a span stands for, so that spans and proxies speak of the same edge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from collectors.inventory import DEFAULT_CLUSTER, workload_ref
+from graph.model import Inventory, ServiceRef, WorkloadRef
+from mesh_runtime.registry import RegistryState
+
+NO_REGISTRY = RegistryState()
+
+
+class Peers:
+    """Looks addresses up in one state of inventory and registry; made anew when either changes. Immutable."""
+
+    def __init__(self, known: Inventory, state: RegistryState = NO_REGISTRY, *, cluster: str = DEFAULT_CLUSTER) -> None:
+        self._cluster = cluster
+        self._services = known.services
+        self._hosts = {host.lower(): service.ref for service in known.services.values() for host in service.hosts}
+        self._addresses: Mapping[str, WorkloadRef] = {
+            one.address: workload_ref(one, cluster) for one in state.instances.values()
+        }
+        self._meshed = frozenset(self._addresses.values())
+        self._tcp: defaultdict[int, list[ServiceRef]] = defaultdict(list)
+        self._serving: defaultdict[WorkloadRef, list[ServiceRef]] = defaultdict(list)
+        for service in known.services.values():
+            for port, protocol in service.ports.items():
+                if protocol.lower() not in {"http", "http2", "grpc", "grpc-web", "https"}:
+                    self._tcp[port].append(service.ref)
+            for workload in service.workloads:
+                self._serving[workload].append(service.ref)
+
+    def resolve(self, host: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
+        """Say whom *source* means by an address; ``None`` for somebody unknown to the mesh.
+
+        Short names are in the caller's namespace. A workload's own address and the port of a raw-TCP service
+        means that service: its sidecar listens there on the service's behalf.
+        """
+        host = host.lower().rstrip(".")
+        named = self._hosts.get(host) or self._named(host, source.namespace) or self._wildcard(host)
+        if named is not None:
+            return named
+        workload = self._addresses.get(host)
+        if workload == source:
+            services = self._tcp.get(port, [])
+            near = [one for one in services if one.namespace == source.namespace] or services
+            return near[0] if len(near) == 1 else None
+        return workload
+
+    def workloads(self, service: ServiceRef) -> tuple[WorkloadRef, ...]:
+        """List the workloads behind a service."""
+        known = self._services.get(service)
+        return known.workloads if known else ()
+
+    def service_of(self, workload: WorkloadRef) -> ServiceRef | None:
+        """Name the service that a workload is reached by; of several the one named as its app, or the first."""
+        services = sorted(self._serving.get(workload, ()))
+        return next((one for one in services if one.name == workload.app), services[0] if services else None)
+
+    def meshed(self, workload: WorkloadRef) -> bool:
+        """Whether a proxy stands beside the workload, and so counts what it does."""
+        return workload in self._meshed
+
+    def _named(self, host: str, namespace: str) -> ServiceRef | None:
+        name, _, rest = host.partition(".")
+        of, _, suffix = rest.partition(".")
+        if suffix and suffix != "svc" and not suffix.startswith("svc."):
+            return None
+        ref = ServiceRef(self._cluster, of or namespace, name)
+        return ref if ref in self._services else None
+
+    def _wildcard(self, host: str) -> ServiceRef | None:
+        while "." in host:
+            host = host.partition(".")[2]
+            if found := self._hosts.get(f"*.{host}"):
+                return found
+        return None
