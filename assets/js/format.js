@@ -1,0 +1,57 @@
+// Numbers as people read them. The same rules as console/views/format.py.
+
+export function rate(value) {
+    if (!value) return "0";
+    if (value >= 10000) return `${(value / 1000).toFixed(0)}k`;
+    if (value >= 1000) return `${(value / 1000).toFixed(1)}k`;
+    if (value >= 100) return value.toFixed(0);
+    if (value >= 1) return value.toFixed(1);
+    return value >= 0.01 ? value.toFixed(2) : "<0.01";
+}
+
+export function percent(ratio) {
+    if (ratio === null || ratio === undefined) return "–";
+    const value = ratio * 100;
+    if (value === 0) return "0 %";
+    if (value >= 99.95) return "100 %";
+    if (value >= 10) return `${value.toFixed(0)} %`;
+    return value >= 0.1 ? `${value.toFixed(1)} %` : "<0.1 %";
+}
+
+export function milliseconds(value) {
+    if (value === null || value === undefined) return "–";
+    if (value >= 10000) return `${(value / 1000).toFixed(0)} s`;
+    if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
+    if (value >= 10) return `${value.toFixed(0)} ms`;
+    return `${value.toFixed(1)} ms`;
+}
+
+export function bytesPerSecond(value) {
+    if (!value) return "0 B/s";
+    const units = ["B/s", "kB/s", "MB/s", "GB/s"];
+    let power = 0;
+    while (value >= 1000 && power < units.length - 1) {
+        value /= 1000;
+        power += 1;
+    }
+    return `${value >= 100 || power === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[power]}`;
+}
+
+export function clock(atMs) {
+    return new Date(atMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+export function ago(milliseconds) {
+    const seconds = Math.max(0, Math.round(milliseconds / 1000));
+    if (seconds < 90) return `${seconds} s`;
+    if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+    return `${Math.round(seconds / 3600)} h`;
+}
+
+export const HEALTH = {
+    failure: { word: "Failing", tone: "error" },
+    degraded: { word: "Degraded", tone: "warn" },
+    not_ready: { word: "Not ready", tone: "warn" },
+    healthy: { word: "Healthy", tone: "ok" },
+    idle: { word: "No traffic", tone: "idle" },
+};

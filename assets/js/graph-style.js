@@ -1,0 +1,159 @@
+// How nodes and edges look. Calm by default, loud on trouble: healthy edges are slate.
+
+const TOKENS = {
+    text: "--text", text2: "--text-2", text3: "--text-3", line2: "--line-2", node: "--node", canvas: "--canvas",
+    accent: "--accent", button: "--button", ok: "--ok-graphic", warn: "--warn-graphic", error: "--error-graphic",
+    warnText: "--warn", errorText: "--error", idle: "--idle", edge: "--edge", tcp: "--tcp", find: "--find", surface: "--surface",
+};
+
+const KIND_ICONS = {
+    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", unknown: "circle-help",
+};
+
+const BADGE_ICONS = {
+    "traffic-shifting": "split", "virtual-service": "git-branch", "circuit-breaker": "zap", "fault-injection": "zap-off",
+    timeout: "timer", mirroring: "copy", "no-sidecar": "unplug",
+};
+
+export function tokens() {
+    const style = getComputedStyle(document.documentElement);
+    return Object.fromEntries(Object.entries(TOKENS).map(([name, property]) => [name, style.getPropertyValue(property).trim()]));
+}
+
+/** The Lucide icon as markup in a colour; the style sheet holds it as a mask. */
+export function iconMarkup(name, color) {
+    const value = getComputedStyle(document.documentElement).getPropertyValue(`--icon-${name}`);
+    const match = value.match(/url\("data:image\/svg\+xml,(.*)"\)/s);
+    return match ? decodeURIComponent(match[1]).replaceAll("currentColor", color) : "";
+}
+
+const uri = (markup) => `data:image/svg+xml;utf8,${encodeURIComponent(markup)}`;
+
+const cache = new Map();
+function remembered(key, make) {
+    if (!cache.has(key)) cache.set(key, make());
+    return cache.get(key);
+}
+
+function iconImage(name, color) {
+    return remembered(`${name} ${color}`, () => uri(iconMarkup(name, color)));
+}
+
+function badgeImage(name, fill, color, ring) {
+    return remembered(`badge ${name} ${fill} ${ring}`, () => {
+        const glyph = iconMarkup(name, color).replace(/width='24' height='24'/, "x='7' y='7' width='22' height='22'");
+        return uri(`<svg xmlns='http://www.w3.org/2000/svg' width='36' height='36' viewBox='0 0 36 36'><circle cx='18' cy='18' r='16' fill='${fill}' stroke='${ring}' stroke-width='3'/>${glyph}</svg>`);
+    });
+}
+
+/** The icon in the middle, then what the config does to it (top right) and trouble (top left). */
+function images(node, theme) {
+    const health = node.data("health");
+    const list = [{ image: iconImage(KIND_ICONS[node.data("kind")] || "box", theme.text2), size: 24, x: "50%", y: "50%", dx: 0, dy: 0 }];
+    if (health === "failure" || health === "degraded" || health === "not_ready") {
+        const color = health === "failure" ? theme.error : theme.warn;
+        list.push({ image: badgeImage("triangle-alert", color, "#fff", theme.canvas), size: 18, x: "0%", y: "0%", dx: -8, dy: -8 });
+    }
+    const badges = (node.data("badges") || []).filter((name) => BADGE_ICONS[name]);
+    if (badges.includes("traffic-shifting")) badges.splice(badges.indexOf("virtual-service"), badges.includes("virtual-service") ? 1 : 0);
+    badges.slice(0, 3).forEach((name, index) => {
+        list.push({ image: badgeImage(BADGE_ICONS[name], theme.button, "#fff", theme.canvas), size: 18, x: "100%", y: "0%", dx: 8 - index * 15, dy: -8 });
+    });
+    return list;
+}
+
+const healthColor = (theme, health) => ({ failure: theme.error, degraded: theme.warn, not_ready: theme.warn, healthy: theme.ok })[health] || theme.idle;
+
+function edgeColor(theme, edge) {
+    const health = edge.data("health");
+    if (edge.data("presence") !== "live") return theme.idle;
+    if (health === "failure") return theme.error;
+    if (health === "degraded") return theme.warn;
+    return edge.data("protocol") === "tcp" ? theme.tcp : theme.edge;
+}
+
+const isBad = (edge) => edge.data("presence") === "live" && ["failure", "degraded"].includes(edge.data("health"));
+
+function labelColor(theme, edge) {
+    if (!isBad(edge)) return theme.text2;
+    return edge.data("health") === "failure" ? theme.errorText : theme.warnText;
+}
+
+function label(node) {
+    const data = node.data();
+    const second = [data.version, data.replicas > 1 ? `×${data.replicas}` : ""].filter(Boolean).join(" ");
+    return second ? `${data.label}\n${second}` : data.label;
+}
+
+export function stylesheet(theme) {
+    const font = { "font-family": "Inter Variable, system-ui, sans-serif" };
+    return [
+        {
+            selector: "node[kind]",
+            style: {
+                ...font,
+                shape: "round-rectangle", "corner-radius": 13, width: 52, height: 52,
+                "background-color": theme.node, "border-width": 2, "border-color": (node) => healthColor(theme, node.data("health")),
+                "background-image": (node) => images(node, theme).map((item) => item.image),
+                "background-width": (node) => images(node, theme).map((item) => item.size),
+                "background-height": (node) => images(node, theme).map((item) => item.size),
+                "background-position-x": (node) => images(node, theme).map((item) => item.x),
+                "background-position-y": (node) => images(node, theme).map((item) => item.y),
+                "background-offset-x": (node) => images(node, theme).map((item) => item.dx),
+                "background-offset-y": (node) => images(node, theme).map((item) => item.dy),
+                "background-clip": (node) => images(node, theme).map(() => "none"),
+                "background-image-containment": (node) => images(node, theme).map(() => "over"),
+                "bounds-expansion": 10,
+                label, "text-wrap": "wrap", "line-height": 1.18, "font-size": 13, "font-weight": 600, color: theme.text,
+                "text-valign": "bottom", "text-margin-y": 6, "min-zoomed-font-size": 5,
+                "text-background-color": theme.canvas, "text-background-opacity": 0.8, "text-background-padding": 2, "text-background-shape": "round-rectangle",
+            },
+        },
+        { selector: 'node[kind="database"]', style: { shape: "barrel", width: 50 } },
+        { selector: 'node[kind="gateway"]', style: { shape: "cut-rectangle" } },
+        { selector: 'node[kind="external"], node[kind="unknown"]', style: { shape: "ellipse", "border-style": "dashed" } },
+        { selector: 'node[kind="service"]', style: { shape: "round-hexagon", width: 58 } },
+        {
+            selector: 'node[health="failure"]',
+            style: { "underlay-color": theme.error, "underlay-opacity": 0.15, "underlay-padding": 7, "underlay-shape": "round-rectangle", "underlay-corner-radius": 19 },
+        },
+        { selector: 'node[health="idle"]', style: { "border-style": "dashed" } },
+        {
+            selector: "node[box]",
+            style: {
+                ...font,
+                shape: "round-rectangle", "corner-radius": 18, padding: 26,
+                "background-color": theme.accent, "background-opacity": 0.04, "border-width": 1, "border-color": theme.line2,
+                label: "data(label)", "font-size": 12, "font-weight": 700, color: theme.text3,
+                "text-valign": "top", "text-halign": "center", "text-margin-y": -6, "text-transform": "uppercase",
+            },
+        },
+        {
+            selector: "edge",
+            style: {
+                ...font,
+                width: (edge) => 1.3 + Math.min(4, Math.log2(1 + (edge.data("rate") || 0)) / 2.3),
+                "line-color": (edge) => edgeColor(theme, edge), "target-arrow-color": (edge) => edgeColor(theme, edge),
+                "line-opacity": (edge) => (isBad(edge) ? 0.95 : 0.75),
+                "line-style": (edge) => (edge.data("presence") !== "live" ? "dotted" : edge.data("protocol") === "tcp" ? "dashed" : "solid"),
+                "line-dash-pattern": [6, 4],
+                "curve-style": "bezier", "control-point-step-size": 46, "target-arrow-shape": "triangle", "arrow-scale": 0.85,
+                "source-label": "data(text)", "source-text-offset": (edge) => edge.data("labelAt") || 60,
+                "font-size": 11.5, "font-weight": 600, color: (edge) => labelColor(theme, edge), "text-wrap": "wrap", "line-height": 1.15,
+                "text-background-color": theme.canvas, "text-background-opacity": 0.94, "text-background-padding": 2, "text-background-shape": "round-rectangle",
+                "min-zoomed-font-size": 5.5,
+            },
+        },
+        { selector: "edge:loop", style: { "loop-direction": "-45deg", "loop-sweep": "40deg" } },
+        { selector: ".dim", style: { opacity: 0.15 } },
+        { selector: ".hidden", style: { display: "none" } },
+        { selector: "node.found", style: { "overlay-color": theme.find, "overlay-opacity": 0.24, "overlay-padding": 7, "overlay-shape": "round-rectangle" } },
+        { selector: "edge.found", style: { "overlay-color": theme.find, "overlay-opacity": 0.3, "overlay-padding": 5 } },
+        {
+            selector: "node[kind]:selected",
+            style: { "border-color": theme.accent, "border-width": 3, "underlay-color": theme.accent, "underlay-opacity": 0.22, "underlay-padding": 7, "underlay-shape": "round-rectangle", "underlay-corner-radius": 19 },
+        },
+        { selector: "edge:selected", style: { "line-opacity": 1, "overlay-color": theme.accent, "overlay-opacity": 0.16, "overlay-padding": 5 } },
+        { selector: 'node[kind="external"], node[kind="unknown"]', style: { "underlay-shape": "ellipse" } },
+    ];
+}

@@ -1,0 +1,193 @@
+// Where things stand. ELK (layered, orthogonal) in a worker places nodes, routes edges round them and
+// keeps room for labels. What was placed once stays: a layout is computed only when something is new.
+
+const NODE = 52;
+const API = "/assets/vendor/elk-api.js";
+const WORKER = "/assets/vendor/elk-worker.min.js";
+const STORE = "meshscope.layout.6.";
+const LABEL = { width: 64, height: 32 };
+
+let engine = null;
+
+async function elk() {
+    engine ??= new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = API;
+        script.onload = () => resolve(new window.ELK({ workerUrl: WORKER }));
+        script.onerror = () => reject(new Error("the layout engine did not load"));
+        document.head.append(script);
+    });
+    return engine;
+}
+
+/** The box a node stands in: what lies outside the mesh stands outside the boxes, too. */
+export function parentOf(node) {
+    return node.kind === "external" || node.kind === "unknown" ? null : node.parent || null;
+}
+
+/** The places of one topic: `nodes[id] = {x, y, moved?}`, `routes[id] = {start, bends, end, label}`. */
+export class Places {
+    constructor(topic) {
+        this.key = STORE + topic;
+        const kept = JSON.parse(localStorage.getItem(this.key) || "null");
+        this.nodes = kept?.nodes || {};
+        this.routes = kept?.routes || {};
+    }
+
+    knows(graph) {
+        for (const id of graph.nodes.keys()) if (!this.nodes[id]) return false;
+        for (const edge of graph.edges.values()) if (edge.source !== edge.target && !this.routes[edge.id]) return false;
+        return true;
+    }
+
+    move(id, position) {
+        this.nodes[id] = { x: position.x, y: position.y, moved: true };
+        this.keep();
+    }
+
+    forget() {
+        this.nodes = {};
+        this.routes = {};
+        localStorage.removeItem(this.key);
+    }
+
+    keep() {
+        try {
+            localStorage.setItem(this.key, JSON.stringify({ nodes: this.nodes, routes: this.routes }));
+        } catch {
+            localStorage.removeItem(this.key); // full: positions then last as long as the page
+        }
+    }
+
+    /** Places everything in the graph; nodes that a person moved stay where they were put. */
+    async arrange(graph, { aspect, boxed }) {
+        const engine = await elk();
+        let spacing = 40;
+        let result = await engine.layout(describe(graph, spacing, boxed));
+        const stretch = result.width / result.height / aspect;
+        if (stretch > 1.15) {
+            spacing *= Math.min(2.4, stretch);
+            result = await engine.layout(describe(graph, spacing, boxed));
+        }
+        const moved = Object.entries(this.nodes).filter(([, place]) => place.moved);
+        const { nodes, routes } = collect(result);
+        // Places of what is away at the moment are kept: traffic that comes back finds them again.
+        Object.assign(this.nodes, nodes, Object.fromEntries(moved));
+        this.routes = { ...this.routes, ...routes };
+        this.keep();
+    }
+}
+
+function describe(graph, spacing, boxed) {
+    const options = {
+        "elk.spacing.nodeNode": String(spacing),
+        "elk.layered.spacing.nodeNodeBetweenLayers": "24",
+        "elk.layered.spacing.edgeNodeBetweenLayers": "16",
+        "elk.layered.spacing.edgeEdgeBetweenLayers": "14",
+        "elk.spacing.edgeNode": "26",
+        "elk.spacing.edgeEdge": "16",
+        "elk.spacing.edgeLabel": "4",
+        "elk.spacing.labelLabel": "6",
+        "elk.spacing.labelNode": "6",
+        "elk.spacing.componentComponent": "48",
+    };
+    const boxes = new Map();
+    const roots = [];
+    const sorted = [...graph.nodes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const node of sorted) {
+        const shape = {
+            id: node.id,
+            width: NODE,
+            height: NODE,
+            labels: [{ text: node.label, width: Math.max(48, node.label.length * 7.6), height: node.version ? 36 : 21 }],
+            layoutOptions: { "elk.nodeLabels.placement": "[H_CENTER, V_BOTTOM, OUTSIDE]" },
+        };
+        const parent = boxed ? parentOf(node) : null;
+        if (!parent) {
+            roots.push(shape);
+            continue;
+        }
+        if (!boxes.has(parent)) {
+            // Spacing is not inherited by compounds: each box needs its own.
+            const box = { id: parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=30,left=26,bottom=48,right=26]" } };
+            boxes.set(parent, box);
+            roots.push(box);
+        }
+        boxes.get(parent).children.push(shape);
+    }
+    const edges = [...graph.edges.values()]
+        .filter((edge) => edge.source !== edge.target)
+        .sort((a, b) => (a.id < b.id ? -1 : 1))
+        .map((edge) => ({
+            id: edge.id,
+            sources: [edge.source],
+            targets: [edge.target],
+            labels: [{ text: "label", ...LABEL, layoutOptions: { "elk.edgeLabels.inline": "true" } }],
+        }));
+    return {
+        id: "root",
+        layoutOptions: {
+            ...options,
+            "elk.algorithm": "layered",
+            "elk.direction": "RIGHT",
+            "elk.hierarchyHandling": "INCLUDE_CHILDREN",
+            "elk.edgeRouting": "ORTHOGONAL",
+            "elk.edgeLabels.placement": "CENTER",
+            "elk.layered.nodePlacement.strategy": "NETWORK_SIMPLEX",
+            "elk.layered.unnecessaryBendpoints": "false",
+            "elk.layered.considerModelOrder.strategy": "NODES_AND_EDGES",
+            "org.eclipse.elk.json.shapeCoords": "ROOT",
+            "org.eclipse.elk.json.edgeCoords": "ROOT",
+        },
+        children: roots,
+        edges,
+    };
+}
+
+function collect(result) {
+    const nodes = {};
+    const routes = {};
+    const visit = (item) => {
+        for (const child of item.children || []) {
+            if (child.children?.length) visit(child);
+            else nodes[child.id] = { x: round(child.x + child.width / 2), y: round(child.y + child.height / 2) };
+        }
+        for (const edge of item.edges || []) {
+            const section = edge.sections?.[0];
+            if (!section) continue;
+            const label = edge.labels?.[0];
+            const route = {
+                start: point(section.startPoint),
+                bends: (section.bendPoints || []).map(point),
+                end: point(section.endPoint),
+            };
+            if (label?.x !== undefined) {
+                route.label = alongside(route, { x: label.x + label.width / 2, y: label.y + label.height / 2 });
+            }
+            routes[edge.id] = route;
+        }
+    };
+    visit(result);
+    return { nodes, routes };
+}
+
+/** How far along the route, in model pixels, the point nearest to `target` lies. */
+function alongside(route, target) {
+    const points = [route.start, ...route.bends, route.end];
+    let best = { distance: Infinity, offset: 0 };
+    let walked = 0;
+    for (let index = 1; index < points.length; index += 1) {
+        const from = points[index - 1];
+        const to = points[index];
+        const length = Math.hypot(to.x - from.x, to.y - from.y);
+        if (!length) continue;
+        const share = Math.max(0, Math.min(1, ((target.x - from.x) * (to.x - from.x) + (target.y - from.y) * (to.y - from.y)) / length ** 2));
+        const distance = Math.hypot(from.x + share * (to.x - from.x) - target.x, from.y + share * (to.y - from.y) - target.y);
+        if (distance < best.distance) best = { distance, offset: walked + share * length };
+        walked += length;
+    }
+    return round(best.offset);
+}
+
+const round = (value) => Math.round(value * 10) / 10;
+const point = ({ x, y }) => ({ x: round(x), y: round(y) });

@@ -1,0 +1,67 @@
+// The page's script: one live stream for all pages, and the graph page wherever it is shown.
+
+import { GraphPage } from "./graph-page.js";
+import { Pulse, showConnection, showPlace, toggleTheme } from "./shell.js";
+import { Stream } from "./stream.js";
+
+const setProps = (id, props) => window.dash_clientside?.set_props?.(id, props);
+const pulse = new Pulse(setProps);
+let page = null;
+
+const stream = new Stream({
+    changed(graph, change) {
+        showConnection("open", graph);
+        page?.received(graph, change);
+        pulse.beat(graph);
+    },
+    connection(state) {
+        showConnection(state, stream.graph);
+        page?.connection(state);
+    },
+});
+
+/** Dash adds and removes pages; this follows. */
+function follow() {
+    showPlace();
+    const root = document.getElementById("graph-page");
+    if (page && (page.root !== root || page.render !== root.dataset.render)) {
+        page.destroy();
+        page = null;
+    }
+    if (root && !page) {
+        page = new GraphPage(root, stream, setProps);
+        page.render = root.dataset.render;
+        window.Meshscope.page = page;
+        page.start();
+        if (stream.graph?.type === page.state.type) page.received(stream.graph, { whole: true });
+    } else if (!root && !stream.topic && document.querySelector(".shell")) {
+        stream.open("versionedApp", 60);
+    }
+}
+
+let scheduled = false;
+new MutationObserver(() => {
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(() => {
+        scheduled = false;
+        follow();
+    });
+}).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-render"] });
+
+new MutationObserver(() => page?.view?.setTheme()).observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["data-mantine-color-scheme"],
+});
+
+document.addEventListener("click", (event) => {
+    if (event.target.closest("#theme-toggle")) toggleTheme();
+    const copied = event.target.closest("[data-copy]");
+    if (copied) navigator.clipboard.writeText(document.getElementById(copied.dataset.copy).textContent);
+});
+addEventListener("visibilitychange", () => {
+    if (!document.hidden && stream.graph) pulse.beat(stream.graph);
+});
+
+window.Meshscope = { stream, page };
+follow();

@@ -1,0 +1,52 @@
+// What every page has: the theme, the connection's state, and the pulse that tells panels to look again.
+
+import * as format from "./format.js";
+
+const PULSE_MS = 2000;
+
+export function toggleTheme() {
+    const root = document.documentElement;
+    const next = root.getAttribute("data-mantine-color-scheme") === "dark" ? "light" : "dark";
+    root.setAttribute("data-mantine-color-scheme", next);
+    localStorage.setItem("mantine-color-scheme-value", next);
+}
+
+/** Tells Dash about new revisions, at most every two seconds and never while the tab is hidden. */
+export class Pulse {
+    constructor(setProps) {
+        this.setProps = setProps;
+        this.last = 0;
+    }
+
+    beat(graph) {
+        if (document.hidden) return;
+        const now = Date.now();
+        if (now - this.last < PULSE_MS) return;
+        this.last = now;
+        this.setProps("pulse", { data: { revision: graph.revision, at: graph.at } });
+    }
+}
+
+export function showConnection(state, graph) {
+    const dot = document.getElementById("live-dot");
+    const text = document.getElementById("live-text");
+    if (!dot || !text) return;
+    const open = state === "open";
+    dot.className = `pulse ${open ? "live" : "late"}`;
+    const sentence = open ? "Live" : graph ? `Last news ${format.clock(graph.at)}` : "Connecting …";
+    if (text.textContent !== sentence) text.textContent = sentence;
+}
+
+/** Marks where we are in the navigation and in the window's title. */
+export function showPlace() {
+    const path = location.pathname === "/" ? "/graph" : location.pathname;
+    for (const link of document.querySelectorAll(".nav-link")) {
+        const here = path === link.pathname || path.startsWith(`${link.pathname}/`);
+        if (here === (link.getAttribute("aria-current") === "page")) continue;
+        if (here) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+    }
+    const title = document.querySelector("main h1")?.textContent;
+    const full = title ? `${title} · Meshscope` : "Meshscope";
+    if (document.title !== full) document.title = full;
+}

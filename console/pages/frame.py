@@ -1,0 +1,40 @@
+"""The frame's living parts: the masthead's lock, the control plane's lines, the count of firing alerts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash import Dash, Input, Output
+
+from console.views import shell as views
+from console.widgets import shell as widgets
+from graph.model import GraphType
+from mesh_runtime.api.objects import CLUSTER
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from console.context import Console
+
+
+def register(app: Dash, console: Console) -> None:
+    """Refresh with the pulse."""
+
+    @app.callback(
+        Output("shell-where", "children"),
+        Output("shell-mtls", "children"),
+        Output("shell-foot", "children"),
+        Output("nav-badge-alerts", "children"),
+        Input("pulse", "data"),
+    )
+    async def refresh(_pulse: object) -> tuple[Component, Component, list[Component], Component | None]:
+        proxies = console.control.status()
+        view = views.shell(
+            console.live.snapshot(GraphType.VERSIONED_APP, 60),
+            cluster=CLUSTER,
+            in_sync=sum(proxy.in_sync for proxy in proxies),
+            proxies=len(proxies),
+            revision=console.store.current.revision,
+        )
+        firing = len(console.alerts.firing())
+        return widgets.where(view), widgets.mtls(view), widgets.foot(view), widgets.badge(firing, "error")

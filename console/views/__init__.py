@@ -1,0 +1,1 @@
+"""What a page says, computed from snapshots, config and stores' answers; pure."""

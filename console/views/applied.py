@@ -1,0 +1,92 @@
+"""Which config objects shape a service, in a phrase each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mesh_runtime.api.hosts import matches, resolve_host, service_host
+from mesh_runtime.api.networking.destination_rule import DestinationRule
+from mesh_runtime.api.networking.virtual_service import MESH, VirtualService
+from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
+from mesh_runtime.api.security import PeerAuthentication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """One object and what it does."""
+
+    key: ObjectKey
+    icon: str
+    text: str
+    revision: int
+
+    @property
+    def href(self) -> str:
+        """Where it is shown whole."""
+        return href(self.key)
+
+
+def href(key: ObjectKey) -> str:
+    """The page of an object."""
+    return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}"
+
+
+def applied(config: Config, namespace: str, service: str) -> tuple[Applied, ...]:
+    """Objects that decide how requests to a service travel, routes first."""
+    host = service_host(service, namespace)
+    found = (*_routes(config, host), *_policies(config, host), *_security(config, namespace))
+    return tuple(
+        Applied(key=item.key, icon=icon, text=text, revision=config.changed_in.get(item.key, 0))
+        for item, icon, text in found
+    )
+
+
+def _routes(config: Config, host: str) -> Iterator[tuple[ConfigObject, str, str]]:
+    for item in config.of("VirtualService"):
+        if isinstance(item.spec, VirtualService) and _leads_to(item.spec, item.key.namespace, host):
+            yield item, "git-branch", _routing(item.spec)
+
+
+def _leads_to(spec: VirtualService, namespace: str, host: str) -> bool:
+    """Whether it routes callers in the mesh that ask for the host, or sends anyone there."""
+    if MESH in spec.gateways and _covers(spec.hosts, namespace, host):
+        return True
+    return any(resolve_host(item.destination.host, namespace) == host for route in spec.http for item in route.route)
+
+
+def _routing(spec: VirtualService) -> str:
+    parts: list[str] = []
+    for route in spec.http:
+        if len(route.route) > 1:
+            parts.append(" / ".join(f"{item.destination.subset or 'all'} {item.weight} %" for item in route.route))
+        if route.fault:
+            parts.append("fault")
+        if route.timeout:
+            parts.append("timeout")
+        if route.retries:
+            parts.append("retries")
+        if route.mirror or route.mirrors:
+            parts.append("mirror")
+    return ", ".join(dict.fromkeys(parts)) or "routes"
+
+
+def _policies(config: Config, host: str) -> Iterator[tuple[ConfigObject, str, str]]:
+    for item in config.of("DestinationRule"):
+        if isinstance(item.spec, DestinationRule) and _covers((item.spec.host,), item.key.namespace, host):
+            subsets = ", ".join(subset.name for subset in item.spec.subsets)
+            policy = item.spec.traffic_policy
+            limits = policy is not None and bool(policy.outlier_detection or policy.connection_pool)
+            text = ", ".join(filter(None, (f"subsets {subsets}" if subsets else "", "limits" if limits else "")))
+            yield item, "zap" if limits else "layers", text or "policy"
+
+
+def _security(config: Config, namespace: str) -> Iterator[tuple[ConfigObject, str, str]]:
+    for item in config.of("PeerAuthentication"):
+        if isinstance(item.spec, PeerAuthentication) and item.key.namespace in {namespace, ROOT_NAMESPACE}:
+            mode = item.spec.mtls.mode if item.spec.mtls else "UNSET"
+            yield item, "lock" if mode == "STRICT" else "lock-open", f"mTLS {mode.lower()}"
+
+
+def _covers(hosts: tuple[str, ...], namespace: str, host: str) -> bool:
+    return any(matches(resolve_host(pattern, namespace), host) for pattern in hosts)

@@ -1,0 +1,59 @@
+"""What the frame says about the whole mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from console.views import format as fmt
+from graph.model import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellView:
+    """The masthead and the control plane's lines."""
+
+    cluster: str
+    mtls_text: str
+    mtls_tone: str
+    mtls_title: str
+    control: tuple[tuple[str, str], ...]
+
+
+def shell(snapshot: Snapshot, *, cluster: str, in_sync: int, proxies: int, revision: int) -> ShellView:
+    """Sum up the mesh for the frame."""
+    text, tone, title = mtls(snapshot)
+    return ShellView(
+        cluster=cluster,
+        mtls_text=text,
+        mtls_tone=tone,
+        mtls_title=title,
+        control=(
+            ("Proxies in sync", f"{in_sync} / {proxies}"),
+            ("Config revision", str(revision)),
+        ),
+    )
+
+
+def mtls(snapshot: Snapshot) -> tuple[str, str, str]:
+    """Text, tone and explanation of the share of measured traffic that mutual TLS protects."""
+    pairs = [
+        (max(edge.signals.requests, 1.0), edge.signals.mtls)
+        for edge in snapshot.edges.values()
+        if edge.signals.mtls is not None and not _crosses_the_border(snapshot, (edge.source, edge.target))
+    ]
+    if not pairs:
+        return "mTLS not measured", "", "No proxy has reported traffic between workloads yet"
+    share = sum(weight * part for weight, part in pairs) / sum(weight for weight, _ in pairs)
+    if share >= 0.9995:
+        return "mTLS everywhere", "ok", "All traffic between workloads of the mesh is over mutual TLS"
+    return (
+        f"mTLS {fmt.percent(share)}",
+        "warn",
+        "Some traffic between workloads is not over mutual TLS; find it with !mtls",
+    )
+
+
+def _crosses_the_border(snapshot: Snapshot, ends: Iterable[str]) -> bool:
+    outside = {"external", "unknown"}
+    return any(end not in snapshot.nodes or snapshot.nodes[end].kind in outside for end in ends)

@@ -1,0 +1,21 @@
+"""Where the traffic graph goes. Its inside is the browser's: ``assets/js/graph-markup.js``."""
+
+from __future__ import annotations
+
+from dash import html
+from dash.development.base_component import Component
+
+from console.widgets import parts
+
+
+def graph(render: str) -> Component:
+    """The graph's place and the panel's. *render* differs each time, so that the script starts anew with it."""
+    return html.Div(
+        [
+            html.Section(id="graph-main", className="graph-main", **parts.aria(label="Traffic graph")),
+            html.Aside(id="graph-panel", className="panel", tabIndex=0, **parts.aria(label="Details")),
+        ],
+        id="graph-page",
+        className="graph-page",
+        **parts.data(render=render),
+    )

@@ -1,0 +1,225 @@
+"""The side panel of the traffic graph."""
+
+from __future__ import annotations
+
+from dash import html
+from dash.development.base_component import Component
+
+from console.views import format as fmt
+from console.views.selection import Mesh, Peer, Selection
+from console.widgets import parts
+from console.widgets.parts import icon
+
+
+def selection(view: Selection) -> list[Component]:
+    """One node or edge."""
+    content: list[Component] = [_head(view), _actions(view)]
+    if view.silence:
+        content.append(parts.note("info", view.silence))
+    if view.metrics:
+        content.append(
+            html.Div(
+                [parts.metric(item.label, item.value, item.unit, item.hint, item.picture) for item in view.metrics],
+                className="stack",
+            )
+        )
+    if view.inbound:
+        content.append(parts.section("Inbound", _peers(view.inbound, "Inbound")))
+    if view.outbound:
+        content.append(parts.section("Outbound", _peers(view.outbound, "Outbound")))
+    if view.outcomes:
+        content.append(parts.section("Answers", _outcomes(view)))
+    content.append(parts.section("Applied config", _config(view)))
+    content.append(parts.section("Recent traces", _traces(view)))
+    if view.facts:
+        content.append(parts.section("Facts", parts.facts(*view.facts)))
+    if view.sources:
+        content.append(parts.section("Where the numbers come from", _sources(view)))
+    return content
+
+
+def mesh(view: Mesh) -> list[Component]:
+    """Nothing chosen: what is wrong, and what one can do."""
+    trouble = (
+        html.Ul(
+            [
+                html.Li(
+                    [
+                        parts.health_pill(health),
+                        html.Button(name, className="link-button", type="button", **parts.data(select=node)),
+                    ],
+                    className="row",
+                )
+                for node, name, health in view.trouble
+            ],
+            className="stack",
+        )
+        if view.trouble
+        else parts.note("ok", html.B("Nothing is failing. "), f"{fmt.plural(view.healthy, 'node')} healthy.")
+    )
+    content: list[Component] = [
+        html.Div(
+            html.Div([html.H1("This mesh"), html.P(f"Last {view.window}. Choose a node or an edge for details.")]),
+            className="panel-head",
+        ),
+        trouble,
+        parts.section("Traffic", parts.facts(*view.metrics)),
+    ]
+    if view.shiftable:
+        content.append(parts.section("Several versions run", *(_shiftable(*item) for item in view.shiftable)))
+    return content
+
+
+def gone(name: str) -> list[Component]:
+    """A deep link to something that is not there."""
+    return [
+        html.Div(
+            [html.Div([html.H1("Not in this graph")]), html.Span(className="grow"), _close()], className="panel-head"
+        ),
+        parts.note(
+            "warn", html.B(name), " is not in this graph type now. It may have left, or it belongs to another type."
+        ),
+    ]
+
+
+def _head(view: Selection) -> Component:
+    return html.Div(
+        [
+            html.Div([html.H1(view.title), html.P(view.subtitle)]),
+            html.Span(className="grow"),
+            parts.health_pill(view.health),
+            _close(),
+        ],
+        className="panel-head",
+    )
+
+
+def _close() -> Component:
+    return html.Button(
+        icon("x"),
+        className="button icon-only panel-close",
+        type="button",
+        **parts.aria(label="Close"),
+        **parts.data(action="close"),
+    )
+
+
+def shift_button(service: str, label: str = "Shift traffic", where: str = "panel") -> Component:
+    """Opens the wizard for a service."""
+    return html.Button(
+        [icon("split"), label],
+        id={"type": "shift", "service": service, "where": where},
+        className="button primary",
+        type="button",
+    )
+
+
+def _actions(view: Selection) -> Component:
+    buttons: list[Component] = []
+    if view.shift:
+        buttons.append(shift_button(view.shift))
+    if view.traces_href:
+        buttons.append(parts.link([icon("activity"), "Traces"], view.traces_href, "button"))
+    if view.service_href:
+        buttons.append(parts.link([icon("server"), "Service"], view.service_href, "button"))
+    return html.Div(buttons, className="row wrap")
+
+
+def _shiftable(service: str, name: str, versions: str) -> Component:
+    return html.Div(
+        [
+            html.Div([html.B(name), html.Div(versions, className="muted")]),
+            html.Span(className="grow"),
+            shift_button(service, where="mesh"),
+        ],
+        className="row",
+    )
+
+
+def _peers(peers: tuple[Peer, ...], label: str) -> Component:
+    rows = [
+        (
+            html.Th(
+                [
+                    parts.health_dot(peer.health),
+                    " ",
+                    html.Button(peer.name, className="link-button", type="button", **parts.data(select=peer.edge_id)),
+                ],
+                scope="row",
+            ),
+            html.Td(peer.rate, className="num"),
+            html.Td(peer.errors, className="num bad" if peer.failing else "num"),
+            html.Td(peer.p95, className="num"),
+        )
+        for peer in peers
+    ]
+    return parts.table((("Peer", ""), ("rps", "num"), ("errors", "num"), ("p95", "num")), rows, label)
+
+
+def _outcomes(view: Selection) -> Component:
+    return html.Div(
+        [
+            html.Span(
+                [html.B(text), f" {share}"],
+                className=f"health {'error' if failed else 'ok' if text[0] in '12' else ''}",
+            )
+            for text, share, failed in view.outcomes
+        ],
+        className="chips",
+    )
+
+
+def _config(view: Selection) -> Component:
+    if not view.config:
+        return html.P("Nothing but defaults.", className="muted")
+    return html.Ul(
+        [
+            html.Li(
+                parts.link(
+                    [icon(item.icon), html.Span([html.B(f"{item.key.kind} {item.key.name}"), html.Span(item.text)])],
+                    item.href,
+                    "applied",
+                )
+            )
+            for item in view.config
+        ]
+    )
+
+
+def _traces(view: Selection) -> Component:
+    if not view.traces:
+        return html.P("None in the store. Applications send them by OTLP; see Overview for how.", className="muted")
+    rows = [
+        (
+            html.Th([parts.link(item.name, item.href)], scope="row"),
+            html.Td("failed" if item.failed else "", className="bad"),
+            html.Td(item.duration, className="num"),
+            html.Td(parts.instant(item.at_ms, view.now_ms), className="num"),
+        )
+        for item in view.traces
+    ]
+    return parts.table((("Operation", ""), ("", ""), ("took", "num"), ("when", "num")), rows, "Recent traces")
+
+
+def _sources(view: Selection) -> Component:
+    return html.Ul(
+        [
+            html.Li(
+                [
+                    html.Div(
+                        [html.B(source.reporter), html.Span("shown", className="count") if source.shown else None]
+                    ),
+                    html.Div(source.origin, className="mono muted"),
+                    html.Div(
+                        [
+                            f"{source.requests} requests, {fmt.plural(source.instances, 'instance')}, read ",
+                            parts.instant(source.at_ms, view.now_ms),
+                        ],
+                        className="muted",
+                    ),
+                ],
+                className="source",
+            )
+            for source in view.sources
+        ]
+    )

@@ -1,0 +1,126 @@
+"""The small parts every page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from console.views import format as fmt
+from console.views.health import TONES, WORDS
+from console.views.spark import Spark
+from graph.model import Health
+
+Content = Any
+"""Whatever Dash takes as children."""
+
+
+def aria(**names: str) -> dict[str, Any]:
+    """``aria-*`` attributes."""
+    return {f"aria-{name}": value for name, value in names.items()}
+
+
+def data(**names: str) -> dict[str, Any]:
+    """``data-*`` attributes, which the page's scripts read."""
+    return {f"data-{name}": value for name, value in names.items()}
+
+
+def icon(name: str) -> Component:
+    """A Lucide icon; decoration only, so it has no name of its own."""
+    return html.Span(className=f"ic ic-{name}", **aria(hidden="true"))
+
+
+def health_pill(health: Health) -> Component:
+    """Health as a coloured word with its shape."""
+    tone = TONES[health]
+    return html.Span([html.Span(className=f"dot {tone}"), WORDS[health]], className=f"health {tone}")
+
+
+def health_dot(health: Health) -> Component:
+    """Health in a dense row: the shape, with the word for those who cannot see it."""
+    return html.Span(
+        [
+            html.Span(className=f"dot {TONES[health]}", title=WORDS[health]),
+            html.Span(WORDS[health], className="sr-only"),
+        ]
+    )
+
+
+def note(tone: str, *content: Content, role: str | None = None) -> Component:
+    """A coloured sentence. *tone*: ``ok``, ``warn``, ``error`` or ``info``."""
+    name = {"ok": "circle-check", "warn": "triangle-alert", "error": "circle-alert"}.get(tone, "info")
+    extra: dict[str, Any] = {"role": role} if role else {}
+    return html.Div([icon(name), html.Div(list(content))], className=f"note {tone}", **extra)
+
+
+def empty(name: str, title: str, *content: Content) -> Component:
+    """Nothing to show: why, and the way out."""
+    return html.Div(
+        [icon(name), html.H2(title), *(html.P(item) if isinstance(item, str) else item for item in content)],
+        className="empty",
+    )
+
+
+def metric(label: str, value: str, unit: str, hint: str, picture: Spark | None) -> Component:
+    """One golden signal: number now, course over the window."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div(label, className="label"),
+                    html.Div([value, html.Small(unit)], className="value"),
+                    html.Div(hint, className="hint"),
+                ]
+            ),
+            html.Img(src=picture.source, alt=picture.text) if picture else html.Div("No course yet", className="hint"),
+        ],
+        className="metric",
+    )
+
+
+def section(title: str, *content: Content, level: int = 2) -> Component:
+    """A titled part of a panel or page."""
+    heading = {2: html.H2, 3: html.H3}[level]
+    return html.Section([heading(title, className="section-title"), *content], className="panel-section")
+
+
+def facts(*pairs: tuple[str, Content]) -> Component:
+    """Names and values."""
+    return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))], className="facts")
+
+
+def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[Component]], label: str) -> Component:
+    """A plain table. *head*: text and class of each column; *rows*: ready cells."""
+    return html.Table(
+        [
+            html.Thead(html.Tr([html.Th(text, className=name, scope="col") for text, name in head])),
+            html.Tbody([html.Tr(list(cells)) for cells in rows]),
+        ],
+        className="table",
+        **aria(label=label),
+    )
+
+
+def link(content: Content, href: str, name: str = "") -> Component:
+    """A link within the console."""
+    return dcc.Link(content, href=href, className=name)
+
+
+def instant(at_ms: int, now_ms: int) -> Component:
+    """How long ago, with the exact moment behind it."""
+    return html.Time(fmt.ago(at_ms, now_ms), dateTime=fmt.rfc3339(at_ms), title=fmt.moment(at_ms))
+
+
+def page(title: str, *content: Content, aside: Content = None, subtitle: str = "") -> Component:
+    """A page with its heading."""
+    head = html.Div(
+        [
+            html.Div([html.H1(title), *([html.P(subtitle)] if subtitle else [])]),
+            html.Span(className="grow"),
+            *([aside] if aside is not None else []),
+        ],
+        className="page-head",
+    )
+    return html.Div([head, *content], className="page")

@@ -1,0 +1,100 @@
+"""The frame around every page."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from console.views.shell import ShellView
+from console.widgets import parts
+from console.widgets.parts import icon
+
+NAVIGATION = (
+    (
+        "Observe",
+        (
+            ("layout-dashboard", "Overview", "/overview"),
+            ("workflow", "Traffic graph", "/graph"),
+            ("activity", "Traces", "/traces"),
+            ("bell", "Alerts", "/alerts"),
+        ),
+    ),
+    ("Inventory", (("server", "Services", "/services"),)),
+    ("Control", (("sliders-horizontal", "Mesh config", "/config"),)),
+)
+
+
+def frame() -> Component:
+    """Header, navigation and the place where pages go."""
+    return html.Div(
+        [
+            html.Header(
+                [
+                    dcc.Link(
+                        [html.Img(src="/assets/favicon.svg", alt=""), html.Span("Meshscope")],
+                        href="/graph",
+                        className="brand",
+                    ),
+                    html.Span(id="shell-where", className="where"),
+                    html.Span(className="grow"),
+                    html.Span(id="shell-mtls"),
+                    html.Span(
+                        [html.Span(id="live-dot", className="pulse"), html.Span("Connecting …", id="live-text")],
+                        className="status-pill",
+                    ),
+                    html.Button(
+                        icon("moon"),
+                        id="theme-toggle",
+                        className="button icon-only",
+                        type="button",
+                        **parts.aria(label="Switch between light and dark"),
+                    ),
+                ],
+                className="header",
+            ),
+            html.Nav(
+                [*_links(), html.Div(id="shell-foot", className="nav-foot")],
+                className="nav",
+                **parts.aria(label="Main"),
+            ),
+            html.Main(id="main", className="main", tabIndex=-1),
+        ],
+        className="shell",
+    )
+
+
+def _links() -> list[Component]:
+    parts: list[Component] = []
+    for title, entries in NAVIGATION:
+        parts.append(html.H2(title))
+        for name, label, href in entries:
+            badge = html.Span(id=f"nav-badge-{href[1:]}")
+            parts.append(
+                html.Div(
+                    dcc.Link(
+                        [icon(name), html.Span(label), badge], href=href, className="nav-link", id=f"nav-{href[1:]}"
+                    )
+                )
+            )
+    return parts
+
+
+def where(view: ShellView) -> Component:
+    """Which mesh this is."""
+    return html.Span([icon("globe"), " ", html.Span("Cluster", className="muted"), f" {view.cluster}"])
+
+
+def mtls(view: ShellView) -> Component:
+    """The masthead's lock."""
+    name = "lock" if view.mtls_tone == "ok" else "lock-open"
+    return html.Span([icon(name), view.mtls_text], className=f"status-pill {view.mtls_tone}", title=view.mtls_title)
+
+
+def foot(view: ShellView) -> list[Component]:
+    """The control plane in two lines."""
+    return [html.B("Control plane"), *(html.Div([name, html.B(value)]) for name, value in view.control)]
+
+
+def badge(number: int, tone: str) -> Component | None:
+    """A count beside a navigation entry; nothing when there is nothing."""
+    return html.Span(str(number), className=f"badge {tone}") if number else None
