@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mesh_runtime.api.core import Namespace, Service, ServiceAccount
 from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
 from mesh_runtime.api.security import PeerAuthentication
-from mesh_runtime.api.spec import Spec
+from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
 
 
 class Kind(NamedTuple):
@@ -65,6 +65,45 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """By kind, in the order in which ``get`` lists them."""
+
+_ISTIO = frozenset(
+    {
+        "AuthorizationPolicy",
+        "EnvoyFilter",
+        "ProxyConfig",
+        "RequestAuthentication",
+        "Sidecar",
+        "Telemetry",
+        "TrafficExtension",
+        "WasmPlugin",
+        "WorkloadGroup",
+    }
+)
+_KUBERNETES = frozenset({"ConfigMap", "Endpoints", "EndpointSlice", "Ingress", "Secret"})
+_WORKLOADS = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet"})
+_OTHER_APIS = {
+    "gateway.networking.k8s.io": "the Gateway API",
+    "split.smi-spec.io": "SMI",
+    "specs.smi-spec.io": "SMI",
+    "access.smi-spec.io": "SMI",
+}
+
+
+def why_not(group: str, kind: str) -> tuple[str, str] | None:
+    """Say what a kind is that exists elsewhere, and what to do instead; ``None``: it is nobody's, or ours."""
+    if group in _OTHER_APIS:
+        return unsupported(_OTHER_APIS[group], kind), "use Istio's kinds"
+    if kind in _ISTIO:
+        return unsupported(ISTIO, kind), "remove it"
+    if kind in _WORKLOADS:
+        return (
+            f"{kind} is Kubernetes'; this runtime does not support workloads as config",
+            "start them with meshscope run",
+        )
+    if kind in _KUBERNETES:
+        return unsupported(KUBERNETES, kind), "remove it"
+    return None
+
 
 _BY_NAME = {name.lower(): kind for kind in KINDS.values() for name in (kind.kind, kind.plural, *kind.short_names)}
 

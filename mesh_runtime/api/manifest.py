@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mesh_runtime.api.kinds import KINDS, Kind, find_kind
+from mesh_runtime.api.kinds import KINDS, Kind, find_kind, why_not
 from mesh_runtime.api.objects import ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.plain import plain
-from mesh_runtime.api.problems import describe, nearest, path, problems
+from mesh_runtime.api.problems import MAX_PROBLEMS, describe, nearest, path, problems
 from mesh_runtime.api.spec import Spec
 from mesh_runtime.api.values import dns_label, dns_name, label_key, label_value, service_name
 
@@ -46,7 +47,7 @@ def parse(manifest: Mapping[str, Any], *, default_namespace: str = "default", wh
         raise ConfigError(Problem(name, "", f"must be a mapping with apiVersion and kind, not {describe(data)}"))
     kind = _kind(data, name)
     key, title = _key(data, kind, default_namespace)
-    found = [*_envelope(data, kind, title), *_metadata(data, kind, title)]
+    found = list(islice(chain(_envelope(data, kind, title), _metadata(data, kind, title)), MAX_PROBLEMS))
     spec: Spec | None = None
     try:
         spec = kind.spec_model.model_validate({} if data.get("spec") is None else data["spec"])
@@ -66,6 +67,9 @@ def _kind(data: dict[str, Any], name: str) -> Kind:
     wanted = data.get("kind")
     if not isinstance(wanted, str) or not wanted:
         raise ConfigError(Problem(name, "kind", "is required" if wanted is None else "must be text", "add it"))
+    group = str(data.get("apiVersion")).rpartition("/")[0]
+    if elsewhere := why_not(group, wanted):
+        raise ConfigError(Problem(name, "kind", *elsewhere))
     kind = KINDS.get(wanted)
     if kind is None:
         meant = find_kind(wanted)

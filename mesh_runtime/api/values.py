@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mesh_runtime.api import regex
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import Flaw, Spec, refused, text
+from mesh_runtime.api.spec import ISTIO, Flaw, Spec, refused, text, unsupported
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -104,6 +104,12 @@ def _header_name(value: str) -> str | None:
     return f"{quoted(value)} is not a header name"
 
 
+def _matched_header(value: str) -> str:
+    if value.startswith("@request.auth."):
+        raise refused(unsupported(ISTIO, "matching claims (@request.auth)"))
+    return value
+
+
 def _operated_header(value: str) -> str | None:
     return None if value == ":authority" else _header_name(value)
 
@@ -128,6 +134,7 @@ Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or
 GatewayName = Annotated[str, AfterValidator(text(_gateway_name, "write mesh, name or namespace/name"))]
 GatewayHost = Annotated[str, AfterValidator(text(_gateway_host, "write host or namespace/host"))]
 HeaderName = Annotated[str, AfterValidator(text(_header_name, "use letters, digits and '-'"))]
+MatchedHeader = Annotated[str, AfterValidator(_matched_header), AfterValidator(text(_header_name))]
 OperatedHeader = Annotated[str, AfterValidator(text(_operated_header, "use letters, digits and '-'"))]
 HeaderValue = Annotated[
     str, AfterValidator(text(_header_value, "write it in one line, with %% for a percent sign (%NAME% is Envoy's)"))

@@ -129,6 +129,8 @@ class _Open:
 
 
 def _key(key: Any, mapping: dict[str, Any], event: yaml.Event) -> str:
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
     if not isinstance(key, str):
         raise _refused(f"a key is not text{_line(event)}", "put it in quotes")
     if key in mapping:

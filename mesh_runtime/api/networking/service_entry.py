@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import Flaw, Many, Some, Spec, not_yet, repeated, text
+from mesh_runtime.api.spec import ISTIO, Flaw, Many, Some, Spec, not_yet, repeated, text, unsupported
 from mesh_runtime.api.values import AnyCase, DnsLabel, DnsName, Host, Labels, Port, address, dns_name
 
 
 def _endpoint(value: str) -> str | None:
+    if value.startswith("unix://"):
+        return unsupported(ISTIO, "an address with unix://")
     if address(value) is None or dns_name(value) is None:
         return None
     return f"{quoted(value)} is neither an IP address nor a DNS name"

@@ -17,6 +17,7 @@ from mesh_runtime.api.values import (
     HeaderValue,
     Host,
     Labels,
+    MatchedHeader,
     OperatedHeader,
     Percent,
     Port,
@@ -141,7 +142,7 @@ class HTTPMatchRequest(Spec):
     scheme: RequiredMatch | None = None
     method: RequiredMatch | None = None
     authority: RequiredMatch | None = None
-    headers: dict[HeaderName, StringMatch] = Field(default_factory=dict)
+    headers: dict[MatchedHeader, StringMatch] = Field(default_factory=dict)
     port: Port | None = None
     source_labels: Labels = Field(default_factory=dict)
     gateways: Many[GatewayName] = ()
