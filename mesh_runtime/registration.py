@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from mesh_runtime.registry import Role
@@ -39,8 +40,12 @@ class Registration:
     """The application's port; 0 for gateways."""
     protocol: str = "http"
     """``http``, ``http2``, ``grpc`` or ``tcp``."""
+    address: str = ""
+    """Where a gateway is to listen, instead of an address of the server's own network."""
     admin: str = ""
+    """Path of the proxy's admin socket."""
     epoch: int = 0
+    """Unix ms when the proxy is started."""
     id: str = ""
     token: str = ""
     starting: bool = False
@@ -60,8 +65,17 @@ class Registration:
                 )
         if self.protocol not in PROTOCOLS:
             raise InvalidRegistrationError(f"protocol {self.protocol!r} is unknown: use one of {', '.join(PROTOCOLS)}")
+        if self.address:
+            _check_address(self.address)
         if self.role is Role.SIDECAR and not 0 < self.port < 65536:
             raise InvalidRegistrationError(f"port {self.port} is not between 1 and 65535")
+
+
+def _check_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError as trouble:
+        raise InvalidRegistrationError(f"address {text!r} is not an IP address") from trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

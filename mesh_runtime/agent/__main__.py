@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
         return _say(error)
     code = 0
     try:
-        code = asyncio.run(carry_out(plan, lambda: print("ready", flush=True)))  # noqa: T201  for whoever started us
+        code = asyncio.run(carry_out(plan))
     except* (AgentError, SidecarError) as errors:
         code = _say(*leaves(errors))
     return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mesh_runtime.agent.client import AgentClient, AgentError
@@ -54,6 +54,11 @@ class Agent:
             for task in aside:
                 task.cancel()
         return next((task.result() for task in ended if not task.cancelled()), 0)
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The address of each registered instance, by its id."""
+        return {life.id: life.address for life in self._lives if life.id}
 
     def stop(self) -> None:
         """Drain and end every member; called again, without waiting for what is in flight."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from mesh_runtime.registration import Grant, Registration
 from mesh_runtime.sidecar.bootstrap import bootstrap
 from mesh_runtime.sidecar.child import Child
 from mesh_runtime.sidecar.envoy import DRAIN_S, Envoy
+from mesh_runtime.sidecar.pauses import Pauses
 
 log = logging.getLogger(__name__)
 
 COMMAND_GRACE_S = 5.0
+HURRIED_GRACE_S = 1.0
 LISTEN_POLL_S = 0.05
-LIVED_WELL_S = 30.0
-"""What ran this long before it ended is started again without delay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,11 @@ class Life:
         """The instance's id; empty until it is registered."""
         return self._grant.id if self._grant else ""
 
+    @property
+    def address(self) -> str:
+        """The instance's address; empty until it is registered."""
+        return self._grant.address if self._grant else ""
+
     async def run(self) -> int:
         """Live; returns the command's exit code when it ends and is not to be kept."""
         try:
@@ -111,7 +116,7 @@ class Life:
             trim_log(self._log(what))
 
     async def _keep_proxy(self) -> None:
-        pauses = _Pauses()
+        pauses = Pauses()
         try:
             while True:
                 self._envoy = self._new_proxy()
@@ -137,7 +142,7 @@ class Life:
         )
 
     async def _keep_command(self) -> int:
-        pauses = _Pauses()
+        pauses = Pauses()
         while True:
             code = await self._run_command()
             if not self._member.keep:
@@ -186,7 +191,7 @@ class Life:
 
     async def _end_command(self) -> None:
         if self._command is not None:
-            await self._command.end(COMMAND_GRACE_S)
+            await self._command.end(HURRIED_GRACE_S if self.hurry.is_set() else COMMAND_GRACE_S)
 
     async def _remove(self) -> None:
         if self._grant is None:
@@ -199,28 +204,6 @@ class Life:
     def _log(self, what: str) -> Path:
         name = self.id.replace("/", ".") or self._registration.service
         return self._around.logs / f"{name}.{what}.log"
-
-
-class _Pauses:
-    """How long to wait before something that ended is started again."""
-
-    def __init__(self) -> None:
-        self._pauses = self._growing()
-        self._since = time.monotonic()
-
-    def next(self) -> float:
-        if time.monotonic() - self._since > LIVED_WELL_S:
-            self._pauses = self._growing()
-        pause = next(self._pauses)
-        self._since = time.monotonic() + pause
-        return pause
-
-    @staticmethod
-    def _growing() -> Iterator[float]:
-        pause = 0.1
-        while True:
-            yield pause
-            pause = min(pause * 2, 10.0)
 
 
 def _identity(grant: Grant) -> tuple[str, str, str]:

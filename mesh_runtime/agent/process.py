@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from mesh_runtime.agent.client import AgentClient
 from mesh_runtime.agent.files import run_directory
 from mesh_runtime.agent.member import Member
 from mesh_runtime.sidecar.envoy import DRAIN_S
+
+Ready = Callable[[Mapping[str, str]], None]
+"""Told the address of each instance by its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +33,14 @@ class Plan:
     otlp: str = ""
     """``http://host:port`` of the receiver that commands send their telemetry to."""
     drain_s: int = DRAIN_S
+    told: Path | None = None
+    """Where to write, once all is ready, the address of each instance by its id, as JSON."""
 
 
-async def carry_out(plan: Plan, ready: Callable[[], None] = lambda: None) -> int:
-    """Run a plan until SIGINT, SIGTERM or the end of a command; returns the process's exit code.
+async def carry_out(plan: Plan, ready: Ready = lambda _: None) -> int:
+    """Run a plan until SIGINT, SIGTERM, SIGHUP or the end of a command; returns the process's exit code.
 
+    *ready* is called when every proxy is live and every command listens.
     A second signal, or one that comes after the parent process has died, ends it without waiting for
     requests in flight.
     """
@@ -49,9 +56,17 @@ async def carry_out(plan: Plan, ready: Callable[[], None] = lambda: None) -> int
                     agent.hurry()
 
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, end)
-            code = await agent.run(ready)
+
+            def tell() -> None:
+                if plan.told:
+                    fresh = plan.told.with_suffix(".new")
+                    fresh.write_text(json.dumps(dict(agent.addresses)))
+                    fresh.replace(plan.told)
+                ready(agent.addresses)
+
+            code = await agent.run(tell)
     return code if code >= 0 else 128 - code
 
 

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from mesh_runtime.registration import Grant, Registration
+from mesh_runtime.sidecar.stats import stats_config
 
 XDS_CLUSTER: Final = "xds-grpc"
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105  the header's name, not a token
 """gRPC metadata that carries the proxy's token on the xDS channel."""
 
 Json = dict[str, Any]
-
-STATS_CONFIG: Final[Mapping[str, Any]] = {
-    "stats_matcher": {
-        "inclusion_list": {
-            "patterns": [
-                *({"prefix": prefix} for prefix in ("istio", "cluster_manager.", "listener_manager.", "server.")),
-                *({"prefix": prefix} for prefix in ("control_plane.", "sds.")),
-                *({"contains": part} for part in ("upstream_cx_active", "upstream_rq_active", "membership_healthy")),
-                *({"contains": part} for part in ("ejections_active", "upstream_rq_pending_overflow")),
-                {"contains": "ssl.fail_verify"},
-            ]
-        }
-    },
-}
-"""A page of every statistic would be megabytes with a few hundred clusters."""
 
 
 def bootstrap(grant: Grant, registration: Registration) -> Json:
@@ -50,7 +35,7 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
         "admin": {"address": {"pipe": {"path": registration.admin, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(grant.token), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_xds_cluster(grant.xds_socket)]},
-        "stats_config": dict(STATS_CONFIG),
+        "stats_config": stats_config(),
         "stats_flush_interval": "1s",
         "bootstrap_extensions": [
             {

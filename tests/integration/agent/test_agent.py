@@ -149,15 +149,22 @@ def agent_process(tmp_path, server, make_member):
     started = []
 
     async def start(*members):
-        plan = Plan(server=server.socket, run_dir=tmp_path / "run", logs=tmp_path / "logs", members=members, drain_s=1)
+        told = tmp_path / "told.json"
+        told.unlink(missing_ok=True)
+        plan = Plan(
+            server=server.socket,
+            run_dir=tmp_path / "run",
+            logs=tmp_path / "logs",
+            members=members,
+            drain_s=1,
+            told=told,
+        )
         path = tmp_path / "plan.json"
         path.write_bytes(wire.encode(plan))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mesh_runtime.agent", path, stdout=subprocess.PIPE
-        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "mesh_runtime.agent", path)
         started.append(process)
-        async with asyncio.timeout(20):
-            assert await process.stdout.readline() == b"ready\n"
+        await until(told.exists, timeout_s=20)
+        assert len(json.loads(told.read_text())) == len(members)
         return process
 
     yield start

@@ -1,0 +1,1 @@
+"""What `meshscope demo` runs: a shop, its visitors, its alert inbox, and the processes around them."""
