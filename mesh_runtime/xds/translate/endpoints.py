@@ -1,0 +1,159 @@
+"""Who answers for a service: instances its selector finds, listed workloads, and Envoy's form of both."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mesh_runtime.api.networking import WorkloadEntry
+from mesh_runtime.api.objects import CLUSTER
+from mesh_runtime.identity.authority import spiffe_id
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.policy import mtls_mode
+from mesh_runtime.xds.translate.ports import inbound_ports, workload_port
+from mesh_runtime.xds.translate.world import MeshPort, MeshService, World, selects
+
+MUTUAL = "mutual_tls"
+PLAIN = "none"
+TLS_MODE = "tlsMode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One address that answers for a port of a service."""
+
+    address: str
+    port: int
+    namespace: str
+    workload: str
+    labels: Mapping[str, str]
+    accepts_mtls: bool
+    """Whether a sidecar is there that takes mutual TLS."""
+    weight: int = 1
+
+    @property
+    def app(self) -> str:
+        """Istio's canonical name."""
+        return canonical_name(self.labels, self.workload)
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether it needs no DNS."""
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError:
+            return False
+        return True
+
+
+def canonical_name(labels: Mapping[str, str], workload: str) -> str:
+    """Return Istio's canonical name of a workload."""
+    return (
+        labels.get("service.istio.io/canonical-name")
+        or labels.get("app.kubernetes.io/name")
+        or labels.get("app")
+        or workload
+    )
+
+
+def canonical_revision(labels: Mapping[str, str]) -> str:
+    """Return Istio's canonical revision: ``latest`` where a workload has no version."""
+    return (
+        labels.get("service.istio.io/canonical-revision")
+        or labels.get("app.kubernetes.io/version")
+        or labels.get("version")
+        or "latest"
+    )
+
+
+def endpoints(world: World, service: MeshService, port: MeshPort, labels: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """Return who answers for a port of a service, or of its subset with these labels. Draining ones do not."""
+    everyone = world.once(("endpoints", service.host, port.number), lambda: tuple(_endpoints(world, service, port)))
+    return tuple(one for one in everyone if not labels or selects(labels, one.labels))
+
+
+def identities(world: World, service: MeshService, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return who may answer for a service, by SPIFFE id; those that drain are among them."""
+
+    def find() -> tuple[str, ...]:
+        wanted = {**service.selector, **labels}
+        instances = {
+            spiffe_id(one.namespace, one.service_account)
+            for one in world.sidecars
+            if one.namespace == service.namespace and service.selector and selects(wanted, one.labels)
+        }
+        return tuple(sorted(instances))
+
+    return world.once(("identities", service.host, tuple(sorted(labels.items()))), find)
+
+
+def assignment(name: str, found: tuple[Endpoint, ...], tls: str) -> Envoy:
+    """Return Envoy's form. *tls* is the caller's policy, so that telemetry can tell what protects each endpoint."""
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [_lb_endpoint(one, tls) for one in found]}]}
+
+
+def address(host: str, port: int) -> Envoy:
+    """Return Envoy's form of an address."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[Endpoint]:
+    for instance in world.sidecars:
+        if instance.namespace == service.namespace and selects(service.selector, instance.labels):
+            yield from _of_instance(world, instance, port)
+    for item, entry in world.workload_entries(service.namespace):
+        if selects(service.selector, entry.labels):
+            yield _listed(service, port, entry, item.key.name)
+    for entry in service.listed:
+        yield _listed(service, port, entry, "")
+
+
+def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[Endpoint]:
+    name = workload_port(port, instance.ports)
+    if instance.draining or name is None:
+        return
+    listen_port = next(inbound.listen_port for inbound in inbound_ports(instance) if inbound.name == name)
+    yield Endpoint(
+        address=instance.address,
+        port=listen_port,
+        namespace=instance.namespace,
+        workload=instance.workload,
+        labels=instance.labels,
+        accepts_mtls=mtls_mode(world, instance.namespace, instance.labels) != "DISABLE",
+    )
+
+
+def _listed(service: MeshService, port: MeshPort, entry: WorkloadEntry, name: str) -> Endpoint:
+    target = port.target if isinstance(port.target, int) else port.number
+    return Endpoint(
+        address=entry.address,
+        port=entry.ports.get(str(port.target)) or entry.ports.get(port.name) or target,
+        namespace=service.namespace,
+        workload=name,
+        labels=entry.labels,
+        accepts_mtls=False,
+        weight=entry.weight or 1,
+    )
+
+
+def _lb_endpoint(one: Endpoint, tls: str) -> Envoy:
+    mutual = tls == "ISTIO_MUTUAL" or (not tls and one.accepts_mtls)
+    described = {"security": MUTUAL if mutual else PLAIN}
+    if one.workload:
+        described |= {
+            "workload": one.workload,
+            "namespace": one.namespace,
+            "app": one.app,
+            "version": canonical_revision(one.labels),
+            "cluster": CLUSTER,
+        }
+    metadata: dict[str, Envoy] = {"istio": described}
+    if one.accepts_mtls:
+        metadata["envoy.transport_socket_match"] = {TLS_MODE: "istio"}
+    return {
+        "endpoint": {"address": address(one.address, one.port)},
+        "metadata": {"filter_metadata": metadata},
+        "load_balancing_weight": one.weight,
+    }

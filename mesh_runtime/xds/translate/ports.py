@@ -1,0 +1,124 @@
+"""Which numbers proxies listen on: where the number of a config object cannot be used, what stands for it."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+
+from mesh_runtime.api.networking import Gateway
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.translate.world import MeshPort, MeshService, World, selects
+
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+"""The first declared port's listener; the next ones follow by hundreds."""
+INBOUND_STEP = 100
+UNPRIVILEGED_OFFSET = 8000
+FREE_PORTS = range(20000, 30000)
+"""Where a TCP service is reached when its own number is taken. Below what the kernel gives to clients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundPort:
+    """One declared port of an instance."""
+
+    name: str
+    app_port: int
+    listen_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpBinding:
+    """Where an instance reaches a raw-TCP port of a service."""
+
+    service: MeshService
+    port: MeshPort
+    bound: int
+
+
+def bound_port(number: int, unprivileged_from: int) -> int:
+    """Return the port that is opened for a declared one: 8000 more where a proxy may not bind it."""
+    return number if number >= unprivileged_from else UNPRIVILEGED_OFFSET + number
+
+
+def inbound_ports(instance: Instance) -> tuple[InboundPort, ...]:
+    """Return an instance's inbound listeners, one per declared port: the listener tells which port was meant."""
+    return tuple(
+        InboundPort(name=name, app_port=app_port, listen_port=INBOUND_PORT + INBOUND_STEP * index)
+        for index, (name, app_port) in enumerate(instance.ports.items())
+    )
+
+
+def workload_port(port: MeshPort, declared: Mapping[str, int]) -> str | None:
+    """Return the name of the workload's port that a service's port leads to.
+
+    By the target's name, the service port's name, the target's number; else the only one there is.
+    """
+    if isinstance(port.target, str):
+        return port.target if port.target in declared else None
+    if port.name in declared:
+        return port.name
+    number = port.target or port.number
+    by_number = next((name for name, app_port in declared.items() if app_port == number), None)
+    return by_number or (next(iter(declared)) if len(declared) == 1 else None)
+
+
+def gateway_servers(world: World, instance: Instance) -> Iterator[tuple[str, Gateway]]:
+    """Yield the Gateways that select a gateway instance, as ``namespace/name`` and spec."""
+    for item in world.config.of("Gateway"):
+        spec = item.spec
+        if isinstance(spec, Gateway) and selects(spec.selector, instance.labels):
+            yield f"{item.key.namespace}/{item.key.name}", spec
+
+
+def gateway_ports(world: World, instance: Instance) -> Mapping[int, int]:
+    """Return a gateway's declared ports and the ones that are opened for them. Both are shown to users."""
+    numbers = {server.port.number for _, gateway in gateway_servers(world, instance) for server in gateway.servers}
+    return {number: bound_port(number, world.settings.unprivileged_from) for number in sorted(numbers)}
+
+
+def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
+    """Return where an instance reaches each raw-TCP port: at its own address, at the service's number if possible.
+
+    The caller's own namespace comes first; an application's number is never used, since one that listens
+    on all addresses would have taken it.
+    """
+    wanted = sorted(
+        ((service, port) for service in world.services.values() for port in service.ports if not port.is_http),
+        key=lambda pair: (pair[0].namespace != instance.namespace, pair[0].host, pair[1].number),
+    )
+    taken = {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(instance)}
+    bindings = []
+    for service, port in wanted:
+        if service.host.startswith("*"):
+            continue  # bytes do not say which of its hosts was meant
+        bound = bound_port(port.number, world.settings.unprivileged_from)
+        if bound in taken or _is_an_application_s(service, port, bound):
+            bound = _free_port(f"{service.host}:{port.number}", taken)
+        taken.add(bound)
+        bindings.append(TcpBinding(service=service, port=port, bound=bound))
+    return tuple(bindings)
+
+
+def _is_an_application_s(service: MeshService, port: MeshPort, bound: int) -> bool:
+    if service.selector:
+        return (port.target or port.number) == bound
+    return any(
+        _is_loopback(entry.address) and entry.ports.get(port.name, port.target or port.number) == bound
+        for entry in service.listed
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _free_port(name: str, taken: Container[int]) -> int:
+    start = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest())
+    candidates = (FREE_PORTS[(start + step) % len(FREE_PORTS)] for step in range(len(FREE_PORTS)))
+    return next(port for port in candidates if port not in taken)

@@ -1,0 +1,186 @@
+"""Virtual hosts: every name a caller may use, and the hosts that a gateway serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from mesh_runtime.api.hosts import matches, resolve_host
+from mesh_runtime.api.networking import MESH, Server, VirtualService
+from mesh_runtime.api.objects import DOMAIN, ConfigObject
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy
+from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
+from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
+from mesh_runtime.xds.translate.telemetry import nowhere_metadata
+from mesh_runtime.xds.translate.world import MeshService, World
+
+OUTBOUND_ROUTES = "15001"
+
+_Found = tuple[ConfigObject, VirtualService]
+
+
+def outbound_routes(world: World, instance: Instance) -> Envoy:
+    """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
+    labels = tuple(sorted(instance.labels.items())) if _sees_labels(world) else ()
+    key = "routes", instance.namespace, labels
+    return world.once(key, lambda: _outbound_routes(world, instance))
+
+
+def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:
+    """Yield a gateway's routes, one configuration per declared port."""
+    for number in gateway_ports(world, instance):
+        hosts = _gateway_hosts(world, instance, number)
+        yield {
+            "name": gateway_route_name(number),
+            "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
+            # Clients name the port that is opened, which may not be the declared one.
+            "ignore_port_in_host_matching": True,
+        }
+
+
+def gateway_route_name(number: int) -> str:
+    """Return Istio's name of a gateway port's routes."""
+    return f"http.{number}"
+
+
+def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
+    """Return every name under which callers in a namespace know a service, the full one first."""
+    if service.host != f"{service.name}.{service.namespace}.svc.{DOMAIN}":
+        return (service.host,)
+    names = (service.host, f"{service.name}.{service.namespace}.svc", f"{service.name}.{service.namespace}")
+    return (*names, service.name) if service.namespace == namespace else names
+
+
+def _sees_labels(world: World) -> bool:
+    return world.once(
+        "sees labels",
+        lambda: any(
+            match.source_labels for _, spec in world.virtual_services for rule in spec.http for match in rule.match
+        ),
+    )
+
+
+def _outbound_routes(world: World, instance: Instance) -> Envoy:
+    taken: set[str] = set()
+    hosts = []
+    for host in _outbound_hosts(world, instance):
+        domains = [domain for domain in host["domains"] if domain not in taken]
+        taken.update(domains)
+        if domains:
+            hosts.append({**host, "domains": domains})
+    return {"name": OUTBOUND_ROUTES, "virtual_hosts": [*hosts, _NOWHERE_HOST]}
+
+
+def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
+    for service in world.services.values():
+        rules = _rules_of(world, service.host)
+        for port in service.ports:
+            if port.is_http:
+                caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
+                routes = _routes(world, caller, [rules]) if rules else [service_route(world, caller, service, port)]
+                names = service_names(service, instance.namespace)
+                yield _host(service.host, port.number, names, port is service.default_http_port, routes)
+    for item, spec in world.virtual_services:
+        for written in spec.hosts:
+            host = resolve_host(written, item.key.namespace)
+            if MESH in spec.gateways and spec.http and host not in world.services:
+                caller = Caller(namespace=instance.namespace, labels=instance.labels, port=80)
+                yield _host(host, 80, (host,), True, _routes(world, caller, [(item, spec)]))
+
+
+def _host(host: str, port: int, names: Sequence[str], is_default: bool, routes: list[Envoy]) -> Envoy:
+    with_port = [f"{name}:{port}" for name in names]
+    return {
+        "name": f"{host}:{port}",
+        "domains": [*names, *with_port] if is_default else with_port,
+        "routes": routes,
+        "include_request_attempt_count": True,
+    }
+
+
+def _rules_of(world: World, host: str) -> _Found | None:
+    """Return the VirtualService that speaks of a host in the mesh: the exact one, else the closest wildcard."""
+    found = [
+        (written_host, item, spec)
+        for item, spec in world.virtual_services
+        if MESH in spec.gateways and spec.http
+        for written_host in (resolve_host(written, item.key.namespace) for written in spec.hosts)
+        if matches(written_host, host)
+    ]
+    if not found:
+        return None
+    _, item, spec = max(found, key=lambda one: (one[0] == host, len(one[0])))
+    return item, spec
+
+
+def _routes(world: World, caller: Caller, found: Iterable[_Found]) -> list[Envoy]:
+    return [
+        route
+        for item, spec in found
+        for rule in spec.http
+        for route in rule_routes(world, caller, item.key.namespace, rule, _described(world, caller, item, spec))
+    ]
+
+
+def _described(world: World, caller: Caller, item: ConfigObject, spec: VirtualService) -> Envoy:
+    """Name the object that a route comes from, and the service it speaks of, for answers that reach no cluster."""
+    described = {"config": f"/apis/{item.api_version}/namespaces/{item.key.namespace}/virtual-service/{item.key.name}"}
+    service = world.find_service(resolve_host(spec.hosts[0], item.key.namespace)) if caller.gateway == MESH else None
+    if service is not None:
+        described |= {"host": service.host, "name": service.name, "namespace": service.namespace}
+    return {"filter_metadata": {"istio": described}}
+
+
+def _gateway_hosts(world: World, instance: Instance, number: int) -> list[Envoy]:
+    routes: dict[str, list[Envoy]] = {}
+    for gateway, spec in gateway_servers(world, instance):
+        caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=gateway, port=number)
+        servers = [server for server in spec.servers if server.port.number == number]
+        for item, bound in world.virtual_services:
+            if bound.http and gateway in _gateways(item, bound):
+                added = _routes(world, caller, [(item, bound)])
+                for domain in _served(servers, gateway.partition("/")[0], item, bound):
+                    routes.setdefault(domain, []).extend(added)
+    return [
+        {
+            "name": f"{domain}:{number}",
+            "domains": [domain],
+            "routes": sorted(found, key=_catches_all),
+            "include_request_attempt_count": True,
+        }
+        for domain, found in sorted(routes.items())
+    ]
+
+
+def _gateways(item: ConfigObject, spec: VirtualService) -> set[str]:
+    return {name if "/" in name else f"{item.key.namespace}/{name}" for name in spec.gateways if name != MESH}
+
+
+def _served(servers: Sequence[Server], namespace: str, item: ConfigObject, spec: VirtualService) -> Iterator[str]:
+    """Yield the hosts that both a gateway's servers and a VirtualService name: the narrower of each pair."""
+    seen = set()
+    for written in spec.hosts:
+        host = resolve_host(written, item.key.namespace)
+        for server in servers:
+            for offered in server.hosts:
+                where, slash, pattern = offered.rpartition("/")
+                allowed = {"": item.key.namespace, "*": item.key.namespace, ".": namespace}.get(where, where)
+                if slash and allowed != item.key.namespace:
+                    continue
+                pattern = resolve_host(pattern, namespace)
+                common = host if matches(pattern, host) else pattern if matches(host, pattern) else ""
+                if common and common not in seen:
+                    seen.add(common)
+                    yield common
+
+
+def _catches_all(route: Envoy) -> bool:
+    """Order what several VirtualServices say of one host: a route for every request hides none of the others."""
+    return dict(route["match"]) == {"prefix": "/"}
+
+
+_NOWHERE_HOST: Envoy = {
+    "name": "block_all",
+    "domains": ["*"],
+    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}, "metadata": nowhere_metadata()}],
+}

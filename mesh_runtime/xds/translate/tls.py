@@ -1,0 +1,90 @@
+"""Mutual TLS on both ends, with keys and roots from SDS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mesh_runtime.identity.authority import spiffe_id
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.endpoints import TLS_MODE
+
+LEAF: Final = "default"
+"""The secret with a proxy's own certificate and key. Every proxy asks for its own by this name."""
+ROOT: Final = "ROOTCA"
+
+ADS: Final[Envoy] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
+
+_TLS = "envoy.extensions.transport_sockets.tls.v3."
+
+
+def downstream_tls(*, http: bool) -> Envoy:
+    """Return the socket of an inbound port: a caller without a certificate of this mesh is refused."""
+    # Callers offer "istio", which selects the filter chain; were it chosen here, Envoy would take HTTP/2 for HTTP/1.
+    alpn = ["h2", "http/1.1"] if http else []
+    context = any_of(
+        f"{_TLS}DownstreamTlsContext",
+        require_client_certificate=True,
+        common_tls_context=_common(alpn, {"tls_minimum_protocol_version": "TLSv1_3"}, {}),
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def upstream_tls(identities: Sequence[str], namespace: str, alpn: Sequence[str]) -> Envoy:
+    """Return the socket of a cluster: the other end must be one of *identities*.
+
+    Where none is known yet, any of the service's *namespace* (``""``: of the mesh) will do.
+    """
+    # Envoy's clients stop at TLS 1.2 unless they are told otherwise.
+    versions = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+    matchers = [{"exact": identity} for identity in identities]
+    if not matchers and namespace:
+        matchers = [{"prefix": spiffe_id(namespace, "")}]
+    names = [{"san_type": "URI", "matcher": matcher} for matcher in matchers]
+    context = any_of(
+        f"{_TLS}UpstreamTlsContext",
+        common_tls_context=_common(["istio", *alpn], versions, {"match_typed_subject_alt_names": names}),
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def by_endpoint(secured: Envoy) -> list[Envoy]:
+    """Return the socket matches that use mutual TLS where the endpoint takes it, and plain text elsewhere."""
+    raw = any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
+    return [
+        {"name": "mutual", "match": {TLS_MODE: "istio"}, "transport_socket": secured},
+        {
+            "name": "plain",
+            "match": {},
+            "transport_socket": {"name": "envoy.transport_sockets.raw_buffer", "typed_config": raw},
+        },
+    ]
+
+
+def leaf_secret(chain_pem: str, key_pem: str) -> Envoy:
+    """Return the secret with a proxy's certificate and key."""
+    return {
+        "name": LEAF,
+        "tls_certificate": {
+            "certificate_chain": {"inline_string": chain_pem},
+            "private_key": {"inline_string": key_pem},
+        },
+    }
+
+
+def root_secret(root_pem: str) -> Envoy:
+    """Return the secret with the mesh's root."""
+    return {"name": ROOT, "validation_context": {"trusted_ca": {"inline_string": root_pem}}}
+
+
+def _common(alpn: Sequence[str], versions: Envoy, validation: Envoy) -> dict[str, Any]:
+    return {
+        "tls_params": versions,
+        "alpn_protocols": list(alpn),
+        "tls_certificate_sds_secret_configs": [{"name": LEAF, "sds_config": ADS}],
+        "combined_validation_context": {
+            "default_validation_context": validation,
+            "validation_context_sds_secret_config": {"name": ROOT, "sds_config": ADS},
+        },
+    }

@@ -1,0 +1,287 @@
+"""A real mesh for tests: control plane, Envoys and echo applications in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from mesh_runtime.addresses import AddressPlan
+from mesh_runtime.api import load
+from mesh_runtime.control import ControlPlane
+from mesh_runtime.identity.authority import Authority
+from mesh_runtime.registration import Registration
+from mesh_runtime.registry import Registry, Role
+from mesh_runtime.sidecar.binary import envoy_path
+from mesh_runtime.sidecar.bootstrap import bootstrap
+from mesh_runtime.sidecar.child import Child
+from mesh_runtime.store.port import Change
+from mesh_runtime.store.sqlite import SqliteConfig
+
+NAMESPACE = "shop"
+
+
+class WallClock:
+    def now_ms(self):
+        return time.time_ns() // 1_000_000
+
+    async def every(self, interval_s):
+        while True:
+            yield self.now_ms()
+            await asyncio.sleep(interval_s)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict
+    text: str
+
+    @property
+    def app(self):
+        return json.loads(self.text)["app"]
+
+    @property
+    def seen(self):
+        """The request as the application saw it."""
+        return json.loads(self.text)
+
+
+@dataclass
+class Workload:
+    grant: object
+    registration: Registration
+    requests: list = field(default_factory=list)
+    port: int = 0
+    fail: Counter = field(default_factory=Counter)
+    """Status to number of answers with it still to give."""
+    slow_s: float = 0.0
+
+    @property
+    def address(self):
+        return self.grant.address
+
+
+class Mesh:
+    """Start it once per module. Everything it started ends with :meth:`close`."""
+
+    def __init__(self):
+        # Socket paths must stay below 108 bytes: pytest's tmp_path may be longer.
+        self.dir = Path(tempfile.mkdtemp(prefix="xds"))
+        self.stack = AsyncExitStack()
+        self.clock = WallClock()
+        self.workloads = {}
+        self.envoys = {}
+        self._services = None
+
+    async def start(self, manifests=""):
+        self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        now = self.clock.now_ms
+        self.store = await self.stack.enter_async_context(SqliteConfig(":memory:", clock_ms=now))
+        self.registry = Registry(self.dir / "registry.db", now)
+        self.stack.callback(lambda: self.registry.close())
+        self.addresses = AddressPlan(self.dir, now)
+        self.stack.callback(self.addresses.close)
+        self.authority = Authority(self.dir / "ca", now)
+        self.http = await self.stack.enter_async_context(
+            aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
+            )
+        )
+        if manifests:
+            await self.apply(manifests, settle=False)
+        await self.start_control()
+        return self
+
+    async def start_control(self, **options):
+        self.control = ControlPlane(
+            self.store,
+            self.registry,
+            self.authority,
+            addresses=self.addresses,
+            run_dir=self.dir,
+            clock=self.clock,
+            **options,
+        )
+        ready = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._running = asyncio.get_running_loop().create_task(self._run(ready))
+        await ready.wait()
+
+    async def stop_control(self):
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self, ready):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.control.run(ready.set))
+            group.create_task(self._heartbeat())
+
+    async def _heartbeat(self):
+        while True:
+            await self.control.heartbeat([workload.grant.id for workload in self.workloads.values()])
+            await asyncio.sleep(1)
+
+    async def close(self):
+        for child in self.envoys.values():
+            await child.kill()
+        await self.stop_control()
+        await self.stack.aclose()
+
+    async def apply(self, manifests, *, settle=True):
+        objects = load(manifests, default_namespace=NAMESPACE)
+        return await self._commit(Change(put=tuple(objects)), settle)
+
+    async def delete(self, *keys, settle=True):
+        return await self._commit(Change(delete=tuple(keys)), settle)
+
+    async def _commit(self, change, settle):
+        revision = await self.store.commit(change)
+        if settle:
+            settled = await self.control.settled(revision.number, 5)
+            assert not settled.waiting, settled
+            assert not settled.rejected, settled
+            return settled
+        return revision
+
+    async def workload(self, service, version="", *, protocol="http", app=None, namespace=NAMESPACE, **options):
+        """Start an echo application and its sidecar."""
+        name = f"{service}-{version}" if version else service
+        workload = Workload(None, None)
+        if app is None:
+            workload.port = await self._echo(name, workload)
+        else:
+            workload.port = await app(self)
+        workload.registration = Registration(
+            role=Role.SIDECAR,
+            namespace=namespace,
+            service=service,
+            version=version,
+            port=workload.port,
+            protocol=protocol,
+            admin=str(self.dir / f"{name}.{namespace}.admin"),
+            epoch=self.clock.now_ms(),
+            **options,
+        )
+        return await self._join(name if namespace == NAMESPACE else f"{name}.{namespace}", workload)
+
+    async def gateway(self, name, **labels):
+        registration = Registration(
+            role=Role.GATEWAY, namespace=NAMESPACE, service=name, labels=labels, admin=str(self.dir / f"{name}.admin")
+        )
+        return await self._join(name, Workload(None, registration))
+
+    async def _join(self, name, workload):
+        workload.grant = await self.control.register(workload.registration)
+        self.workloads[name] = workload
+        self.envoys[name] = await self.envoy(name, bootstrap(workload.grant, workload.registration))
+        await self.live(workload)
+        return workload
+
+    async def envoy(self, name, config):
+        path = self.dir / f"{name}.json"
+        path.write_text(json.dumps(config))
+        return await Child.start(
+            [
+                envoy_path(),
+                *("-c", path),
+                *("--concurrency", "1"),
+                "--disable-hot-restart",
+                "--reject-unknown-dynamic-fields",
+                *("--log-level", "warning"),
+                *("--drain-time-s", "1"),
+            ],
+            output=self.dir / f"{name}.log",
+        )
+
+    async def live(self, workload):
+        async with asyncio.timeout(15):
+            while True:
+                try:
+                    if (await self.admin(workload, "/ready")).status == 200:
+                        return
+                except (aiohttp.ClientError, OSError):
+                    pass
+                await asyncio.sleep(0.02)
+
+    async def admin(self, workload, path):
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(workload.registration.admin)) as session,
+            session.get(f"http://envoy{path}") as answer,
+        ):
+            return Answer(answer.status, dict(answer.headers), await answer.text())
+
+    async def metrics(self, workload, name, **labels):
+        """Sum Istio counters of a proxy that carry these labels."""
+        page = (await self.admin(workload, f"/stats/prometheus?filter=^{name}")).text
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in page.splitlines() if line.startswith(f"envoy_{name}{{")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(item in line for item in wanted))
+
+    async def get(self, caller, url, *, method="GET", headers=None, data=None):
+        """Send a request through a caller's sidecar, as its application would by proxy variable."""
+        host, _, path = url.partition("/")
+        return await self.send(f"http://{caller.address}:15001/{path}", host, method, headers, data)
+
+    async def send(self, url, host, method="GET", headers=None, data=None):
+        request = self.http.request(
+            method, url, headers={**(headers or {}), "Host": host}, data=data, allow_redirects=False
+        )
+        async with request as answer:
+            return Answer(
+                answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.text()
+            )
+
+    async def share(self, caller, url, count=200, **options):
+        """Send many requests, and count which application answered."""
+        answers = [await self.get(caller, url, **options) for _ in range(count)]
+        return Counter(answer.app if answer.status == 200 else answer.status for answer in answers)
+
+    async def _echo(self, name, workload):
+        async def answer(request):
+            headers = {key.lower(): value for key, value in request.headers.items()}
+            seen = {"app": name, "method": request.method, "path": request.path_qs, "headers": headers}
+            workload.requests.append(seen)
+            if workload.slow_s:
+                await asyncio.sleep(workload.slow_s)
+            for status, left in workload.fail.items():
+                if left > 0:
+                    workload.fail[status] -= 1
+                    return web.Response(status=status)
+            return web.json_response(seen, headers={"x-app": name})
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self.stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return runner.addresses[0][1]
+
+
+async def free_echo_server(mesh):
+    """A TCP application that sends back what it gets."""
+
+    async def echo(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+
+    async def close():
+        server.close()
+
+    mesh.stack.push_async_callback(close)
+    return server.sockets[0].getsockname()[1]
