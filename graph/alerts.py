@@ -1,0 +1,298 @@
+"""Alert rules over the graph: what holds now, for how long, and what that changes.
+
+:func:`evaluate` is a fold. Its state is all it remembers, so keeping the state (:func:`state_json`) keeps alerts
+through a restart: none fires twice, none is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from graph.model import Edge, Health, Node, Presence, Snapshot
+
+FORGET_TRAFFIC_MS = 86_400_000
+"""Traffic that has been gone for a day is no longer missed."""
+
+
+class RuleKind(StrEnum):
+    """What a rule watches."""
+
+    ERROR_RATIO = "error_ratio"
+    P99 = "p99"
+    TRAFFIC_GONE = "traffic_gone"
+    MTLS_LOST = "mtls_lost"
+    CERTIFICATE_EXPIRY = "certificate_expiry"
+    CONFIG_REJECTED = "config_rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One condition. ``threshold``: a share for errors and mTLS, milliseconds for p99, seconds for certificates."""
+
+    name: str
+    kind: RuleKind
+    threshold: float = 0.0
+    for_s: float = 0.0
+    """How long the condition must hold before the alert fires."""
+    namespace: str = ""
+    """Only what is about this namespace; ``""``: all."""
+    app: str = ""
+    min_requests: float = 5.0
+    """With fewer requests in the window error ratios and quantiles say nothing."""
+    severity: str = "warning"
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A workload's certificate as the authority knows it."""
+
+    identity: str
+    namespace: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy's word on the config it was sent; ``rejected`` is its reason, ``""`` if it took everything."""
+
+    name: str
+    namespace: str
+    app: str = ""
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything rules look at."""
+
+    snapshot: Snapshot
+    certificates: Sequence[Certificate] = ()
+    proxies: Sequence[Proxy] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One rule about one subject. ``fingerprint`` is the same whenever they are."""
+
+    fingerprint: str
+    rule: str
+    kind: RuleKind
+    subject: str
+    """An edge's or a node's id, a certificate's identity or a proxy's name."""
+    namespace: str
+    severity: str
+    summary: str
+    value: float
+    threshold: float
+    since_ms: int
+    """When the condition began to hold."""
+    fired_ms: int = 0
+    """0: not yet."""
+    resolved_ms: int = 0
+
+    @property
+    def firing(self) -> bool:
+        """Whether it has fired and still holds."""
+        return self.fired_ms > 0 and self.resolved_ms == 0
+
+
+class Event(NamedTuple):
+    """An alert began or ended; ``status`` as in Alertmanager."""
+
+    status: str
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The alerts that hold (pending or firing), and where traffic was last seen."""
+
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    traffic_ms: Mapping[str, int] = field(default_factory=dict)
+    """Per edge that had traffic, when."""
+
+
+class _Finding(NamedTuple):
+    """A condition holds (or, ``known=False``, cannot be judged now)."""
+
+    subject: str
+    namespace: str
+    summary: str
+    value: float
+    known: bool = True
+
+
+Check = Callable[[Rule, Facts, State, int], Iterator[_Finding]]
+
+DEFAULT_RULES = (
+    Rule(name="High error ratio", kind=RuleKind.ERROR_RATIO, threshold=0.05, for_s=10, severity="critical"),
+    Rule(name="Slow responses", kind=RuleKind.P99, threshold=1000, for_s=30),
+    Rule(name="Traffic gone", kind=RuleKind.TRAFFIC_GONE, for_s=60),
+    Rule(name="mTLS lost", kind=RuleKind.MTLS_LOST, threshold=1.0, for_s=10, severity="critical"),
+    Rule(name="Certificate expires soon", kind=RuleKind.CERTIFICATE_EXPIRY, threshold=600, severity="critical"),
+    Rule(name="Config rejected by a proxy", kind=RuleKind.CONFIG_REJECTED, severity="critical"),
+)
+"""What a console watches unless told otherwise."""
+
+
+def evaluate(rules: Iterable[Rule], facts: Facts, previous: State, now_ms: int) -> tuple[State, tuple[Event, ...]]:
+    """Fold the facts into the state; the events are what began to fire and what was resolved.
+
+    What cannot be judged now (its reporters are silent) stays as it was: no data neither fires nor resolves.
+    """
+    alerts: dict[str, Alert] = {}
+    events: list[Event] = []
+    for rule in rules:
+        for finding in _CHECKS[rule.kind](rule, facts, previous, now_ms):
+            mark = fingerprint(rule, finding.subject)
+            known = previous.alerts.get(mark)
+            if not finding.known:
+                if known:
+                    alerts[mark] = known
+                continue
+            alert = _held(rule, finding, known, now_ms)
+            alerts[mark] = alert
+            if alert.firing and not (known and known.firing):
+                events.append(Event("firing", alert))
+    events += [
+        Event("resolved", replace(alert, resolved_ms=now_ms))
+        for mark, alert in previous.alerts.items()
+        if mark not in alerts and alert.firing
+    ]
+    return State(alerts, _traffic(facts.snapshot, previous, now_ms)), tuple(events)
+
+
+def fingerprint(rule: Rule, subject: str) -> str:
+    """The identity of an alert, the same in every run and process."""
+    return hashlib.sha256(f"{rule.kind}\n{rule.name}\n{subject}".encode()).hexdigest()[:16]
+
+
+def state_json(state: State) -> dict[str, Any]:
+    """The state as a plain dict."""
+    return asdict(state)
+
+
+def state_of(data: Mapping[str, Any]) -> State:
+    """The state out of what :func:`state_json` gave."""
+    alerts = {mark: Alert(**{**alert, "kind": RuleKind(alert["kind"])}) for mark, alert in data["alerts"].items()}
+    return State(alerts, dict(data["traffic_ms"]))
+
+
+def _held(rule: Rule, finding: _Finding, known: Alert | None, now_ms: int) -> Alert:
+    since = known.since_ms if known else now_ms
+    fired = known.fired_ms if known else 0
+    if not fired and now_ms - since >= 1000 * rule.for_s:
+        fired = now_ms
+    return Alert(
+        fingerprint=fingerprint(rule, finding.subject),
+        rule=rule.name,
+        kind=rule.kind,
+        subject=finding.subject,
+        namespace=finding.namespace,
+        severity=rule.severity,
+        summary=finding.summary,
+        value=finding.value,
+        threshold=rule.threshold,
+        since_ms=since,
+        fired_ms=fired,
+    )
+
+
+def _edges(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, Node, Node]]:
+    """The edges that the rule is about, with both ends. An edge belongs to the namespace that it leads to."""
+    nodes = facts.snapshot.nodes
+    for edge in facts.snapshot.edges.values():
+        source, target = nodes[edge.source], nodes[edge.target]
+        in_scope = not rule.namespace or target.namespace == rule.namespace
+        if in_scope and (not rule.app or rule.app in {target.app, target.service}):
+            yield edge, source, target
+
+
+def _judgeable(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, str, str, bool]]:
+    for edge, source, target in _edges(rule, facts):
+        if edge.presence is Presence.STALE or edge.signals.requests >= rule.min_requests:
+            yield edge, f"{_named(source)} → {_named(target)}", target.namespace, edge.presence is not Presence.STALE
+
+
+def _named(node: Node) -> str:
+    return f"{node.label} {node.version}".rstrip()
+
+
+def _error_ratio(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
+    for edge, words, namespace, known in _judgeable(rule, facts):
+        ratio = edge.signals.error_ratio
+        if ratio > rule.threshold or not known:
+            summary = f"{words}: {ratio:.1%} of requests fail (limit {rule.threshold:.1%})"
+            yield _Finding(edge.id, namespace, summary, ratio, known)
+
+
+def _p99(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
+    for edge, words, namespace, known in _judgeable(rule, facts):
+        p99 = edge.signals.p99_ms or 0.0
+        if p99 > rule.threshold or not known:
+            summary = f"{words}: p99 is {p99:.0f} ms (limit {rule.threshold:.0f} ms)"
+            yield _Finding(edge.id, namespace, summary, p99, known)
+
+
+def _traffic_gone(rule: Rule, facts: Facts, state: State, now_ms: int) -> Iterator[_Finding]:
+    idle = {edge.id for edge in facts.snapshot.edges.values() if edge.health is Health.IDLE}
+    for edge, source, target in _edges(rule, facts):
+        if edge.id in idle and edge.id in state.traffic_ms:
+            gone_s = (now_ms - state.traffic_ms[edge.id]) / 1000
+            summary = f"{_named(source)} → {_named(target)}: no traffic for {gone_s:.0f} s"
+            yield _Finding(edge.id, target.namespace, summary, 0.0, edge.presence is not Presence.STALE)
+    for id_ in state.traffic_ms.keys() - facts.snapshot.edges.keys():
+        # Both ends are still there, but nobody reports on the edge any more.
+        if all(end in facts.snapshot.nodes for end in id_.split(">")[:2]):
+            yield _Finding(id_, "", "", 0.0, known=False)
+
+
+def _mtls_lost(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
+    for edge, source, target in _edges(rule, facts):
+        share = edge.signals.mtls
+        if share is not None and share < rule.threshold and _in_mesh(source) and _in_mesh(target):
+            summary = f"{_named(source)} → {_named(target)}: {share:.0%} of the traffic over mutual TLS"
+            yield _Finding(edge.id, target.namespace, summary, share, edge.presence is not Presence.STALE)
+
+
+def _in_mesh(node: Node) -> bool:
+    """Whether mutual TLS is to be expected of it: it has an identity."""
+    return bool(node.principals)
+
+
+def _certificate_expiry(rule: Rule, facts: Facts, _state: State, now_ms: int) -> Iterator[_Finding]:
+    for certificate in facts.certificates:
+        left_s = (certificate.expires_ms - now_ms) / 1000
+        if left_s < rule.threshold and rule.namespace in {"", certificate.namespace}:
+            summary = f"the certificate of {certificate.identity} " + (
+                f"expires in {left_s:.0f} s" if left_s > 0 else "has expired"
+            )
+            yield _Finding(certificate.identity, certificate.namespace, summary, left_s)
+
+
+def _config_rejected(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
+    for proxy in facts.proxies:
+        if proxy.rejected and rule.namespace in {"", proxy.namespace} and rule.app in {"", proxy.app}:
+            yield _Finding(proxy.name, proxy.namespace, f"{proxy.name} rejected its config: {proxy.rejected}", 1.0)
+
+
+_CHECKS: Mapping[RuleKind, Check] = {
+    RuleKind.ERROR_RATIO: _error_ratio,
+    RuleKind.P99: _p99,
+    RuleKind.TRAFFIC_GONE: _traffic_gone,
+    RuleKind.MTLS_LOST: _mtls_lost,
+    RuleKind.CERTIFICATE_EXPIRY: _certificate_expiry,
+    RuleKind.CONFIG_REJECTED: _config_rejected,
+}
+
+
+def _traffic(snapshot: Snapshot, previous: State, now_ms: int) -> dict[str, int]:
+    """When each edge last had traffic."""
+    seen = {id_: at for id_, at in previous.traffic_ms.items() if now_ms - at < FORGET_TRAFFIC_MS}
+    seen |= {edge.id: now_ms for edge in snapshot.edges.values() if edge.presence is Presence.LIVE}
+    return seen
