@@ -89,7 +89,7 @@ class _Builder:
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if event.tag is not None:
-            raise _refused(f"the tag {event.tag[:40]} is not allowed{_line(event)}", "remove it")
+            raise _refused(f"the tag {event.tag[:80]} is not allowed{_line(event)}", "remove it")
         if len(self.stack) >= MAX_DEPTH:
             raise _refused(f"is nested more than {MAX_DEPTH} levels deep{_line(event)}", "flatten it")
         budget = self.budget
@@ -143,7 +143,7 @@ def _key(key: Any, mapping: dict[str, Any], event: yaml.Event) -> str:
 def _scalar(event: yaml.ScalarEvent) -> Any:
     value: str = event.value
     if event.tag is not None and event.tag not in _STR_TAGS:
-        raise _refused(f"the tag {event.tag[:40]} is not allowed{_line(event)}", "remove it")
+        raise _refused(f"the tag {event.tag[:80]} is not allowed{_line(event)}", "remove it")
     if event.tag is not None or not event.implicit[0]:
         return value
     if value in _NOTHING:

@@ -1,0 +1,136 @@
+"""Manifests that use every field there is, to be bent by property tests."""
+
+from __future__ import annotations
+
+import yaml
+
+SAMPLES = tuple(
+    yaml.safe_load_all("""
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: one, "example.com/x": ""}, annotations: {note: "any: text"}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: catalog, namespace: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: catalog, namespace: shop}
+spec:
+  selector: {app: catalog}
+  type: ClusterIP
+  clusterIP: 10.0.0.1
+  sessionAffinity: None
+  ports:
+  - {name: http, port: 80, targetPort: 8080, protocol: TCP, appProtocol: http}
+  - {name: grpc, port: 81, targetPort: grpc}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: db, namespace: shop}
+spec: {address: 127.64.0.3, ports: {tcp: 6379}, labels: {app: db}, weight: 3, serviceAccount: db}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay.example.com, "*.pay.example.com"]
+  ports: [{number: 443, name: tls, protocol: TLS, targetPort: 8443}]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1, ports: {tls: 9443}, labels: {zone: a}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog, namespace: shop}
+spec:
+  host: catalog
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpCookie: {name: user, path: /, ttl: 1h}, maglev: {tableSize: 65537}}}
+    connectionPool:
+      tcp:
+        maxConnections: 10
+        connectTimeout: 30ms
+        tcpKeepalive: {probes: 3, time: 7200s, interval: 75s}
+        maxConnectionDuration: 1h
+        idleTimeout: 1m
+      http:
+        http1MaxPendingRequests: 1
+        http2MaxRequests: 2
+        maxRequestsPerConnection: 3
+        maxRetries: 4
+        idleTimeout: 1h
+        h2UpgradePolicy: UPGRADE
+        maxConcurrentStreams: 5
+    outlierDetection:
+      splitExternalLocalOriginErrors: true
+      consecutiveLocalOriginFailures: 1
+      consecutiveGatewayErrors: 2
+      consecutive5xxErrors: 3
+      interval: 1s
+      baseEjectionTime: 30s
+      maxEjectionPercent: 50
+      minHealthPercent: 10
+    tls: {mode: ISTIO_MUTUAL}
+  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: ingress, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["shop/*.example.com", "*"], name: main}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: catalog, namespace: shop}
+spec:
+  hosts: [catalog, catalog.example.com]
+  gateways: [mesh, ingress, istio-system/main]
+  http:
+  - name: main
+    match:
+    - name: one
+      uri: {prefix: /v1}
+      scheme: {exact: http}
+      method: {regex: "GET|POST"}
+      authority: {exact: catalog}
+      headers: {x-user: {exact: a}, x-there: {}}
+      queryParams: {q: {regex: "[a-z]+\\\\d*"}}
+      port: 80
+      gateways: [mesh]
+      sourceLabels: {app: frontend}
+      sourceNamespace: shop
+      ignoreUriCase: true
+    route:
+    - destination: {host: catalog, subset: v1, port: {number: 80}}
+      weight: 80
+      headers: {response: {set: {x-version: v1}}}
+    - destination: {host: catalog, subset: v2}
+      weight: 20
+    rewrite: {uri: /, authority: catalog}
+    timeout: 1.5s
+    retries: {attempts: 3, perTryTimeout: 500ms, retryOn: "5xx,503", backoff: 25ms}
+    fault:
+      delay: {fixedDelay: 2s, percentage: {value: 0.5}}
+      abort: {httpStatus: 503, percentage: {value: 10}}
+    mirrors: [{destination: {host: catalog, subset: v2}, percentage: {value: 1}}]
+    headers: {request: {set: {x-a: "%REQ(:path)%"}, add: {x-b: b}, remove: [x-c]}}
+  - redirect: {uri: /new, authority: new.example.com, port: 8080, scheme: https, redirectCode: 308}
+  - directResponse: {status: 200, body: {string: hello}}
+  - mirror: {host: catalog}
+    mirrorPercentage: {value: 12.5}
+    route: [{destination: {host: catalog}}]
+  tcp:
+  - match: [{port: 6379, sourceLabels: {app: a}, gateways: [mesh], sourceNamespace: shop}]
+    route: [{destination: {host: db}, weight: 1}]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {selector: {matchLabels: {app: db}}, mtls: {mode: STRICT}}
+""")
+)

@@ -1,0 +1,309 @@
+import pytest
+from config_words import manifest, route, rule, said, service, to, virtual_service
+
+from mesh_runtime.api import parse
+from mesh_runtime.api.values import Duration
+
+
+def http(**fields):
+    return virtual_service(route(to("catalog"), **fields))
+
+
+def policy(**fields):
+    return rule(trafficPolicy=fields)
+
+
+def entry(**fields):
+    spec = {"hosts": ["pay.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}
+    return manifest("ServiceEntry", "pay", spec | {"resolution": "DNS"} | fields)
+
+
+def gateway(*servers, **fields):
+    return manifest("Gateway", "ingress", {"selector": {"app": "ingress"}, "servers": list(servers)} | fields)
+
+
+def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
+    return {"port": {"number": number, "name": name, "protocol": protocol}, "hosts": list(hosts)}
+
+
+ALL_OF_HTTP = http(
+    name="main",
+    match=[
+        {
+            "uri": {"prefix": "/v1"},
+            "scheme": {"exact": "http"},
+            "method": {"regex": "GET|POST"},
+            "authority": {"exact": "catalog"},
+            "headers": {"x-user": {"exact": "a"}, "x-there": {}},
+            "queryParams": {"q": {"exact": "1"}},
+            "port": 80,
+            "gateways": ["mesh", "ingress", "istio-system/main"],
+            "sourceLabels": {"app": "frontend"},
+            "sourceNamespace": "shop",
+            "ignoreUriCase": True,
+        }
+    ],
+    timeout="1.5s",
+    retries={"attempts": 3, "perTryTimeout": "500ms", "retryOn": "5xx,connect-failure, 503", "backoff": "25ms"},
+    fault={
+        "delay": {"fixedDelay": "2s", "percentage": {"value": 0.5}},
+        "abort": {"grpcStatus": "UNAVAILABLE", "percentage": {"value": 100}},
+    },
+    rewrite={"uri": "/", "authority": "catalog:8080"},
+    mirror={"host": "catalog", "subset": "v2"},
+    mirrorPercentage={"value": 12.5},
+    headers={
+        "request": {"set": {"x-a": "%REQ(:path)%", ":authority": "b"}, "add": {"x-b": "100%%"}, "remove": ["x-c"]},
+        "response": {"add": {"x-d": "1"}},
+    },
+)
+
+
+def test_a_route_may_say_everything_the_runtime_does():
+    spec = parse(ALL_OF_HTTP).spec
+    rule = spec.http[0]
+    assert rule.timeout.seconds == 1.5
+    assert rule.retries.per_try_timeout.ms == 500
+    assert rule.fault.delay.percentage.millionths == 5_000
+    assert rule.match[0].source_labels == {"app": "frontend"}
+    assert rule.headers.request.remove == ("x-c",)
+    assert spec.gateways == ("mesh",)
+
+
+def test_a_policy_may_say_everything_the_runtime_does():
+    data = policy(
+        loadBalancer={
+            "consistentHash": {"httpCookie": {"name": "u", "ttl": "1h"}, "ringHash": {"minimumRingSize": 64}}
+        },
+        connectionPool={
+            "tcp": {
+                "maxConnections": 10,
+                "connectTimeout": "30ms",
+                "tcpKeepalive": {"probes": 3, "time": "7200s", "interval": "75s"},
+                "maxConnectionDuration": "1h",
+                "idleTimeout": "1m",
+            },
+            "http": {
+                "http1MaxPendingRequests": 1,
+                "http2MaxRequests": 2,
+                "maxRequestsPerConnection": 3,
+                "maxRetries": 4,
+                "idleTimeout": "1h",
+                "h2UpgradePolicy": "UPGRADE",
+                "maxConcurrentStreams": 5,
+            },
+        },
+        outlierDetection={
+            "consecutive5xxErrors": 5,
+            "consecutiveGatewayErrors": 0,
+            "consecutiveLocalOriginFailures": 2,
+            "splitExternalLocalOriginErrors": True,
+            "interval": "1s",
+            "baseEjectionTime": "30s",
+            "maxEjectionPercent": 50,
+            "minHealthPercent": 0,
+        },
+        tls={"mode": "ISTIO_MUTUAL"},
+    )
+    found = parse(data).spec.traffic_policy
+    assert found.outlier_detection.consecutive_5xx_errors == 5
+    assert found.load_balancer.consistent_hash.http_cookie.ttl.seconds == 3600
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "words"),
+    [
+        (virtual_service({}), "spec.http[0]", "one of route, redirect or directResponse is needed"),
+        (
+            virtual_service(route(to("a"), redirect={"uri": "/b"})),
+            "spec.http[0]",
+            "route and redirect exclude each other",
+        ),
+        (virtual_service({"route": []}), "spec.http[0].route", "is empty"),
+        (virtual_service(route(to("a"), to("b"))), "spec.http[0].route", "add up to 0, not 100"),
+        (virtual_service(route(to("a", weight=-1))), "spec.http[0].route[0].weight", "must be at least 0"),
+        (virtual_service(route(to("a", weight=1.5))), "spec.http[0].route[0].weight", "must be a whole number"),
+        (virtual_service(route(to("a", weight=True))), "spec.http[0].route[0].weight", "must be a whole number"),
+        (virtual_service(route(to("*.a"))), "spec.http[0].route[0].destination.host", "is not one service"),
+        (http(timeout="0s"), "spec.http[0].timeout", "above 0"),
+        (http(timeout="1us"), "spec.http[0].timeout", "whole number of milliseconds"),
+        (http(timeout="-5s"), "spec.http[0].timeout", "is not a duration"),
+        (http(timeout="5 s"), "spec.http[0].timeout", "write it like 5s, 1h30m or 100ms"),
+        (http(retries={"attempts": 0, "retryOn": "5xx"}), "spec.http[0].retries.attempts", "no retry is made"),
+        (http(retries={"attempts": 1, "retryOn": "5xx,7xx"}), "spec.http[0].retries.retryOn", '"7xx" is neither'),
+        (http(fault={}), "spec.http[0].fault", "injects nothing"),
+        (
+            http(fault={"abort": {"httpStatus": 600}}),
+            "spec.http[0].fault.abort.httpStatus",
+            "must be at most 599",
+        ),
+        (
+            http(fault={"delay": {"fixedDelay": "1s", "percentage": {"value": 101}}}),
+            "spec.http[0].fault.delay.percentage.value",
+            "must be at most 100",
+        ),
+        (http(match=[{"uri": {}}]), "spec.http[0].match[0].uri", "compares with nothing"),
+        (
+            http(match=[{"uri": {"exact": "/", "prefix": "/"}}]),
+            "spec.http[0].match[0].uri",
+            "exact and prefix exclude each other",
+        ),
+        (
+            http(match=[{"headers": {"a b": {"exact": "1"}}}]),
+            'spec.http[0].match[0].headers["a b"]',
+            "is not a header name",
+        ),
+        (
+            http(match=[{"headers": {"a": {"regex": "(?=a)"}}}]),
+            "spec.http[0].match[0].headers.a.regex",
+            "has no lookaround",
+        ),
+        (
+            http(headers={"request": {"set": {"a": "50% off"}}}),
+            "spec.http[0].headers.request.set.a",
+            "%% for a percent sign",
+        ),
+        (
+            http(headers={"request": {"set": {"a": "b\nc"}}}),
+            "spec.http[0].headers.request.set.a",
+            "in one line",
+        ),
+        (
+            http(mirror={"host": "a"}, mirrors=[{"destination": {"host": "b"}}]),
+            "spec.http[0].mirrors",
+            "cannot be combined with mirror",
+        ),
+        (virtual_service({"redirect": {}}), "spec.http[0].redirect", "redirects nowhere"),
+        (
+            virtual_service({"redirect": {"uri": "/a", "redirectCode": 300}}),
+            "spec.http[0].redirect.redirectCode",
+            "must be one of 301, 302, 303, 307, 308",
+        ),
+        (
+            virtual_service({"redirect": {"uri": "/a"}, "rewrite": {"uri": "/b"}}),
+            "spec.http[0].rewrite",
+            "cannot be combined with redirect",
+        ),
+        (
+            virtual_service({"directResponse": {"status": 99}}),
+            "spec.http[0].directResponse.status",
+            "must be at least 200",
+        ),
+        (virtual_service(), "spec", "has no rule"),
+        (virtual_service(route(to("a")), hosts=[]), "spec.hosts", "must not be empty"),
+        (virtual_service(route(to("a")), hosts=["a", "a"]), "spec.hosts[1]", "is there twice"),
+        (virtual_service(route(to("a")), hosts=["*"]), "spec.hosts[0]", "only allowed at a gateway"),
+        (virtual_service(route(to("a")), gateways=["a/b/c"]), "spec.gateways[0]", "is not the name of a gateway"),
+        (virtual_service(route(to("a")), tls=[]), "spec.tls", "does not support it yet"),
+        (
+            virtual_service(tcp=[{"route": [to("a", weight=1), to("b", weight=2)]}]),
+            "spec.tcp[0].route",
+            "add up to 3, not 100",
+        ),
+        (rule("v1", "v1"), "spec.subsets[1].name", "is there twice"),
+        (rule("V1"), "spec.subsets[0].name", "is not a DNS label"),
+        (policy(loadBalancer={}), "spec.trafficPolicy.loadBalancer", "one of simple or consistentHash is needed"),
+        (
+            policy(loadBalancer={"simple": "PASSTHROUGH"}),
+            "spec.trafficPolicy.loadBalancer.simple",
+            "does not support it yet",
+        ),
+        (
+            policy(loadBalancer={"simple": "FASTEST"}),
+            "spec.trafficPolicy.loadBalancer.simple",
+            "must be one of UNSPECIFIED, LEAST_CONN, RANDOM, ROUND_ROBIN, LEAST_REQUEST, not text (FASTEST)",
+        ),
+        (
+            policy(loadBalancer={"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 9}}}),
+            "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize",
+            "9 is not a prime number",
+        ),
+        (
+            policy(loadBalancer={"consistentHash": {}}),
+            "spec.trafficPolicy.loadBalancer.consistentHash",
+            "one of httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName is needed",
+        ),
+        (policy(tls={"mode": "SIMPLE"}), "spec.trafficPolicy.tls.mode", "SIMPLE is Istio's"),
+        (
+            policy(outlierDetection={"maxEjectionPercent": 101}),
+            "spec.trafficPolicy.outlierDetection.maxEjectionPercent",
+            "must be at most 100",
+        ),
+        (policy(portLevelSettings=[]), "spec.trafficPolicy.portLevelSettings", "does not support it yet"),
+        (gateway(), "spec.servers", "must not be empty"),
+        (gateway(server(), selector={}), "spec.selector", "selects nothing"),
+        (gateway(server(number=0)), "spec.servers[0].port.number", "must be at least 1"),
+        (gateway(server(protocol="HTTPS")), "spec.servers[0].port.protocol", "HTTPS is Istio's"),
+        (gateway(server(), server(81)), "spec.servers[1].port.name", "is there twice"),
+        (gateway(server(), server(name="b")), "spec.servers[1].hosts[0]", "served by servers[0] already"),
+        (gateway(server() | {"tls": {}}), "spec.servers[0].tls", "does not support it yet"),
+        (gateway(server(hosts=["A b/*"])), "spec.servers[0].hosts[0]", "is not a namespace"),
+        (entry(resolution="NONE"), "spec.resolution", "NONE is Istio's"),
+        (entry(resolution="STATIC"), "spec.endpoints", "needs endpoints"),
+        (
+            entry(resolution="STATIC", endpoints=[{"address": "a.example.com"}]),
+            "spec.endpoints[0].address",
+            "is not an IP address",
+        ),
+        (entry(hosts=["*.example.com"]), "spec.endpoints", "cannot be looked up"),
+        (entry(hosts=["*"]), "spec.hosts[0]", "stands for every host"),
+        (
+            entry(endpoints=[{"address": "a.example.com", "ports": {"tcp": 1}}]),
+            "spec.endpoints[0].ports.tcp",
+            "its ports are http",
+        ),
+        (
+            manifest("WorkloadEntry", "a", {"address": "unix:///a"}),
+            "spec.address",
+            "does not support it yet",
+        ),
+        (manifest("WorkloadEntry", "a", {"address": "a b"}), "spec.address", "neither an IP address nor a DNS name"),
+        (
+            manifest("PeerAuthentication", "a", {"mtls": {"mode": "strict"}}),
+            "spec.mtls.mode",
+            "must be one of UNSET, DISABLE, PERMISSIVE, STRICT",
+        ),
+        (
+            manifest("PeerAuthentication", "a", {"portLevelMtls": {}}),
+            "spec.portLevelMtls",
+            "does not support it yet",
+        ),
+        (service(ports=[]), "spec.ports", "is empty"),
+        (service(ports=[{"port": 80}, {"port": 81}]), "spec.ports[0].name", "where there are several ports"),
+        (service(ports=[{"port": 80, "targetPort": "A"}]), "spec.ports[0].targetPort", "is not a port name"),
+        (service(ports=[{"port": 80, "protocol": "UDP"}]), "spec.ports[0].protocol", "UDP is Kubernetes'"),
+        (service(type="ExternalName"), "spec.externalName", "type ExternalName needs it"),
+        (service(type="LoadBalancer"), "spec.type", "LoadBalancer is Kubernetes'"),
+        (service(selector={"app": "a b"}), "spec.selector", "is not a label value"),
+        (service(selector=["app"]), "spec.selector", "must be a mapping, not a list"),
+    ],
+)
+def test_what_istio_refuses_is_refused_at_its_place(data, path, words):
+    assert words in said(data).get(path, f"nothing about {path} in {said(data)}")
+
+
+@pytest.mark.parametrize(
+    ("name", "app_protocol", "protocol"),
+    [
+        ("http", "", "http"),
+        ("http-web", "", "http"),
+        ("grpc-api", "", "grpc"),
+        ("http2", "", "http2"),
+        ("redis", "", "tcp"),
+        ("", "", "tcp"),
+        ("web", "http", "http"),
+        ("http", "kubernetes.io/h2c", "http2"),
+        ("http", "unheard-of", "tcp"),
+    ],
+)
+def test_a_ports_protocol_is_told_by_app_protocol_then_by_name(name, app_protocol, protocol):
+    port = {"port": 80} | ({"name": name} if name else {}) | ({"appProtocol": app_protocol} if app_protocol else {})
+    assert parse(service(ports=[port])).spec.ports[0].mesh_protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("5s", 5000), ("100ms", 100), ("1h30m", 5_400_000), ("0.5s", 500), ("1m0.001s", 60_001)]
+)
+def test_durations_are_read_as_go_reads_them_and_written_as_they_were(text, ms):
+    assert Duration.parse(text).ms == ms
+    assert parse(http(timeout=text)).manifest["spec"]["http"][0]["timeout"] == text
