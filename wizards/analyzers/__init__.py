@@ -1,0 +1,1 @@
+"""What is worth saying before a change is made. One rule is one function."""
