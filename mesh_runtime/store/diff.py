@@ -15,7 +15,7 @@ def unified(old: ConfigObject | None, new: ConfigObject | None) -> str:
     name = str(item.key) if item else ""
     before, after = (dump([side]).splitlines(keepends=True) if side else [] for side in (old, new))
     return "".join(
-        unified_diff(before, after, f"{name} (now)" if old else "/dev/null", f"{name} (then)" if new else "/dev/null")
+        unified_diff(before, after, f"{name} (now)" if old else "/dev/null", f"{name} (new)" if new else "/dev/null")
     )
 
 

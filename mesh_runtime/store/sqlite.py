@@ -310,6 +310,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _lock(path: str) -> int:
     """Take the lock that says who the one writer is; the file stays, the lock ends with the process."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -31,8 +31,10 @@ def test_a_config_in_which_every_name_exists_is_admitted():
 
 def test_an_unknown_subset_is_refused_with_those_there_are():
     assert said(service(), rule("v1", "v2"), virtual_service(route(to("catalog", "v3")))) == [
-        "VirtualService shop/catalog spec.http[0].route[0].destination.subset: "
-        "catalog.shop.svc.cluster.local has no subset v3; its subsets are v1, v2"
+        (
+            "VirtualService shop/catalog spec.http[0].route[0].destination.subset: "
+            "catalog.shop.svc.cluster.local has no subset v3; its subsets are v1, v2"
+        )
     ]
 
 
@@ -43,8 +45,10 @@ def test_a_subset_without_any_rule_is_refused_with_the_rule_to_add():
 
 def test_an_unknown_host_is_refused_with_the_one_that_was_meant():
     assert said(service(), service("frontend"), virtual_service(route(to("catlog")))) == [
-        "VirtualService shop/catalog spec.http[0].route[0].destination.host: there is no service "
-        "catlog.shop.svc.cluster.local; did you mean catalog? the known services are catalog, frontend"
+        (
+            "VirtualService shop/catalog spec.http[0].route[0].destination.host: there is no service "
+            "catlog.shop.svc.cluster.local; did you mean catalog? the known services are catalog, frontend"
+        )
     ]
 
 

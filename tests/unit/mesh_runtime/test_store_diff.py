@@ -6,7 +6,7 @@ from mesh_runtime.store.diff import diff_objects, unified
 def test_a_difference_reads_like_diff_minus_u():
     assert unified(namespace(a="1"), namespace(a="2")) == (
         "--- Namespace shop (now)\n"
-        "+++ Namespace shop (then)\n"
+        "+++ Namespace shop (new)\n"
         "@@ -3,4 +3,4 @@\n"
         " metadata:\n"
         "   name: shop\n"
@@ -22,7 +22,7 @@ def test_the_same_has_no_difference():
 
 
 def test_a_new_object_and_a_deleted_one_are_compared_with_nothing():
-    assert unified(None, namespace()).startswith("--- /dev/null\n+++ Namespace shop (then)\n@@ -0,0 +1,4 @@\n+api")
+    assert unified(None, namespace()).startswith("--- /dev/null\n+++ Namespace shop (new)\n@@ -0,0 +1,4 @@\n+api")
     assert unified(namespace(), None).startswith("--- Namespace shop (now)\n+++ /dev/null\n@@ -1,4 +0,0 @@\n-api")
 
 
@@ -30,7 +30,7 @@ def test_a_change_is_compared_with_what_is_there():
     now = {item.key: item for item in (namespace("a"), namespace("b"))}
     text = diff_objects(now, [namespace("a", x="1"), namespace("c")], [namespace("b").key, namespace("d").key])
     assert [line for line in text.splitlines() if line.startswith("+++")] == [
-        "+++ Namespace a (then)",
-        "+++ Namespace c (then)",
+        "+++ Namespace a (new)",
+        "+++ Namespace c (new)",
         "+++ /dev/null",
     ]
