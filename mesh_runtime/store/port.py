@@ -52,7 +52,7 @@ class StoreError(Exception):
     """The store could not do it; nothing was changed."""
 
 
-class Conflict(StoreError):
+class Conflict(StoreError):  # noqa: N818 - an outcome as much as an error
     """An object was changed since the writer looked: by whom and when is in the message."""
 
     def __init__(self, key: ObjectKey, revision: Revision) -> None:
