@@ -14,6 +14,7 @@ MESH = "mesh"
 """Stands for all sidecars where a gateway could be named; Istio's word."""
 
 _SUBSET = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
 
 
 class WizardError(Exception):
@@ -58,6 +59,9 @@ class Split:
                 raise InvalidIntentError(f"weights.{subset}", "a subset's name has lower-case letters, digits and '-'")
             if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= 100:
                 raise InvalidIntentError(f"weights.{subset}", f"{weight!r} is not a percentage from 0 to 100")
+        for subset, version in self.versions.items():
+            if not _LABEL.fullmatch(version):
+                raise InvalidIntentError(f"versions.{subset}", f"{version!r} is not a label's value")
         total = sum(self.weights.values())
         if total != 100:
             raise InvalidIntentError("weights", f"add up to {total}, not 100")

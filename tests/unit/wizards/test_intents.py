@@ -22,6 +22,7 @@ def split(**changes: Any) -> Split:
         ({"weights": {"v1": 50.0, "v2": 50}}, "weights.v1"),
         ({"weights": {"v1": True, "v2": 99}}, "weights.v1"),
         ({"weights": {"V 1": 100}}, "weights.V 1"),
+        ({"versions": {"v3": "not a label!"}}, "versions.v3"),
         ({"service": "cat alog"}, "service"),
         ({"namespace": ""}, "namespace"),
     ],
