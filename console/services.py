@@ -63,7 +63,8 @@ async def _started(group: asyncio.TaskGroup, service: Service) -> asyncio.Task[N
 class Restarting:
     """A service that the product can live without for a while: started again with backoff when it fails.
 
-    Its failures never end the process; they are logged, counted and shown (``failure``, ``restarts``).
+    Once it was usable, its failures never end the process; they are logged, counted and shown (``failure``,
+    ``restarts``).
     """
 
     def __init__(self, service: Service, clock: Clock, *, first_s: float = 0.5, most_s: float = 30.0) -> None:
@@ -77,11 +78,13 @@ class Restarting:
         self._most_s = most_s
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Run the service for ever. A first failure counts as started: the others must not wait for it."""
+        """Run the service for ever. A failure before it was ever usable is the start's failure and raised."""
         pauses = self._pauses()
+        started = False
 
         def well() -> None:
-            nonlocal pauses
+            nonlocal pauses, started
+            started = True
             pauses = self._pauses()
             self.failure = ""
             ready()
@@ -91,9 +94,10 @@ class Restarting:
                 await self._service.run(well)
                 self.failure = "ended"
             except Exception as trouble:  # the supervisor is where a service's failure stops
+                if not started:
+                    raise
                 self.failure = _sentence(trouble)
                 log.exception("service failed", extra={"service": self.name, "restarts": self.restarts})
-            ready()
             await self._clock.sleep(next(pauses))
             self.restarts += 1
 

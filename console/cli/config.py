@@ -144,7 +144,7 @@ def _read(files: Sequence[str]) -> str:
 
 def _texts(name: str) -> Iterator[str]:
     if name == "-":
-        yield click.get_text_stream("stdin").read()
+        yield sys.stdin.read()
         return
     path = Path(name)
     try:

@@ -224,6 +224,13 @@ class DeliveryLog:
 
         return [_delivery(row) for row in await self._database.run(work)]
 
+    async def one(self, number: int) -> Delivery | None:
+        """Find a delivery."""
+        row = await self._database.run(
+            lambda c: c.execute("SELECT * FROM deliveries WHERE number = ?", (number,)).fetchone()
+        )
+        return _delivery(row) if row else None
+
     async def attempts(self, number: int) -> Sequence[Attempt]:
         """List the attempts of one delivery, oldest first."""
 

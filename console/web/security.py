@@ -219,4 +219,4 @@ def _target(scope: Scope) -> str:
 
 
 def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": {"message": message}}, status, headers)
+    return JSONResponse({"error": message}, status, headers)

@@ -52,25 +52,45 @@ async def test_a_failed_start_ends_the_others_and_names_the_reason():
     assert events == ["good starts", "bad starts", "good ends"]
 
 
+class Flaky(Recorded):
+    """Works, then fails as often as told."""
+
+    async def run(self, ready):
+        self.events.append("starts")
+        if self.fail and len(self.events) > 1:
+            raise ValueError("no more")
+        ready()
+        self.well.set()
+        if self.fail:
+            raise ValueError("lost it")
+        await asyncio.Event().wait()
+
+
 async def test_a_restarting_service_waits_longer_each_time_and_shows_why():
     clock = Impatient(4)
-    service = Restarting(Recorded("bad", [], fail=True), clock, first_s=1, most_s=3)
+    service = Restarting(Flaky("flaky", [], fail=True), clock, first_s=1, most_s=3)
     async with serving([service]):
         await clock.done.wait()
         assert clock.slept == [1, 2, 3, 3]
-        assert (service.failure, service.restarts) == ("bad cannot", 3)
+        assert (service.failure, service.restarts) == ("no more", 3)
 
 
 async def test_a_service_that_recovered_shows_no_failure():
-    events = []
-    flaky = Recorded("flaky", events, fail=True)
+    flaky = Flaky("flaky", [], fail=True)
     clock = Impatient(9)
 
     async def mend(seconds):
         flaky.fail = False
+        flaky.well.clear()
 
     clock.sleep = mend
     service = Restarting(flaky, clock)
     async with serving([service]):
         await flaky.well.wait()
         assert (service.failure, service.restarts) == ("", 1)
+
+
+async def test_a_restarting_service_that_never_worked_fails_the_start():
+    with pytest.raises(ExceptionGroup) as caught:
+        await serve([Restarting(Recorded("bad", [], fail=True), Impatient(1))])
+    assert "bad cannot" in str(caught.value.exceptions[0])

@@ -1,0 +1,88 @@
+"""``up``: the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.datadir import DataDir, DataDirError, ServerInfo, default_path
+
+READY = "READY"
+"""The word before ``server.json``'s content on the line that says: usable now."""
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), envvar="MESHSCOPE_DATA", help="Data directory.")
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    envvar="MESHSCOPE_SETTINGS",
+    help="Settings file; meshscope.toml here.",
+)
+@click.option("--listen", help="Address of the console; any but a loopback one needs a token from visitors.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the console; 0 takes a free one.")
+@click.option("--otlp-grpc-port", type=click.IntRange(0, 65535), help="Port for spans over gRPC.")
+@click.option("--otlp-http-port", type=click.IntRange(0, 65535), help="Port for spans over HTTP.")
+@click.option("--demo", is_flag=True, help="With the demo's faults and its alert inbox.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
+def up(
+    *,
+    data: Path | None,
+    settings: Path | None,
+    listen: str | None,
+    port: int | None,
+    otlp_grpc_port: int | None,
+    otlp_http_port: int | None,
+    demo: bool,
+    log_level: str,
+) -> None:
+    """Start the console, its collectors and the control plane of the bundled mesh."""
+    if not sys.platform.startswith("linux"):
+        raise click.ClickException(
+            "the mesh runs on Linux only: it needs its loopback addresses and Envoy's build for it"
+        )
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    flags: dict[str, dict[str, Any]] = {
+        "web": _given(listen=listen, port=port),
+        "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),
+    }
+    asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
+
+
+async def _serve(data: DataDir, file: Path | None, flags: dict[str, dict[str, Any]], *, demo: bool) -> None:
+    # here, not above: agents and the other commands must not pay for these imports
+    from console.engine import run  # noqa: PLC0415
+    from console.settings import SettingsError, load  # noqa: PLC0415
+    from console.web.server import ListenError  # noqa: PLC0415
+    from console.webhooks.sender import EndpointError  # noqa: PLC0415
+    from mesh_runtime.store.port import StoreError  # noqa: PLC0415
+
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await run(load(file=file, flags=flags), data, demo=demo, announce=_announce)
+    except asyncio.CancelledError:
+        return  # asked to end, and has
+    except (SettingsError, DataDirError, ListenError, EndpointError, StoreError) as trouble:
+        raise click.ClickException(str(trouble)) from trouble
+
+
+def _announce(info: ServerInfo, page: str) -> None:
+    click.echo(f"{READY} {json.dumps(asdict(info))}")
+    click.echo(page, err=True)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

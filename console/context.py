@@ -1,0 +1,62 @@
+"""What pages, API handlers and commands get to see of a running server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collectors.otlp.receiver import OtlpReceiver
+    from collectors.poll import MetricsPoll
+    from console.alerts import AlertBook
+    from console.faults import DemoControl
+    from console.services import Restarting
+    from console.settings import Settings
+    from console.state.deliveries import DeliveryLog
+    from console.web.stream import Stream
+    from graph.live import LiveGraph
+    from graph.ports import Clock, SnapshotStore, TraceStore
+    from mesh_runtime.control import ControlPlane
+    from mesh_runtime.registry import RegistryReader
+    from mesh_runtime.store.port import ConfigStore
+    from wizards.apply import Wizards
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One source or sink of the product, as the Signals list shows it."""
+
+    name: str
+    ok: bool
+    text: str
+    """What it does now, or why it does not and the way out."""
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """Everything that faces outward reads from here and ``await``-s its actions."""
+
+    settings: Settings
+    clock: Clock
+    live: LiveGraph
+    store: ConfigStore
+    registry: RegistryReader
+    control: ControlPlane
+    metrics: MetricsPoll
+    """Reads the proxies' counters."""
+    traces: TraceStore
+    snapshots: SnapshotStore
+    alerts: AlertBook
+    deliveries: DeliveryLog
+    wizards: Wizards
+    otlp: OtlpReceiver
+    stream: Stream
+    supervised: Sequence[Restarting] = ()
+    """Services that are started again when they fail."""
+    wake_webhooks: Callable[[], None] = lambda: None
+    """Tells the sender that something is due."""
+    demo: DemoControl | None = None
+    token: str = ""
+    """What visitors must present; empty where nobody is asked."""

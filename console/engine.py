@@ -1,0 +1,235 @@
+"""The composition root: every part of the server, made and connected here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from collectors.snapshots import SqliteSnapshots
+from collectors.traces.sqlite import SqliteTraces
+from fastapi import FastAPI
+
+from collectors.otlp.ingest import Ingest
+from collectors.otlp.receiver import OtlpReceiver
+from collectors.peers import Peers
+from collectors.poll import MetricsPoll
+from collectors.scrape import AdminScrape
+from console.alerts import AlertBook, rules_of
+from console.clock import SystemClock
+from console.context import Console
+from console.datadir import DataDir, ServerInfo
+from console.faults import DemoControl
+from console.inventory import InventoryWatch
+from console.services import Service, restarting, serve
+from console.settings import Settings, Web
+from console.state.changelog import SqliteChangeLog
+from console.state.database import StateDatabase
+from console.state.deliveries import DeliveryLog
+from console.ticker import Ticker
+from console.web import app
+from console.web.security import is_loopback
+from console.web.server import WebServer, tcp_socket, unix_socket
+from console.web.stream import Stream
+from console.webhooks.sender import WebhookSender
+from graph.live import LiveGraph
+from graph.model import GraphType, Inventory
+from mesh_runtime.addresses import AddressPlan
+from mesh_runtime.control import ControlPlane
+from mesh_runtime.identity.authority import Authority
+from mesh_runtime.registry import Registry, RegistryState
+from mesh_runtime.store.sqlite import SqliteConfig
+from wizards.apply import Wizards
+from wizards.facts import Facts, facts_of
+from wizards.ports import Settlement
+
+FACTS_WINDOW_S = 60
+
+Announce = Callable[[ServerInfo, str], None]
+"""Told once, when everything is usable: what ``server.json`` says, and a sentence for people."""
+
+
+async def run(settings: Settings, data: DataDir, *, announce: Announce, demo: bool = False) -> None:
+    """Serve until cancelled."""
+    with data.locked():
+        async with AsyncExitStack() as stack:
+            await serve(await _build(settings, data, stack, announce=announce, demo=demo))
+
+
+async def _build(
+    settings: Settings,
+    data: DataDir,
+    stack: AsyncExitStack,
+    *,
+    announce: Announce,
+    demo: bool,
+) -> list[Service]:
+    """Make every part. What holds a file is closed by the stack, last made first."""
+    clock = SystemClock()
+    run_dir = data.run_dir()
+    tcp = tcp_socket(settings.web.listen, settings.web.port, setting="--port (web.port)")
+    stack.callback(tcp.close)
+    page = _url(settings.web, tcp.getsockname()[1])
+    token = settings.web.token or ("" if is_loopback(settings.web.listen) else data.token())
+
+    state = await stack.enter_async_context(StateDatabase(data.state))
+    deliveries = DeliveryLog(state)
+    await deliveries.create()
+    changelog = SqliteChangeLog(state)
+    await changelog.create()
+    alerts = AlertBook(state, rules=rules_of(settings.alerts.rules), endpoints=settings.webhooks.endpoints, page=page)
+    await alerts.open()
+    sender = WebhookSender(deliveries, settings.webhooks, clock)
+
+    store = await stack.enter_async_context(SqliteConfig(data.config, clock_ms=clock.now_ms))
+    registry = Registry(data.registry, clock.now_ms)
+    stack.callback(registry.close)
+    addresses = AddressPlan(data.path, clock.now_ms)
+    stack.callback(addresses.close)
+    control = ControlPlane(
+        store,
+        registry,
+        Authority(data.ca, clock.now_ms, leaf_ttl_s=settings.mesh.leaf_lifetime_s),
+        addresses=addresses,
+        run_dir=run_dir,
+        clock=clock,
+        tls_address=f"{settings.web.listen}:{settings.mesh.xds_port}" if settings.mesh.xds_port is not None else "",
+    )
+
+    live = LiveGraph(clock=clock)
+    known = _Known(live)
+    traces = await stack.enter_async_context(SqliteTraces(data.traces, capacity_bytes=settings.traces.capacity_bytes))
+    snapshots = await stack.enter_async_context(SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s))
+    poll = MetricsPoll(
+        AdminScrape(registry, clock, settings.mesh.scrape_interval_s), live, clock, settings.mesh.scrape_interval_s
+    )
+    otlp = OtlpReceiver(
+        Ingest(live, clock, peers=lambda: known.peers, traces=traces),
+        f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
+        f"{settings.otlp.listen}:{settings.otlp.http_port}",
+    )
+    stream = Stream(live)
+    ticker = Ticker(
+        live=live,
+        stream=stream,
+        alerts=alerts,
+        snapshots=snapshots,
+        control=control,
+        clock=clock,
+        settings=settings.graph,
+        wake_webhooks=sender.wake,
+    )
+    supervised = restarting(clock, otlp, poll, ticker, sender)
+
+    async def settle(revision: int, timeout_s: float, /) -> Settlement:
+        settled = await control.settled(revision, timeout_s)
+        return Settlement(
+            acknowledged=len(settled.acknowledged),
+            waiting=settled.waiting,
+            rejected=tuple(f"{who}: {why}" for who, why in settled.rejected.items()),
+            elapsed_ms=settled.elapsed_ms,
+        )
+
+    console = Console(
+        settings=settings,
+        clock=clock,
+        live=live,
+        store=store,
+        registry=registry,
+        control=control,
+        metrics=poll,
+        traces=traces,
+        snapshots=snapshots,
+        alerts=alerts,
+        deliveries=deliveries,
+        wizards=Wizards(store, changelog, settle, facts=known.facts, clock_ms=clock.now_ms),
+        otlp=otlp,
+        stream=stream,
+        supervised=supervised,
+        wake_webhooks=sender.wake,
+        demo=DemoControl(store) if demo else None,
+        token=token,
+    )
+    socket_path = run_dir / "api.sock"
+    return [
+        control,
+        InventoryWatch(store, registry, known.show),
+        *supervised,
+        WebServer("API for agents", app.private(console), unix_socket(socket_path)),
+        WebServer("console", app.public(console, _pages), tcp),
+        _Announcer(data, announce, lambda: _info(page, socket_path, settings, otlp), _welcome(page, token, data)),
+    ]
+
+
+class _Known:
+    """What exists, as those see it who must recognise names: the graph, the spans, the wizards."""
+
+    def __init__(self, live: LiveGraph) -> None:
+        self.inventory = Inventory()
+        self.peers = Peers(self.inventory)
+        self._live = live
+
+    def show(self, inventory: Inventory, state: RegistryState) -> None:
+        """Take a new state in."""
+        self.inventory = inventory
+        self.peers = Peers(inventory, state)
+        self._live.inventory(inventory)
+
+    def facts(self, namespace: str, service: str) -> Facts:
+        """Tell what is known of a service's versions."""
+        snapshot = self._live.snapshot(GraphType.VERSIONED_APP, FACTS_WINDOW_S)
+        return facts_of(self.inventory, snapshot, namespace, service)
+
+
+class _Announcer:
+    """The last service to start: tells where the server is, and takes it back in the end."""
+
+    name = "announcement"
+
+    def __init__(self, data: DataDir, announce: Announce, info: Callable[[], ServerInfo], welcome: str) -> None:
+        self._data = data
+        self._announce = announce
+        self._info = info
+        self._welcome = welcome
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Announce, wait, withdraw."""
+        info = self._info()
+        self._data.announce(info)
+        self._announce(info, self._welcome)
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._data.withdraw()
+
+
+def _pages(console: Console, server: FastAPI) -> Callable[[], Iterable[str]]:
+    # here, not above: Dash takes most of a second to import, which only a server with pages should pay
+    from console.dash_app import build  # noqa: PLC0415
+
+    hashes: Callable[[], Iterable[str]] = build(console, server).csp_hashes
+    return hashes
+
+
+def _info(page: str, socket_path: Path, settings: Settings, otlp: OtlpReceiver) -> ServerInfo:
+    host = settings.otlp.listen
+    return ServerInfo(
+        url=page,
+        socket=str(socket_path),
+        pid=os.getpid(),
+        otlp_grpc=f"http://{host}:{otlp.grpc_port}",
+        otlp_http=f"http://{host}:{otlp.http_port}",
+    )
+
+
+def _url(web: Web, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(web.listen, web.listen)  # noqa: S104
+    return f"http://{host}:{port}"
+
+
+def _welcome(page: str, token: str, data: DataDir) -> str:
+    asked = f"; visitors are asked for the token in {data.path / 'token'}" if token else ""
+    return f"Meshscope is at {page}{asked}"

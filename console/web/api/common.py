@@ -1,0 +1,116 @@
+"""What the API's modules share: the console at hand, strict JSON in, instants and durations in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from console.context import Console
+from console.web.errors import Invalid
+from mesh_runtime.api.objects import ObjectKey
+from mesh_runtime.control import Settled
+from mesh_runtime.store.port import Revision
+
+MANY = 2**53
+"""Larger integers have no exact JSON number."""
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600}
+
+
+def console_of(connection: HTTPConnection) -> Console:
+    """Find the console that this application serves."""
+    console: Console = connection.app.state.console
+    return console
+
+
+Here = Annotated[Console, Depends(console_of)]
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        """Decode strictly: valid UTF-8, no lone surrogates, no NaN, bounded depth."""
+        return orjson.loads(await self.body())
+
+
+class _StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Hand a strict request to the handler."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def router(tag: str) -> APIRouter:
+    """Make an empty group of routes."""
+    return APIRouter(tags=[tag], route_class=_StrictRoute)
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=1024 * 1024)
+
+
+def seconds(text: str) -> float:
+    """Read ``60``, ``90s``, ``5m`` or ``1h``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Invalid(f"{text[:40]!r} is not a duration; write it as 60s, 5m or 1h")
+    return float(match[1]) * _UNITS[match[2] or ""]
+
+
+def instant(text: str, now_ms: int) -> int:
+    """Read an RFC 3339 instant, Unix milliseconds, or how long ago, as in ``-10m``."""
+    if text.startswith("-"):
+        return now_ms - int(seconds(text[1:]) * 1000)
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as trouble:
+        raise Invalid(
+            f"{text[:40]!r} is no instant; write it as 2026-11-20T20:00:00Z, Unix milliseconds, or -10m"
+        ) from trouble
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def rfc3339(at_ms: int) -> str:
+    """Write an instant with milliseconds; empty for 0."""
+    if not at_ms:
+        return ""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def key_json(key: ObjectKey) -> dict[str, str]:
+    """Name an object."""
+    return {"group": key.group, "kind": key.kind, "namespace": key.namespace, "name": key.name}
+
+
+def revision_json(revision: Revision) -> dict[str, Any]:
+    """One line of the history."""
+    return {
+        "revision": revision.number,
+        "at": rfc3339(revision.at_ms),
+        "author": revision.author,
+        "reason": revision.reason,
+        "changed": [key_json(key) for key in revision.changed],
+    }
+
+
+def settled_json(settled: Settled) -> dict[str, Any]:
+    """Who took a revision, who is still to, who refused it."""
+    return asdict(settled)

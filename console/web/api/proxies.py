@@ -1,0 +1,74 @@
+"""What each Envoy has, acknowledged or rejected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from starlette.responses import Response
+
+from console.context import Console
+from console.web.api.common import Here, rfc3339, router
+from console.web.errors import Json, NotFound
+from mesh_runtime.control import ProxyStatus
+
+api = router("proxies")
+
+What = Literal["listeners", "routes", "clusters", "endpoints", "secrets", "bootstrap"]
+
+
+@api.get("/proxies")
+async def proxies(here: Here) -> Response:
+    """List every proxy with the state of each resource type."""
+    return Json({"revision": here.store.current.revision, "items": [_status(p) for p in here.control.status()]})
+
+
+@api.get("/proxies/{node}/{what}")
+async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], what: What) -> Response:
+    """Return what was sent to a proxy, as Envoy's JSON; keys are left out of secrets."""
+    found = find(here, node)
+    return Json({"node": found.node_id, "resources": here.control.resources(found.node_id, what)})
+
+
+@api.get("/certificates")
+async def certificates(here: Here) -> Response:
+    """List the workload certificates in use."""
+    return Json({"items": [_public(c) for c in here.control.certificates()]})
+
+
+def find(here: Console, name: str) -> ProxyStatus:
+    """Find a proxy by node id, instance id, ``workload.namespace``, or a beginning of one that fits only one."""
+    known = here.control.status()
+    for fits in (
+        [p for p in known if name in (p.node_id, p.instance_id)],
+        [p for p in known if name in (f"{p.workload}.{p.namespace}", f"{p.namespace}/{p.workload}")],
+        [p for p in known if p.workload == name or p.instance_id.startswith(name)],
+    ):
+        if fits:
+            return fits[0]
+    raise NotFound(f"there is no proxy {name!r}; there are {', '.join(sorted(p.instance_id for p in known)) or 'none'}")
+
+
+def _status(proxy: ProxyStatus) -> dict[str, Any]:
+    return {
+        "node": proxy.node_id,
+        "instance": proxy.instance_id,
+        "namespace": proxy.namespace,
+        "workload": proxy.workload,
+        "role": proxy.role,
+        "connected": proxy.connected,
+        "revisionAcked": proxy.revision_acked,
+        "inSync": proxy.in_sync,
+        "types": {
+            name: {"sent": t.sent, "acked": t.acked, "rejected": t.rejected, "at": rfc3339(t.at_ms)}
+            for name, t in proxy.types.items()
+        },
+    }
+
+
+def _public(certificate: object) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in getattr(certificate, "__dataclass_fields__", ()):
+        value = getattr(certificate, name)
+        fields[name.removesuffix("_ms")] = rfc3339(value) if name.endswith("_ms") else value
+    return fields

@@ -1,0 +1,19 @@
+"""What is present, missing or stale in every part of the product."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.responses import Response
+
+from console.signals import signals as gather
+from console.web.api.common import Here, router
+from console.web.errors import Json
+
+api = router("signals")
+
+
+@api.get("/signals")
+async def signals(here: Here) -> Response:
+    """List every source and sink with its state and counters."""
+    return Json({"items": [asdict(signal) for signal in await gather(here)]})

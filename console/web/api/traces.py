@@ -1,0 +1,98 @@
+"""Traces: search, and one with all its spans."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from starlette.responses import Response
+
+from console.web.api.common import Here, instant, rfc3339, router
+from console.web.errors import Json, NotFound
+from graph.ports import Span, TraceQuery, TraceSummary
+
+api = router("traces")
+
+Word = Annotated[str, Query(max_length=300)]
+
+
+@api.get("/traces")
+async def search(
+    here: Here,
+    *,
+    namespace: Word = "",
+    app: Word = "",
+    version: Word = "",
+    peer: Word = "",
+    operation: Word = "",
+    tag: Word = "",
+    errors: bool = False,
+    min_ms: Annotated[float, Query(ge=0, le=1e9, alias="minMs")] = 0,
+    max_ms: Annotated[float, Query(ge=0, le=1e9, alias="maxMs")] = 0,
+    since: Annotated[str, Query(max_length=40)] = "",
+    until: Annotated[str, Query(max_length=40)] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Response:
+    """Search traces, newest first; empty parameters do not restrict."""
+    now_ms = here.clock.now_ms()
+    query = TraceQuery(
+        namespace=namespace,
+        app=app,
+        version=version,
+        peer_app=peer,
+        operation=operation,
+        tag=tag,
+        errors_only=errors,
+        min_duration_ms=min_ms,
+        max_duration_ms=max_ms,
+        since_ms=instant(since, now_ms) if since else 0,
+        until_ms=instant(until, now_ms) if until else 0,
+        limit=limit,
+    )
+    state = await here.traces.state()
+    return Json({"items": [_line(s) for s in await here.traces.search(query)], "store": asdict(state)})
+
+
+@api.get("/traces/{trace_id}")
+async def trace(here: Here, trace_id: Annotated[str, Path(pattern="^[0-9a-fA-F]{1,32}$")]) -> Response:
+    """Return all spans of a trace, ordered by start."""
+    spans = await here.traces.trace(trace_id.lower())
+    if not spans:
+        raise NotFound(f"trace {trace_id} is not, or no longer, here")
+    return Json({"traceId": trace_id.lower(), "spans": [_span(s) for s in spans]})
+
+
+def _line(summary: TraceSummary) -> dict[str, Any]:
+    return {
+        "traceId": summary.trace_id,
+        "name": summary.root_name,
+        "app": summary.root_app,
+        "start": rfc3339(summary.start_ns // 1_000_000),
+        "durationMs": summary.duration_ns / 1e6,
+        "spans": summary.spans,
+        "errors": summary.errors,
+        "apps": summary.apps,
+    }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        "parentId": span.parent_id,
+        "name": span.name,
+        "kind": span.kind,
+        "startNs": str(span.start_ns),
+        "endNs": str(span.end_ns),
+        "error": span.error,
+        "statusMessage": span.status_message,
+        "cluster": span.cluster,
+        "namespace": span.namespace,
+        "workload": span.workload,
+        "app": span.app,
+        "version": span.version,
+        "attributes": dict(span.attributes),
+        "resource": dict(span.resource),
+        "events": [{"atNs": str(at), "name": name, "attributes": dict(more)} for at, name, more in span.events],
+    }

@@ -1,0 +1,47 @@
+"""The two ASGI applications: the public one on TCP, the private one with the agents' API on a Unix socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from console.context import Console
+from console.web import agents, errors, health
+from console.web.api import alerts, config, demo, graph, proxies, signals, traces, wizards
+from console.web.security import Guard, policy
+
+PREFIX = "/api/v1"
+OPENAPI = f"{PREFIX}/openapi.json"
+
+Pages = Callable[[Console, FastAPI], Callable[[], Iterable[str]]]
+"""Adds the page to an application; what it returns names the page's inline scripts by hash."""
+
+
+def public(console: Console, pages: Pages | None = None) -> ASGIApp:
+    """Build what browsers and remote command lines reach; guarded from outside in."""
+    app = _api(console)
+    script_hashes = pages(console, app) if pages else tuple
+    web = console.settings.web
+    rules = policy(web.listen, allowed_hosts=web.allowed_hosts, token=console.token, max_body_bytes=web.max_body_bytes)
+    return Guard(app, rules, script_hashes)
+
+
+def private(console: Console) -> FastAPI:
+    """Build what is reached through the Unix socket; its file mode is the guard."""
+    app = _api(console)
+    app.include_router(agents.api)
+    return app
+
+
+def _api(console: Console) -> FastAPI:
+    app = FastAPI(title="Meshscope", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
+    app.state.console = console
+    errors.install(app)
+    app.include_router(health.api)
+    for module in (graph, config, proxies, traces, alerts, signals, wizards):
+        app.include_router(module.api, prefix=PREFIX)
+    if console.demo is not None:
+        app.include_router(demo.api, prefix=PREFIX)
+    return app
