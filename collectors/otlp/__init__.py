@@ -1,0 +1,1 @@
+"""OpenTelemetry spans: received, decoded, paired into edges."""

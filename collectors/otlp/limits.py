@@ -1,0 +1,90 @@
+"""How much a sender may ask of the receiver, and the count of everything that was too much."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from collectors.errors import CollectorError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds the receiver's memory."""
+
+    body_bytes: int = 8 * MIB
+    """Largest request as it comes over the wire."""
+    decompressed_bytes: int = 32 * MIB
+    """Largest request after gunzip."""
+    request_spans: int = 50_000
+    """Most spans in one request."""
+    span_attributes: int = 256
+    """Attributes of a span that are looked at; the store keeps all."""
+    queued_bytes: int = 128 * MIB
+    """About what requests that wait for the worker take, decoded."""
+    pending_spans: int = 100_000
+    """Spans that wait for their other side."""
+    pending_s: int = 10
+    """How long they wait."""
+    edges: int = 20_000
+    """Distinct edges that are counted."""
+    name_chars: int = 256
+    """Longer names of spans, services, peers and queues are cut."""
+    resources: int = 4096
+    """Distinct resources that are remembered rather than parsed again."""
+
+
+class Drop(StrEnum):
+    """Why spans, or whole requests, did not become evidence."""
+
+    MALFORMED = "malformed_requests"
+    TOO_LARGE = "too_large_requests"
+    QUEUE_FULL = "queue_full_spans"
+    INVALID_ID = "invalid_id_spans"
+    PENDING_FULL = "pending_full_spans"
+    EDGES_FULL = "edges_full_spans"
+    UNPAIRED_CLIENT = "unpaired_client_spans"
+    """The other side never came, and no address said who it was."""
+    UNPAIRED_SERVER = "unpaired_server_spans"
+    """The caller's span never came."""
+    STORE_FAILED = "store_failed_spans"
+
+
+class Drops:
+    """Counts by reason; may be added to from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[Drop] = Counter()
+
+    def add(self, reason: Drop, count: int = 1) -> None:
+        """Count some more."""
+        if count:
+            with self._lock:
+                self._counts[reason] += count
+
+    def by_reason(self) -> Mapping[str, int]:
+        """Every reason there is, also those that never applied."""
+        with self._lock:
+            return {reason.value: self._counts[reason] for reason in Drop}
+
+
+class RefusedError(CollectorError):
+    """A request was not taken, and the sender is told."""
+
+
+class MalformedError(RefusedError):
+    """It is not OTLP; sending it again will not help."""
+
+
+class TooLargeError(RefusedError):
+    """It is larger than the receiver takes; smaller batches will pass."""
+
+
+class BusyError(RefusedError):
+    """The receiver is behind; the same request may pass in a second."""

@@ -1,0 +1,62 @@
+"""OTLP's two doors and the worker behind them, as one service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from collectors.otlp.ingest import Ingest, IngestState
+from collectors.otlp.over_grpc import GrpcReceiver
+from collectors.otlp.over_http import HttpReceiver
+
+
+class OtlpReceiver:
+    """Takes spans over gRPC and HTTP. An address is ``host:port``; port 0 takes a free one."""
+
+    name = "OTLP"
+
+    def __init__(
+        self, sink: Ingest, grpc_address: str = "127.0.0.1:4317", http_address: str = "127.0.0.1:4318"
+    ) -> None:
+        self._sink = sink
+        self._grpc = GrpcReceiver(sink, grpc_address)
+        self._http = HttpReceiver(sink, http_address)
+
+    @property
+    def grpc_port(self) -> int:
+        """Where gRPC listens, once ready."""
+        return self._grpc.port
+
+    @property
+    def http_port(self) -> int:
+        """Where HTTP listens, once ready."""
+        return self._http.port
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """What did not become evidence, by reason."""
+        return self._sink.drops
+
+    @property
+    def state(self) -> IngestState:
+        """How it does now."""
+        return self._sink.state
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Take spans until cancelled; both doors close before the worker finishes what is queued."""
+        waiting = 3
+
+        def one_is_ready() -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting:
+                ready()
+
+        async with asyncio.TaskGroup() as worker:
+            counting = worker.create_task(self._sink.run(one_is_ready))
+            try:
+                async with asyncio.TaskGroup() as doors:
+                    doors.create_task(self._grpc.run(one_is_ready))
+                    doors.create_task(self._http.run(one_is_ready))
+            finally:
+                counting.cancel()
