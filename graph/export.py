@@ -86,11 +86,15 @@ def svg(snapshot: Snapshot) -> str:
     width = 40 + 260 * max(1, len(columns))
     height = 60 + 90 * max([1, *map(len, columns)])
     lines = [
-        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12">'),
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            'font-family="sans-serif" font-size="12">'
+        ),
         '<rect width="100%" height="100%" fill="#ffffff"/>',
-        ('<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L8 4L0 8z" fill="#7a7f87"/></marker></defs>'),
+        (
+            '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            '<path d="M0 0L8 4L0 8z" fill="#7a7f87"/></marker></defs>'
+        ),
     ]
     lines += [_svg_edge(edge, place) for edge in snapshot.edges.values()]
     lines += [_svg_node(node, *place[node.id]) for node in snapshot.nodes.values()]

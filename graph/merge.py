@@ -238,13 +238,14 @@ class Ledger:
         if known and not _newer(seen, *known):
             self._drop(seen, known[0])
             return
-        if not known and (seen.epoch < min(series.finished, default=seen.epoch) or seen.epoch < self.started_ms):
+        forgotten = len(series.finished) >= KEPT_EPOCHS and seen.epoch < min(series.finished)
+        if not known and (forgotten or seen.epoch < self.started_ms):
             self.drops.late += 1
             return
         if known and not fell(known[1], seen.counters):
             self._settle(series, known[1], sign=-1.0)
         self._settle(series, seen.counters)
-        series.finished[seen.epoch] = (seen.at_ms, seen.counters)
+        self._finish(series, seen.epoch, seen.at_ms, seen.counters)
         total = dict(self._flat(series.key.edge.protocol, series.counters))
         self._write(number, [(column, total.get(column, 0.0)) for column in total.keys() | series.settled.keys()])
 
@@ -256,7 +257,11 @@ class Ledger:
 
     def _retire(self, series: Series) -> None:
         self._settle(series, series.counters)
-        series.finished[series.epoch] = (series.at_ms, series.counters)
+        self._finish(series, series.epoch, series.at_ms, series.counters)
+
+    @staticmethod
+    def _finish(series: Series, epoch: int, at_ms: int, counters: Counters) -> None:
+        series.finished[epoch] = (at_ms, counters)
         if len(series.finished) > KEPT_EPOCHS:
             del series.finished[min(series.finished)]
 

@@ -1,0 +1,93 @@
+"""Marks over time, and quantiles of merged histograms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graph_words import BOUNDS, T0, latency
+
+from graph.merge import Bucket, Field
+from graph.windows import WINDOWS, Mark, Marks, Scale
+
+
+def after(seconds: int) -> Marks:
+    """Marks of a counter that counts one per second."""
+    marks = Marks(T0)
+    for second in range(1, seconds + 1):
+        marks.add(Mark(T0 + 1000 * second, np.array([float(second)])))
+    return marks
+
+
+@pytest.mark.parametrize("window_s", WINDOWS)
+def test_a_window_is_as_long_as_it_says_within_a_twentieth(window_s):
+    marks = after(5000)
+    covered = (marks.now.at_ms - marks.then(window_s).at_ms) / 1000
+    assert covered == pytest.approx(window_s, rel=0.05)
+
+
+def test_old_marks_grow_sparse_so_that_memory_is_bounded():
+    assert len(after(5000).marks) < 100
+    assert len(after(9000).marks) == pytest.approx(len(after(5000).marks), abs=3)
+
+
+def test_a_young_graph_covers_what_it_has_seen():
+    marks = after(30)
+    assert marks.then(3600).at_ms == T0
+
+
+@pytest.mark.parametrize("window_s", WINDOWS)
+def test_points_of_a_window_are_evenly_spread(window_s):
+    marks = after(4000).within(window_s, 60)
+    steps = np.diff([mark.at_ms for mark in marks])
+    assert 10 <= len(steps) <= 60
+    assert steps.max() <= 2.1 * steps.min()
+
+
+def test_a_clock_set_back_keeps_the_order():
+    marks = after(5)
+    marks.add(Mark(T0, np.array([6.0])))
+    assert [mark.at_ms for mark in marks.marks] == sorted(mark.at_ms for mark in marks.marks)
+    assert marks.now.values[0] == 6
+
+
+def scale_of(*layouts):
+    buckets = dict.fromkeys(
+        Bucket(low, high) for bounds in layouts for low, high in zip((0.0, *bounds), bounds, strict=False)
+    )
+    return Scale([*Field, *buckets]), list(buckets)
+
+
+def counts(buckets, *histograms):
+    row = np.zeros(len(buckets))
+    for histogram in histograms:
+        below = 0.0
+        for low, high, count in zip((0.0, *histogram.bounds), histogram.bounds, histogram.counts, strict=False):
+            row[buckets.index(Bucket(low, high))] += count - below
+            below = count
+    return row[None]
+
+
+def test_quantiles_interpolate_as_prometheus_does():
+    scale, buckets = scale_of(BOUNDS)
+    found = scale.quantiles(counts(buckets, latency(*[7.0] * 50, *[20.0] * 50)), (0.25, 0.5, 0.75, 0.99))[0]
+    assert found == pytest.approx([7.5, 10.0, 17.5, 24.7])
+
+
+def test_a_quantile_beyond_the_last_bound_is_that_bound():
+    scale, buckets = scale_of(BOUNDS)
+    assert scale.quantiles(counts(buckets, latency(5000.0)), (0.5,))[0][0] == 1000
+
+
+def test_nothing_sampled_has_no_quantile():
+    scale, buckets = scale_of(BOUNDS)
+    assert np.isnan(scale.quantiles(counts(buckets), (0.5,))[0][0])
+    assert np.isnan(Scale([]).quantiles(np.zeros((1, 0)), (0.5,))[0][0])
+
+
+def test_histograms_of_different_bounds_merge():
+    fine = (*np.arange(1.0, 100.0).tolist(), float("inf"))
+    scale, buckets = scale_of(BOUNDS, fine)
+    merged = counts(buckets, latency(*[20.0] * 500), latency(*[20.0] * 500, bounds=fine))
+    assert scale.quantiles(merged, (0.5,))[0][0] == pytest.approx(19.6, abs=0.5)
+    coarse_only = counts(buckets, latency(*[7.0] * 50, *[20.0] * 50))
+    assert scale.quantiles(coarse_only, (0.25, 0.75))[0] == pytest.approx([7.5, 17.5])
