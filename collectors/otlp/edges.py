@@ -95,8 +95,11 @@ def _one_sided(span: SpanRow, peers: Peers, longest: int) -> EdgeKey | None:
 
 
 def _from_outside(span: SpanRow, peers: Peers) -> EdgeKey | None:
-    """Name the edge of a request whose caller sent no span; beside a proxy it is the proxy that knows who called."""
-    if peers.meshed(span.workload):
+    """Name the edge of a root request; beside a proxy it is the proxy that knows who called.
+
+    A request whose caller's span got lost has no edge: the caller exists, and saying "unknown" would draw another one.
+    """
+    if span.parent_id or peers.meshed(span.workload):
         return None
     outside = WorkloadRef(span.workload.cluster, UNKNOWN, UNKNOWN, UNKNOWN, "")
     return EdgeKey(outside, peers.service_of(span.workload), span.workload, _protocol(span.facts, {}))

@@ -59,9 +59,7 @@ async def test_pending_spans_and_edges_are_bounded_and_what_exceeds_them_is_coun
 
 
 async def test_long_names_are_cut():
-    sink, edges = await after(
-        request((resource("w" * 9999), [span("client", 1, db__system="d" * 9999)])), name_chars=100
-    )
+    _, edges = await after(request((resource("w" * 9999), [span("client", 1, db__system="d" * 9999)])), name_chars=100)
     [edge] = edges
     assert (len(edge.source.app), len(edge.target.app)) == (100, 103)
 
