@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from console.demo.manifests import NAMESPACE
 from mesh_runtime.agent.member import Member
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
 
+NAMESPACE = "shop"
 GATEWAY = "ingress"
+INGRESS = f"{NAMESPACE}/{GATEWAY}~0"
+"""The gateway's instance."""
 PORTS = range(20000, 32000)
 """Below those that the kernel gives to clients: a port found free stays so until its program listens."""
 

@@ -21,7 +21,7 @@ def run_directory(parent: Path) -> Iterator[Path]:
     Directories left behind by agents that were killed are removed on the way.
     """
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in parent.glob("a*"):
+    for left in parent.glob("a[0-9]*"):
         with contextlib.suppress(BlockingIOError), _held(left):
             shutil.rmtree(left, ignore_errors=True)
     own = parent / f"a{os.getpid()}"
