@@ -15,7 +15,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, dcc, html, set_props
 
 from console import pages
-from console.pages import frame
+from console.pages import frame, wizard
 from console.widgets import parts, shell
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def build(console: Console, server: FastAPI) -> Dash:
     app.layout = _layout()
     _route(app, console)
     frame.register(app, console)
+    wizard.register(app, console)
     for page in pages.ALL:
         page.register(app, console)
     return app
@@ -86,10 +87,8 @@ def _layout() -> Component:
         [
             html.A("Skip to the content", href="#main", className="skip"),
             dcc.Location(id="url", refresh="callback-nav"),
-            dcc.Store(id="pulse"),
-            dcc.Store(id="graph-selection"),
-            dcc.Store(id="graph-topic"),
             shell.frame(),
+            wizard.place(),
             html.Div(id="toast", className="toast", **parts.aria(live="assertive")),
         ],
         defaultColorScheme="auto",

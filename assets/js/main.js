@@ -3,6 +3,7 @@
 import { GraphPage } from "./graph-page.js";
 import { Pulse, showConnection, showPlace, toggleTheme } from "./shell.js";
 import { Stream } from "./stream.js";
+import { Wizard } from "./wizard.js";
 
 const setProps = (id, props) => window.dash_clientside?.set_props?.(id, props);
 const pulse = new Pulse(setProps);
@@ -63,5 +64,5 @@ addEventListener("visibilitychange", () => {
     if (!document.hidden && stream.graph) pulse.beat(stream.graph);
 });
 
-window.Meshscope = { stream, page };
+window.Meshscope = { stream, page, wizard: new Wizard(setProps) };
 follow();

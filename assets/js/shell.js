@@ -23,7 +23,10 @@ export class Pulse {
         const now = Date.now();
         if (now - this.last < PULSE_MS) return;
         this.last = now;
-        this.setProps("pulse", { data: { revision: graph.revision, at: graph.at } });
+        // Each page names the store that wakes its callbacks; only what is on the screen is woken.
+        for (const element of document.querySelectorAll("[data-pulse]")) {
+            this.setProps(element.dataset.pulse, { data: { revision: graph.revision, at: graph.at } });
+        }
     }
 }
 

@@ -25,7 +25,7 @@ def register(app: Dash, console: Console) -> None:
         Output("shell-mtls", "children"),
         Output("shell-foot", "children"),
         Output("nav-badge-alerts", "children"),
-        Input("pulse", "data"),
+        Input("shell-pulse", "data"),
     )
     async def refresh(_pulse: object) -> tuple[Component, Component, list[Component], Component | None]:
         proxies = console.control.status()
@@ -36,5 +36,5 @@ def register(app: Dash, console: Console) -> None:
             proxies=len(proxies),
             revision=console.store.current.revision,
         )
-        firing = len(console.alerts.firing())
+        firing = len(console.alerts.firing)
         return widgets.where(view), widgets.mtls(view), widgets.foot(view), widgets.badge(firing, "error")

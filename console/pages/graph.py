@@ -42,7 +42,7 @@ def register(app: Dash, console: Console) -> None:
         Output("graph-panel", "children"),
         Input("graph-selection", "data"),
         Input("graph-topic", "data"),
-        Input("pulse", "data"),
+        Input("graph-pulse", "data"),
     )
     async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> list[Component]:
         if not topic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import html
+from dash import dcc, html
 from dash.development.base_component import Component
 
 from console.widgets import parts
@@ -13,9 +13,10 @@ def graph(render: str) -> Component:
     return html.Div(
         [
             html.Section(id="graph-main", className="graph-main", **parts.aria(label="Traffic graph")),
+            *(dcc.Store(id=name) for name in ("graph-pulse", "graph-selection", "graph-topic")),
             html.Aside(id="graph-panel", className="panel", tabIndex=0, **parts.aria(label="Details")),
         ],
         id="graph-page",
         className="graph-page",
-        **parts.data(render=render),
+        **parts.data(render=render, pulse="graph-pulse"),
     )

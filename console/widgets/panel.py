@@ -104,13 +104,10 @@ def _close() -> Component:
     )
 
 
-def shift_button(service: str, label: str = "Shift traffic", where: str = "panel") -> Component:
-    """Opens the wizard for a service."""
+def shift_button(service: str) -> Component:
+    """Open the wizard for ``namespace/service``."""
     return html.Button(
-        [icon("split"), label],
-        id={"type": "shift", "service": service, "where": where},
-        className="button primary",
-        type="button",
+        [icon("split"), "Shift traffic"], className="button primary", type="button", **parts.data(shift=service)
     )
 
 
@@ -130,7 +127,7 @@ def _shiftable(service: str, name: str, versions: str) -> Component:
         [
             html.Div([html.B(name), html.Div(versions, className="muted")]),
             html.Span(className="grow"),
-            shift_button(service, where="mesh"),
+            shift_button(service),
         ],
         className="row",
     )

@@ -57,9 +57,11 @@ def frame() -> Component:
                 className="nav",
                 **parts.aria(label="Main"),
             ),
+            dcc.Store(id="shell-pulse"),
             html.Main(id="main", className="main", tabIndex=-1),
         ],
         className="shell",
+        **parts.data(pulse="shell-pulse"),
     )
 
 

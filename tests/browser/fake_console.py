@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,9 @@ from graph.model import GraphType
 from graph.wire import delta_json, snapshot_json
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
+from wizards.apply import Wizards
+from wizards.facts import Facts, facts_of
+from wizards.ports import Applied, Settlement
 
 PAST_S = 320
 
@@ -86,6 +90,40 @@ def proxies(shop: Shop) -> tuple[Any, ...]:
     )
 
 
+class Notebook:
+    """A change log in memory."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Applied] = {}
+
+    async def record(self, applied: Applied) -> None:
+        self.entries[applied.id] = applied
+
+    async def entry(self, applied_id: str) -> Applied | None:
+        return self.entries.get(applied_id)
+
+    async def recent(self, limit: int = 50) -> Sequence[Applied]:
+        return list(reversed(self.entries.values()))[:limit]
+
+
+def wizards_of(fake: FakeConsole, store: SqliteConfig) -> Wizards:
+    """The real wizards; what they write moves the played traffic as it would the real."""
+
+    async def settle(_revision: int, _timeout_s: float) -> Settlement:
+        for item in store.current.of("VirtualService", "shop"):
+            for rule in item.manifest["spec"].get("http", ()):
+                for route in rule.get("route", ()):
+                    if route["destination"].get("subset") == "v2":
+                        fake.shop.split(route.get("weight", 0))
+        return Settlement(acknowledged=8, elapsed_ms=47.0)
+
+    def facts(namespace: str, service: str) -> Facts:
+        snapshot = fake.live.snapshot(GraphType.VERSIONED_APP, 10)
+        return facts_of(fake.shop.inventory(), snapshot, namespace, service)
+
+    return Wizards(store, Notebook(), settle, facts=facts)
+
+
 class NoTraces:
     async def search(self, _query: object) -> list[Any]:
         return []
@@ -103,7 +141,8 @@ async def serve(port: int) -> None:
         store=store,
         control=SimpleNamespace(status=lambda: proxies(fake.shop), certificates=lambda: ()),
         traces=NoTraces(),
-        alerts=SimpleNamespace(firing=lambda: ()),
+        wizards=wizards_of(fake, store),
+        alerts=SimpleNamespace(firing=()),
     )
     api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
