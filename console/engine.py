@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.snapshots import SqliteSnapshots
 from collectors.traces.sqlite import SqliteTraces
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
@@ -30,7 +32,7 @@ from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
 from console.ticker import Ticker
 from console.web import app
-from console.web.security import is_loopback
+from console.web.security import Guard, is_loopback
 from console.web.server import WebServer, tcp_socket, unix_socket
 from console.web.stream import Stream
 from console.webhooks.sender import WebhookSender
@@ -51,21 +53,34 @@ Announce = Callable[[ServerInfo, str], None]
 """Told once, when everything is usable: what ``server.json`` says, and a sentence for people."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A server that is made and not yet started."""
+
+    console: Console
+    public: Guard
+    """What is served on TCP."""
+    private: ASGIApp
+    """What is served on the Unix socket."""
+    services: Sequence[Service]
+    """In the order in which they start."""
+
+
 async def run(settings: Settings, data: DataDir, *, announce: Announce, demo: bool = False) -> None:
     """Serve until cancelled."""
+    async with made(settings, data, announce=announce, demo=demo) as engine:
+        await serve(engine.services)
+
+
+@asynccontextmanager
+async def made(settings: Settings, data: DataDir, *, announce: Announce, demo: bool = False) -> AsyncIterator[Engine]:
+    """Make a server on a data directory, which is this process's alone until the block ends."""
     with data.locked():
         async with AsyncExitStack() as stack:
-            await serve(await _build(settings, data, stack, announce=announce, demo=demo))
+            yield await _make(settings, data, stack, announce=announce, demo=demo)
 
 
-async def _build(
-    settings: Settings,
-    data: DataDir,
-    stack: AsyncExitStack,
-    *,
-    announce: Announce,
-    demo: bool,
-) -> list[Service]:
+async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, announce: Announce, demo: bool) -> Engine:
     """Make every part. What holds a file is closed by the stack, last made first."""
     clock = SystemClock()
     run_dir = data.run_dir()
@@ -153,14 +168,17 @@ async def _build(
         token=token,
     )
     socket_path = run_dir / "api.sock"
-    return [
+    public = app.public(console, _pages)
+    private = app.private(console)
+    services: list[Service] = [
         control,
         InventoryWatch(store, registry, known.show),
         *supervised,
-        WebServer("API for agents", app.private(console), unix_socket(socket_path)),
-        WebServer("console", app.public(console, _pages), tcp),
+        WebServer("API on the Unix socket", private, unix_socket(socket_path)),
+        WebServer("console", public, tcp),
         _Announcer(data, announce, lambda: _info(page, socket_path, settings, otlp), _welcome(page, token, data)),
     ]
+    return Engine(console=console, public=public, private=private, services=services)
 
 
 class _Known:

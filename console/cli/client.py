@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
 import os
@@ -120,7 +121,10 @@ def with_client(command: Callable[P, R]) -> Callable[..., R]:
 
 def author() -> str:
     """Name who sits here."""
-    return os.environ.get("USER") or f"uid {os.getuid()}"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"uid {os.getuid()}"
 
 
 def _target(path: str, query: Mapping[str, object]) -> str:

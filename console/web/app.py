@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from console.context import Console
 from console.web import agents, errors, health
 from console.web.api import alerts, config, demo, graph, proxies, signals, traces, wizards
+from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 
 PREFIX = "/api/v1"
@@ -19,20 +20,20 @@ Pages = Callable[[Console, FastAPI], Callable[[], Iterable[str]]]
 """Adds the page to an application; what it returns names the page's inline scripts by hash."""
 
 
-def public(console: Console, pages: Pages | None = None) -> ASGIApp:
+def public(console: Console, pages: Pages | None = None) -> Guard:
     """Build what browsers and remote command lines reach; guarded from outside in."""
     app = _api(console)
     script_hashes = pages(console, app) if pages else tuple
     web = console.settings.web
-    rules = policy(web.listen, allowed_hosts=web.allowed_hosts, token=console.token, max_body_bytes=web.max_body_bytes)
-    return Guard(app, rules, script_hashes)
+    rules = policy(web.listen, allowed_hosts=web.allowed_hosts, token=console.token)
+    return Guard(BodyLimit(app, web.max_body_bytes), rules, script_hashes)
 
 
-def private(console: Console) -> FastAPI:
+def private(console: Console) -> ASGIApp:
     """Build what is reached through the Unix socket; its file mode is the guard."""
     app = _api(console)
     app.include_router(agents.api)
-    return app
+    return BodyLimit(app, console.settings.web.max_body_bytes)
 
 
 def _api(console: Console) -> FastAPI:

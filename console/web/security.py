@@ -1,8 +1,8 @@
 """The outermost ASGI middleware: what every HTTP and WebSocket route, Dash's own included, must pass.
 
-Four checks, in this order. *Host*: an allow-list, so that a name rebound to our address is refused.
+Three checks, in this order. *Host*: an allow-list, so that a name rebound to our address is refused.
 *Origin*, *Sec-Fetch-Site*: other sites may link here and nothing else. *Token*: on listeners that need
-one. *Size*: bodies are counted as they arrive.
+one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,7 +35,6 @@ class Policy:
     """Host names without port, lower case."""
     token: str = ""
     """Empty: nobody is asked."""
-    max_body_bytes: int = 2 * 1024 * 1024
 
     @property
     def session(self) -> str:
@@ -54,12 +52,12 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def policy(listen: str, *, allowed_hosts: Iterable[str], token: str, max_body_bytes: int) -> Policy:
+def policy(listen: str, *, allowed_hosts: Iterable[str], token: str) -> Policy:
     """Build a listener's policy. A listener beyond loopback without a token does not construct."""
     if not is_loopback(listen) and not token:
         raise ValueError(f"listening on {listen} needs a token")
     names = {*LOOPBACK_NAMES, listen, *allowed_hosts}
-    return Policy(hosts=frozenset(name.lower() for name in names), token=token, max_body_bytes=max_body_bytes)
+    return Policy(hosts=frozenset(name.lower() for name in names), token=token)
 
 
 def content_policy(script_hashes: Iterable[str] = ()) -> str:
@@ -76,7 +74,8 @@ class Guard:
     """Wraps an ASGI application. *script_hashes* is asked once, at the first answer, when Dash is complete."""
 
     def __init__(self, app: ASGIApp, policy: Policy, script_hashes: Callable[[], Iterable[str]] = tuple) -> None:
-        self._app = app
+        self.app = app
+        """What is guarded."""
         self._policy = policy
         self._script_hashes = script_hashes
         self._content_policy = ""
@@ -84,7 +83,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or answer in the application's place."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         refusal = self._refusal(scope)
         if refusal is None and scope["type"] == "http" and scope["path"] == login.PATH and self._policy.token:
@@ -92,9 +91,9 @@ class Guard:
         if refusal is not None:
             await self._refuse(scope, receive, send, refusal)
         elif scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         else:
-            await self._app(scope, self._counted(receive), self._dressed(send))
+            await self.app(scope, receive, self._dressed(send))
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -113,8 +112,6 @@ class Guard:
             return _problem(
                 401, "a token is needed: send `Authorization: Bearer TOKEN`", {"WWW-Authenticate": "Bearer"}
             )
-        if scope["type"] == "http" and int(_digits(headers.get("content-length", "0"))) > self._policy.max_body_bytes:
-            return _problem(413, f"the body is larger than {self._policy.max_body_bytes} bytes")
         return None
 
     def _is_known(self, headers: Headers) -> bool:
@@ -145,20 +142,6 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})  # before accept: 403
         else:
             await refusal(scope, receive, self._dressed(send))
-
-    def _counted(self, receive: Receive) -> Receive:
-        limit = self._policy.max_body_bytes
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise HTTPException(413, f"the body is larger than {limit} bytes")
-            return message
-
-        return counted
 
     def _dressed(self, send: Send) -> Send:
         self._content_policy = self._content_policy or content_policy(self._script_hashes())
@@ -206,10 +189,6 @@ def _cookie(headers: Headers) -> str:
 
 def _equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
-
-
-def _digits(text: str) -> str:
-    return text if text.isdecimal() and text.isascii() else "0"
 
 
 def _target(scope: Scope) -> str:

@@ -64,20 +64,25 @@ async def stream(websocket: WebSocket, here: Here) -> None:
         await websocket.close(1008, "unknown type or window")
         return
     await websocket.accept()
-    with contextlib.suppress(WebSocketDisconnect, TimeoutError, asyncio.CancelledError):
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(_send(websocket, here, key))
-            with contextlib.suppress(WebSocketDisconnect):
-                while True:  # readers have nothing to say; this is how their leaving is noticed
-                    await websocket.receive()
-            sending.cancel()
+    async with asyncio.TaskGroup() as group:
+        both = [group.create_task(_send(websocket, here, key)), group.create_task(_left(websocket))]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in both:
+            task.cancel()
 
 
 async def _send(websocket: WebSocket, here: Console, key: Key) -> None:
-    async with contextlib.aclosing(here.stream.messages_of(key)) as messages:
-        async for text in messages:
-            async with asyncio.timeout(SEND_S):
-                await websocket.send_text(text)
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with contextlib.aclosing(here.stream.messages_of(key)) as messages:
+            async for text in messages:
+                async with asyncio.timeout(SEND_S):
+                    await websocket.send_text(text)
+
+
+async def _left(websocket: WebSocket) -> None:
+    """Wait until the reader leaves; it has nothing to say."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def _within(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
+from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 
 TOKEN = "correct horse battery staple"
@@ -22,8 +23,8 @@ async def live(websocket):
 
 def visitor(listen="127.0.0.1", token="") -> Visitor:
     routes = [Route("/", echo, methods=["GET", "POST"]), WebSocketRoute("/live", live)]
-    rules = policy(listen, token=token, allowed_hosts=("mesh.example",), max_body_bytes=1000)
-    return Visitor(Guard(Starlette(routes=routes), rules))
+    rules = policy(listen, token=token, allowed_hosts=("mesh.example",))
+    return Visitor(Guard(BodyLimit(Starlette(routes=routes), 1000), rules))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:20001", "localhost", "[::1]:20001", "mesh.example", "LOCALHOST.:1"])
@@ -68,7 +69,7 @@ async def test_a_socket_of_the_page_opens():
 
 async def test_a_listener_beyond_loopback_needs_a_token_to_exist():
     with pytest.raises(ValueError, match="needs a token"):
-        policy("0.0.0.0", allowed_hosts=(), token="", max_body_bytes=1)
+        policy("0.0.0.0", allowed_hosts=(), token="")
 
 
 async def test_without_the_token_everything_is_refused_and_a_browser_is_asked_for_it():
