@@ -209,9 +209,11 @@ def choose_ports(page: int | None) -> tuple[Ports, list[str]]:
     A *page* port that was asked for is taken or refused with :class:`DemoError`; 0 is any.
     """
     told: list[str] = []
+    given: set[int] = set()
 
     def near(name: str, wanted: int) -> int:
-        port = next(port for port in range(wanted, wanted + 1000) if _is_free(port))
+        port = next(port for port in range(wanted, wanted + 1000) if port not in given and _is_free(port))
+        given.add(port)
         if port != wanted:
             told.append(f"port {wanted} is taken; {name} uses {port}")
         return port
