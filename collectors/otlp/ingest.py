@@ -32,6 +32,7 @@ ORIGIN = "OTLP spans"
 SPAN_BYTES = 600
 """About what a decoded span takes in memory while it waits."""
 SETTLE_S = 30.0
+STORED_AT_ONCE = 4096
 NOBODY = Peers(Inventory())
 """No inventory: every address is a stranger's."""
 
@@ -40,11 +41,11 @@ class SpanSink(Protocol):
     """Where whole spans rest: :class:`collectors.traces.sqlite.SqliteTraces`."""
 
     def append(self, batch: Batch) -> None:
-        """Keep a batch; called from one thread at a time."""
+        """Take a batch; called from one thread at a time."""
         ...
 
     def flush(self) -> None:
-        """Make everything appended so far visible to searches; may raise :class:`CollectorError`."""
+        """Keep everything appended so far; raises :class:`CollectorError`, and then that is lost."""
         ...
 
 
@@ -224,11 +225,10 @@ class Ingest:
             self._count(self._pairing.pair(batch.spans, now_ms // 1000), now_ms)
             self._drops.add(Drop.PENDING_FULL, self._pairing.refused - refused)
             if self._traces is not None and batch.spans:
+                self._traces.append(batch)
                 self._unstored += len(batch.spans)
-                try:
-                    self._traces.append(batch)
-                except CollectorError as trouble:
-                    self._lost(trouble)
+                if self._unstored >= STORED_AT_ONCE:
+                    self._store()
 
     def _count(self, calls: Iterable[Call], now_ms: int) -> None:
         peers, longest = self._peers(), self.limits.name_chars
@@ -249,16 +249,12 @@ class Ingest:
         try:
             self._traces.flush()
         except CollectorError as trouble:
-            self._lost(trouble)
+            if not self._store_error:
+                log.exception("spans not stored")
+            self._store_error = str(trouble)
+            self._drops.add(Drop.STORE_FAILED, self._unstored)
         else:
             self._store_error = ""
-            self._unstored = 0
-
-    def _lost(self, trouble: CollectorError) -> None:
-        if not self._store_error:
-            log.error("spans not stored", extra={"error": str(trouble)})
-        self._store_error = str(trouble)
-        self._drops.add(Drop.STORE_FAILED, self._unstored)
         self._unstored = 0
 
 

@@ -1,0 +1,1 @@
+"""Where whole spans rest."""
