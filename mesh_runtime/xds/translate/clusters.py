@@ -167,8 +167,8 @@ def _outliers(detection: OutlierDetection | None) -> Envoy:
     outliers: dict[str, Any] = {
         "enforcing_success_rate": 0,
         "max_ejection_percent": 10 if detection.max_ejection_percent is None else detection.max_ejection_percent,
-        # Else Istio's default of 10 percent would never eject one of two.
-        "always_eject_one_host": detection.max_ejection_percent != 0,
+        # Else the default of 10 percent would never eject one of two.
+        "always_eject_one_host": detection.max_ejection_percent is None,
         "split_external_local_origin_errors": detection.split_external_local_origin_errors,
     }
     counts = (

@@ -226,7 +226,8 @@ def _manager(world: World, prefix: str, logs: Sequence[Envoy], **options: Any) -
 def _tcp_proxy(prefix: str, logs: Sequence[Envoy], **options: Any) -> Envoy:
     config = any_of(
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        stat_prefix=prefix,
+        # Envoy takes what follows a dot for the name of the statistic; hosts have no "_" of their own.
+        stat_prefix=prefix.replace(".", "_"),
         access_log=list(logs),
         access_log_options={"flush_access_log_on_connected": True},
         **options,

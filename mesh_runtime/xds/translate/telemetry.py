@@ -14,8 +14,9 @@ TCP: ``istio_tcp_connections_opened_total`` is counted when the connection to th
 (from the caller) when it ends, since the logger can add a connection's bytes only once. For connections
 that last, take the bytes from Envoy's own live counters instead, never both:
 ``envoy_tcp_downstream_cx_tx_bytes_total`` (to the caller) and ``envoy_tcp_downstream_cx_rx_bytes_total``
-(from the caller), whose label ``envoy_tcp_prefix`` is ``outbound|PORT||HOST`` in the caller's proxy and
-``inbound|PORT||`` in the workload's. Which workloads answered under a prefix say the opened connections.
+(from the caller), whose label ``envoy_tcp_prefix`` is ``outbound|PORT||HOST`` in the caller's proxy (the
+host's dots written ``_``) and ``inbound|PORT||`` in the workload's. Which workloads answered under a
+prefix say the opened connections.
 """
 
 from __future__ import annotations

@@ -40,6 +40,15 @@ class WallClock:
             await asyncio.sleep(interval_s)
 
 
+async def until(happened, timeout_s=5):
+    """Wait until *happened*, an async function, says so."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if await happened():
+                return
+            await asyncio.sleep(0.02)
+
+
 @dataclass
 class Answer:
     status: int
@@ -88,7 +97,7 @@ class Mesh:
         now = self.clock.now_ms
         self.store = await self.stack.enter_async_context(SqliteConfig(":memory:", clock_ms=now))
         self.registry = Registry(self.dir / "registry.db", now)
-        self.stack.callback(lambda: self.registry.close())
+        self.stack.callback(self.registry.close)
         self.addresses = AddressPlan(self.dir, now)
         self.stack.callback(self.addresses.close)
         self.authority = Authority(self.dir / "ca", now)
@@ -204,14 +213,13 @@ class Mesh:
         )
 
     async def live(self, workload):
-        async with asyncio.timeout(15):
-            while True:
-                try:
-                    if (await self.admin(workload, "/ready")).status == 200:
-                        return
-                except (aiohttp.ClientError, OSError):
-                    pass
-                await asyncio.sleep(0.02)
+        async def is_live():
+            try:
+                return (await self.admin(workload, "/ready")).status == 200
+            except (aiohttp.ClientError, OSError):
+                return False  # not listening yet
+
+        await until(is_live, 15)
 
     async def admin(self, workload, path):
         async with (
@@ -222,7 +230,7 @@ class Mesh:
 
     async def metrics(self, workload, name, **labels):
         """Sum Istio counters of a proxy that carry these labels."""
-        page = (await self.admin(workload, f"/stats/prometheus?filter=^{name}")).text
+        page = (await self.admin(workload, "/stats/prometheus?filter=^istio")).text
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         lines = [line for line in page.splitlines() if line.startswith(f"envoy_{name}{{")]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(item in line for item in wanted))
