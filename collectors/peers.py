@@ -10,6 +10,7 @@ from graph.model import Inventory, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState
 
 NO_REGISTRY = RegistryState()
+REMEMBERED = 10_000
 
 
 class Peers:
@@ -17,6 +18,7 @@ class Peers:
 
     def __init__(self, known: Inventory, state: RegistryState = NO_REGISTRY, *, cluster: str = DEFAULT_CLUSTER) -> None:
         self._cluster = cluster
+        self._answers: dict[tuple[str, int, WorkloadRef], ServiceRef | WorkloadRef | None] = {}
         self._services = known.services
         self._hosts = {host.lower(): service.ref for service in known.services.values() for host in service.hosts}
         self._addresses: Mapping[str, WorkloadRef] = {
@@ -38,16 +40,15 @@ class Peers:
         Short names are in the caller's namespace. A workload's own address and the port of a raw-TCP service
         means that service: its sidecar listens there on the service's behalf.
         """
-        host = host.lower().rstrip(".")
-        named = self._hosts.get(host) or self._named(host, source.namespace) or self._wildcard(host)
-        if named is not None:
-            return named
-        workload = self._addresses.get(host)
-        if workload == source:
-            services = self._tcp.get(port, [])
-            near = [one for one in services if one.namespace == source.namespace] or services
-            return near[0] if len(near) == 1 else None
-        return workload
+        asked = (host, port, source)
+        try:
+            return self._answers[asked]
+        except KeyError:
+            answer = self._resolve(host.lower().rstrip("."), port, source)
+        if len(self._answers) >= REMEMBERED:
+            self._answers.clear()
+        self._answers[asked] = answer
+        return answer
 
     def workloads(self, service: ServiceRef) -> tuple[WorkloadRef, ...]:
         """List the workloads behind a service."""
@@ -62,6 +63,17 @@ class Peers:
     def meshed(self, workload: WorkloadRef) -> bool:
         """Whether a proxy stands beside the workload, and so counts what it does."""
         return workload in self._meshed
+
+    def _resolve(self, host: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
+        named = self._hosts.get(host) or self._named(host, source.namespace) or self._wildcard(host)
+        if named is not None:
+            return named
+        workload = self._addresses.get(host)
+        if workload == source:
+            services = self._tcp.get(port, [])
+            near = [one for one in services if one.namespace == source.namespace] or services
+            return near[0] if len(near) == 1 else None
+        return workload
 
     def _named(self, host: str, namespace: str) -> ServiceRef | None:
         name, _, rest = host.partition(".")

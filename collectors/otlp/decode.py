@@ -44,10 +44,13 @@ FACT_NAMES = (
 )
 FACTS = {name.encode(): name for name in FACT_NAMES}
 NO_FACTS: Mapping[str, str] = {}
-NO_ID = (bytes(16), bytes(8))
+NO_TRACE, NO_SPAN = bytes(16), bytes(8)
+NOTHING = ("", "")
 VALUE_CHARS = 256
-FACTS_CHARS = 1024
-"""Facts wait in memory for their other side; longer values are cut, and what exceeds the sum is left out."""
+USUAL_FACTS = 8
+"""Facts wait in memory for their other side: longer values are cut, and no more is kept than so many such values."""
+REMEMBERED = 50_000
+REMEMBERED_BYTES = 128
 
 
 class SpanRow(NamedTuple):
@@ -82,6 +85,7 @@ class Decoder:
 
     def __init__(self, limits: Limits, *, cluster: str) -> None:
         self._limits = limits
+        self._facts = FactReader(most=limits.span_attributes)
         self._workloads = Workloads(cluster=cluster, most=limits.resources, longest=limits.name_chars)
 
     def decode(self, data: bytes) -> Batch:
@@ -95,27 +99,31 @@ class Decoder:
     def _rows(self, data: bytes) -> tuple[list[SpanRow], int]:
         rows: list[SpanRow] = []
         seen = 0
-        most_attributes, longest = self._limits.span_attributes, self._limits.name_chars
+        facts, longest, row = self._facts.read, self._limits.name_chars, tuple.__new__
         for resource, spans in self._scopes(data):
             workload = self._workloads.of(resource)
             seen += len(spans)
             for span in spans:
                 trace_id, span_id = span.trace_id, span.span_id
-                if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_ID[0] or span_id == NO_ID[1]:
+                if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
                     continue
-                kind, parent_id, status = span.kind, span.parent_span_id, span.status
+                kind, parent_id, status, start, end = span.kind, span.parent_span_id, span.status, span.start, span.end
                 rows.append(
-                    SpanRow(
-                        trace_id,
-                        span_id,
-                        b"" if parent_id == NO_ID[1] else parent_id,
-                        kind,
-                        workload,
-                        span.name[:longest],
-                        span.start,
-                        max(span.end, span.start),
-                        failed(status) if status else False,
-                        facts(span.attributes, most_attributes) if kind > 1 else NO_FACTS,
+                    # SpanRow(...) itself costs as much as all the rest of this loop.
+                    row(
+                        SpanRow,
+                        (
+                            trace_id,
+                            span_id,
+                            parent_id if parent_id != NO_SPAN else b"",
+                            kind,
+                            workload,
+                            span.name[:longest],
+                            start,
+                            max(start, end),
+                            failed(status) if status else False,
+                            facts(span.attributes) if kind > 1 else NO_FACTS,
+                        ),
                     )
                 )
         return rows, seen
@@ -135,31 +143,56 @@ class Decoder:
                 yield of_resource.resource, wire.ScopeSpans.FromString(scope).spans
 
 
-def facts(attributes: Sequence[bytes], most: int = 256) -> Mapping[str, str]:
-    """Read those attributes that say something about the other side or the outcome."""
-    found: dict[str, str] | None = None
-    room = FACTS_CHARS
-    if len(attributes) > most:
-        attributes = attributes[:most]
-    for attribute in attributes:
-        if len(attribute) < 2:
-            continue
-        if attribute[0] == 0x0A:
-            end = 2 + attribute[1]
-            name = FACTS.get(attribute[2:end])
-            if name is None:
-                continue
-            value = wire.string_attribute(attribute, end)
-        else:  # the value before the key: allowed, and nobody does it
-            pair = wire.key_value(attribute)
-            if pair is None or pair[0].encode() not in FACTS:
-                continue
-            name, value = pair
-        if value is not None:
-            if found is None:
-                found = {}
-            room -= len(found.setdefault(name, value[: min(VALUE_CHARS, max(room, 0))]))
-    return NO_FACTS if found is None else found
+class FactReader:
+    """Picks the facts out of encoded attributes, remembering what each means: most come again and again."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._known: dict[bytes, tuple[str, str]] = {}
+
+    def read(self, attributes: Sequence[bytes]) -> Mapping[str, str]:
+        """Read those attributes that say something about the other side or the outcome."""
+        known = self._known
+        found: dict[str, str] | None = None
+        if len(attributes) > self._most:
+            attributes = attributes[: self._most]
+        for attribute in attributes:
+            fact = known.get(attribute) or self._learn(attribute)
+            if fact is not NOTHING:
+                if found is None:
+                    found = {}
+                found[fact[0]] = fact[1]
+        if found is None:
+            return NO_FACTS
+        return found if len(found) <= USUAL_FACTS else _shortened(found)
+
+    def _learn(self, attribute: bytes) -> tuple[str, str]:
+        fact = _fact(attribute)
+        if len(attribute) <= REMEMBERED_BYTES:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[attribute] = fact
+        return fact
+
+
+def _fact(attribute: bytes) -> tuple[str, str]:
+    """Read one attribute; :data:`NOTHING` when it is none of the facts, or cannot be read."""
+    if attribute[:1] == b"\x0a" and FACTS.get(attribute[2 : 2 + attribute[1]] if len(attribute) > 1 else b"") is None:
+        return NOTHING
+    pair = wire.key_value(attribute)
+    if pair is None or (name := FACTS.get(pair[0].encode())) is None:
+        return NOTHING
+    return name, pair[1][:VALUE_CHARS]
+
+
+def _shortened(found: Mapping[str, str]) -> Mapping[str, str]:
+    room = USUAL_FACTS * VALUE_CHARS
+    kept = {}
+    for name, value in found.items():
+        room -= len(value)
+        if room >= 0:
+            kept[name] = value
+    return kept
 
 
 def failed(status: bytes) -> bool:

@@ -63,24 +63,6 @@ Request, ResourceSpans, Count, ScopeSpans = (
 )
 
 
-def string_attribute(attribute: bytes, key_end: int) -> str | None:
-    """Read the value of an encoded ``KeyValue`` whose key ends at *key_end*; ``None`` when it is not readable.
-
-    Nearly all values are short strings, encoded in the one usual way; the others take the long way.
-    """
-    if (
-        attribute[key_end : key_end + 1] == b"\x12"
-        and attribute[key_end + 2 : key_end + 3] == b"\x0a"
-        and len(attribute) > key_end + 3
-        and attribute[key_end + 3] < 128
-        and len(attribute) == key_end + 4 + attribute[key_end + 3]
-        and attribute[key_end + 1] == attribute[key_end + 3] + 2
-    ):
-        return attribute[key_end + 4 :].decode(errors="replace")
-    pair = key_value(attribute)
-    return pair[1] if pair else None
-
-
 def key_value(attribute: bytes) -> tuple[str, str] | None:
     """Decode a ``KeyValue``; ``None`` when it is malformed."""
     try:

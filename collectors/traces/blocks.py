@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from collectors.errors import CollectorError
 from collectors.otlp import wire
-from collectors.otlp.decode import KINDS, NO_ID, Batch, SpanRow
+from collectors.otlp.decode import KINDS, NO_SPAN, Batch, SpanRow
 from collectors.otlp.resources import resource_attributes, workload_of
 from graph.model import WorkloadRef
 from graph.ports import Span
@@ -102,7 +102,7 @@ def decode(found: Found, *, cluster: str) -> Span:
     return Span(
         trace_id=raw.trace_id.hex(),
         span_id=raw.span_id.hex(),
-        parent_id="" if raw.parent_span_id == NO_ID[1] else raw.parent_span_id.hex(),
+        parent_id="" if raw.parent_span_id == NO_SPAN else raw.parent_span_id.hex(),
         name=raw.name.decode(errors="replace"),
         kind=KINDS[raw.kind] if 0 < raw.kind < len(KINDS) else KINDS[1],
         start_ns=raw.start,
