@@ -231,6 +231,10 @@ def choose_ports(page: int | None) -> tuple[Ports, list[str]]:
 
 
 def _is_free(port: int) -> bool:
+    # gRPC listens on IPv6 and means both: binding the IPv4 address beside it would succeed.
+    with socket.socket() as caller:
+        if caller.connect_ex(("127.0.0.1", port)) == 0:
+            return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
