@@ -178,6 +178,7 @@ async def test_visitors_shop_through_the_gateway_without_an_error(shop):
     assert report.statuses[201] >= 1
     payments = {"destination_service": "payments.example.com"}
     assert await shop.mesh.metrics(shop.mesh.workloads["orders"], "istio_requests_total", **payments) >= 1
+    assert shop.mesh.workloads["orders"].grant.tcp_services["db"][1] == 6379
     to_db = {"destination_service": "db.shop.svc.cluster.local"}
     assert await shop.mesh.metrics(shop.mesh.workloads["orders"], "istio_tcp_connections_opened_total", **to_db) > 0
 
