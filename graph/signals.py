@@ -9,6 +9,7 @@ import numpy as np
 from graph.health import is_error
 from graph.merge import Column, Floats, Requests
 from graph.model import Outcome, Signals
+from graph.records import maker
 from graph.tally import Flags
 from graph.windows import Scale
 
@@ -47,60 +48,37 @@ class Reading:
         requests, errors = self.errors(rows)
         samples = rows[:, self.scale.columns].sum(axis=1)
         per_second = 1.0 / np.maximum(covered_s, 1e-3)
-        numbers = np.column_stack(
-            (
-                covered_s,
-                requests,
-                requests * per_second,
-                errors,
-                _ratio(errors, requests),
-                rows[:, 0] * per_second,
-                rows[:, 1] * per_second,
-                rows[:, 2] * per_second,
-                _ratio(rows[:, LATENCY], samples),
-                _ratio(rows[:, -1], rows[:, -2]),
-                self.quantiles(rows),
+        outcomes: list[dict[Outcome, float]] = [{} for _ in range(len(rows))]
+        where = np.nonzero(by_outcome)
+        for row, column, count in zip(*(one.tolist() for one in where), by_outcome[where].tolist(), strict=True):
+            outcomes[row][self._outcomes[column]] = count
+        quantiles = self.quantiles(rows)
+        return list(
+            map(
+                _signals,
+                [window_s] * len(rows),
+                covered_s.tolist(),
+                requests.tolist(),
+                (requests * per_second).tolist(),
+                errors.tolist(),
+                _ratio(errors, requests).tolist(),
+                outcomes,
+                *(_known(quantiles[:, number], samples) for number in range(len(QUANTILES))),
+                _known(_ratio(rows[:, LATENCY], samples), samples),
+                (rows[:, 0] * per_second).tolist(),
+                (rows[:, 1] * per_second).tolist(),
+                (rows[:, 2] * per_second).tolist(),
+                _known(_ratio(rows[:, -1], rows[:, -2]), rows[:, -2]),
             )
-        ).tolist()
-        told = (rows[:, -2] > 0).tolist()
-        sampled = (samples > 0).tolist()
-        met: list[dict[Outcome, float]] = [{} for _ in numbers]
-        for row, column in zip(*np.nonzero(by_outcome), strict=True):
-            met[row][self._outcomes[column]] = float(by_outcome[row, column])
-        return [
-            Signals(
-                window_s=window_s,
-                covered_s=covered,
-                requests=count,
-                rate=rate,
-                errors=failed,
-                error_ratio=ratio,
-                outcomes=outcomes,
-                p50_ms=p50 if has else None,
-                p95_ms=p95 if has else None,
-                p99_ms=p99 if has else None,
-                mean_ms=mean if has else None,
-                sent_bps=sent,
-                received_bps=received,
-                opened_rate=opened,
-                mtls=mtls if known else None,
-            )
-            for (
-                covered,
-                count,
-                rate,
-                failed,
-                ratio,
-                sent,
-                received,
-                opened,
-                mean,
-                mtls,
-                p50,
-                p95,
-                p99,
-            ), outcomes, has, known in zip(numbers, met, sampled, told, strict=True)
-        ]
+        )
+
+
+_signals = maker(Signals)
+
+
+def _known(values: Floats, weight: Floats) -> list[float | None]:
+    """The values, ``None`` where nothing was measured."""
+    return [value if known else None for value, known in zip(values.tolist(), (weight > 0).tolist(), strict=True)]
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

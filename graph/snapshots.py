@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from graph.health import PRIORITY, Direction, Judge, worst
 from graph.merge import REPORTERS, Floats, Ints
 from graph.model import Edge, Evidence, Health, Node, Presence, Signals, Snapshot
+from graph.records import maker
 from graph.signals import Reading
 from graph.tally import Flags, Hearing, Tally, Voices, add_up
 from graph.types import Projection
@@ -20,7 +22,15 @@ GONE_AFTER_S = 300
 REFRESH_MS = 10_000
 """How far ``at_ms`` of an edge may lag behind its newest reading while nothing else about it changes."""
 
+_ORDERS = [
+    sorted(range(len(REPORTERS)), key=lambda rank: (rank != chosen, rank)) for chosen in range(len(REPORTERS) + 1)
+]
+"""Per chosen reporter (or none) the order in which evidence is shown."""
+
 PRESENCES = (Presence.LIVE, Presence.IDLE, Presence.STALE)
+
+
+_edge, _node, _evidence = maker(Edge), maker(Node), maker(Evidence)
 
 
 class EdgeFacts(NamedTuple):
@@ -49,7 +59,6 @@ class Made:
     shown_ms: Ints
     """Per edge the instant that it shows."""
     sides: tuple[Floats, Floats]
-    edges: list[Edge | None]
     nodes: list[Node]
     snapshot: Snapshot
 
@@ -120,9 +129,9 @@ class Builder:
             revision=revision,
             at_ms=counted.period.at_ms,
             nodes={node.id: node for node, seen in zip(nodes, visible, strict=True) if seen},
-            edges={edge.id: edge for edge in edges if edge is not None},
+            edges=edges,
         )
-        return Made(self.projection, facts, shown, sides, edges, nodes, snapshot)
+        return Made(self.projection, facts, shown, sides, nodes, snapshot)
 
     def edges_of(self, id_: str) -> Flags:
         """Which edges are this edge, or come into this node (or leave it, where none comes in)."""
@@ -172,47 +181,58 @@ class Builder:
         instances = np.bincount(pairs[speaking, 0], minlength=slots)
         return requests.reshape(shape), instances.reshape(shape), at.reshape(shape)
 
-    def _edges(self, facts: EdgeFacts, different: Flags, window_s: int, last: Made | None) -> list[Edge | None]:
-        edges: list[Edge | None] = list(last.edges) if last else [None] * len(facts.rows)
+    def _edges(self, facts: EdgeFacts, different: Flags, window_s: int, last: Made | None) -> dict[str, Edge]:
+        edges = dict(last.snapshot.edges) if last else {}
         changed = np.flatnonzero(different)
         rows = facts.rows[changed]
         signals = self._reading.signals(rows, facts.covered_s[changed], window_s)
         # An edge is its source's outbound and its target's inbound traffic.
         levels = np.maximum(self._judge.levels(rows, Direction.OUTBOUND), self._judge.levels(rows, Direction.INBOUND))
-        for number, signal, level in zip(changed.tolist(), signals, levels.tolist(), strict=True):
-            edges[number] = None if facts.gone[number] else self._edge(number, facts, signal, PRIORITY[level])
+        of = [self.projection.edges[number] for number in changed.tolist()]
+        made = map(
+            _edge,
+            [edge.id for edge in of],
+            [self.projection.nodes[edge.source].id for edge in of],
+            [self.projection.nodes[edge.target].id for edge in of],
+            [edge.protocol for edge in of],
+            signals,
+            [PRIORITY[level] for level in levels.tolist()],
+            [PRESENCES[presence] for presence in facts.presence[changed].tolist()],
+            self._words(facts, changed),
+            [edge.keys for edge in of],
+            facts.heard_ms[changed].tolist(),
+            [edge.service for edge in of],
+        )
+        for gone, edge in zip(facts.gone[changed].tolist(), made, strict=True):
+            if gone:
+                edges.pop(edge.id, None)
+            else:
+                edges[edge.id] = edge
         return edges
 
-    def _edge(self, number: int, facts: EdgeFacts, signals: Signals, health: Health) -> Edge:
-        projected = self.projection.edges[number]
-        return Edge(
-            id=projected.id,
-            source=self.projection.nodes[projected.source].id,
-            target=self.projection.nodes[projected.target].id,
-            protocol=projected.protocol,
-            signals=signals,
-            health=health,
-            presence=PRESENCES[facts.presence[number]],
-            evidence=self._words(number, facts),
-            keys=projected.keys,
-            at_ms=int(facts.heard_ms[number]),
-            service=projected.service,
+    def _words(self, facts: EdgeFacts, changed: Ints) -> Iterator[tuple[Evidence, ...]]:
+        """Per edge the word of each reporter, the chosen one's first."""
+        said = zip(
+            changed.tolist(),
+            facts.chosen[changed].tolist(),
+            *(one[changed].tolist() for one in facts.evidence),
+            strict=True,
         )
-
-    def _words(self, number: int, facts: EdgeFacts) -> tuple[Evidence, ...]:
-        requests, instances, at = (column[number].tolist() for column in facts.evidence)
-        chosen = int(facts.chosen[number])
-        return tuple(
-            Evidence(
-                reporter=REPORTERS[rank],
-                instances=instances[rank],
-                requests=requests[rank],
-                at_ms=at[rank],
-                origin=self._origin[number * len(REPORTERS) + rank],
+        for number, chosen, requests, instances, at in said:
+            first = number * len(REPORTERS)
+            yield tuple(
+                [
+                    _evidence(REPORTERS[rank], instances[rank], requests[rank], at[rank], self._origin[first + rank])
+                    for rank in _ORDERS[chosen]
+                    if at[rank]
+                ]
             )
-            for rank in sorted(range(len(REPORTERS)), key=lambda rank: (rank != chosen, rank))
-            if at[rank]
-        )
+
+    def _side(self, rows: Floats, covered_s: float, window_s: int) -> list[Signals | None]:
+        """The signals of the nodes' one side; none where nothing flows."""
+        active = self._reading.active(rows)
+        signals = iter(self._reading.signals(rows[active], np.full(int(active.sum()), covered_s), window_s))
+        return [next(signals) if busy else None for busy in active.tolist()]
 
     def _visible(self, facts: EdgeFacts) -> list[bool]:
         """What exists, and whatever has an edge."""
@@ -234,25 +254,37 @@ class Builder:
             if covered != last.facts.covered_s.max(initial=0.0):
                 changed |= self._reading.active(sides[0]) | self._reading.active(sides[1])
         numbers = np.flatnonzero(changed)
-        spans = np.full(len(numbers), covered)
-        inbound, outbound = (
-            [
-                one if busy else None
-                for one, busy in zip(
-                    self._reading.signals(rows, spans, window_s), self._reading.active(rows).tolist(), strict=True
-                )
-            ]
-            for rows in (side[numbers] for side in sides)
-        )
+        inbound, outbound = (self._side(side[numbers], covered, window_s) for side in sides)
         levels = np.maximum(
             self._judge.levels(sides[0][numbers], Direction.INBOUND),
             self._judge.levels(sides[1][numbers], Direction.OUTBOUND),
         )
         for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
-            still = self.projection.nodes[number]
-            health = worst((PRIORITY[level], Health.NOT_READY)) if still.replicas == 0 else PRIORITY[level]
-            nodes[number] = replace(still, health=health, inbound=came, outbound=went)
+            nodes[number] = _judged(self.projection.nodes[number], PRIORITY[level], came, went)
         return nodes, sides
+
+
+def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signals | None) -> Node:
+    """Complete a projection's node."""
+    if node.replicas == 0:
+        health = worst((health, Health.NOT_READY))
+    return _node(
+        node.id,
+        node.kind,
+        node.cluster,
+        node.namespace,
+        node.label,
+        node.app,
+        node.version,
+        node.workload,
+        node.service,
+        health,
+        inbound,
+        outbound,
+        node.replicas,
+        node.badges,
+        node.principals,
+    )
 
 
 def _changed(facts: EdgeFacts, last: Made | None) -> Flags:

@@ -27,6 +27,9 @@ from graph.model import (
     WorkloadRef,
 )
 
+laws = settings(max_examples=60, deadline=None)
+"""Two cores shared by everything: time says nothing about a law."""
+
 T0 = 1_700_000_000_000
 OK, FAILED = Outcome("200", "", "-"), Outcome("503", "", "UF")
 BOUNDS = (1.0, 10.0, 100.0, float("inf"))
@@ -120,6 +123,7 @@ def by_second(told) -> list[list[Observation]]:
 
 
 @given(HISTORIES, st.randoms(use_true_random=False))
+@laws
 def test_folding_does_not_depend_on_order(histories, chance):
     told = readings(histories)
     shuffled = list(told)
@@ -128,6 +132,7 @@ def test_folding_does_not_depend_on_order(histories, chance):
 
 
 @given(HISTORIES, st.randoms(use_true_random=False))
+@laws
 def test_folding_is_idempotent(histories, chance):
     told = readings(histories)
     repeated = [*told, *chance.choices(told, k=len(told))]
@@ -137,6 +142,7 @@ def test_folding_is_idempotent(histories, chance):
 
 
 @given(HISTORIES)
+@laws
 def test_restarts_lose_nothing(histories):
     counted = sum(
         value
@@ -147,6 +153,7 @@ def test_restarts_lose_nothing(histories):
 
 
 @given(HISTORIES)
+@laws
 def test_restarts_without_a_new_epoch_are_seen_when_a_counter_falls(histories):
     told = [replace(one, epoch=T0) for one in readings(histories)]
     ledger = Ledger(T0)
@@ -170,7 +177,7 @@ def test_restarts_without_a_new_epoch_are_seen_when_a_counter_falls(histories):
 
 
 @given(HISTORIES)
-@settings(max_examples=50)
+@laws
 def test_replicas_count_each_and_reporters_count_once(histories):
     graph = watched(by_second(readings(histories)))
     snapshot = graph.snapshot(GraphType.WORKLOAD, 3600)
@@ -182,7 +189,7 @@ def test_replicas_count_each_and_reporters_count_once(histories):
 
 
 @given(HISTORIES, st.sampled_from(list(GraphType)))
-@settings(max_examples=50)
+@laws
 def test_every_projection_adds_up_to_the_whole(histories, kind):
     graph = watched(by_second(readings(histories)))
     finest = graph.snapshot(GraphType.WORKLOAD, 3600)
@@ -196,7 +203,7 @@ def test_every_projection_adds_up_to_the_whole(histories, kind):
 
 
 @given(HISTORIES, st.sampled_from(list(GraphType)), st.sampled_from([10, 60]))
-@settings(max_examples=50)
+@laws
 def test_a_delta_applied_to_the_old_snapshot_gives_the_new_one(histories, kind, window_s):
     graph = LiveGraph(clock=StillClock())
     old = graph.snapshot(kind, window_s)
@@ -209,7 +216,7 @@ def test_a_delta_applied_to_the_old_snapshot_gives_the_new_one(histories, kind, 
 
 
 @given(HISTORIES)
-@settings(max_examples=50)
+@laws
 def test_a_snapshot_does_not_depend_on_the_ones_before(histories):
     batches = by_second(readings(histories))
     told_often, told_once = LiveGraph(clock=StillClock()), watched(batches)
@@ -226,7 +233,7 @@ def test_a_snapshot_does_not_depend_on_the_ones_before(histories):
 
 
 @given(HISTORIES, st.sampled_from(list(GraphType)))
-@settings(max_examples=50)
+@laws
 def test_a_frame_from_the_disk_gives_the_snapshot_it_was_taken_of(histories, kind):
     graph = watched(by_second(readings(histories)))
     rebuilt = rebuild([decode(encode(graph.frame()))], kind, 3600, T0 + 10_000_000)
@@ -235,7 +242,7 @@ def test_a_frame_from_the_disk_gives_the_snapshot_it_was_taken_of(histories, kin
 
 
 @given(HISTORIES)
-@settings(max_examples=50)
+@laws
 def test_quantiles_lie_in_order_and_within_what_was_sampled(histories):
     for edge in watched(by_second(readings(histories))).snapshot(GraphType.APP, 3600).edges.values():
         signals = edge.signals
