@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from collectors.dialects import Dialect, Identity, LatencyBucket, LatencySum, Measure, Requests, Tcp
+from collectors.dialects import Dialect, Identity, LatencyBucket, LatencySum, ListenerBytes, Measure, Requests, Tcp
 from collectors.errors import CollectorError
+from collectors.live_bytes import LiveBytes
 from graph.model import Counters, Histogram, Observation
 
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -26,13 +27,18 @@ class Exposition:
         self.cluster = cluster
         self._dialect = dialect
         self._most_series = most_series
-        self._known: dict[str, tuple[_Whose, Measure] | None] = {}
+        self._known: dict[str, tuple[_Whose, Measure] | ListenerBytes | None] = {}
         self._whose: dict[Identity, _Whose] = {}
+        self._live: dict[str, LiveBytes] = {}
 
     @property
     def series(self) -> int:
         """How many series are remembered."""
         return len(self._known)
+
+    def retain(self, instances: Container[str]) -> None:
+        """Forget what was counted for any other instance."""
+        self._live = {name: live for name, live in self._live.items() if name in instances}
 
     def read(self, page: str, *, instance: str, epoch: int, at_ms: int, origin: str) -> list[Observation]:
         """Turn one proxy's page into one observation per identity.
@@ -41,6 +47,7 @@ class Exposition:
         trusted either.
         """
         sums: dict[_Whose, dict[Measure, float]] = {}
+        flowing: dict[tuple[str, str], float] = {}
         known = self._known
         for line in page.splitlines():
             if not line or line[0] == "#":
@@ -52,14 +59,24 @@ class Exposition:
                 meaning = self._learn(series)
             if meaning is None:
                 continue
+            try:
+                value = float(number)
+            except ValueError:
+                raise CollectorError(f"{origin}: {number!r} is not a number, in series {series[:200]}") from None
+            if isinstance(meaning, ListenerBytes):
+                key = (meaning.listener, meaning.field)
+                flowing[key] = flowing.get(key, 0.0) + value
+                continue
             whose, measure = meaning
             values = sums.get(whose)
             if values is None:
                 values = sums[whose] = {}
-            try:
-                values[measure] = values.get(measure, 0.0) + float(number)
-            except ValueError:
-                raise CollectorError(f"{origin}: {number!r} is not a number, in series {series[:200]}") from None
+            values[measure] = values.get(measure, 0.0) + value
+        if flowing:
+            live = self._live.get(instance)
+            if live is None or live.epoch != epoch:
+                live = self._live[instance] = LiveBytes(epoch)
+            live.share({whose.identity: values for whose, values in sums.items() if whose.identity.listener}, flowing)
         return [
             Observation(
                 edge=whose.identity.edge,
@@ -76,16 +93,17 @@ class Exposition:
             for whose, values in sums.items()
         ]
 
-    def _learn(self, series: str) -> tuple[_Whose, Measure] | None:
+    def _learn(self, series: str) -> tuple[_Whose, Measure] | ListenerBytes | None:
         if len(self._known) >= self._most_series:
             # Series of proxies long gone are in here, too: begin anew rather than grow for ever.
             self._known.clear()
             self._whose.clear()
         metric, _, rest = series.partition("{")
-        meaning = self._dialect.read(metric, dict(_labels(rest)), self.cluster)
+        labels = dict(_labels(rest))
+        meaning = self._dialect.read(metric, labels, self.cluster)
         if meaning is None:
-            self._known[series] = None
-            return None
+            flowing = self._known[series] = self._dialect.read_listener(metric, labels)
+            return flowing
         identity, measure = meaning
         whose = self._whose.setdefault(identity, _Whose(identity))
         known = self._known[series] = (whose, measure)

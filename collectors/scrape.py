@@ -72,6 +72,7 @@ class AdminScrape:
             node_id: self._states.get(node_id) or ProxyScrape(node_id=node_id, origin=one.admin)
             for node_id, one in instances.items()
         }
+        self._exposition.retain(instances)
         batches = await asyncio.gather(*(self._scrape(one) for one in instances.values()))
         return [observation for batch in batches for observation in batch]
 

@@ -19,6 +19,8 @@ class Identity:
     security: Security
     source_principal: str
     destination_principal: str
+    listener: str = ""
+    """TCP: the listener that the traffic came through, for proxies that count live bytes per listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class Tcp:
     field: str
 
 
+@dataclass(frozen=True, slots=True)
+class ListenerBytes:
+    """The series counts bytes of all connections of a listener as they flow, whoever they belong to."""
+
+    listener: str
+    field: str
+
+
 Measure = Requests | LatencyBucket | LatencySum | Tcp
 
 
@@ -58,12 +68,15 @@ class Dialect:
 
     ``read(metric, labels, cluster)`` says whose traffic a series counts, and what of it; ``None`` where
     the series is about something else. ``cluster`` is the reporting proxy's, for series that name none.
+
+    ``read_listener(metric, labels)`` does so for live bytes, which proxies know per listener only.
     """
 
     name: str
     stats_filter: str
     """Regular expression for Envoy's admin: only the series that the dialect reads."""
     read: Callable[[str, Labels, str], tuple[Identity, Measure] | None]
+    read_listener: Callable[[str, Labels], ListenerBytes | None] = lambda _metric, _labels: None
 
 
 def first_known(labels: Labels, names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from collectors.dialects import (
     Labels,
     LatencyBucket,
     LatencySum,
+    ListenerBytes,
     Measure,
     Requests,
     Tcp,
@@ -30,6 +31,12 @@ TCP_FIELDS = {
     "istio_tcp_connections_opened_total": "opened",
     "istio_tcp_connections_closed_total": "closed",
 }
+
+LISTENER_FIELDS = {
+    "envoy_tcp_downstream_cx_rx_bytes_total": "sent_bytes",
+    "envoy_tcp_downstream_cx_tx_bytes_total": "received_bytes",
+}
+INBOUND = "inbound"
 
 NO_VERSION = {"", "-", "unknown", "latest"}
 """Istio writes ``latest`` for a workload that carries no version label."""
@@ -54,14 +61,33 @@ def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] 
         security=_security(labels, reporter),
         source_principal=source_principal,
         destination_principal=first_known(labels, ["destination_principal"]),
+        listener=_listener(labels, reporter) if isinstance(measure, Tcp) else "",
     )
     return identity, measure
+
+
+def read_listener(metric: str, labels: Labels) -> ListenerBytes | None:
+    """Read our own Envoys' live TCP bytes: Istio's are written when a connection ends, which may take days."""
+    field = LISTENER_FIELDS.get(metric)
+    direction, _, rest = labels.get("envoy_tcp_prefix", "").partition("|")
+    if field is None or direction not in {"inbound", "outbound"}:
+        return None
+    return ListenerBytes(_outbound(rest.rpartition("|")[2]) if direction == "outbound" else INBOUND, field)
+
+
+def _listener(labels: Labels, reporter: Reporter) -> str:
+    return INBOUND if reporter is Reporter.DESTINATION else _outbound(labels.get("destination_service", ""))
+
+
+def _outbound(host: str) -> str:
+    # Envoy turns dots in a listener's name into underscores.
+    return f"outbound {host.replace('.', '_')}"
 
 
 def _measure(metric: str, labels: Labels) -> Measure | None:
     if metric == "istio_requests_total":
         grpc = first_known(labels, ["grpc_response_status"])
-        return Requests(Outcome(labels.get("response_code", "0"), grpc, labels.get("response_flags") or "-"))
+        return Requests(Outcome(labels.get("response_code") or "0", grpc, labels.get("response_flags") or "-"))
     if metric == "istio_request_duration_milliseconds_bucket":
         return LatencyBucket(float(labels["le"])) if "le" in labels else None
     if metric == "istio_request_duration_milliseconds_sum":
@@ -116,4 +142,9 @@ def _security(labels: Labels, reporter: Reporter) -> Security:
     return Security.MUTUAL_TLS if both and reporter is Reporter.SOURCE else Security.UNKNOWN
 
 
-DIALECT = Dialect(name="istio", stats_filter="^istio", read=read)
+DIALECT = Dialect(
+    name="istio",
+    stats_filter=r"^(istio\.|tcp\..*_bytes_total$)",
+    read=read,
+    read_listener=read_listener,
+)
