@@ -9,16 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.snapshots import SqliteSnapshots
-from collectors.traces.sqlite import SqliteTraces
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
 from collectors.poll import MetricsPoll
 from collectors.scrape import AdminScrape
+from collectors.snapshots import SqliteSnapshots
+from collectors.traces.sqlite import SqliteTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.context import Console
@@ -32,7 +31,7 @@ from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
 from console.ticker import Ticker
 from console.web import app
-from console.web.security import Guard, is_loopback
+from console.web.security import is_loopback
 from console.web.server import WebServer, tcp_socket, unix_socket
 from console.web.stream import Stream
 from console.webhooks.sender import WebhookSender
@@ -58,10 +57,8 @@ class Engine:
     """A server that is made and not yet started."""
 
     console: Console
-    public: Guard
-    """What is served on TCP."""
-    private: ASGIApp
-    """What is served on the Unix socket."""
+    web: WebServer
+    """What serves the page and the API on TCP."""
     services: Sequence[Service]
     """In the order in which they start."""
 
@@ -168,17 +165,17 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         token=token,
     )
     socket_path = run_dir / "api.sock"
-    public = app.public(console, _pages)
-    private = app.private(console)
+    web = WebServer("console", lambda: app.public(console, _pages), tcp)
     services: list[Service] = [
         control,
         InventoryWatch(store, registry, known.show),
         *supervised,
-        WebServer("API on the Unix socket", private, unix_socket(socket_path)),
-        WebServer("console", public, tcp),
-        _Announcer(data, announce, lambda: _info(page, socket_path, settings, otlp), _welcome(page, token, data)),
+        WebServer("API on the Unix socket", lambda: app.private(console), unix_socket(socket_path)),
+        _Announcement(data, lambda: _info(page, socket_path, settings, otlp)),
+        web,
+        _Welcome(data, announce, _welcome(page, token, data)),
     ]
-    return Engine(console=console, public=public, private=private, services=services)
+    return Engine(console=console, web=web, services=services)
 
 
 class _Known:
@@ -201,27 +198,39 @@ class _Known:
         return facts_of(self.inventory, snapshot, namespace, service)
 
 
-class _Announcer:
-    """The last service to start: tells where the server is, and takes it back in the end."""
+class _Announcement:
+    """Tells agents and commands where the server is, as soon as it can serve them; browsers may have to wait."""
 
     name = "announcement"
 
-    def __init__(self, data: DataDir, announce: Announce, info: Callable[[], ServerInfo], welcome: str) -> None:
+    def __init__(self, data: DataDir, info: Callable[[], ServerInfo]) -> None:
         self._data = data
-        self._announce = announce
         self._info = info
-        self._welcome = welcome
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Announce, wait, withdraw."""
-        info = self._info()
-        self._data.announce(info)
-        self._announce(info, self._welcome)
+        self._data.announce(self._info())
         ready()
         try:
             await asyncio.Event().wait()
         finally:
             self._data.withdraw()
+
+
+class _Welcome:
+    """The last service to start: everything is usable now."""
+
+    name = "welcome"
+
+    def __init__(self, data: DataDir, announce: Announce, sentence: str) -> None:
+        self._data = data
+        self._announce = announce
+        self._sentence = sentence
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Say it once."""
+        self._announce(self._data.read_server(), self._sentence)
+        ready()
 
 
 def _pages(console: Console, server: FastAPI) -> Callable[[], Iterable[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+BACKLOG = 512
 STOP_S = 2
 """How long open connections may take to end when the server stops."""
 
@@ -20,12 +22,16 @@ class ListenError(Exception):
 
 
 def tcp_socket(listen: str, port: int, *, setting: str) -> socket.socket:
-    """Bind, not yet listen; port 0 takes a free one. *setting* is the flag or key to name when it is taken."""
+    """Listen; who connects waits until somebody serves. Port 0 takes a free one.
+
+    *setting* is the flag or key to name where the port is taken.
+    """
     family = socket.AF_INET6 if ":" in listen else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((listen, port))
+        sock.listen(BACKLOG)
     except OSError as trouble:
         sock.close()
         raise ListenError(
@@ -44,17 +50,23 @@ def unix_socket(path: Path) -> socket.socket:
 
 
 class WebServer:
-    """A service: one ASGI application on one socket. It owns the socket and closes it."""
+    """A service: one ASGI application on one socket, which it closes in the end.
 
-    def __init__(self, name: str, app: ASGIApp, sock: socket.socket) -> None:
+    The application is made when the service starts, in a thread: what it imports stalls nobody else.
+    """
+
+    def __init__(self, name: str, make: Callable[[], ASGIApp], sock: socket.socket) -> None:
         self.name = name
-        self._app = app
+        self.app: ASGIApp | None = None
+        """What is served, once ready."""
+        self._make = make
         self._socket = sock
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; open connections then get a moment to end."""
+        self.app = await asyncio.to_thread(self._make)
         config = uvicorn.Config(
-            self._app,
+            self.app,
             lifespan="on",  # Dash adds its catch-all route there
             log_config=None,
             access_log=False,

@@ -15,7 +15,7 @@ from console.context import Console
 from console.web.api.common import Here, instant, router, seconds
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key
-from graph import export, history
+from graph import history
 from graph.model import GraphType, Snapshot
 from graph.wire import snapshot_json
 
@@ -50,7 +50,7 @@ async def graph(
         snapshot = _within(snapshot, wanted)
     if format == "json":
         return Json(snapshot_json(snapshot))
-    text = await asyncio.to_thread(getattr(export, format), snapshot)
+    text = await asyncio.to_thread(_drawn, format, snapshot)
     return Response(text, media_type=MEDIA[format])
 
 
@@ -83,6 +83,14 @@ async def _left(websocket: WebSocket) -> None:
     """Wait until the reader leaves; it has nothing to say."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
+
+
+def _drawn(form: str, snapshot: Snapshot) -> str:
+    # here, not above: networkx costs the server's start half a second
+    from graph import export  # noqa: PLC0415
+
+    text: str = getattr(export, form)(snapshot)
+    return text
 
 
 def _within(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:

@@ -67,7 +67,7 @@ class Server:
 
     def routes(self):
         """Every path of the public application, with a method, that a request could be sent to."""
-        for route in iter_route_contexts(self.engine.public.app.app.routes):
+        for route in iter_route_contexts(self.engine.web.app.app.app.routes):
             path = "/" + re.sub(r"\{[^}]*\}", "1", route.path).lstrip("/")
             for method in sorted(getattr(route, "methods", None) or ["WEBSOCKET"]):
                 yield method, path
