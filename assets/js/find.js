@@ -1,126 +1,281 @@
 // Kiali's find and hide language, evaluated in the browser so that it follows every change at once.
-// Grammar and meaning are graph/query.py's; tests/browser/test_find_language.py holds the two together.
+// A port of graph/query.py; tests/browser/test_find_language.py holds the two together.
 
-const text = (read) => ({ read, numeric: false });
-const number = (read) => ({ read, numeric: true });
-const flag = (read) => ({ read, flag: true });
+const MAX_LENGTH = 2000;
+const MAX_DEPTH = 50;
 
-const signal = (signals, protocol, node) => (signals && (!protocol || (node.protocols || [protocol]).includes(protocol)) ? signals.rate : undefined);
-const percentOf = (edge, protocol) => (edge.protocol === protocol && edge.requests > 0 ? edge.errorRatio * 100 : undefined);
-const rateOf = (edge, protocol) => (edge.protocol === protocol && edge.presence === "live" ? (protocol === "tcp" ? edge.sent + edge.received : edge.rate) : undefined);
-const has = (...badges) => flag((node) => badges.some((badge) => (node.badges || []).includes(badge)));
+const SHORT_KINDS = { workload: "wl", service: "svc" };
 
-const KINDS = { app: "app", service: "svc", workload: "wl", unknown: "unknown", operation: "op" };
-
-const NODES = {
-    app: text((node) => node.app),
-    cluster: text((node) => node.cluster),
-    namespace: text((node) => node.namespace),
-    version: text((node) => node.version),
-    workload: text((node) => node.workload),
-    service: text((node) => node.service),
-    name: text((node) => [node.label, node.app, node.workload, node.service, node.version]),
-    node: text((node) => [KINDS[node.kind] || node.kind, node.kind]),
-    httpin: number((node) => signal(node.in, "http", node)),
-    httpout: number((node) => signal(node.out, "http", node)),
-    grpcin: number((node) => signal(node.in, "grpc", node)),
-    grpcout: number((node) => signal(node.out, "grpc", node)),
-    tcpin: number((node) => node.in && node.in.sent + node.in.received),
-    tcpout: number((node) => node.out && node.out.sent + node.out.received),
-    healthy: flag((node) => node.health === "healthy" || node.health === "idle" || node.health === "not_ready"),
-    idle: flag((node) => !node.in && !node.out),
-    trafficsource: flag((node) => !node.in && Boolean(node.out)),
-    circuitbreaker: has("circuit-breaker"),
-    faultinjection: has("fault-injection"),
-    mirroring: has("mirroring"),
-    requesttimeout: has("timeout"),
-    trafficshifting: has("traffic-shifting"),
-    virtualservice: has("virtual-service", "traffic-shifting", "fault-injection", "timeout", "mirroring"),
-    sidecar: has("no-sidecar"),
-    serviceentry: flag((node) => node.kind === "external"),
+const NODE_VALUES = {
+    name: (node) => [node.label, node.app, node.workload, node.service],
+    namespace: (node) => node.namespace,
+    cluster: (node) => node.cluster,
+    app: (node) => node.app,
+    version: (node) => node.version,
+    workload: (node) => node.workload,
+    service: (node) => node.service,
+    node: (node) => [node.kind, SHORT_KINDS[node.kind] || node.kind],
+    health: (node) => node.health,
+    principal: (node) => node.principals,
+    replicas: (node) => node.replicas,
+    in: (node) => node.in?.rate ?? null,
+    out: (node) => node.out?.rate ?? null,
 };
 
-const EDGES = {
-    protocol: text((edge) => edge.protocol),
-    http: number((edge) => rateOf(edge, "http")),
-    "%httperr": number((edge) => percentOf(edge, "http")),
-    grpc: number((edge) => rateOf(edge, "grpc")),
-    "%grpcerr": number((edge) => percentOf(edge, "grpc")),
-    tcp: number((edge) => rateOf(edge, "tcp")),
-    "%err": number((edge) => (edge.requests > 0 ? edge.errorRatio * 100 : undefined)),
-    rps: number((edge) => (edge.presence === "live" ? edge.rate : undefined)),
-    responsetime: number((edge) => edge.p95 ?? undefined),
-    throughput: number((edge) => (edge.sent || edge.received ? edge.sent + edge.received : undefined)),
-    mtls: flag((edge) => edge.mtls > 0),
-    traffic: flag((edge) => edge.presence === "live"),
+const badge = (name) => (node) => node.badges.includes(name);
+const kind = (name) => (node) => node.kind === name;
+
+const NODE_FLAGS = {
+    healthy: (node) => ["healthy", "idle", "not_ready"].includes(node.health),
+    degraded: (node) => node.health === "degraded",
+    failure: (node) => node.health === "failure",
+    idle: (node) => !node.in && !node.out,
+    unknown: kind("unknown"),
+    external: kind("external"),
+    database: kind("database"),
+    gateway: kind("gateway"),
+    trafficsource: (node) => Boolean(node.out) && !node.in,
+    virtualservice: badge("virtual-service"),
+    trafficshifting: badge("traffic-shifting"),
+    circuitbreaker: badge("circuit-breaker"),
+    faultinjection: badge("fault-injection"),
+    requesttimeout: badge("timeout"),
+    mirroring: badge("mirroring"),
+    outofmesh: badge("no-sidecar"),
+};
+
+const rate = (protocol) => (edge) => (edge.protocol === protocol ? edge.rate : null);
+const errors = (protocol) => (edge) => (edge.protocol === protocol ? 100 * edge.errorRatio : null);
+
+const EDGE_VALUES = {
+    rate: (edge) => edge.rate,
+    http: rate("http"),
+    grpc: rate("grpc"),
+    tcp: (edge) => (edge.protocol === "tcp" ? edge.sent + edge.received : null),
+    "%err": (edge) => 100 * edge.errorRatio,
+    "%httperr": errors("http"),
+    "%grpcerr": errors("grpc"),
+    p50: (edge) => edge.p50,
+    p95: (edge) => edge.p95,
+    p99: (edge) => edge.p99,
+    throughput: (edge) => edge.sent + edge.received,
+    protocol: (edge) => edge.protocol,
+    flags: (edge) => Object.keys(edge.flags),
+    code: (edge) => Object.keys(edge.codes),
+};
+
+const EDGE_FLAGS = {
+    mtls: (edge) => Boolean(edge.mtls),
+    traffic: (edge) => edge.presence !== "idle",
+    stale: (edge) => edge.presence === "stale",
+    unhealthy: (edge) => edge.health === "degraded" || edge.health === "failure",
 };
 
 const ALIASES = {
-    ns: "namespace", svc: "service", wl: "workload", se: "serviceentry", sc: "sidecar", cb: "circuitbreaker", fi: "faultinjection",
-    rto: "requesttimeout", ts: "trafficshifting", vs: "virtualservice", root: "trafficsource", rt: "responsetime", "%error": "%err",
+    ns: "namespace", wl: "workload", svc: "service", rps: "rate", err: "%err", "%error": "%err", rt: "p95", responsetime: "p95",
+    httpin: "in", httpout: "out", root: "trafficsource", vs: "virtualservice", ts: "trafficshifting", cb: "circuitbreaker",
+    fi: "faultinjection", rto: "requesttimeout", om: "outofmesh", sidecar: "outofmesh", sc: "outofmesh", se: "external",
+    serviceentry: "external", db: "database",
 };
 
-const OPERATORS = ["!*=", "!^=", "!$=", "*=", "^=", "$=", "!=", ">=", "<=", "=", ">", "<"];
+const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
 
-export class QueryError extends Error {}
+const ORDER = { "=": (a, b) => a === b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b };
+const LIKE = { "=": (text, part) => text === part, "*=": (text, part) => text.includes(part), "^=": (text, part) => text.startsWith(part), "$=": (text, part) => text.endsWith(part) };
+const FILLERS = new Set(["is", "has"]);
 
-/** Returns `{node(node), edge(edge)}`, two predicates; throws QueryError with a sentence. "" matches nothing. */
-export function parse(source) {
-    const alternatives = source.split(/\s+or\s+/i).filter((part) => part.trim());
-    const terms = alternatives.map((part) => part.split(/\s+and\s+/i).map(term));
-    for (const all of terms) {
-        if (new Set(all.map((one) => one.side)).size > 1) throw new QueryError("Terms about nodes and about edges cannot be joined by AND; use OR");
+/** The message is a sentence for people; `position` is the character, from 0. */
+export class QueryError extends Error {
+    constructor(position, message) {
+        super(message);
+        this.position = position;
     }
-    const on = (side) => (item) => terms.some((all) => all[0].side === side && all.every((one) => one.matches(item)));
-    return { node: on("node"), edge: on("edge") };
 }
 
-function term(source) {
-    let rest = source.trim().replace(/^(is|has)\s+/i, "");
-    let negated = false;
-    const not = rest.match(/^(!|not\s+)\s*/i);
-    if (not) {
-        negated = true;
-        rest = rest.slice(not[0].length).replace(/^(is|has)\s+/i, "");
-    }
-    const match = rest.match(/^(%?[\w:.\/-]+)\s*(!\*=|!\^=|!\$=|\*=|\^=|\$=|!=|>=|<=|=|>|<)?\s*(.*)$/s);
-    if (!match || !rest) throw new QueryError(`“${source.trim()}” is not a term; try %err > 1 or name = catalog`);
-    const [, word, operator, value] = match;
-    const name = ALIASES[word.toLowerCase()] || word.toLowerCase();
-    const side = name in NODES ? "node" : name in EDGES ? "edge" : null;
-    if (!side) {
-        if (!operator && !value) return { side: "node", matches: (node) => NODES.name.read(node).some((part) => (part || "").includes(word)) !== negated };
-        throw new QueryError(`“${word}” is not known; try name, namespace, version, %err, rt, rps, healthy, mtls`);
-    }
-    const operand = (side === "node" ? NODES : EDGES)[name];
-    if (operand.flag) {
-        if (operator) throw new QueryError(`“${word}” takes no value`);
-        return { side, matches: (item) => Boolean(operand.read(item)) !== negated };
-    }
-    if (!operator) throw new QueryError(`“${word}” needs an operator and a value, as in ${word} ${operand.numeric ? "> 1" : "= catalog"}`);
-    if (!value.trim()) throw new QueryError(`“${word} ${operator}” needs a value`);
-    const test = comparison(operand, operator, value.trim().replace(/^["'](.*)["']$/, "$1"), word);
-    return { side, matches: (item) => test(operand.read(item)) !== negated };
+/** Returns `{node(node), edge(edge)}`; throws QueryError. An empty text matches nothing. */
+export function parse(text) {
+    if (text.length > MAX_LENGTH) throw new QueryError(MAX_LENGTH, `an expression has at most ${MAX_LENGTH} characters`);
+    if (!text.trim()) return { node: () => false, edge: () => false };
+    const tree = new Parser(text).whole();
+    return { node: (item) => Boolean(holds(tree, "node", item)), edge: (item) => Boolean(holds(tree, "edge", item)) };
 }
 
-function comparison(operand, operator, wanted, word) {
-    if (wanted.toLowerCase() === "nan") {
-        const absent = (found) => found === undefined || found === null || found === "";
-        if (operator === "=") return absent;
-        if (operator === "!=") return (found) => !absent(found);
+/** Recursive descent: or, and, not, parentheses, terms. */
+class Parser {
+    constructor(text) {
+        this.tokens = tokens(text);
+        this.next = 0;
+        this.depth = 0;
     }
-    if (operand.numeric) {
-        const limit = Number(wanted);
-        if (Number.isNaN(limit)) throw new QueryError(`“${word}” is compared with a number, not “${wanted}”`);
-        const compare = { "=": (a) => a === limit, "!=": (a) => a !== limit, ">": (a) => a > limit, ">=": (a) => a >= limit, "<": (a) => a < limit, "<=": (a) => a <= limit }[operator];
-        if (!compare) throw new QueryError(`“${operator}” compares text; “${word}” is a number`);
-        return (found) => found !== undefined && found !== null && compare(found);
+
+    whole() {
+        const tree = this.either();
+        const token = this.peek();
+        if (token.kind !== "end") throw new QueryError(token.position, `expected 'and' or 'or' before '${token.text}'`);
+        return tree;
     }
-    const positive = operator.startsWith("!") ? operator.slice(1) : operator;
-    const compare = { "=": (a) => a === wanted, "*=": (a) => a.includes(wanted), "^=": (a) => a.startsWith(wanted), "$=": (a) => a.endsWith(wanted) }[positive];
-    if (!compare) throw new QueryError(`“${operator}” compares numbers; “${word}” is text`);
-    const any = (found) => [found].flat().some((part) => compare(part || ""));
-    return operator.startsWith("!") ? (found) => !any(found) : any;
+
+    either() {
+        let tree = this.both();
+        while (this.takeWord("or")) tree = { type: "either", left: tree, right: this.both() };
+        return tree;
+    }
+
+    both() {
+        let tree = this.one();
+        for (;;) {
+            const { position } = this.peek();
+            if (!this.takeWord("and")) return tree;
+            const right = this.one();
+            if (new Set([...subjects(tree), ...subjects(right)]).size > 1) {
+                throw new QueryError(position, "a node term and an edge term cannot both hold: join them with 'or'");
+            }
+            tree = { type: "both", left: tree, right };
+        }
+    }
+
+    one() {
+        const token = this.peek();
+        this.depth += 1;
+        if (this.depth > MAX_DEPTH) throw new QueryError(token.position, `nested more than ${MAX_DEPTH} deep`);
+        let tree;
+        if (token.kind === "bang" || (token.kind === "word" && token.text.toLowerCase() === "not")) {
+            this.next += 1;
+            tree = { type: "not", inner: this.one() };
+        } else if (token.kind === "mark" && token.text === "(") {
+            this.next += 1;
+            tree = this.either();
+            if (this.peek().text !== ")") throw new QueryError(this.peek().position, "expected ')'");
+            this.next += 1;
+        } else {
+            tree = this.term();
+        }
+        this.depth -= 1;
+        return tree;
+    }
+
+    term() {
+        const token = this.peek();
+        if (token.kind !== "word") {
+            throw new QueryError(token.position, token.kind === "end" ? "expected an operand such as 'name' or 'rate'" : `expected an operand, not '${token.text}'`);
+        }
+        this.next += 1;
+        const name = named(token.text);
+        const sign = this.peek();
+        if (sign.kind !== "operator") return flag(name, token);
+        this.next += 1;
+        const value = this.peek();
+        if (value.kind !== "word" && value.kind !== "quoted") throw new QueryError(value.position, `expected a value after '${sign.text}'`);
+        this.next += 1;
+        return comparison(name, token, sign, value);
+    }
+
+    peek() {
+        let token = this.tokens[this.next];
+        while (token.kind === "word" && FILLERS.has(token.text.toLowerCase()) && (this.next === 0 || this.tokens[this.next - 1].kind !== "operator")) {
+            this.next += 1;
+            token = this.tokens[this.next];
+        }
+        return token;
+    }
+
+    takeWord(word) {
+        const token = this.peek();
+        if (token.kind !== "word" || token.text.toLowerCase() !== word) return false;
+        this.next += 1;
+        return true;
+    }
 }
 
-export const OPERANDS = { nodes: Object.keys(NODES), edges: Object.keys(EDGES), operators: OPERATORS };
+function tokens(text) {
+    const found = [];
+    const end = text.trimEnd().length;
+    let position = 0;
+    while (position < end) {
+        TOKEN.lastIndex = position;
+        const match = TOKEN.exec(text);
+        if (!match) {
+            const start = position + text.slice(position).length - text.slice(position).trimStart().length;
+            throw new QueryError(start, `cannot read '${text.slice(start, start + 10)}'`);
+        }
+        const [type, value] = Object.entries(match.groups).find(([, group]) => group !== undefined);
+        found.push({ kind: type, text: value, position: TOKEN.lastIndex - value.length - (type === "quoted" ? 2 : 0) });
+        position = TOKEN.lastIndex;
+    }
+    found.push({ kind: "end", text: "", position: text.length });
+    return found;
+}
+
+const owns = (table, name) => Object.hasOwn(table, name);
+const named = (word) => (owns(ALIASES, word.toLowerCase()) ? ALIASES[word.toLowerCase()] : word.toLowerCase());
+
+function flag(name, token) {
+    if (owns(NODE_FLAGS, name)) return { type: "term", subject: "node", test: NODE_FLAGS[name] };
+    if (owns(EDGE_FLAGS, name)) return { type: "term", subject: "edge", test: EDGE_FLAGS[name] };
+    if (owns(NODE_VALUES, name) || owns(EDGE_VALUES, name)) {
+        throw new QueryError(token.position + token.text.length, `${token.text} needs an operator and a value, as in '${token.text} = …'`);
+    }
+    throw unknown(token);
+}
+
+function comparison(name, token, sign, value) {
+    const test = tester(sign, value);
+    if (owns(NODE_VALUES, name)) return { type: "term", subject: "node", test: (node) => test(NODE_VALUES[name](node)) };
+    if (owns(EDGE_VALUES, name)) return { type: "term", subject: "edge", test: (edge) => test(EDGE_VALUES[name](edge)) };
+    if (owns(NODE_FLAGS, name) || owns(EDGE_FLAGS, name)) {
+        throw new QueryError(sign.position, `${token.text} is yes or no: write '${token.text}' or '!${token.text}'`);
+    }
+    throw unknown(token);
+}
+
+function unknown(token) {
+    const known = [NODE_VALUES, NODE_FLAGS, EDGE_VALUES, EDGE_FLAGS].flatMap(Object.keys).sort();
+    return new QueryError(token.position, `no operand '${token.text}'; there are ${known.join(", ")}`);
+}
+
+/** Compares numbers as numbers and texts without regard to case; NaN stands for absence. */
+function tester(sign, value) {
+    const negative = sign.text.startsWith("!");
+    const bare = sign.text === "==" ? "=" : sign.text.replace(/^!/, "");
+    const wanted = value.text.toLowerCase();
+    const limit = numeric(wanted);
+    if (wanted === "nan" && bare === "=") return (found) => (found === null || found === undefined || found.length === 0) !== negative;
+    if (owns(ORDER, bare) && bare !== "=" && limit === null) {
+        throw new QueryError(value.position, `${sign.text} compares numbers, and '${value.text}' is none`);
+    }
+    const alike = (text) => {
+        if (owns(LIKE, bare)) return LIKE[bare](text.toLowerCase(), wanted);
+        const own = numeric(text);
+        return own !== null && limit !== null && ORDER[bare](own, limit);
+    };
+    return (found) => {
+        if (found === null || found === undefined) return false;
+        if (Array.isArray(found)) return found.some(alike) !== negative;
+        if (typeof found === "number") return limit !== null && owns(ORDER, bare) && ORDER[bare](found, limit) !== negative;
+        return alike(found) !== negative;
+    };
+}
+
+function numeric(text) {
+    const bare = text.replace(/ms$/, "").replace(/%$/, "").trim();
+    return bare === "" || Number.isNaN(Number(bare)) ? null : Number(bare);
+}
+
+function subjects(tree) {
+    if (tree.type === "term") return [tree.subject];
+    if (tree.type === "not") return subjects(tree.inner);
+    return [...subjects(tree.left), ...subjects(tree.right)];
+}
+
+/** Whether the item matches; null: the tree does not speak of items of its sort. */
+function holds(tree, sort, item) {
+    if (tree.type === "term") return tree.subject === sort ? tree.test(item) : null;
+    if (tree.type === "not") {
+        const inner = holds(tree.inner, sort, item);
+        return inner === null ? null : !inner;
+    }
+    const left = holds(tree.left, sort, item);
+    const right = holds(tree.right, sort, item);
+    if (tree.type === "both") return left === null || right === null ? null : left && right;
+    return left === null && right === null ? null : Boolean(left) || Boolean(right);
+}

@@ -14,7 +14,7 @@ export function percent(ratio) {
     const value = ratio * 100;
     if (value === 0) return "0 %";
     if (value >= 99.95) return "100 %";
-    if (value >= 10) return `${value.toFixed(0)} %`;
+    if (value >= 9.95) return `${value.toFixed(0)} %`;
     return value >= 0.1 ? `${value.toFixed(1)} %` : "<0.1 %";
 }
 

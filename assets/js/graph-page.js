@@ -8,7 +8,7 @@ import { GraphView, loadLibrary } from "./graph-view.js";
 import { fromSnapshot } from "./stream.js";
 import * as url from "./url.js";
 
-const DEFAULTS = { type: "versionedApp", window: "60", labels: "rate,errors,mtls" };
+const DEFAULTS = { type: "versionedApp", window: "10", labels: "rate,errors,mtls" };
 const STALE_MS = 8000;
 const REPLAY_STEP_MS = 10000;
 const REPLAY_REACH_MS = 3600000;

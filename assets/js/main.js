@@ -3,6 +3,7 @@
 import { GraphPage } from "./graph-page.js";
 import { Pulse, showConnection, showPlace, toggleTheme } from "./shell.js";
 import { Stream } from "./stream.js";
+import * as url from "./url.js";
 import { Wizard } from "./wizard.js";
 
 const setProps = (id, props) => window.dash_clientside?.set_props?.(id, props);
@@ -57,6 +58,8 @@ new MutationObserver(() => page?.view?.setTheme()).observe(document.documentElem
 
 document.addEventListener("click", (event) => {
     if (event.target.closest("#theme-toggle")) toggleTheme();
+    const sorted = event.target.closest("[data-sort]");
+    if (sorted) setProps(sorted.dataset.store, { data: sorted.dataset.sort });
     const copied = event.target.closest("[data-copy]");
     if (copied) navigator.clipboard.writeText(document.getElementById(copied.dataset.copy).textContent);
 });
@@ -64,5 +67,11 @@ addEventListener("visibilitychange", () => {
     if (!document.hidden && stream.graph) pulse.beat(stream.graph);
 });
 
-window.Meshscope = { stream, page, wizard: new Wizard(setProps) };
+/** Asked by Dash when a filter changes: the address follows. */
+function address(parameters) {
+    url.write(parameters);
+    return window.dash_clientside.no_update;
+}
+
+window.Meshscope = { stream, page, wizard: new Wizard(setProps), address };
 follow();

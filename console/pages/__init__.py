@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import graph
+from console.pages import graph, services
 
-ALL: tuple[ModuleType, ...] = (graph,)
+ALL: tuple[ModuleType, ...] = (graph, services)
 HOME = "/graph"
 
 

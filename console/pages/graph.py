@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PATH = "/graph"
 TITLE = "Traffic graph"
 TRACES_SHOWN = 5
+COURSE_S = 300
+"""Courses reach at least this far back, however short the window."""
 
 
 def layout(render: str) -> Component:
@@ -76,7 +78,7 @@ async def _panel(console: Console, selected: str | None, kind: GraphType, window
 
 
 def _course(console: Console, kind: GraphType, window_s: int, selected: str) -> dict[str, Sequence[float | None]]:
-    series = console.live.series(kind, window_s, selected)
+    series = console.live.series(kind, max(window_s, COURSE_S), selected)
     return {"rate": series.rate, "error_ratio": series.error_ratio, "p95_ms": series.p95_ms}
 
 

@@ -15,6 +15,7 @@ from dash.exceptions import PreventUpdate
 from console.views import shift as views
 from console.widgets import parts
 from console.widgets import shift as widgets
+from graph.model import GraphType
 from mesh_runtime.api.objects import ConfigError
 from mesh_runtime.store.port import StoreError
 from wizards.intents import MESH, Split, WizardError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from console.context import Console
 
 AUTHOR = "console"
+OBSERVED_S = 10
 REFUSALS = (WizardError, StoreError, ConfigError)
 
 
@@ -127,7 +129,9 @@ def _planning(app: Dash, console: Console) -> None:
             raise PreventUpdate
         situation = console.wizards.situation(subject["namespace"], subject["service"], subject["gateway"])
         facts = {option.subset: views.facts_text(option.facts) for option in situation.options}
-        return [facts.get(item["subset"], "gone") for item in ids], views.observed(situation)
+        return [facts.get(item["subset"], "gone") for item in ids], views.observed(
+            situation, console.live.snapshot(GraphType.VERSIONED_APP, OBSERVED_S)
+        )
 
 
 def _doing(app: Dash, console: Console) -> None:

@@ -31,7 +31,7 @@ def percent(ratio: float | None) -> str:
         return "0 %"
     if value >= 99.95:
         return "100 %"
-    if value >= 10:
+    if value >= 9.95:
         return f"{value:.0f} %"
     return f"{value:.1f} %" if value >= 0.1 else "<0.1 %"
 

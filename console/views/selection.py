@@ -148,12 +148,12 @@ def node_view(
         now_ms=now_ms,
         metrics=metrics(signals, course, _protocol(inbound or outbound), direction) if signals else (),
         silence="" if signals else f"No traffic in the last {fmt.window(snapshot.window_s)}.",
-        inbound=tuple(_peer(snapshot, edge, edge.source) for edge in _busiest(inbound)),
-        outbound=tuple(_peer(snapshot, edge, edge.target) for edge in _busiest(outbound)),
+        inbound=tuple(peer(snapshot, edge, edge.source) for edge in _busiest(inbound)),
+        outbound=tuple(peer(snapshot, edge, edge.target) for edge in _busiest(outbound)),
         facts=_identity(node, signals),
         config=applied(config, node.namespace, service) if service and node.kind is not NodeKind.EXTERNAL else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
-        traces=tuple(_trace(item) for item in traces),
+        traces=tuple(trace_line(item) for item in traces),
         traces_href=f"/traces?app={node.app}" + (f"&version={node.version}" if node.version else "")
         if node.app
         else "",
@@ -181,7 +181,7 @@ def edge_view(
     }[edge.presence]
     source, target = snapshot.nodes.get(edge.source), snapshot.nodes.get(edge.target)
     return Selection(
-        title=f"{_name(source, edge.source)} → {_name(target, edge.target)}",
+        title=edge_name(snapshot, edge),
         subtitle=" · ".join(
             filter(None, (edge.protocol.upper(), f"to service {edge.service}" if edge.service else ""))
         ),
@@ -193,7 +193,7 @@ def edge_view(
         facts=(*_security(edge.signals), *_volume(edge.signals, edge.protocol)),
         config=applied(config, namespace, service) if service else (),
         sources=_sources(edge.evidence),
-        traces=tuple(_trace(item) for item in traces),
+        traces=tuple(trace_line(item) for item in traces),
         traces_href=f"/traces?app={source.app}&peer={target.app}"
         if source and target and source.app and target.app
         else "",
@@ -272,6 +272,13 @@ def metrics(signals: Signals, course: Course, protocol: Protocol, direction: str
     )
 
 
+def edge_name(snapshot: Snapshot, edge: Edge) -> str:
+    """Both ends of an edge, as people say it."""
+    return (
+        f"{_name(snapshot.nodes.get(edge.source), edge.source)} → {_name(snapshot.nodes.get(edge.target), edge.target)}"
+    )
+
+
 def _shift(service: str, shiftable: Iterable[str]) -> str:
     return service if service in set(shiftable) else ""
 
@@ -301,11 +308,12 @@ def _protocol(edges: Sequence[Edge]) -> Protocol:
     return _busiest(edges)[0].protocol if edges else Protocol.HTTP
 
 
-def _peer(snapshot: Snapshot, edge: Edge, other: str) -> Peer:
+def peer(snapshot: Snapshot, edge: Edge, other: str, *, name: str = "") -> Peer:
+    """Describe an edge by its other end."""
     tcp = edge.protocol is Protocol.TCP and not edge.signals.requests
     return Peer(
         edge_id=edge.id,
-        name=_name(snapshot.nodes.get(other), other),
+        name=name or _name(snapshot.nodes.get(other), other),
         health=edge.health,
         rate=fmt.throughput(edge.signals.sent_bps + edge.signals.received_bps) if tcp else fmt.rate(edge.signals.rate),
         errors=fmt.NONE if tcp else fmt.percent(edge.signals.error_ratio),
@@ -366,7 +374,8 @@ def _sources(evidence: Iterable[Evidence]) -> tuple[Source, ...]:
     )
 
 
-def _trace(item: TraceSummary) -> Trace:
+def trace_line(item: TraceSummary) -> Trace:
+    """One line of a list of traces."""
     return Trace(
         href=f"/traces/{item.trace_id}",
         name=item.root_name,

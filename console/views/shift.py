@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views.yaml import Line, compared, lines
+from graph.model import Snapshot
 from mesh_runtime.api import Config, dump
 from wizards.facts import VersionFacts
 from wizards.intents import MESH, Foreign, Unsplit
@@ -123,14 +124,24 @@ def facts_text(facts: VersionFacts | None) -> str:
     )
 
 
-def observed(situation: Situation) -> str:
-    """The split as callers see it, by the requests of the last moments."""
-    rates = {option.subset: option.facts.rate if option.facts else 0.0 for option in situation.options}
+def observed(situation: Situation, recent: Snapshot) -> str:
+    """The split as callers see it, by the requests of the last moments (*recent*: versioned apps)."""
+    rates = {option.subset: _rate(option, recent, situation.namespace) for option in situation.options}
     total = sum(rates.values())
     if not total:
-        return "No requests have been seen in the last seconds, so the split cannot be observed yet."
-    return "Observed over the last 10 s: " + " · ".join(
-        f"{name} {fmt.percent(rate / total)}" for name, rate in rates.items()
+        return "No requests in the last seconds, so the split cannot be observed yet."
+    shares = " · ".join(f"{name} {fmt.percent(rate / total)}" for name, rate in rates.items())
+    return f"Observed over the last {fmt.window(recent.window_s)}: {shares}"
+
+
+def _rate(option: Option, recent: Snapshot, namespace: str) -> float:
+    if option.facts is None:
+        return 0.0
+    wanted = (namespace, option.facts.labels.get("app", ""), option.facts.version)
+    return sum(
+        node.inbound.rate
+        for node in recent.nodes.values()
+        if node.inbound and (node.namespace, node.app, node.version) == wanted
     )
 
 

@@ -6,7 +6,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import format as fmt
-from console.views.selection import Mesh, Peer, Selection
+from console.views.applied import Applied
+from console.views.selection import Mesh, Peer, Selection, Trace
 from console.widgets import parts
 from console.widgets.parts import icon
 
@@ -29,8 +30,8 @@ def selection(view: Selection) -> list[Component]:
         content.append(parts.section("Outbound", _peers(view.outbound, "Outbound")))
     if view.outcomes:
         content.append(parts.section("Answers", _outcomes(view)))
-    content.append(parts.section("Applied config", _config(view)))
-    content.append(parts.section("Recent traces", _traces(view)))
+    content.append(parts.section("Applied config", config(view.config)))
+    content.append(parts.section("Recent traces", traces(view.traces, view.now_ms)))
     if view.facts:
         content.append(parts.section("Facts", parts.facts(*view.facts)))
     if view.sources:
@@ -166,8 +167,9 @@ def _outcomes(view: Selection) -> Component:
     )
 
 
-def _config(view: Selection) -> Component:
-    if not view.config:
+def config(objects: tuple[Applied, ...]) -> Component:
+    """Config objects as links, with what each does."""
+    if not objects:
         return html.P("Nothing but defaults.", className="muted")
     return html.Ul(
         [
@@ -178,22 +180,23 @@ def _config(view: Selection) -> Component:
                     "applied",
                 )
             )
-            for item in view.config
+            for item in objects
         ]
     )
 
 
-def _traces(view: Selection) -> Component:
-    if not view.traces:
+def traces(found: tuple[Trace, ...], now_ms: int) -> Component:
+    """Recent traces as links."""
+    if not found:
         return html.P("None in the store. Applications send them by OTLP; see Overview for how.", className="muted")
     rows = [
         (
             html.Th([parts.link(item.name, item.href)], scope="row"),
             html.Td("failed" if item.failed else "", className="bad"),
             html.Td(item.duration, className="num"),
-            html.Td(parts.instant(item.at_ms, view.now_ms), className="num"),
+            html.Td(parts.instant(item.at_ms, now_ms), className="num"),
         )
-        for item in view.traces
+        for item in found
     ]
     return parts.table((("Operation", ""), ("", ""), ("took", "num"), ("when", "num")), rows, "Recent traces")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -113,14 +114,48 @@ def instant(at_ms: int, now_ms: int) -> Component:
     return html.Time(fmt.ago(at_ms, now_ms), dateTime=fmt.rfc3339(at_ms), title=fmt.moment(at_ms))
 
 
-def page(title: str, *content: Content, aside: Content = None, subtitle: str = "") -> Component:
+def page(title: str, *content: Content, subtitle: str = "") -> Component:
     """A page with its heading."""
-    head = html.Div(
+    return html.Div([page_head(title, subtitle=subtitle), *content], className="page")
+
+
+def page_head(title: str, *controls: Content, subtitle: str = "") -> Component:
+    """The heading, with what one can do on the right."""
+    return html.Div(
         [
             html.Div([html.H1(title), *([html.P(subtitle)] if subtitle else [])]),
             html.Span(className="grow"),
-            *([aside] if aside is not None else []),
+            *controls,
         ],
         className="page-head",
     )
-    return html.Div([head, *content], className="page")
+
+
+def live_page(name: str, *content: Content, subject: str | None = None) -> Component:
+    """A page that is woken by news of the graph: callbacks take ``<name>-pulse`` (and ``<name>-subject``)."""
+    stores = [dcc.Store(id=f"{name}-pulse")]
+    if subject is not None:
+        stores.append(dcc.Store(id=f"{name}-subject", data=subject))
+    return html.Div([*stores, *content], className="page", **data(pulse=f"{name}-pulse"))
+
+
+def card(title: str, *content: Content, action: Content = None) -> Component:
+    """A titled card."""
+    return html.Section(
+        [html.Div([html.H2(title), html.Span(className="grow"), action], className="card-head"), *content],
+        className="card padded",
+    )
+
+
+def search(id_: str, label: str, value: str) -> Component:
+    """A search field that answers while one types."""
+    field: Component = dmc.TextInput(
+        id=id_,
+        value=value,
+        debounce=150,
+        placeholder=label,
+        leftSection=icon("search"),
+        className="search",
+        **aria(label=label),
+    )
+    return field

@@ -1,38 +1,45 @@
-"""A console whose mesh is played: real graph, stream, config store and pages; invented readings and proxies.
+"""A console whose mesh is played: everything is real except proxies, their readings and their answers.
 
-By hand: ``python tests/browser/fake_console.py 8321``.
+By hand: ``python tests/browser/fake_console.py 8321``, then look at http://127.0.0.1:8321.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
 import uvicorn
 from fake_shop import Shop
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fake_traces import FakeTraces
 
+from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.dash_app import build
+from console.demo.manifests import fault_of
 from console.demo.manifests import objects as shop_manifests
-from console.settings import Settings
-from console.web.security import Guard, policy
-from graph.differ import delta
+from console.faults import DemoControl
+from console.settings import Endpoint, Settings, Webhooks
+from console.state.changelog import SqliteChangeLog
+from console.state.database import StateDatabase
+from console.state.deliveries import DeliveryLog
+from console.ticker import Ticker
+from console.web.app import public
+from console.web.stream import Stream
 from graph.live import LiveGraph
 from graph.model import GraphType
-from graph.wire import delta_json, snapshot_json
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
 from wizards.apply import Wizards
 from wizards.facts import Facts, facts_of
-from wizards.ports import Applied, Settlement
+from wizards.ports import Settlement
 
 PAST_S = 320
+SECRET = "whsec_bWVzaHNjb3BlLXRlc3RzLW5vdC1hLXNlY3JldC0="
 
 
 class MovableClock(SystemClock):
@@ -44,131 +51,219 @@ class MovableClock(SystemClock):
         return super().now_ms() + self.offset_ms
 
 
-class FakeConsole:
-    """Plays the shop once a second."""
+class Frames:
+    """History in memory."""
 
     def __init__(self) -> None:
-        self.clock = MovableClock()
-        self.clock.offset_ms = -PAST_S * 1000
-        began = self.clock.now_ms()
-        self.shop = Shop(began)
-        self.live = LiveGraph(clock=self.clock)
-        self.live.inventory(self.shop.inventory())
-        for second in range(0, PAST_S, 5):
-            now = began + second * 1000
-            self.live.observe(self.shop.advance(now, 5))
-            self.live.tick(now)
-        self.clock.offset_ms = 0
-        self.changed = asyncio.Event()
-        self.settings = Settings()
-        self.paused = False
+        self.frames: list[tuple[int, bytes]] = []
 
-    async def play(self) -> None:
-        async for now in self.clock.every(1):
-            if not self.paused:
-                self.live.observe(self.shop.advance(now, 1))
-                self.live.tick(now)
-                self.changed.set()
-                self.changed = asyncio.Event()
+    async def append(self, at_ms: int, frame: bytes) -> None:
+        self.frames.append((at_ms, frame))
+
+    async def at(self, at_ms: int) -> tuple[int, bytes] | None:
+        return next((item for item in reversed(self.frames) if item[0] <= at_ms), None)
+
+    async def span(self) -> tuple[int, int] | None:
+        return (self.frames[0][0], self.frames[-1][0]) if self.frames else None
 
 
-def proxies(shop: Shop) -> tuple[Any, ...]:
-    names = [ref.workload for ref in shop.inventory().workloads] + ["inventory-v1~2"]
-    return tuple(
-        SimpleNamespace(
-            node_id=f"sidecar~127.64.0.{n}~{name}.shop",
-            instance_id=f"shop/{name}~1",
-            namespace="shop",
-            workload=name,
-            role="gateway" if name == "ingress" else "sidecar",
-            connected=True,
-            revision_acked=1,
-            in_sync=True,
-            types={},
+class FakeControl:
+    """Eight proxies that take everything at once."""
+
+    def __init__(self, shop: Shop, store: SqliteConfig, clock: MovableClock) -> None:
+        self.shop, self.store, self.clock = shop, store, clock
+        self.names = sorted(ref.workload for ref in shop.inventory().workloads) + ["inventory-v1"]
+
+    def status(self) -> tuple[Any, ...]:
+        revision = self.store.current.revision
+        return tuple(
+            SimpleNamespace(
+                node_id=f"sidecar~127.64.0.{number}~{name}.shop",
+                instance_id=f"shop/{name}~{number}",
+                namespace="shop",
+                workload=name,
+                role="gateway" if name == "ingress" else "sidecar",
+                connected=True,
+                revision_acked=revision,
+                in_sync=True,
+                types={},
+                problem="",
+            )
+            for number, name in enumerate(self.names, 2)
         )
-        for n, name in enumerate(names, 2)
-    )
 
+    def certificates(self) -> tuple[Any, ...]:
+        now = self.clock.now_ms()
+        return tuple(
+            SimpleNamespace(
+                node_id=proxy.node_id,
+                instance_id=proxy.instance_id,
+                namespace="shop",
+                workload=proxy.workload,
+                identity=f"spiffe://cluster.local/ns/shop/sa/{proxy.workload.partition('-')[0]}",
+                serial=f"{number:02x}a4",
+                not_before_ms=now - 900_000,
+                not_after_ms=now + 2_700_000 - number * 60_000,
+            )
+            for number, proxy in enumerate(self.status())
+        )
 
-class Notebook:
-    """A change log in memory."""
+    def gateways(self) -> tuple[Any, ...]:
+        return ()
 
-    def __init__(self) -> None:
-        self.entries: dict[str, Applied] = {}
+    async def settled(self, _revision: int, _timeout_s: float) -> Any:
+        self.obey()
+        names = tuple(proxy.instance_id for proxy in self.status())
+        return SimpleNamespace(acknowledged=names, waiting=(), rejected={}, elapsed_ms=47.0)
 
-    async def record(self, applied: Applied) -> None:
-        self.entries[applied.id] = applied
-
-    async def entry(self, applied_id: str) -> Applied | None:
-        return self.entries.get(applied_id)
-
-    async def recent(self, limit: int = 50) -> Sequence[Applied]:
-        return list(reversed(self.entries.values()))[:limit]
-
-
-def wizards_of(fake: FakeConsole, store: SqliteConfig) -> Wizards:
-    """The real wizards; what they write moves the played traffic as it would the real."""
-
-    async def settle(_revision: int, _timeout_s: float) -> Settlement:
-        for item in store.current.of("VirtualService", "shop"):
+    def obey(self) -> None:
+        """Do with the played traffic what the proxies would do."""
+        config = self.store.current
+        for item in config.of("VirtualService", "shop"):
             for rule in item.manifest["spec"].get("http", ()):
                 for route in rule.get("route", ()):
                     if route["destination"].get("subset") == "v2":
-                        fake.shop.split(route.get("weight", 0))
-        return Settlement(acknowledged=8, elapsed_ms=47.0)
-
-    def facts(namespace: str, service: str) -> Facts:
-        snapshot = fake.live.snapshot(GraphType.VERSIONED_APP, 10)
-        return facts_of(fake.shop.inventory(), snapshot, namespace, service)
-
-    return Wizards(store, Notebook(), settle, facts=facts)
+                        self.shop.split(route.get("weight", 0))
+        self.shop.fault(fault_of(config))
 
 
-class NoTraces:
-    async def search(self, _query: object) -> list[Any]:
-        return []
+@dataclass
+class Stage:
+    """What a test turns."""
+
+    url: str
+    shop: Shop
+    console: Any
+    paused: bool = False
+    """No tick, no news."""
 
 
-async def serve(port: int) -> None:
-    fake = FakeConsole()
-    store = SqliteConfig(":memory:", clock_ms=fake.clock.now_ms)
-    await store.open()
-    await store.commit(Change(put=shop_manifests(), author="demo", reason="the shop"))
-    console: Any = SimpleNamespace(
-        settings=fake.settings,
-        clock=fake.clock,
-        live=fake.live,
-        store=store,
-        control=SimpleNamespace(status=lambda: proxies(fake.shop), certificates=lambda: ()),
-        traces=NoTraces(),
-        wizards=wizards_of(fake, store),
-        alerts=SimpleNamespace(firing=()),
+@asynccontextmanager
+async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[Stage]:
+    """Serve the page on a played mesh."""
+    clock = MovableClock()
+    clock.offset_ms = -PAST_S * 1000
+    began = clock.now_ms()
+    shop = Shop(began)
+    live = LiveGraph(clock=clock)
+    live.inventory(shop.inventory())
+    settings = Settings(
+        webhooks=Webhooks(endpoints=(Endpoint(name="inbox", url="http://127.0.0.1:9/", secrets=(SECRET,)),))
     )
-    api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    async with StateDatabase(folder) as state, SqliteConfig(":memory:", clock_ms=clock.now_ms) as store:
+        deliveries = DeliveryLog(state)
+        await deliveries.create()
+        changelog = SqliteChangeLog(state)
+        await changelog.create()
+        alerts = AlertBook(state, rules=rules_of(()), endpoints=settings.webhooks.endpoints, page="http://127.0.0.1")
+        await alerts.open()
+        await store.commit(Change(put=shop_manifests(), author="demo", reason="open the shop"))
+        control = FakeControl(shop, store, clock)
+        stream, frames = Stream(live), Frames()
+        ticker = Ticker(
+            live=live,
+            stream=stream,
+            alerts=alerts,
+            snapshots=frames,
+            control=control,  # type: ignore[arg-type]
+            clock=clock,
+            settings=settings.graph,
+            wake_webhooks=lambda: None,
+        )
+        for second in range(0, PAST_S, 5):
+            now = began + second * 1000
+            live.observe(shop.advance(now, 5))
+            await ticker.tick(now)
+        clock.offset_ms = 0
 
-    @api.websocket("/api/v1/stream")
-    async def stream(socket: WebSocket) -> None:
-        kind, window = GraphType(socket.query_params["type"]), int(socket.query_params["window"])
-        await socket.accept()
-        current = fake.live.snapshot(kind, window)
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await socket.send_text(orjson.dumps(snapshot_json(current)).decode())
-            while True:
-                await fake.changed.wait()
-                new = fake.live.snapshot(kind, window)
-                await socket.send_text(orjson.dumps(delta_json(delta(current, new), new)).decode())
-                current = new
+        async def settle(revision: int, timeout_s: float) -> Settlement:
+            settled = await control.settled(revision, timeout_s)
+            return Settlement(acknowledged=len(settled.acknowledged), elapsed_ms=settled.elapsed_ms)
 
-    app = build(console, api)
-    guard = Guard(api, policy("127.0.0.1", allowed_hosts=(), token="", max_body_bytes=1 << 20), app.csp_hashes)
-    server = uvicorn.Server(
-        uvicorn.Config(guard, host="127.0.0.1", port=port, log_level="warning", ws="websockets-sansio")
-    )
-    async with asyncio.TaskGroup() as group:
-        group.create_task(fake.play())
-        await server.serve()
-        raise SystemExit
+        def facts(namespace: str, service: str) -> Facts:
+            return facts_of(shop.inventory(), live.snapshot(GraphType.VERSIONED_APP, 60), namespace, service)
+
+        class Demo(DemoControl):
+            async def fault(self, mode: str, *, author: str = "demo") -> Any:
+                done = await super().fault(mode, author=author)
+                control.obey()
+                return done
+
+        console: Any = SimpleNamespace(
+            settings=settings,
+            clock=clock,
+            live=live,
+            store=store,
+            registry=SimpleNamespace(current=SimpleNamespace(instances={}, revision=0)),
+            control=control,
+            metrics=SimpleNamespace(
+                state=PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=clock.now_ms())
+            ),
+            traces=FakeTraces(clock.now_ms()),
+            snapshots=frames,
+            alerts=alerts,
+            deliveries=deliveries,
+            wizards=Wizards(store, changelog, settle, facts=facts, clock_ms=clock.now_ms),
+            otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
+            stream=stream,
+            supervised=(),
+            wake_webhooks=lambda: None,
+            demo=Demo(store),
+            token="",
+        )
+        guard = public(console, lambda console, server: build(console, server).csp_hashes)
+        config = uvicorn.Config(
+            guard, host="127.0.0.1", port=port, log_level="warning", lifespan="on", ws="websockets-sansio"
+        )
+        server = uvicorn.Server(config)
+        stage = Stage(url="", shop=shop, console=console)
+
+        async def play() -> None:
+            async for now in clock.every(1):
+                if not stage.paused:
+                    live.observe(shop.advance(now, 1))
+                    await ticker.tick(now)
+                    console.metrics.state.last_success_ms = now
+
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(play())
+            serving = group.create_task(server.serve())
+            while not server.started:
+                await asyncio.sleep(0.02)
+            stage.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            try:
+                yield stage
+            finally:
+                playing.cancel()
+                server.should_exit = True
+                server.force_exit = True
+                await serving
+
+
+@dataclass
+class PollLike:
+    """As ``collectors.poll.PollState``."""
+
+    source: str
+    interval_s: float
+    last_success_ms: int
+    error: str = ""
+
+
+@dataclass
+class SpansLike:
+    """As ``collectors.otlp.ingest.IngestState``."""
+
+    spans: int
+    store_error: str = ""
+
+
+async def main() -> None:
+    """Serve until interrupted."""
+    async with staged(int(sys.argv[1])) as stage:
+        print(stage.url, flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(main())

@@ -138,6 +138,11 @@ class Shop:
         self.lines["frontend-v1>catalog-v1"].rate = total * (100 - weight_v2) / 100
         self.lines["frontend-v1>catalog-v2"].rate = total * weight_v2 / 100
 
+    def fault(self, mode: str) -> None:
+        line = self.lines["frontend-v1>catalog-v2"]
+        line.error = 0.42 if mode == "failing" else 0.06
+        line.latency_ms = 900 if mode == "slow" else 48
+
     def advance(self, at_ms: int, seconds: float) -> list[Observation]:
         for number, line in enumerate(self.lines.values()):
             line.advance(seconds, math.sin(at_ms / 17000 + number) + self.random.uniform(-0.5, 0.5))
