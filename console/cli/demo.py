@@ -113,7 +113,7 @@ async def _greet(data: DataDir, page: str, shop: str, say: Say, *, load: bool) -
     visitors = [] if load else [f"   Nobody visits yet: send requests to {shop}", ""]
     lines = [
         "",
-        click.style(f"   Open   {page}", bold=True),
+        *_framed(page),
         "",
         *visitors,
         "   To try:",
@@ -134,6 +134,11 @@ async def _first_edges(client: Client) -> int:
             if edges := [edge for edge in graph["edges"] if edge["rate"]]:
                 return len(edges)
         await asyncio.sleep(POLL_S)
+
+
+def _framed(text: str) -> list[str]:
+    bar = "─" * (len(text) + 6)
+    return [f"   ┌{bar}┐", f"   │   {click.style(text, bold=True)}   │", f"   └{bar}┘"]
 
 
 def _ourselves() -> str:

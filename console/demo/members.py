@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +15,6 @@ from mesh_runtime.registry import Role
 
 NAMESPACE = "shop"
 GATEWAY = "ingress"
-INGRESS = f"{NAMESPACE}/{GATEWAY}~0"
-"""The gateway's instance."""
 PORTS = range(20000, 32000)
 """Below those that the kernel gives to clients: a port found free stays so until its program listens."""
 
@@ -40,6 +38,11 @@ def members() -> tuple[Member, ...]:
         _app("orders", next(ports)),
         _database(next(ports)),
     )
+
+
+def gateway_of(addresses: Mapping[str, str]) -> str:
+    """Find the gateway's address among those of all instances, by id."""
+    return next(address for key, address in addresses.items() if key.startswith(f"{NAMESPACE}/{GATEWAY}~"))
 
 
 def free_ports() -> Iterator[int]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.datadir import DataDir, DataDirError, ServerInfo
-from console.demo.members import INGRESS, free_ports, members
+from console.demo.members import free_ports, gateway_of, members
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.files import trim_log
 from mesh_runtime.agent.process import Plan
@@ -32,7 +32,7 @@ START_S = 60.0
 DRAIN_S = 1
 AGENT_GRACE_S = 12.0
 """Longer than an agent needs to drain and to insist."""
-GRACE_S = 4.0
+GRACE_S = 8.0
 
 
 class DemoError(Exception):
@@ -97,20 +97,26 @@ class Demo:
         file = self._data.run_dir() / "plan.json"
         file.write_bytes(wire.encode(plan))
         pauses = Pauses()
-        while True:
-            told.unlink(missing_ok=True)
-            async with self._started("agent", [*PYTHON, "mesh_runtime.agent", file]) as agent:
-                addresses = await _addresses(told, agent, self._log("agent"))
-                self._say(f"{len(addresses)} proxies are live")
-                url = await _answering(addresses[INGRESS])
-                async with contextlib.AsyncExitStack() as visitors:
-                    if self._load:
-                        load = [*PYTHON, "console.demo.load", "--url", url]
-                        await visitors.enter_async_context(self._kept(group, "load", load))
-                    alive(url)
-                    code = await agent.wait()
-            self._say(f"the agent ended with code {code} and starts again; see {self._log('agent')}")
-            await asyncio.sleep(pauses.next())
+        try:
+            while True:
+                told.unlink(missing_ok=True)
+                async with self._started("agent", [*PYTHON, "mesh_runtime.agent", file]) as agent:
+                    addresses = await _addresses(told, agent, self._log("agent"))
+                    self._say(f"{len(addresses)} proxies are live")
+                    code = await self._visited(group, await _answering(gateway_of(addresses)), agent, alive)
+                self._say(f"the agent ended with code {code} and starts again; see {self._log('agent')}")
+                await asyncio.sleep(pauses.next())
+        finally:
+            for own in (file, told):
+                own.unlink(missing_ok=True)
+
+    async def _visited(self, group: asyncio.TaskGroup, url: str, agent: Child, alive: Callable[[str], None]) -> int:
+        async with contextlib.AsyncExitStack() as visitors:
+            if self._load:
+                load = [*PYTHON, "console.demo.load", "--url", url]
+                await visitors.enter_async_context(self._kept(group, "load", load))
+            alive(url)
+            return await agent.wait()
 
     def _server(self) -> tuple[Sequence[str | Path], Mapping[str, str]]:
         ports = self._ports
