@@ -9,9 +9,10 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from console.web.api.common import Body, Here, router
+from console.web.api.common import Body, Here, rfc3339, router
 from console.web.errors import Json
 from wizards.intents import MESH
+from wizards.ports import Applied
 from wizards.wire import applied_json, intent_of, plan_json, planned_on_of, situation_json
 
 api = router("wizards")
@@ -65,16 +66,21 @@ async def apply(here: Here, shift: ApplyShift) -> Response:
     made = await here.wizards.plan(intent)
     if shift.planned_on is not None:
         made = replace(made, planned_on=planned_on_of(shift.planned_on))
-    return Json(applied_json(await here.wizards.apply(made, author=shift.author, reason=shift.reason)))
+    return Json(_shown(await here.wizards.apply(made, author=shift.author, reason=shift.reason)))
 
 
 @api.post("/wizards/traffic-shifting/undo")
 async def undo(here: Here, wish: Undo) -> Response:
     """Put everything that a change touched back to exactly what it was."""
-    return Json(applied_json(await here.wizards.undo(wish.id, author=wish.author, reason=wish.reason)))
+    return Json(_shown(await here.wizards.undo(wish.id, author=wish.author, reason=wish.reason)))
 
 
 @api.get("/wizards/changes")
 async def changes(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
     """List what wizards did, newest first."""
-    return Json({"items": [applied_json(applied) for applied in await here.wizards.recent(limit)]})
+    return Json({"items": [_shown(applied) for applied in await here.wizards.recent(limit)]})
+
+
+def _shown(applied: Applied) -> dict[str, Any]:
+    fields = applied_json(applied)
+    return {"at": rfc3339(fields.pop("at_ms")), **fields}
