@@ -56,8 +56,9 @@ DEFAULT = (
     Tolerance(code="^4XX$", protocol="^http$", degraded=10, failure=20),
     Tolerance(code="^[1-9]$|^1[0-6]$", protocol="^grpc$", degraded=0, failure=10),
     Tolerance(code="^-$", protocol="^http|grpc$", degraded=0, failure=10),
+    Tolerance(code="^-$", protocol="^tcp$", degraded=0, failure=10),
 )
-"""Kiali's own."""
+"""Kiali's own; and the last of them for databases and queues, whose requests Kiali does not know."""
 
 
 def status(protocol: Protocol, outcome: Outcome) -> str:

@@ -115,10 +115,15 @@ class _Join:
             return _choose(edge, [other for other in same_callee if other.source == edge.source])
         if not principal:
             return edge, [other for other in same_callee if other in self.plain], True
-        callers = self.callers.get(identity(principal) or principal, frozenset())
+        carrier = identity(principal)
+        callers = self.callers.get(carrier or principal, frozenset())
         known = [other for other in same_callee if other.source in callers]
         if not known and len(callers) == 1:
             return edge._replace(source=next(iter(callers))), (), False
+        if not known and carrier:
+            # Which of its workloads called cannot be said; that it was one of this account can.
+            namespace, account = carrier
+            return edge._replace(source=WorkloadRef(edge.source.cluster, namespace, account, account, "")), (), False
         placed, rivals, _ = _choose(edge, known)
         # Some edge of this caller is right, an unknown caller is not.
         return (rivals[0] if rivals else placed), rivals, False

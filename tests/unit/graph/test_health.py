@@ -34,6 +34,7 @@ def grpc(**codes):
         (grpc(s0=90, s5=10), Protocol.GRPC, Health.FAILURE),
         (grpc(s0=9, s17=1), Protocol.GRPC, Health.HEALTHY),
         ({Outcome("0", "", "UF"): 1.0}, Protocol.GRPC, Health.FAILURE),
+        ({Outcome("ok", "", "-"): 99.0, Outcome("0", "", "-"): 1.0}, Protocol.TCP, Health.DEGRADED),
         ({}, Protocol.HTTP, Health.IDLE),
     ],
 )

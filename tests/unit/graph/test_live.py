@@ -99,6 +99,12 @@ def test_a_principal_alone_names_the_caller_when_no_caller_reports():
     assert only_edge(graph).id == WEB_CART
 
 
+def test_a_principal_that_fits_no_workload_still_names_its_account():
+    principal = "spiffe://elsewhere/ns/bank/sa/teller"
+    graph = live(seen(edge(NOBODY, "cart"), answered(4), at=5, by=Reporter.DESTINATION, source_principal=principal))
+    assert only_edge(graph).source == "vapp:Kubernetes/bank/teller"
+
+
 def test_plaintext_callers_that_report_are_not_also_drawn_as_unknown():
     plain = {"security": Security.NONE}
     graph = live(
