@@ -1,0 +1,157 @@
+"""The command line against a server process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from console.cli import main
+from console.cli.output import age, table
+
+CATALOG = """
+apiVersion: v1
+kind: Service
+metadata: {name: catalog}
+spec: {selector: {app: catalog}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog}
+spec:
+  host: catalog
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+"""
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: catalog}
+spec: {hosts: [catalog], http: [{timeout: %s, route: [{destination: {host: catalog}}]}]}
+"""
+UP = ("up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data directory with a running server."""
+    path = tmp_path_factory.mktemp("cli")
+    environ = os.environ | {"MESHSCOPE_DATA": str(path / "data")}
+    command = [sys.executable, "-m", "console", *UP]
+    with subprocess.Popen(command, env=environ, cwd=path, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            word, _, info = server.stdout.readline().partition(" ")
+            assert word == "READY"
+            assert json.loads(info)["pid"] == server.pid
+            yield path
+        finally:
+            server.terminate()
+            assert server.wait(20) == 0
+
+
+@pytest.fixture
+def meshscope(data):
+    def run(*arguments, stdin="", **environ):
+        environ = {"USER": "ann", "MESHSCOPE_DATA": str(data / "data")} | environ
+        return CliRunner(env=environ).invoke(main, list(arguments), input=stdin)
+
+    return run
+
+
+def test_config_goes_in_and_comes_out_as_kubectl_users_expect(meshscope):
+    applied = meshscope("apply", "-n", "shop", "-f", "-", stdin=CATALOG)
+    assert applied.stdout.splitlines() == [
+        "service/catalog created",
+        "destinationrule.networking.istio.io/catalog created",
+    ]
+    listed = meshscope("get", "dr", "-n", "shop").stdout.split()
+    assert listed == ["NAMESPACE", "NAME", "HOST", "SUBSETS", "shop", "catalog", "catalog", "v1,v2"]
+    assert json.loads(meshscope("get", "svc", "catalog", "-o", "json").stdout)["metadata"]["namespace"] == "shop"
+    text = meshscope("get", "dr/catalog", "-o", "yaml").stdout
+    assert meshscope("apply", "-f", "-", stdin=text).stdout == "destinationrule.networking.istio.io/catalog unchanged\n"
+    missing = meshscope("get", "vs", "nope", "-n", "shop")
+    assert (missing.exit_code, "not found" in missing.stderr) == (1, True)
+
+
+def test_diff_exits_with_one_when_something_would_change(meshscope):
+    meshscope("apply", "-n", "shop", "-f", "-", stdin=CATALOG + "---" + ROUTE % "3s")
+    same = meshscope("diff", "-n", "shop", "-f", "-", stdin=ROUTE % "3s")
+    assert (same.exit_code, same.stdout) == (0, "")
+    other = meshscope("diff", "-n", "shop", "-f", "-", stdin=ROUTE % "4s")
+    assert (other.exit_code, "+  - " in other.stdout or "+    timeout: 4s" in other.stdout) == (1, True)
+
+
+def test_a_refusal_names_every_problem_and_exits_with_one(meshscope):
+    refused = meshscope("apply", "-n", "shop", "-f", "-", stdin=ROUTE % "soon")
+    assert refused.exit_code == 1
+    assert "VirtualService shop/catalog spec.http[0].timeout" in refused.stderr
+
+
+def test_history_and_rollback(meshscope):
+    meshscope("apply", "-n", "shop", "-f", "-", "--reason", "first", stdin=ROUTE % "5s")
+    before = json.loads(meshscope("history", "-o", "json").stdout)["items"][0]
+    assert (before["author"], before["reason"]) == ("ann", "first")
+    meshscope("apply", "-n", "shop", "-f", "-", stdin=ROUTE % "6s")
+    rolled = meshscope("rollback", str(before["revision"]))
+    assert rolled.stdout == "virtualservice.networking.istio.io/catalog configured\n"
+    assert "timeout: 5s" in meshscope("get", "vs", "catalog", "-o", "yaml").stdout
+    assert "-    timeout: 6s" in meshscope("history", str(before["revision"] + 2)).stdout
+    assert meshscope("delete", "vs", "catalog", "-n", "shop").stdout.endswith("catalog deleted\n")
+
+
+def test_the_graph_the_proxies_and_the_wizards_can_be_asked(meshscope):
+    graph = json.loads(meshscope("graph", "-n", "shop", "--window", "5m").stdout)
+    assert (graph["type"], graph["window"]) == ("snapshot", 300)
+    assert meshscope("graph", "-o", "dot").stdout.startswith("digraph")
+    assert meshscope("proxy-status").stdout.startswith("NAME")
+    assert "there is no proxy" in meshscope("proxy-config", "clusters", "nobody").stderr
+    assert meshscope("wizard", "traffic-shifting", "catalog", "-n", "shop").stdout.startswith("SUBSET")
+
+
+def test_without_a_server_the_way_to_one_is_told(meshscope, tmp_path):
+    lost = meshscope("get", "vs", "--data", str(tmp_path))
+    assert (lost.exit_code, "meshscope up" in lost.stderr) == (1, True)
+    away = meshscope("get", "vs", "--server", "http://127.0.0.1:1")
+    assert (away.exit_code, "cannot be reached" in away.stderr) == (1, True)
+
+
+def test_a_server_elsewhere_is_asked_by_url(meshscope, data):
+    url = json.loads((data / "data" / "server.json").read_text())["url"]
+    assert meshscope("get", "all", "--server", url).exit_code == 0
+
+
+def test_mistakes_are_usage_errors(meshscope):
+    for arguments in (("grph",), ("proxy-config", "clusterz", "x"), ("delete",), ("graph", "--type", "x")):
+        assert meshscope(*arguments).exit_code == 2, arguments
+
+
+def test_a_wrong_setting_ends_the_start_with_a_sentence(meshscope, tmp_path):
+    ended = meshscope(*UP, "--data", str(tmp_path), MESHSCOPE_WEB__PROT="1")
+    assert (ended.exit_code, ended.stderr) == (1, "Error: web.prot: Unexpected keyword argument\n")
+
+
+def test_a_taken_port_ends_the_start_with_a_sentence(meshscope, data, tmp_path):
+    port = json.loads((data / "data" / "server.json").read_text())["url"].rpartition(":")[2]
+    ended = meshscope(*UP, "--port", port, "--data", str(tmp_path))
+    assert (ended.exit_code, f"127.0.0.1:{port}" in ended.stderr, "--port" in ended.stderr) == (1, True, True)
+
+
+LIGHT = "import sys; import console.cli.%s; print([m for m in ('dash', 'kubernetes', 'fastapi') if m in sys.modules])"
+
+
+@pytest.mark.parametrize("module", ["run", "gateway", "config", "graph", "main"])
+def test_commands_that_are_no_server_import_no_web_framework(module):
+    done = subprocess.run([sys.executable, "-c", LIGHT % module], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_completion_is_printed_for_the_usual_shells(meshscope):
+    for shell in ("bash", "zsh", "fish"):
+        assert "_MESHSCOPE_COMPLETE" in meshscope("completion", shell).stdout
+
+
+def test_tables_align_and_ages_are_short():
+    assert table(("NAME", "X"), [("a", "1"), ("longer", "2")]) == "NAME     X\na        1\nlonger   2"
+    assert age("") == "-"
+    assert age("2020-01-01T00:00:00Z").endswith("d")
