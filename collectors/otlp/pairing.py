@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from collectors.otlp.decode import CLIENT, CONSUMER, PRODUCER, SERVER, SpanRow
 
+CALLERS = frozenset((CLIENT, PRODUCER))
+CALLEES = frozenset((SERVER, CONSUMER))
+
 
 class Call(NamedTuple):
     """One call as its two ends told it; an end that is ``None`` told nothing."""
@@ -43,23 +46,23 @@ class Pairing:
         waiting = self._waiting
         for span in spans:
             kind = span.kind
-            if kind in {CLIENT, PRODUCER}:
+            if kind in CALLERS:
                 if stands_alone(span):
                     yield Call(span, None)
                     continue
                 key = span.trace_id + span.span_id
                 other = waiting.get(key)
-                if other is not None and other.kind in {SERVER, CONSUMER}:
+                if other is not None and other.kind in CALLEES:
                     del waiting[key]
                     yield Call(span, other)
                     continue
-            elif kind in {SERVER, CONSUMER}:
+            elif kind in CALLEES:
                 if not span.parent_id or stands_alone(span):
                     yield Call(None, span)
                     continue
                 key = span.trace_id + span.parent_id
                 other = waiting.get(key)
-                if other is not None and other.kind in {CLIENT, PRODUCER}:
+                if other is not None and other.kind in CALLERS:
                     del waiting[key]
                     yield Call(other, span)
                     continue
@@ -68,7 +71,7 @@ class Pairing:
             if other is None:
                 self._wait(key, span, now_s)
             else:  # a retry's second callee, or a span sent twice: it has no other side of its own
-                yield Call(span, None) if kind in {CLIENT, PRODUCER} else Call(None, span)
+                yield Call(span, None) if kind in CALLERS else Call(None, span)
 
     def expire(self, now_s: int) -> Iterator[Call]:
         """Yield what has waited long enough, one-sided."""
@@ -77,7 +80,7 @@ class Pairing:
             for key, span in slot:
                 if self._waiting.get(key) is span:
                     del self._waiting[key]
-                    yield Call(span, None) if span.kind in {CLIENT, PRODUCER} else Call(None, span)
+                    yield Call(span, None) if span.kind in CALLERS else Call(None, span)
 
     def _wait(self, key: bytes, span: SpanRow, now_s: int) -> None:
         if len(self._waiting) >= self._most:
@@ -94,6 +97,4 @@ def stands_alone(span: SpanRow) -> bool:
     facts = span.facts
     if span.kind == CLIENT:
         return "db.system.name" in facts or "db.system" in facts
-    return span.kind in {PRODUCER, CONSUMER} and (
-        "messaging.destination.name" in facts or "messaging.destination" in facts
-    )
+    return span.kind != SERVER and ("messaging.destination.name" in facts or "messaging.destination" in facts)
