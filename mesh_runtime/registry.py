@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import hmac
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -86,8 +88,9 @@ class Registry:
     """The instances of one server, kept on disk so that a killed server comes back knowing all of them.
 
     On opening, every instance gets a whole lease anew: its agent must have the time to find the server
-    again before it is taken out of service. All methods are for one event loop and none of them waits
-    for anything but the local disk.
+    again before it is taken out of service. Only those whose proxies died with the server are forgotten, so
+    that nobody is sent to them. All methods are for one event loop and none of them waits for anything but
+    the local disk.
     """
 
     def __init__(self, path: Path | str, clock_ms: Callable[[], int]) -> None:
@@ -106,6 +109,7 @@ class Registry:
             instances[key] = replace(_INSTANCE.validate_json(record), lease_until_ms=lease_until_ms)
             self._tokens[key] = token
         self._current = RegistryState(revision=1, instances=instances)
+        self._forget(key for key, instance in instances.items() if _is_gone(instance))
 
     @property
     def current(self) -> RegistryState:
@@ -195,6 +199,15 @@ class Registry:
 
 
 _INSTANCE = TypeAdapter(Instance)
+
+
+def _is_gone(instance: Instance) -> bool:
+    """Whether nobody listens any more where the instance's proxy did. Its agent, if there is one, registers again."""
+    if not instance.admin:
+        return False
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)  # a busy proxy is there as well
+        return caller.connect_ex(instance.admin) in {errno.ENOENT, errno.ECONNREFUSED}
 
 
 def _digest(token: str) -> str:

@@ -1,6 +1,7 @@
 """Instances outlive the server that knows them, and leave when their agents fall silent."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -62,6 +63,20 @@ def test_a_restarted_server_knows_every_instance_and_token(opened, time):
     assert (found.address, found.labels, found.ports, found.role) == (put.address, put.labels, put.ports, Role.SIDECAR)
     assert restarted.proves(put.id, "secret")
     assert restarted.expire() == ()
+
+
+def test_a_restarted_server_forgets_the_instances_whose_proxies_died_too(opened, tmp_path):
+    killed = opened()
+    admin = tmp_path / "alive.sock"
+    with socket.socket(socket.AF_UNIX) as proxy:
+        proxy.bind(str(admin))
+        proxy.listen()
+        alive = killed.put(catalog(0, admin=str(admin)), "secret")
+        killed.put(catalog(1, admin=str(tmp_path / "never.sock")), "secret")
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "dead.sock"))
+            killed.put(catalog(2, admin=str(tmp_path / "dead.sock")), "secret")
+        assert set(opened().current.instances) == {alive.id}
 
 
 def test_a_silent_instance_leaves_and_a_renewed_one_stays(opened, time):
