@@ -31,6 +31,8 @@ from mesh_runtime.xds.translate.world import MeshService, Protocol, World, selec
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
 """An application may close an idle connection just when it is used again."""
+_KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
+"""Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
 
 
 def sidecar_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
@@ -125,7 +127,7 @@ def _inbound_filter(
     cluster = inbound_name(port)
     if protocol == "tcp":
         logs = telemetry.tcp_destination_logs(instance, service, mutual=mutual)
-        return _tcp_proxy(cluster, logs, cluster=cluster)
+        return _tcp_proxy(cluster, logs, cluster=cluster, **(_KNOWN_CALLERS if mutual else {}))
     action = {"cluster": cluster, "timeout": "0s", "retry_policy": _INBOUND_RETRY}
     host = {
         "name": f"inbound|http|{port.app_port}",
