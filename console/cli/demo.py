@@ -50,7 +50,7 @@ def fault(*, mode: str, client: Client) -> None:
 def _run(data: DataDir, port: int | None, *, load: bool) -> int:
     # Not above: `demo fault` must not pay for it.
     from console.demo.members import MissingDatabaseError  # noqa: PLC0415
-    from console.demo.supervisor import Demo, DemoError, choose_ports  # noqa: PLC0415
+    from console.demo.supervisor import Demo, DemoError, chosen_ports  # noqa: PLC0415
     from mesh_runtime.agent.process import leaves  # noqa: PLC0415
     from mesh_runtime.sidecar.binary import SidecarError  # noqa: PLC0415
 
@@ -65,10 +65,10 @@ def _run(data: DataDir, port: int | None, *, load: bool) -> int:
     click.echo(f"Starting the demo; its state is in {data.path}")
     troubles: list[BaseException] = []
     try:
-        ports, told = choose_ports(port)
-        for sentence in told:
-            say(sentence)
-        asyncio.run(_until_told(Demo(data, ports, load=load, say=say), say, greet))
+        with chosen_ports(port) as (ports, told):
+            for sentence in told:
+                say(sentence)
+            asyncio.run(_until_told(Demo(data, ports, load=load, say=say), say, greet))
     except* (DemoError, SidecarError, MissingDatabaseError, DataDirError, click.ClickException, OSError) as errors:
         troubles.extend(leaves(errors))
     for trouble in troubles:

@@ -12,8 +12,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,31 +209,47 @@ class Demo:
         return self._logs / f"{name}.log"
 
 
-def choose_ports(page: int | None) -> tuple[Ports, list[str]]:
+@contextmanager
+def chosen_ports(page: int | None) -> Iterator[tuple[Ports, list[str]]]:
     """Choose where to listen: the customary numbers, or the next free ones, and a sentence for each that was taken.
 
-    A *page* port that was asked for is taken or refused with :class:`DemoError`; 0 is any.
+    A *page* port that was asked for is taken or refused with :class:`DemoError`; 0 is any. During the block no
+    other demo chooses the same ones, though nobody may listen there yet.
     """
     told: list[str] = []
-    given: set[int] = set()
+    with contextlib.ExitStack() as claims:
 
-    def near(name: str, wanted: int) -> int:
-        port = next(port for port in range(wanted, wanted + 1000) if port not in given and _is_free(port))
-        given.add(port)
-        if port != wanted:
-            told.append(f"port {wanted} is taken; {name} uses {port}")
-        return port
+        def claimed(port: int) -> bool:
+            return _is_free(port) and _claim(port, claims)
 
-    if page and not _is_free(page):
-        raise DemoError(f"port {page} is taken; choose another --port, or leave it out to get the next free one")
-    ports = Ports(
-        page=near("the page", 20001) if page is None else page or next(free_ports()),
-        otlp_grpc=near("OTLP over gRPC", 4317),
-        otlp_http=near("OTLP over HTTP", 4318),
-        inbox=near("the alert inbox", 9481),
-        payments=near("the payment provider", 9480),
-    )
-    return ports, told
+        def near(name: str, wanted: int) -> int:
+            port = next(port for port in range(wanted, wanted + 1000) if claimed(port))
+            if port != wanted:
+                told.append(f"port {wanted} is taken; {name} uses {port}")
+            return port
+
+        if page and not claimed(page):
+            raise DemoError(f"port {page} is taken; choose another --port, or leave it out to get the next free one")
+        ports = Ports(
+            page=near("the page", 20001) if page is None else page or next(filter(claimed, free_ports())),
+            otlp_grpc=near("OTLP over gRPC", 4317),
+            otlp_http=near("OTLP over HTTP", 4318),
+            inbox=near("the alert inbox", 9481),
+            payments=near("the payment provider", 9480),
+        )
+        yield ports, told
+
+
+def _claim(port: int, claims: contextlib.ExitStack) -> bool:
+    """Claim a port among demos, by an abstract Unix socket: it ends with the process."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0meshscope/port/{port}")
+    except OSError:
+        claim.close()
+        return False
+    claims.callback(claim.close)
+    return True
 
 
 def _is_free(port: int) -> bool:

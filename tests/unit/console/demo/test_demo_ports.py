@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from console.demo.members import free_ports, members
-from console.demo.supervisor import DemoError, choose_ports
+from console.demo.supervisor import DemoError, chosen_ports
 from mesh_runtime.registry import Role
 
 
@@ -17,9 +17,13 @@ def taken():
         yield holder.getsockname()[1]
 
 
+def numbers(ports):
+    return [ports.page, ports.otlp_grpc, ports.otlp_http, ports.inbox, ports.payments]
+
+
 def test_a_port_that_was_asked_for_is_never_replaced(taken):
-    with pytest.raises(DemoError, match=f"port {taken} is taken; choose another --port"):
-        choose_ports(taken)
+    with pytest.raises(DemoError, match=f"port {taken} is taken; choose another --port"), chosen_ports(taken):
+        pass
 
 
 def test_a_taken_default_gives_way_to_the_next_free_one_and_is_told():
@@ -29,15 +33,21 @@ def test_a_taken_default_gives_way_to_the_next_free_one_and_is_told():
             holder.listen()
         except OSError:
             pass  # somebody else holds it, which serves as well
-        ports, told = choose_ports(0)
+        with chosen_ports(0) as (ports, told):
+            pass
     assert ports.payments > 9480
     assert f"port 9480 is taken; the payment provider uses {ports.payments}" in told
 
 
 def test_all_ports_differ():
-    ports, _ = choose_ports(0)
-    numbers = [ports.page, ports.otlp_grpc, ports.otlp_http, ports.inbox, ports.payments]
-    assert len(set(numbers)) == len(numbers)
+    with chosen_ports(0) as (ports, _):
+        assert len(set(numbers(ports))) == 5
+
+
+def test_demos_that_start_at_the_same_time_choose_different_ports():
+    with chosen_ports(0) as (one, _), chosen_ports(0) as (other, told):
+        assert not set(numbers(one)) & set(numbers(other))
+        assert f"port 4317 is taken; OTLP over gRPC uses {other.otlp_grpc}" in told
 
 
 def test_free_ports_are_free_and_differ():
