@@ -94,7 +94,8 @@ class Agent:
             away = False
             async with asyncio.TaskGroup() as group:
                 for key in unknown:
-                    group.create_task(lives[key].register())
+                    if not lives[key].ending:
+                        group.create_task(lives[key].register())
             for life in self._lives:
                 with contextlib.suppress(OSError):
                     life.trim_logs()

@@ -56,12 +56,13 @@ class AgentClient:
 
     async def register(self, registration: Registration) -> Grant:
         """Register, waiting for as long as the server is away. Raises :class:`RefusedError`."""
-        pause_s = RETRY_S
+        pause_s, level = RETRY_S, logging.WARNING
         while True:
             try:
                 return wire.decode(Grant, await self._post(wire.REGISTER, registration, REGISTER_TIMEOUT_S))
             except ServerAwayError as away:
-                log.info("waiting for the server", extra={"service": registration.service, "reason": str(away)})
+                log.log(level, "waiting for the server: %s", away, extra={"service": registration.service})
+                level = logging.DEBUG  # once is enough
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_MOST_S)
 

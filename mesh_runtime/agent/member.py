@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 COMMAND_GRACE_S = 5.0
 HURRIED_GRACE_S = 1.0
 LISTEN_POLL_S = 0.05
+PATIENCE_S = 10.0
+"""After it a user is told why nothing happens yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +66,14 @@ class Life:
         """True once it is being drained and ended."""
         self._member = member
         self._around = around
-        self._registration = replace(
-            member.registration, admin=str(around.run_dir / f"{number}.sock"), epoch=_now_ms(), starting=True
-        )
+        self._registration = replace(member.registration, admin=str(around.run_dir / f"{number}.sock"), epoch=_now_ms())
         self._config = around.run_dir / f"{number}.json"
         self._grant: Grant | None = None
         self._envoy: Envoy | None = None
         self._registering = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._live = asyncio.Event()
+        self._listening = False
         self._command: Child | None = None
 
     @property
@@ -89,12 +91,14 @@ class Life:
         try:
             await self.register()
             async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._tell_changes())
                 proxy = group.create_task(self._keep_proxy())
                 try:
                     await self._live.wait()
                     return await self._keep_command()
                 finally:
                     self.ending = True
+                    teller.cancel()
                     await self._drain()
                     await self._end_command()
                     proxy.cancel()
@@ -104,16 +108,30 @@ class Life:
     async def register(self) -> None:
         """Register, or register again as what it already is."""
         async with self._registering:  # the newest state is the last one that the server hears
-            grant = await self._around.client.register(self._registration)
+            serving = self._serving
+            grant = await self._around.client.register(replace(self._registration, starting=not serving))
             if self._grant and _identity(grant) != _identity(self._grant):
                 raise AgentError(f"the server has lost what it knew of {self._grant.id}; start it again")
             self._grant = grant
             self._registration = replace(self._registration, id=grant.id, token=grant.token)
+        if serving:
+            self.ready.set()
 
     def trim_logs(self) -> None:
         """Keep the logs below their cap."""
         for what in ("proxy", "command"):
             trim_log(self._log(what))
+
+    @property
+    def _serving(self) -> bool:
+        return self._live.is_set() and self._listening
+
+    async def _tell_changes(self) -> None:
+        """Tell the server beside all else: what ended is started again whether it is there or not."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.register()
 
     async def _keep_proxy(self) -> None:
         pauses = Pauses()
@@ -121,16 +139,28 @@ class Life:
             while True:
                 self._envoy = self._new_proxy()
                 await self._envoy.start()
-                await self._envoy.ready()
+                await self._ready(self._envoy)
                 self._live.set()
+                self._changed.set()
                 code = await self._envoy.wait()
+                self._live.clear()
+                self._registration = replace(self._registration, epoch=_now_ms())
+                self._changed.set()
                 log.warning("proxy ended", extra={"instance": self.id, "code": code, "log": str(self._log("proxy"))})
                 await asyncio.sleep(pauses.next())
-                self._registration = replace(self._registration, epoch=_now_ms())
-                await self.register()
         finally:
             if self._envoy:
                 await self._envoy.stop()
+
+    async def _ready(self, envoy: Envoy) -> None:
+        about = {"instance": self.id, "log": str(self._log("proxy"))}
+        notice = asyncio.get_running_loop().call_later(
+            PATIENCE_S, lambda: log.warning("proxy still waits for its config", extra=about)
+        )
+        try:
+            await envoy.ready()
+        finally:
+            notice.cancel()
 
     def _new_proxy(self) -> Envoy:
         assert self._grant is not None
@@ -148,12 +178,12 @@ class Life:
             if not self._member.keep:
                 return code
             log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
-            await self._announce(starting=True)
+            self._set_listening(yes=False)
             await asyncio.sleep(pauses.next())
 
     async def _run_command(self) -> int:
         if not self._member.command:
-            await self._announce(starting=False)
+            self._set_listening(yes=True)
             return await asyncio.Future()  # a gateway: its proxy is all there is
         assert self._grant is not None
         given = environment(self._grant, self._registration, otlp=self._around.otlp)
@@ -163,21 +193,19 @@ class Life:
             output=self._log("command") if self._member.logged else None,
         )
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(self._announce_listening())
+            listening = group.create_task(self._watch_listening())
             code = await self._command.wait()
             listening.cancel()
         return code
 
-    async def _announce_listening(self) -> None:
+    async def _watch_listening(self) -> None:
         while not await _listens(self._registration.port):  # noqa: ASYNC110  nobody else tells us when
             await asyncio.sleep(LISTEN_POLL_S)
-        await self._announce(starting=False)
+        self._set_listening(yes=True)
 
-    async def _announce(self, *, starting: bool) -> None:
-        self._registration = replace(self._registration, starting=starting)
-        await self.register()
-        if not starting:
-            self.ready.set()
+    def _set_listening(self, *, yes: bool) -> None:
+        self._listening = yes
+        self._changed.set()
 
     async def _drain(self) -> None:
         if self._grant is None or self._envoy is None or (self._command and self._command.code is not None):

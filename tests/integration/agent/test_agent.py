@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -61,8 +61,9 @@ async def test_a_command_runs_behind_a_live_proxy_and_knows_who_it_is(server, ru
 
 async def test_traffic_is_asked_for_only_when_the_command_listens(server, running, make_member):
     async with running(server, make_member()):
-        registrations = [about.starting for what, about in server.calls if what == "register"]
-        assert registrations == [True, False]
+        told = [about.starting for what, about in server.calls if what == "register"]
+        assert told[0]
+        assert told.index(False) == len(told) - 1
 
 
 async def test_proxies_and_commands_keep_running_while_the_server_is_away(
@@ -104,6 +105,24 @@ async def test_a_kept_command_that_dies_leaves_service_until_it_is_back(server, 
         await server.until(lambda: server.instances["shop/catalog~0"].starting)
         await server.until(lambda: not server.instances["shop/catalog~0"].starting)
         assert (await who(member.registration.port))["pid"] != first
+
+
+async def test_what_dies_while_the_server_is_away_is_started_again_at_once(
+    fake_server, tmp_path_factory, running, make_member
+):
+    server, member = fake_server(tmp_path_factory.mktemp("s")), make_member()
+    async with AsyncExitStack() as later:
+        async with server.up() as first:
+            await later.enter_async_context(running(first, member))
+            command, proxy = (await who(member.registration.port))["pid"], pids("envoy")
+        os.kill(command, signal.SIGKILL)
+        os.kill(*proxy, signal.SIGKILL)
+        await until(lambda: pids("envoy") not in ([], proxy) and len(children(os.getpid())) == 2)
+        async with server.up():
+            server.calls.clear()
+            await server.until(lambda: any(what == "register" and not about.starting for what, about in server.calls))
+            assert (await who(member.registration.port))["pid"] != command
+            await later.aclose()
 
 
 async def test_the_end_of_the_command_is_the_end_of_run(server, running, make_member, tmp_path):
@@ -190,6 +209,6 @@ async def test_nothing_outlives_a_killed_agent(agent_process, make_member, tmp_p
 
 
 def test_agents_know_neither_the_page_nor_kubernetes():
-    code = "import sys, json, mesh_runtime.agent.process; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, json, mesh_runtime.agent.process, console.cli.run, console.cli.gateway; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert not {"dash", "kubernetes", "fastapi", "grpc", "networkx", "numpy"} & set(loaded)
