@@ -58,6 +58,11 @@ new MutationObserver(() => page?.view?.setTheme()).observe(document.documentElem
 
 document.addEventListener("click", (event) => {
     if (event.target.closest("#theme-toggle")) toggleTheme();
+    const opener = event.target.closest("[data-dialog]");
+    if (opener) document.getElementById(opener.dataset.dialog).showModal();
+    const closer = event.target.closest("[data-close]");
+    if (closer) document.getElementById(closer.dataset.close).close();
+    if (event.target.matches("dialog")) event.target.close(); // the backdrop
     const sorted = event.target.closest("[data-sort]");
     if (sorted) setProps(sorted.dataset.store, { data: sorted.dataset.sort });
     const copied = event.target.closest("[data-copy]");

@@ -28,7 +28,6 @@ export class Wizard {
         document.addEventListener("click", (event) => {
             const opener = event.target.closest("[data-shift]");
             if (opener) this.open(opener.dataset.shift);
-            if (event.target.closest("[data-close=wizard]") || event.target.id === "wizard") this.dialog?.close();
         });
     }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import graph, services
+from console.pages import config, graph, overview, services, traces
 
-ALL: tuple[ModuleType, ...] = (graph, services)
+ALL: tuple[ModuleType, ...] = (overview, graph, traces, services, config)
 HOME = "/graph"
 
 

@@ -75,9 +75,9 @@ def metric(label: str, value: str, unit: str, hint: str, picture: Spark | None) 
                     html.Div(hint, className="hint"),
                 ]
             ),
-            html.Img(src=picture.source, alt=picture.text) if picture else html.Div("No course yet", className="hint"),
+            html.Img(src=picture.source, alt=picture.text) if picture else None,
         ],
-        className="metric",
+        className="metric" if picture else "metric alone",
     )
 
 

@@ -72,7 +72,7 @@ class FakeControl:
 
     def __init__(self, shop: Shop, store: SqliteConfig, clock: MovableClock) -> None:
         self.shop, self.store, self.clock = shop, store, clock
-        self.names = sorted(ref.workload for ref in shop.inventory().workloads) + ["inventory-v1"]
+        self.names = [*sorted(ref.workload for ref in shop.inventory().workloads), "inventory-v1"]
 
     def status(self) -> tuple[Any, ...]:
         revision = self.store.current.revision
@@ -228,7 +228,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
         async with asyncio.TaskGroup() as group:
             playing = group.create_task(play())
             serving = group.create_task(server.serve())
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.02)
             stage.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
             try:

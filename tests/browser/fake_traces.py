@@ -9,7 +9,7 @@ from graph.ports import Span, TraceQuery, TraceStoreState, TraceSummary
 MS = 1_000_000
 
 
-def span(
+def span(  # noqa: PLR0917
     trace: str, number: int, parent: int, name: str, app: str, start: float, length: float, **more: object
 ) -> Span:
     """One span; times in milliseconds."""

@@ -1,0 +1,92 @@
+"""Overview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dash import Dash, Input, Output, html
+
+from console.signals import signals
+from console.views import overview as views
+from console.views.health import TONES, WORDS
+from console.views.selection import Course
+from console.views.shell import mtls
+from console.widgets import overview as widgets
+from console.widgets import parts
+from graph.model import GraphType, Snapshot
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from console.context import Console
+
+PATH = "/overview"
+TITLE = "Overview"
+WINDOW_S = 60
+COURSE_S = 900
+CHANGES_SHOWN = 5
+
+
+async def show(console: Console, _rest: Sequence[str], _parameters: Mapping[str, str]) -> Component:
+    """Show the mesh as it is now."""
+    return layout(await _view(console))
+
+
+def layout(view: views.Overview) -> Component:
+    """The page."""
+    return parts.live_page("overview", html.Div(widgets.overview(view), id="overview-body", className="stack"))
+
+
+def register(app: Dash, console: Console) -> None:
+    """Follow the graph."""
+
+    @app.callback(Output("overview-body", "children"), Input("overview-pulse", "data"), prevent_initial_call=True)
+    async def refresh(_pulse: object) -> list[Component]:
+        return widgets.overview(await _view(console))
+
+
+async def _view(console: Console) -> views.Overview:
+    snapshot = console.live.snapshot(GraphType.VERSIONED_APP, WINDOW_S)
+    now_ms = console.clock.now_ms()
+    proxies = console.control.status()
+    astray = [
+        (proxy.instance_id, proxy.problem or "has not acknowledged the newest config")
+        for proxy in proxies
+        if not proxy.in_sync
+    ]
+    by_health = views.counts(snapshot.nodes.values())
+    firing = console.alerts.firing
+    verdict, tone = views.verdict(by_health, firing, len(astray))
+    leaves = sorted(console.control.certificates(), key=lambda leaf: leaf.not_after_ms)
+    return views.Overview(
+        now_ms=now_ms,
+        verdict=verdict,
+        tone=tone,
+        counts=tuple((TONES[health], WORDS[health].lower(), number) for health, number in by_health.items() if number),
+        metrics=views.metrics(snapshot, _course(console, snapshot), mtls(snapshot)),
+        trouble=views.trouble(snapshot),
+        firing=firing,
+        proxies=(
+            ("Proxies connected", f"{sum(proxy.connected for proxy in proxies)} of {len(proxies)}"),
+            ("Proxies in sync", f"{len(proxies) - len(astray)} of {len(proxies)}"),
+            ("Config revision", str(console.store.current.revision)),
+            ("Config objects", str(len(console.store.current.objects))),
+            ("OTLP over gRPC, HTTP", f"ports {console.otlp.grpc_port}, {console.otlp.http_port}"),
+        ),
+        out_of_sync=tuple(astray),
+        changes=views.changes(await console.store.history(limit=CHANGES_SHOWN)),
+        certificates=tuple(
+            views.certificate(leaf.workload, leaf.identity, leaf.not_after_ms, leaf.not_before_ms, now_ms)
+            for leaf in leaves
+        ),
+        sources=tuple(views.Source(name=item.name, ok=item.ok, text=item.text) for item in await signals(console)),
+    )
+
+
+def _course(console: Console, snapshot: Snapshot) -> Course:
+    main = views.busiest(views.entering(snapshot))
+    if main is None:
+        return Course()
+    series = console.live.series(GraphType.VERSIONED_APP, COURSE_S, main.id)
+    return Course(rate=series.rate, error_ratio=series.error_ratio, p95_ms=series.p95_ms)

@@ -1,0 +1,171 @@
+"""Mesh config: objects by kind, one with its history, revisions with their differences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from console.views.applied import href
+from console.views.yaml import Line, compared, lines
+from mesh_runtime.api import dump
+from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
+from mesh_runtime.store.port import Before, Revision
+
+LEASED = "WorkloadEntry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One object."""
+
+    kind: str
+    namespace: str
+    name: str
+    href: str
+    revision: int
+    """0: it was never written; agents lease it."""
+    by: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The objects of a kind, or all."""
+
+    kinds: tuple[tuple[str, int], ...]
+    kind: str
+    text: str
+    rows: tuple[Row, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One revision."""
+
+    number: int
+    at_ms: int
+    author: str
+    reason: str
+    changed: tuple[str, ...]
+    current: bool
+
+    @property
+    def href(self) -> str:
+        """Its page."""
+        return f"/config/history/{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """One object."""
+
+    title: str
+    subtitle: str
+    yaml: tuple[Line, ...]
+    text: str
+    history: tuple[Entry, ...]
+    leased: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One object in a revision."""
+
+    name: str
+    href: str
+    action: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionView:
+    """One revision in detail, and what going back to it would mean."""
+
+    entry: Entry
+    differences: tuple[Difference, ...]
+    back: tuple[Difference, ...]
+    """From the config now to this revision's; empty: they are equal."""
+
+
+def listing(
+    config: Config, leased: Sequence[ConfigObject], history: Sequence[Revision], *, kind: str = "", text: str = ""
+) -> Listing:
+    """Objects, filtered by kind and by words of their name."""
+    authors = {item.number: item for item in history}
+    every = dict(config.objects) | {item.key: item for item in leased}
+    counted = Counter(key.kind for key in every)
+    words = text.lower().split()
+    rows = tuple(
+        _row(key, config.changed_in.get(key, 0), authors)
+        for key in sorted(every, key=lambda key: (key.kind, key.namespace, key.name))
+        if (not kind or key.kind == kind)
+        and all(word in f"{key.kind} {key.namespace}/{key.name}".lower() for word in words)
+    )
+    return Listing(kinds=tuple(sorted(counted.items())), kind=kind, text=text, rows=rows, total=len(every))
+
+
+def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision]) -> Row:
+    written = authors.get(revision)
+    return Row(
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        href=href(key),
+        revision=revision,
+        by=(written.author or "unknown") if written else "",
+        at_ms=written.at_ms if written else 0,
+    )
+
+
+def entry(revision: Revision, current: int) -> Entry:
+    """One line of the history."""
+    return Entry(
+        number=revision.number,
+        at_ms=revision.at_ms,
+        author=revision.author or "unknown",
+        reason=revision.reason or "no reason given",
+        changed=tuple(str(key) for key in revision.changed),
+        current=revision.number == current,
+    )
+
+
+def detail(item: ConfigObject, history: Sequence[Revision], *, leased: bool) -> Detail:
+    """One object as it is now."""
+    text = dump([item])
+    where = f"{item.key.kind} in {item.key.namespace}" if item.key.namespace else item.key.kind
+    newest = history[0].number if history else 0
+    return Detail(
+        title=item.key.name,
+        subtitle=f"{where} · {item.api_version}",
+        yaml=lines(text),
+        text=text,
+        history=tuple(entry(revision, newest) for revision in history),
+        leased=leased,
+    )
+
+
+def revision_view(revision: Revision, changes: Sequence[Before], then: Config, now: Config) -> RevisionView:
+    """One revision, and what a rollback to it would change."""
+    keys = sorted({*then.objects, *now.objects})
+    back = [(key, now.objects.get(key), then.objects.get(key)) for key in keys]
+    return RevisionView(
+        entry=entry(revision, now.revision),
+        differences=tuple(_difference(side.key, side.old, side.new) for side in changes),
+        back=tuple(_difference(key, old, new) for key, old, new in back if _manifest(old) != _manifest(new)),
+    )
+
+
+def _manifest(item: ConfigObject | None) -> object:
+    return item.manifest if item else None
+
+
+def _difference(key: ObjectKey, old: ConfigObject | None, new: ConfigObject | None) -> Difference:
+    action = "created" if old is None else "deleted" if new is None else "changed"
+    return Difference(
+        name=str(key),
+        href=href(key) if new is not None else "",
+        action=action,
+        lines=compared(dump([old]) if old else "", dump([new]) if new else ""),
+    )

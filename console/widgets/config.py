@@ -1,0 +1,243 @@
+"""The config pages' parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dash import html
+from dash.development.base_component import Component
+
+from console.views import format as fmt
+from console.views.config import Detail, Difference, Entry, Listing, RevisionView
+from console.widgets import parts
+from console.widgets.code import code
+from console.widgets.parts import icon
+
+TONES = {"created": "ok", "deleted": "error", "changed": "warn"}
+
+
+def tabs(active: str) -> Component:
+    """Objects and history."""
+    entries = (("objects", "Objects", "/config"), ("history", "History", "/config/history"))
+    return html.Nav(
+        [parts.link(label, path, "section-tab active" if name == active else "section-tab") for name, label, path in entries],
+        className="section-tabs",
+        **parts.aria(label="Config"),
+    )
+
+
+def kinds(view: Listing) -> Component:
+    """What there is, as a filter."""
+    options = [("", "All", view.total), *((kind, kind, number) for kind, number in view.kinds)]
+    return html.Div(
+        [
+            html.Button(
+                [label, html.Span(str(number), className="count")],
+                className="button",
+                type="button",
+                **parts.data(sort=value or "all", store="config-kind"),
+                **parts.aria(pressed="true" if view.kind == value else "false"),
+            )
+            for value, label, number in options
+        ],
+        className="row wrap",
+        role="group",
+        **parts.aria(label="Kind"),
+    )
+
+
+def rows(view: Listing, now_ms: int) -> Component:
+    """The objects."""
+    if not view.rows and view.total:
+        return parts.empty("search", "No object matches", f"There are {fmt.plural(view.total, 'object')} in all.")
+    if not view.rows:
+        return parts.empty(
+            "file-code",
+            "Nothing is configured yet",
+            "Config is Istio's YAML. Apply a file with:",
+            html.Code("meshscope apply -f mesh.yaml"),
+        )
+    body = [
+        (
+            html.Th(parts.link(row.name, row.href), scope="row"),
+            html.Td(row.kind),
+            html.Td(row.namespace or "–"),
+            html.Td(
+                parts.link(f"Revision {row.revision}", f"/config/history/{row.revision}")
+                if row.revision
+                else "leased by an agent"
+            ),
+            html.Td(row.by),
+            html.Td(parts.instant(row.at_ms, now_ms) if row.at_ms else None, className="num"),
+        )
+        for row in view.rows
+    ]
+    head = (("Name", ""), ("Kind", ""), ("Namespace", ""), ("Last written in", ""), ("By", ""), ("When", "num"))
+    return html.Div(
+        parts.table(head, body, "Config objects"),
+        className="card scroll-x",
+        tabIndex=0,
+        role="region",
+        **parts.aria(label="Config objects"),
+    )
+
+
+def detail(view: Detail, now_ms: int) -> list[Component]:
+    """One object."""
+    content: list[Component] = [
+        parts.page_head(
+            view.title,
+            html.Button(
+                [icon("copy"), "Copy YAML"], className="button", type="button", **parts.data(copy="config-yaml")
+            ),
+            parts.link([icon("arrow-left"), "All objects"], "/config", "button"),
+            subtitle=view.subtitle,
+        )
+    ]
+    if view.leased:
+        content.append(
+            parts.note(
+                "info",
+                html.B("Leased, not configured. "),
+                "An agent keeps this entry for as long as its workload runs.",
+            )
+        )
+    history = history_list(view.history, now_ms) if view.history else html.P("It has no history.", className="muted")
+    content += [
+        html.Pre(view.text, id="config-yaml", hidden=True),
+        html.Div(
+            [code(view.yaml, "YAML"), html.Div(parts.card("History", history), className="stack")],
+            className="columns",
+        ),
+    ]
+    return content
+
+
+def history_list(entries: Iterable[Entry], now_ms: int) -> Component:
+    """Revisions, newest first."""
+    return html.Ul(
+        [
+            html.Li(
+                [
+                    html.Span(str(item.number), className="revision"),
+                    html.Div(
+                        [
+                            parts.link(item.reason, item.href),
+                            html.Div([f"{item.author}, ", parts.instant(item.at_ms, now_ms)], className="muted"),
+                        ]
+                    ),
+                ],
+                className="entry",
+            )
+            for item in entries
+        ],
+        className="entries",
+    )
+
+
+def history(entries: Iterable[Entry], now_ms: int) -> Component:
+    """The whole history as a table."""
+    body = [
+        (
+            html.Th(
+                [
+                    parts.link(f"Revision {item.number}", item.href),
+                    " ",
+                    html.Span("current", className="count") if item.current else None,
+                ],
+                scope="row",
+            ),
+            html.Td(item.reason),
+            html.Td(item.author),
+            html.Td(_names(item.changed)),
+            html.Td(parts.instant(item.at_ms, now_ms), className="num"),
+        )
+        for item in entries
+    ]
+    if not body:
+        return parts.empty("history", "No revision yet", "Every change makes one, with who, when and why.")
+    head = (("Revision", ""), ("Why", ""), ("Who", ""), ("Changed", ""), ("When", "num"))
+    return html.Div(
+        parts.table(head, body, "History"),
+        className="card scroll-x",
+        tabIndex=0,
+        role="region",
+        **parts.aria(label="History"),
+    )
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def revision(view: RevisionView, now_ms: int) -> list[Component]:
+    """One revision."""
+    entry = view.entry
+    rollback = (
+        html.Button(
+            [icon("rotate-ccw"), "Roll back to this"],
+            className="button",
+            type="button",
+            **parts.data(dialog="rollback"),
+        )
+        if view.back
+        else html.Span("The config now equals this revision", className="muted")
+    )
+    return [
+        parts.page_head(
+            f"Revision {entry.number}",
+            rollback,
+            parts.link([icon("arrow-left"), "History"], "/config/history", "button"),
+            subtitle=f"{entry.reason} · by {entry.author}, {fmt.moment(entry.at_ms)} ({fmt.ago(entry.at_ms, now_ms)})",
+        ),
+        html.Div(id="rollback-outcome", **parts.aria(live="polite")),
+        *(_difference(item) for item in view.differences),
+        _dialog(view),
+    ]
+
+
+def _difference(item: Difference) -> Component:
+    name = parts.link(item.name, item.href) if item.href else item.name
+    return html.Section(
+        [
+            html.Div(
+                [html.H2(name), html.Span(item.action, className=f"health {TONES[item.action]}")], className="card-head"
+            ),
+            code(item.lines, f"{item.name}, {item.action}"),
+        ],
+        className="stack tight",
+    )
+
+
+def _dialog(view: RevisionView) -> Component:
+    """Asks before going back, and shows what would change."""
+    return html.Dialog(
+        html.Div(
+            [
+                html.H2(f"Roll back to revision {view.entry.number}?", id="rollback-title"),
+                html.P(
+                    f"This writes a new revision equal to revision {view.entry.number}. Nothing of the history is lost. "
+                    f"{fmt.plural(len(view.back), 'object')} would change:"
+                ),
+                html.Div([_difference(item) for item in view.back], className="dialog-scroll stack"),
+                html.Div(
+                    [
+                        html.Span(className="grow"),
+                        html.Button("Cancel", className="button", type="button", **parts.data(close="rollback")),
+                        html.Button(
+                            [icon("rotate-ccw"), "Roll back"],
+                            id="rollback-confirm",
+                            className="button primary",
+                            type="button",
+                            **parts.data(close="rollback"),
+                        ),
+                    ],
+                    className="wizard-foot",
+                ),
+            ],
+            className="stack",
+        ),
+        id="rollback",
+        className="dialog",
+        **parts.aria(labelledby="rollback-title"),
+    )
