@@ -41,26 +41,15 @@ def test_two_servers_have_two_networks(plan_in):
     assert network(plan_in("one").server) != network(plan_in("two").server)
 
 
-def test_a_restarted_server_keeps_network_and_addresses(plan_in):
-    first = plan_in()
-    address = first.take("shop/catalog~0")
-    first.close()
-    other = plan_in("other")
-    again = plan_in()
-    if other.server != first.server:
-        assert again.take("shop/catalog~0") == address
-    assert again.server != other.server
-
-
-def test_a_network_where_a_killed_servers_proxies_listen_is_not_free(plan_in):
+def test_a_network_where_a_killed_servers_proxies_listen_is_kept_for_it(plan_in):
     killed = plan_in("killed")
-    proxy = socket.create_server((killed.take("shop/catalog~0"), 0))
-    killed.close()
-    try:
+    address = killed.take("shop/catalog~0")
+    with socket.create_server((address, 0)):
+        killed.close()
         assert network(plan_in("other").server) != network(killed.server)
-        assert plan_in("killed").server == killed.server
-    finally:
-        proxy.close()
+        restarted = plan_in("killed")
+        assert restarted.server == killed.server
+        assert restarted.take("shop/catalog~0") == address
 
 
 def test_each_instance_has_its_own_address_that_can_be_bound(plan_in):
