@@ -8,7 +8,10 @@ from importlib import resources
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf.json_format import ParseError
 from google.protobuf.message import Message
+
+__all__ = ["ParseError", "any_of", "message", "message_class", "pack"]
 
 TYPE_PREFIX = "type.googleapis.com/"
 
@@ -41,17 +44,12 @@ def message_class(name: str) -> type[Message]:
 
 
 def message(name: str, fields: Mapping[str, Any]) -> Any:
-    """Build a message from its JSON form. An unknown or mistyped field is a :class:`json_format.ParseError`."""
+    """Build a message from its JSON form. An unknown or mistyped field is a :class:`ParseError`."""
     return json_format.ParseDict(dict(fields), message_class(name)(), descriptor_pool=_pool())
 
 
-def fields(built: Message) -> dict[str, Any]:
-    """Return a message's JSON form with the API's own (snake_case) field names."""
-    return json_format.MessageToDict(built, preserving_proto_field_name=True, descriptor_pool=_pool())
-
-
 def pack(name: str, content: Mapping[str, Any]) -> bytes:
-    """Return a message's bytes, the same for the same content in every process."""
+    """Return a message's bytes."""
     return message(name, content).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 

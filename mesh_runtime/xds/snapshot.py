@@ -124,7 +124,7 @@ class Packer:
         known = self._same_object.get(id(content))
         if known is not None:
             return known[1]
-        key = kind, orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        key = kind, _canonical(content)
         packed = self._current.get(key) or self._recent.get(key) or pack(kind, content)
         self._current[key] = packed
         self._same_object[id(content)] = content, packed  # holding the object keeps its id its own
@@ -132,10 +132,14 @@ class Packer:
 
 
 def pack(kind: Kind, content: Envoy) -> Packed:
-    """Pack one resource. A field that Envoy's API does not have is a :class:`json_format.ParseError`."""
+    """Pack one resource. What Envoy's API does not have in it is an :class:`InconsistentSnapshotError`."""
     name = content["cluster_name"] if kind is Kind.EDS else content["name"]
-    value = protos.pack(kind.message, content)
-    version = hashlib.blake2b(value, digest_size=8).hexdigest()
+    try:
+        value = protos.pack(kind.message, content)
+    except protos.ParseError as error:
+        raise InconsistentSnapshotError(f"{kind} {name}: {str(error).splitlines()[0]}") from error
+    # Not of the packed bytes: inside an Any the order of a map is any, too.
+    version = hashlib.blake2b(_canonical(content), digest_size=8).hexdigest()
     response = protos.message_class(protos.DELTA_RESPONSE)()
     resource = response.resources.add(name=name, version=version)  # type: ignore[attr-defined]
     resource.resource.type_url = kind.type_url
@@ -147,6 +151,10 @@ def pack(kind: Kind, content: Envoy) -> Packed:
         needs=frozenset(_needs(kind, content)),
         content=content,
     )
+
+
+def _canonical(content: Envoy) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
 
 def _needs(kind: Kind, content: Envoy) -> Iterator[Reference]:

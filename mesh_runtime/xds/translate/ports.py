@@ -76,7 +76,11 @@ def gateway_servers(world: World, instance: Instance) -> Iterator[tuple[str, Gat
 def gateway_ports(world: World, instance: Instance) -> Mapping[int, int]:
     """Return a gateway's declared ports and the ones that are opened for them. Both are shown to users."""
     numbers = {server.port.number for _, gateway in gateway_servers(world, instance) for server in gateway.servers}
-    return {number: bound_port(number, world.settings.unprivileged_from) for number in sorted(numbers)}
+    ports: dict[int, int] = {}
+    for number in sorted(numbers, reverse=True):  # so that a port that is declared as it is opened keeps its number
+        bound = bound_port(number, world.settings.unprivileged_from)
+        ports[number] = _free_port(f"gateway:{number}", ports.values()) if bound in ports.values() else bound
+    return dict(sorted(ports.items()))
 
 
 def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
@@ -100,6 +104,20 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
         taken.add(bound)
         bindings.append(TcpBinding(service=service, port=port, bound=bound))
     return tuple(bindings)
+
+
+def tcp_names(world: World, instance: Instance) -> Mapping[str, int]:
+    """Return the ports at which an instance reaches raw-TCP services, by the name it calls them.
+
+    A service of another namespace carries its namespace; a service's further ports carry their names.
+    """
+    names: dict[str, int] = {}
+    for binding in tcp_bindings(world, instance):
+        service, port = binding.service, binding.port
+        short = service.namespace == instance.namespace or service.external
+        name = service.name if short else f"{service.name}.{service.namespace}"
+        names[f"{name}-{port.name or port.number}" if name in names else name] = binding.bound
+    return names
 
 
 def _is_an_application_s(service: MeshService, port: MeshPort, bound: int) -> bool:

@@ -84,7 +84,7 @@ async def test_a_split_can_be_shifted_again_and_is_in_force_once_settled(mesh, f
             """,
         )
         assert len(settled.acknowledged) == 4
-        assert settled.elapsed_ms < 300
+        assert settled.elapsed_ms < 1000  # much less on an idle machine; more would mean that somebody waited in vain
         assert await mesh.share(frontend, "catalog/", count=20) == {expected: 20}
 
 

@@ -1,0 +1,91 @@
+import pytest
+from google.protobuf.json_format import ParseError
+
+from mesh_runtime.xds import protos
+from mesh_runtime.xds.snapshot import NOWHERE, InconsistentSnapshotError, Kind, Packer, pack
+
+CLUSTER = {"name": "a", "connect_timeout": "1s"}
+
+
+def route(action):
+    hosts = [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": action}]}]
+    return {"name": "r", "virtual_hosts": hosts}
+
+
+def snapshot(**resources):
+    return Packer().snapshot(1, {Kind[name]: contents for name, contents in resources.items()})
+
+
+def test_the_version_is_the_content_s_whatever_the_order_it_was_written_in():
+    assert pack(Kind.CDS, CLUSTER).version == pack(Kind.CDS, dict(reversed(CLUSTER.items()))).version
+    assert pack(Kind.CDS, CLUSTER).version != pack(Kind.CDS, {**CLUSTER, "connect_timeout": "2s"}).version
+
+
+def test_packed_resources_join_to_one_response():
+    wire = b"".join(pack(Kind.CDS, {**CLUSTER, "name": name}).wire for name in "abc")
+    response = protos.message_class(protos.DELTA_RESPONSE).FromString(wire)
+    assert [resource.name for resource in response.resources] == ["a", "b", "c"]
+    cluster = protos.message_class(protos.CLUSTER).FromString(response.resources[2].resource.value)
+    assert cluster.name == "c"
+
+
+def test_equal_content_is_packed_once_also_across_pushes():
+    packer = Packer()
+    first = packer.snapshot(1, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"]
+    packer.begin()
+    assert packer.snapshot(2, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"] is first
+    packer.begin()
+    packer.begin()
+    assert packer.snapshot(3, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"] is not first
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"CDS": [{**CLUSTER, "type": "EDS"}]},
+        {"EDS": [{"cluster_name": "a"}]},
+        {"RDS": [route({"cluster": "b"})]},
+        {"RDS": [route({"weighted_clusters": {"clusters": [{"name": "b", "weight": 1}]}})]},
+        {"CDS": [CLUSTER], "RDS": [route({"cluster": "a", "request_mirror_policies": [{"cluster": "b"}]})]},
+        {"CDS": [CLUSTER, CLUSTER]},
+        {"CDS": [{**CLUSTER, "no_such_field": 1}]},
+    ],
+)
+def test_what_does_not_hold_together_is_not_served(resources):
+    with pytest.raises(InconsistentSnapshotError):
+        snapshot(**resources)
+
+
+def test_a_route_may_lead_nowhere_on_purpose():
+    assert snapshot(RDS=[route({"cluster": NOWHERE})]).resources[Kind.RDS]
+
+
+def test_listeners_need_their_routes_and_secrets():
+    manager = protos.any_of(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="x",
+        rds={"route_config_name": "r"},
+    )
+    tls = protos.any_of(
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "tls_certificate_sds_secret_configs": [{"name": "default"}],
+            "combined_validation_context": {"validation_context_sds_secret_config": {"name": "ROOTCA"}},
+        },
+    )
+    chain = {
+        "filters": [{"name": "h", "typed_config": manager}],
+        "transport_socket": {"name": "tls", "typed_config": tls},
+    }
+    with pytest.raises(InconsistentSnapshotError) as refused:
+        snapshot(LDS=[{"name": "l", "filter_chains": [chain]}])
+    assert [name for name in ("RDS r", "SDS default", "SDS ROOTCA") if name in str(refused.value)] == [
+        "RDS r",
+        "SDS default",
+        "SDS ROOTCA",
+    ]
+
+
+def test_an_unknown_field_is_named():
+    with pytest.raises(ParseError, match="no_such_field"):
+        protos.message(protos.CLUSTER, {"no_such_field": 1})

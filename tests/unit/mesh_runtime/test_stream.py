@@ -1,0 +1,250 @@
+from mesh_runtime.xds import protos
+from mesh_runtime.xds.snapshot import Kind, Packer
+from mesh_runtime.xds.stream import WARMING_PATIENCE_MS, DeltaStream
+
+EDS = {"type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}}
+
+
+def cluster(name, timeout="1s"):
+    return {"name": name, "connect_timeout": timeout, **EDS}
+
+
+def routes(cluster_name, name="r"):
+    route = {"match": {"prefix": "/"}, "route": {"cluster": cluster_name}}
+    return {"name": name, "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [route]}]}
+
+
+def listener(name="l", rds="r"):
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "x",
+        "rds": {"route_config_name": rds, "config_source": {"ads": {}}},
+    }
+    return {"name": name, "filter_chains": [{"filters": [{"name": "h", "typed_config": manager}]}]}
+
+
+class Proxy:
+    """Plays an Envoy: keeps what it got, and answers when told to."""
+
+    def __init__(self, stream=None):
+        self.stream = stream or DeltaStream("node")
+        self.packer = Packer()
+        self.now_ms = 1000
+        self.unanswered = []
+        self.have = {kind: {} for kind in Kind}
+
+    def offer(self, *, clusters=(), listeners=(), routes=(), secrets=(), revision=1):
+        self.packer.begin()
+        self.snapshot = self.packer.snapshot(
+            revision,
+            {
+                Kind.CDS: clusters,
+                Kind.EDS: [{"cluster_name": one["name"]} for one in clusters],
+                Kind.SDS: secrets,
+                Kind.LDS: listeners,
+                Kind.RDS: routes,
+            },
+        )
+
+    def ask(self, kind, *names, gone=(), have=None):
+        self.stream.receive(
+            protos.message(
+                protos.DELTA_REQUEST,
+                {
+                    "type_url": kind.type_url,
+                    "resource_names_subscribe": names,
+                    "resource_names_unsubscribe": gone,
+                    "initial_resource_versions": have or {},
+                },
+            ),
+            self.now_ms,
+        )
+
+    def take(self):
+        """Receive what is due, as ``CDS:a,b -gone`` in order."""
+        seen = []
+        for wire in self.stream.due(self.snapshot, self.now_ms):
+            response = protos.message_class(protos.DELTA_RESPONSE).FromString(wire)
+            kind = next(kind for kind in Kind if kind.type_url == response.type_url)
+            self.unanswered.append((kind, response.nonce))
+            self.have[kind] |= {resource.name: resource.version for resource in response.resources}
+            names = ",".join(resource.name for resource in response.resources)
+            seen.append(f"{kind}:{names}" + "".join(f" -{name}" for name in response.removed_resources))
+        return seen
+
+    def acknowledge(self, only=None):
+        for kind, nonce in list(self.unanswered):
+            if only in {None, kind}:
+                self.answer(kind, nonce)
+                self.unanswered.remove((kind, nonce))
+
+    def answer(self, kind, nonce, error=""):
+        request = {"type_url": kind.type_url, "response_nonce": nonce}
+        if error:
+            request["error_detail"] = {"code": 13, "message": error}
+        self.stream.receive(protos.message(protos.DELTA_REQUEST, request), self.now_ms)
+
+    def settle(self):
+        seen = []
+        while taken := self.take():
+            seen += taken
+            self.acknowledge()
+        return seen
+
+
+def connected(**offer):
+    proxy = Proxy()
+    proxy.offer(**{"clusters": [cluster("a")], "listeners": [listener()], "routes": [routes("a")], **offer})
+    proxy.ask(Kind.CDS)
+    proxy.settle()
+    proxy.ask(Kind.EDS, *[one.name for one in proxy.snapshot.resources[Kind.CDS].values()])
+    proxy.ask(Kind.LDS)
+    proxy.settle()
+    proxy.ask(Kind.RDS, "r")
+    proxy.settle()
+    return proxy
+
+
+def test_a_new_proxy_is_given_everything_and_has_then_answered_the_revision():
+    proxy = connected()
+    assert {str(kind): set(have) for kind, have in proxy.have.items() if have} == {
+        "CDS": {"a"},
+        "EDS": {"a"},
+        "LDS": {"l"},
+        "RDS": {"r"},
+    }
+    assert proxy.stream.answered_revision == 1
+
+
+def test_nothing_is_sent_twice():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")], revision=2)
+    assert proxy.take() == []
+    assert proxy.stream.answered_revision == 2
+
+
+def test_a_revision_is_answered_only_after_the_last_acknowledgement():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a"), cluster("b")], listeners=[listener()], routes=[routes("a")], revision=2)
+    proxy.take()
+    proxy.take()
+    assert proxy.stream.answered_revision == 1
+    proxy.settle()
+    proxy.acknowledge()
+    proxy.take()
+    assert proxy.stream.answered_revision == 2
+
+
+def test_endpoints_follow_a_changed_cluster_though_they_did_not_change():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a", "9s")], listeners=[listener()], routes=[routes("a")])
+    assert proxy.take() == ["CDS:a", "EDS:a"]
+
+
+def test_routes_wait_until_new_clusters_are_ready():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a"), cluster("b")], listeners=[listener()], routes=[routes("b")])
+    assert proxy.take() == ["CDS:b"]
+    proxy.ask(Kind.EDS, "b")
+    assert proxy.take() == ["EDS:b"]
+    proxy.acknowledge(Kind.EDS)
+    assert proxy.take() == []
+    proxy.acknowledge(Kind.CDS)
+    assert proxy.take() == ["RDS:r"]
+
+
+def test_routes_do_not_wait_for_ever():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a"), cluster("b")], listeners=[listener()], routes=[routes("b")])
+    proxy.take()
+    assert proxy.stream.patience_ms(proxy.now_ms) == WARMING_PATIENCE_MS
+    proxy.now_ms += WARMING_PATIENCE_MS
+    assert proxy.take() == ["RDS:r"]
+
+
+def test_a_cluster_is_removed_only_after_the_routes_left_it():
+    proxy = connected(clusters=[cluster("a"), cluster("b")], routes=[routes("b")])
+    proxy.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")])
+    assert proxy.take() == ["RDS:r"]
+    assert proxy.take() == []
+    proxy.acknowledge()
+    assert proxy.take() == ["CDS: -b"]
+
+
+def test_a_listener_that_is_gone_is_removed():
+    proxy = connected(listeners=[listener(), listener("m")])
+    proxy.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")])
+    assert proxy.take() == ["LDS: -m"]
+
+
+def test_a_proxy_that_reconnects_with_the_same_versions_is_sent_nothing_of_them():
+    before = connected()
+    again = Proxy()
+    again.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")])
+    again.ask(Kind.CDS, have=before.have[Kind.CDS])
+    again.ask(Kind.EDS, "a", have=before.have[Kind.EDS])
+    again.ask(Kind.LDS, have=before.have[Kind.LDS])
+    again.ask(Kind.RDS, "r", have=before.have[Kind.RDS])
+    assert again.settle() == ["CDS:", "LDS:"]
+    assert again.stream.answered_revision == 1
+
+
+def test_a_proxy_that_reconnects_is_told_what_is_gone():
+    again = Proxy()
+    again.offer(clusters=[cluster("a")])
+    again.ask(Kind.CDS, have={"old": "1"})
+    assert again.settle() == ["CDS:a", "CDS: -old"]
+
+
+def test_what_is_asked_for_again_is_sent_again():
+    proxy = connected()
+    proxy.ask(Kind.EDS, "a")
+    assert proxy.settle() == ["EDS:a"]
+
+
+def test_what_is_no_longer_wanted_is_not_sent():
+    proxy = connected()
+    proxy.ask(Kind.EDS, gone=["a"])
+    proxy.offer(clusters=[cluster("a", "9s")], listeners=[listener()], routes=[routes("a")])
+    assert proxy.take() == ["CDS:a"]
+
+
+def test_a_rejection_is_kept_with_its_reason_until_something_better_is_accepted():
+    proxy = connected()
+    proxy.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a", "r")], revision=2)
+    proxy.offer(clusters=[cluster("a")], listeners=[listener(), listener("m")], routes=[routes("a")], revision=3)
+    assert proxy.take() == ["LDS:m"]
+    proxy.answer(*proxy.unanswered.pop(), error="cannot bind")
+    assert proxy.take() == []
+    assert proxy.stream.answered_revision == 3
+    assert proxy.stream.rejections == {Kind.LDS: "cannot bind"}
+    assert proxy.stream.types[Kind.LDS].rejected == "cannot bind"
+    assert proxy.stream.types[Kind.LDS].sent != proxy.stream.types[Kind.LDS].acked
+    proxy.offer(clusters=[cluster("a")], listeners=[listener(), listener("n")], routes=[routes("a")], revision=4)
+    proxy.settle()
+    assert not proxy.stream.rejections
+
+
+def test_an_answer_to_nothing_is_ignored():
+    proxy = connected()
+    acked = proxy.stream.types[Kind.CDS]
+    proxy.answer(Kind.CDS, "99", error="late")
+    proxy.answer(Kind.CDS, "1", error="already answered")
+    assert proxy.stream.types[Kind.CDS] == acked
+    assert not proxy.stream.rejections
+
+
+def test_a_secret_of_somebody_else_is_refused_and_counted():
+    proxy = Proxy()
+    proxy.offer(secrets=[{"name": "default"}])
+    proxy.ask(Kind.SDS, "default", "other")
+    assert proxy.take() == ["SDS:default -other"]
+    assert proxy.stream.refused_names == 1
+    proxy.acknowledge()
+    assert proxy.take() == []
+
+
+def test_an_unknown_type_is_ignored():
+    stream = DeltaStream("node")
+    stream.receive(protos.message(protos.DELTA_REQUEST, {"type_url": "type.googleapis.com/nobody.Knows"}), 0)
+    assert stream.types == {}
