@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 
 from collectors.dialects import Dialect, Identity, LatencyBucket, LatencySum, ListenerBytes, Measure, Requests, Tcp
 from collectors.errors import CollectorError
@@ -27,8 +27,9 @@ class Exposition:
         self.cluster = cluster
         self._dialect = dialect
         self._most_series = most_series
-        self._known: dict[str, tuple[_Whose, Measure] | ListenerBytes | None] = {}
+        self._known: dict[str, _Meaning] = {}
         self._whose: dict[Identity, _Whose] = {}
+        self._parts: dict[Measure, _Part] = {}
         self._live: dict[str, LiveBytes] = {}
 
     @property
@@ -46,7 +47,10 @@ class Exposition:
         A line that is not a sample of the text format is an error, since the numbers beside it cannot be
         trusted either.
         """
-        sums: dict[_Whose, dict[Measure, float]] = {}
+        if len(self._known) > self._most_series:
+            # Series of proxies long gone are in there, too: begin anew rather than grow for ever.
+            self._known, self._whose = {}, {}
+        sums: dict[_Whose, dict[_Part, float]] = {}
         flowing: dict[tuple[str, str], float] = {}
         known = self._known
         for line in page.splitlines():
@@ -67,16 +71,12 @@ class Exposition:
                 key = (meaning.listener, meaning.field)
                 flowing[key] = flowing.get(key, 0.0) + value
                 continue
-            whose, measure = meaning
+            whose, part = meaning
             values = sums.get(whose)
             if values is None:
                 values = sums[whose] = {}
-            values[measure] = values.get(measure, 0.0) + value
-        if flowing:
-            live = self._live.get(instance)
-            if live is None or live.epoch != epoch:
-                live = self._live[instance] = LiveBytes(epoch)
-            live.share({whose.identity: values for whose, values in sums.items() if whose.identity.listener}, flowing)
+            values[part] = values.get(part, 0.0) + value
+        shared = self._share(sums, flowing, instance, epoch) if flowing else {}
         return [
             Observation(
                 edge=whose.identity.edge,
@@ -84,7 +84,7 @@ class Exposition:
                 instance=instance,
                 epoch=epoch,
                 at_ms=at_ms,
-                counters=_counters(values),
+                counters=_counters(shared.get(whose) or [(part.measure, value) for part, value in values.items()]),
                 security=whose.identity.security,
                 source_principal=whose.identity.source_principal,
                 destination_principal=whose.identity.destination_principal,
@@ -93,11 +93,26 @@ class Exposition:
             for whose, values in sums.items()
         ]
 
-    def _learn(self, series: str) -> tuple[_Whose, Measure] | ListenerBytes | None:
-        if len(self._known) >= self._most_series:
-            # Series of proxies long gone are in here, too: begin anew rather than grow for ever.
-            self._known.clear()
-            self._whose.clear()
+    def _share(
+        self,
+        sums: Mapping[_Whose, Mapping[_Part, float]],
+        flowing: Mapping[tuple[str, str], float],
+        instance: str,
+        epoch: int,
+    ) -> Mapping[_Whose, Collection[tuple[Measure, float]]]:
+        """Give those behind a listener their share of its live bytes."""
+        live = self._live.get(instance)
+        if live is None or live.epoch != epoch:
+            live = self._live[instance] = LiveBytes(epoch)
+        behind = {
+            whose: {part.measure: value for part, value in values.items()}
+            for whose, values in sums.items()
+            if whose.identity.listener
+        }
+        live.share({whose.identity: values for whose, values in behind.items()}, flowing)
+        return {whose: values.items() for whose, values in behind.items()}
+
+    def _learn(self, series: str) -> _Meaning:
         metric, _, rest = series.partition("{")
         labels = dict(_labels(rest))
         meaning = self._dialect.read(metric, labels, self.cluster)
@@ -106,7 +121,8 @@ class Exposition:
             return flowing
         identity, measure = meaning
         whose = self._whose.setdefault(identity, _Whose(identity))
-        known = self._known[series] = (whose, measure)
+        part = self._parts.setdefault(measure, _Part(measure))
+        known = self._known[series] = (whose, part)
         return known
 
 
@@ -119,17 +135,29 @@ class _Whose:
         self.identity = identity
 
 
+class _Part:
+    """A measure that is compared and hashed as an object: there is one of each."""
+
+    __slots__ = ("measure",)
+
+    def __init__(self, measure: Measure) -> None:
+        self.measure = measure
+
+
+_Meaning = tuple[_Whose, _Part] | ListenerBytes | None
+
+
 def _labels(text: str) -> Iterator[tuple[str, str]]:
     for name, value in LABEL.findall(text):
         yield name, re.sub(r"\\.", lambda escape: ESCAPES.get(escape[0], escape[0]), value) if "\\" in value else value
 
 
-def _counters(values: dict[Measure, float]) -> Counters:
+def _counters(values: Collection[tuple[Measure, float]]) -> Counters:
     requests = {}
     buckets = {}
     tcp = {}
     total = 0.0
-    for measure, value in values.items():
+    for measure, value in values:
         match measure:
             case Requests():
                 requests[measure.outcome] = value

