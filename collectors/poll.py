@@ -46,7 +46,8 @@ class MetricsPoll:
     def __init__(self, source: MetricsSource, live: Live, clock: Clock, interval_s: float = 1.0) -> None:
         self.name = f"metrics of {source.name}"
         self.state = PollState(source=source.name, interval_s=interval_s)
-        self._source = source
+        self.source = source
+        """What is asked; it may know more of its parts than ``state`` says."""
         self._live = live
         self._clock = clock
         self._interval_s = interval_s
@@ -62,10 +63,10 @@ class MetricsPoll:
     async def once(self) -> bool:
         """Ask now, outside the rhythm too: the last counts before a shutdown, say. False when it failed."""
         try:
-            batch = await self._source.observe()
+            batch = await self.source.observe()
         except (CollectorError, OSError, TimeoutError) as trouble:
             why = str(trouble) or type(trouble).__name__
-            log.warning("metrics source failed", extra={"source": self._source.name, "error": why})
+            log.warning("metrics source failed", extra={"source": self.source.name, "error": why})
             self.state = replace(self.state, error=why, failures=self.state.failures + 1)
             return False
         self._live.observe(batch)

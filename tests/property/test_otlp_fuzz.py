@@ -34,6 +34,8 @@ LONG = os.environ.get("SOAK") == "1"
 IN_PROCESS = 50_000 if LONG else 1_000
 MEMORY_MIB = 400
 
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800 if LONG else 120)]
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: (
@@ -232,11 +234,4 @@ async def endure(tmp_path, count):
 
 
 async def test_malformed_and_oversized_requests_over_the_wire_are_answered_and_leave_the_receiver_well(tmp_path):
-    await endure(tmp_path, 600)
-
-
-@pytest.mark.soak
-@pytest.mark.skipif(not LONG, reason="the long form runs with SOAK=1")
-@pytest.mark.timeout(1800)
-async def test_ten_thousand_of_them_are_endured(tmp_path):
-    await endure(tmp_path, 10_000)
+    await endure(tmp_path, 10_000 if LONG else 600)
