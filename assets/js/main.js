@@ -22,6 +22,9 @@ const stream = new Stream({
     },
 });
 
+/** Buttons of repeated rows: what they carry goes into a store, whose callback does it. */
+const WISHES = { fault: "alerts-fault", replay: "alerts-replay" };
+
 /** Dash adds and removes pages; this follows. */
 function follow() {
     showPlace();
@@ -63,6 +66,10 @@ document.addEventListener("click", (event) => {
     const closer = event.target.closest("[data-close]");
     if (closer) document.getElementById(closer.dataset.close).close();
     if (event.target.matches("dialog")) event.target.close(); // the backdrop
+    for (const [attribute, store] of Object.entries(WISHES)) {
+        const wish = event.target.closest(`[data-${attribute}]`);
+        if (wish) setProps(store, { data: { value: wish.dataset[attribute], at: Date.now() } });
+    }
     const sorted = event.target.closest("[data-sort]");
     if (sorted) setProps(sorted.dataset.store, { data: sorted.dataset.sort });
     const copied = event.target.closest("[data-copy]");

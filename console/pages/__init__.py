@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import config, graph, overview, services, traces
+from console.pages import alerts, config, graph, overview, services, traces
 
-ALL: tuple[ModuleType, ...] = (overview, graph, traces, services, config)
+ALL: tuple[ModuleType, ...] = (overview, graph, traces, alerts, services, config)
 HOME = "/graph"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from console.views import links
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
 from mesh_runtime.api.networking.destination_rule import DestinationRule
 from mesh_runtime.api.networking.virtual_service import MESH, VirtualService
@@ -24,12 +25,7 @@ class Applied:
     @property
     def href(self) -> str:
         """Where it is shown whole."""
-        return href(self.key)
-
-
-def href(key: ObjectKey) -> str:
-    """The page of an object."""
-    return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}"
+        return links.config(self.key)
 
 
 def applied(config: Config, namespace: str, service: str) -> tuple[Applied, ...]:

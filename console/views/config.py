@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from console.views.applied import href
+from console.views import links
 from console.views.yaml import Line, compared, lines
 from mesh_runtime.api import dump
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
@@ -112,7 +112,7 @@ def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision]) -> Row:
         kind=key.kind,
         namespace=key.namespace,
         name=key.name,
-        href=href(key),
+        href=links.config(key),
         revision=revision,
         by=(written.author or "unknown") if written else "",
         at_ms=written.at_ms if written else 0,
@@ -165,7 +165,7 @@ def _difference(key: ObjectKey, old: ConfigObject | None, new: ConfigObject | No
     action = "created" if old is None else "deleted" if new is None else "changed"
     return Difference(
         name=str(key),
-        href=href(key) if new is not None else "",
+        href=links.config(key) if new is not None else "",
         action=action,
         lines=compared(dump([old]) if old else "", dump([new]) if new else ""),
     )

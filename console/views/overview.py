@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
+from console.views import links
 from console.views.selection import Course, Metric, edge_name
 from console.views.spark import spark
 from graph.alerts import Alert
@@ -146,7 +147,7 @@ def trouble(snapshot: Snapshot) -> tuple[Trouble, ...]:
         found.append(
             (
                 edge.signals.error_ratio,
-                Trouble(href=f"/graph?sel={edge.id}", name=edge_name(snapshot, edge), health=health, text=text),
+                Trouble(href=links.graph(edge.id), name=edge_name(snapshot, edge), health=health, text=text),
             )
         )
     return tuple(item for _, item in sorted(found, key=lambda pair: -pair[0]))

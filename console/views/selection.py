@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
+from console.views import links
 from console.views.applied import Applied, applied
 from console.views.health import PRIORITY
 from console.views.spark import Spark, spark
@@ -154,10 +155,8 @@ def node_view(
         config=applied(config, node.namespace, service) if service and node.kind is not NodeKind.EXTERNAL else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
         traces=tuple(trace_line(item) for item in traces),
-        traces_href=f"/traces?app={node.app}" + (f"&version={node.version}" if node.version else "")
-        if node.app
-        else "",
-        service_href=f"/services/{node.namespace}/{service}" if service else "",
+        traces_href=links.traces(app=node.app, version=node.version) if node.app else "",
+        service_href=links.service(node.namespace, service) if service else "",
         shift=_shift(f"{node.namespace}/{service}", shiftable),
     )
 
@@ -194,10 +193,10 @@ def edge_view(
         config=applied(config, namespace, service) if service else (),
         sources=_sources(edge.evidence),
         traces=tuple(trace_line(item) for item in traces),
-        traces_href=f"/traces?app={source.app}&peer={target.app}"
+        traces_href=links.traces(app=source.app, peer=target.app)
         if source and target and source.app and target.app
         else "",
-        service_href=f"/services/{edge.service}" if edge.service else "",
+        service_href=links.service(namespace, service) if edge.service else "",
         shift=_shift(edge.service, shiftable),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
+from console.views import links
 from console.views.applied import Applied, applied
 from console.views.health import PRIORITY
 from console.views.selection import Course, Metric, Peer, Trace, edge_name, metrics, peer, trace_line
@@ -36,7 +37,7 @@ class Row:
     @property
     def href(self) -> str:
         """Its page."""
-        return f"/services/{self.namespace}/{self.name}"
+        return links.service(self.namespace, self.name)
 
 
 KEYS: Mapping[str, Callable[[Row], object]] = {
@@ -175,7 +176,7 @@ def detail(
         config=applied(config, namespace, name),
         traces=tuple(trace_line(item) for item in traces),
         shift=key if key in shiftable else "",
-        graph_href=f"/graph?type=service&sel={node.id}" if node else "/graph",
+        graph_href=links.graph(node.id, type="service") if node else "/graph",
     )
 
 

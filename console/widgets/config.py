@@ -20,7 +20,10 @@ def tabs(active: str) -> Component:
     """Objects and history."""
     entries = (("objects", "Objects", "/config"), ("history", "History", "/config/history"))
     return html.Nav(
-        [parts.link(label, path, "section-tab active" if name == active else "section-tab") for name, label, path in entries],
+        [
+            parts.link(label, path, "section-tab active" if name == active else "section-tab")
+            for name, label, path in entries
+        ],
         className="section-tabs",
         **parts.aria(label="Config"),
     )

@@ -6,6 +6,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import format as fmt
+from console.views import links
 from console.views.selection import Peer
 from console.views.services import Detail, Listing, Row
 from console.widgets import panel, parts
@@ -154,9 +155,7 @@ def detail(view: Detail) -> list[Component]:
 def _versions(view: Detail) -> Component:
     rows = [
         (
-            html.Th(
-                [parts.health_dot(item.health), " ", parts.link(item.name, f"/graph?sel={item.node}")], scope="row"
-            ),
+            html.Th([parts.health_dot(item.health), " ", parts.link(item.name, links.graph(item.node))], scope="row"),
             html.Td(item.replicas, className="num"),
             html.Td(item.rate, className="num"),
             html.Td(item.share, className="num"),

@@ -1,0 +1,27 @@
+"""Addresses within the console; everything in them is quoted."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from mesh_runtime.api.objects import ObjectKey
+
+
+def graph(selection: str, **parameters: str) -> str:
+    """The graph with a node or an edge chosen."""
+    return "/graph?" + urlencode({**parameters, "sel": selection})
+
+
+def service(namespace: str, name: str) -> str:
+    """A service's page."""
+    return f"/services/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def traces(**filters: str) -> str:
+    """The list of traces, filtered; empty filters are left out."""
+    return "/traces?" + urlencode({name: value for name, value in filters.items() if value})
+
+
+def config(key: ObjectKey) -> str:
+    """An object's page."""
+    return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}"
