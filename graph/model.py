@@ -189,7 +189,10 @@ class Signals:
     """Bytes per second."""
     opened_rate: float = 0.0
     mtls: float | None = None
-    """Share of the traffic over mutual TLS; ``None`` where no reporter could tell."""
+    """Share of the traffic over mutual TLS; ``None`` where no reporter could tell.
+
+    Where there are requests and TCP bytes, both kinds weigh alike: bytes would outweigh any request.
+    """
 
 
 class NodeKind(StrEnum):

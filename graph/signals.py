@@ -16,13 +16,18 @@ from graph.windows import Scale
 QUANTILES = (0.50, 0.95, 0.99)
 LATENCY = 4
 """The column of summed latencies."""
+TOLD = 4
 
 
 class Reading:
-    """Reads rows of counters. A row ends with two more columns: traffic whose protection is known, and over mTLS."""
+    """Reads rows of counters.
+
+    A row ends with :data:`TOLD` more columns: requests whose protection is known, and those over mutual TLS; then the
+    same two of TCP traffic.
+    """
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self.width = len(columns) + 2
+        self.width = len(columns) + TOLD
         requests = [(number, column) for number, column in enumerate(columns) if isinstance(column, Requests)]
         self.scale = Scale(columns)
         self._requests = np.array([number for number, _ in requests], np.int64)
@@ -68,12 +73,20 @@ class Reading:
                 (rows[:, 0] * per_second).tolist(),
                 (rows[:, 1] * per_second).tolist(),
                 (rows[:, 2] * per_second).tolist(),
-                _known(_ratio(rows[:, -1], rows[:, -2]), rows[:, -2]),
+                _known(*_protected(rows)),
             )
         )
 
 
 _signals = maker(Signals)
+
+
+def _protected(rows: Floats) -> tuple[Floats, Floats]:
+    """The share of the traffic over mutual TLS, and in how many kinds it is known: bytes never outweigh requests."""
+    told, mutual = rows[:, [-4, -2]], rows[:, [-3, -1]]
+    kinds = (told > 0).sum(axis=1)
+    shares = np.divide(mutual, told, out=np.zeros(told.shape), where=told > 0)
+    return _ratio(shares.sum(axis=1), kinds), kinds
 
 
 def _known(values: Floats, weight: Floats) -> list[float | None]:

@@ -12,7 +12,7 @@ from graph.health import PRIORITY, Direction, Judge, worst
 from graph.merge import REPORTERS, Floats, Ints
 from graph.model import Edge, Evidence, Health, Node, Presence, Signals, Snapshot
 from graph.records import maker
-from graph.signals import Reading
+from graph.signals import TOLD, Reading
 from graph.tally import Flags, Hearing, Tally, Voices, add_up
 from graph.types import Projection
 
@@ -95,6 +95,7 @@ class Builder:
         """Per series the projected edge that it counts for."""
         self._reading = reading
         self._judge = judge
+        self._mutual = voices.mutual
         self._sides = Sides(projection)
         self._ends = [
             np.array([edge.source for edge in projection.edges], np.int64),
@@ -104,10 +105,14 @@ class Builder:
         self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
         np.minimum.at(self._since, self.edge, voices.since_ms)
         witness = self.edge.copy()
+        self._shared = np.zeros(len(witness), bool)
+        """Per series whether it speaks of several edges together, and nobody can say which part is whose."""
         for contender in voices.joined.contenders:
             covering = {projection.edge_of[int(edge)] for edge in contender.edges}
             if len(covering) == 1:
                 witness[contender.series] = covering.pop()
+            else:
+                self._shared[contender.series] = True
         self._slot = witness * len(REPORTERS) + voices.reporter
         """Per series the place of its evidence: an edge and a reporter."""
         self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
@@ -148,8 +153,9 @@ class Builder:
         size, width, period = len(self.projection.edges), self._reading.width, counted.period
         flat = self.edge[period.cell_series] * width + period.cell_column
         rows = add_up(flat, counted.counts, size * width).reshape(size, width)
-        rows[:, -2] = add_up(self.edge, counted.told, size)
-        rows[:, -1] = add_up(self.edge, counted.mutual, size)
+        for number, told in enumerate(counted.told):
+            rows[:, 2 * number - TOLD] = add_up(self.edge, told, size)
+            rows[:, 2 * number - TOLD + 1] = add_up(self.edge, told * self._mutual, size)
         return rows
 
     def _facts(self, counted: Tally, hearing: Hearing, window_s: int) -> EdgeFacts:
@@ -173,11 +179,12 @@ class Builder:
     def _evidence(self, counted: Tally, hearing: Hearing) -> tuple[Floats, Ints, Ints]:
         slots = len(self.projection.edges) * len(REPORTERS)
         shape = (len(self.projection.edges), len(REPORTERS))
-        requests = add_up(self._slot, counted.requests, slots)
+        clear = ~(self._shared & counted.silent)
+        requests = add_up(self._slot, counted.requests * clear, slots)
         at = np.zeros(slots, np.int64)
-        np.maximum.at(at, self._slot, hearing.at_ms)
+        np.maximum.at(at, self._slot[clear], hearing.at_ms[clear])
         pairs, pair = self._speakers
-        speaking = add_up(pair.ravel(), hearing.fresh | (counted.requests > 0), len(pairs)) > 0
+        speaking = add_up(pair.ravel(), (hearing.fresh | (counted.requests > 0)) & clear, len(pairs)) > 0
         instances = np.bincount(pairs[speaking, 0], minlength=slots)
         return requests.reshape(shape), instances.reshape(shape), at.reshape(shape)
 

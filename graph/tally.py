@@ -80,10 +80,8 @@ class Tally(NamedTuple):
     """Per series: evidence of other edges only."""
     chosen: Ints
     """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; 3: none."""
-    told: Floats
-    """Per series: traffic whose protection is known."""
-    mutual: Floats
-    """Per series: traffic over mutual TLS."""
+    told: tuple[Floats, Floats]
+    """Per series: requests, and TCP traffic, whose protection is known."""
 
 
 def add_up(where: Ints, what: Floats | Flags, size: int) -> Floats:
@@ -105,15 +103,13 @@ def tally(voices: Voices, period: Period) -> Tally:
     speaks = np.where(
         is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
     )
-    told = (requests + tcp) * voices.telling
     return Tally(
         period,
         period.counts * speaks,
         requests,
         silent,
         np.where(asks < len(REPORTERS), asks, opens),
-        told,
-        told * voices.mutual,
+        (requests * voices.telling, tcp * voices.telling),
     )
 
 

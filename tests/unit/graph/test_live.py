@@ -86,7 +86,26 @@ def test_a_principal_shared_by_two_versions_covers_both_of_their_edges():
     )
     edges = graph.snapshot(VAPP, 10).edges.values()
     assert sorted(one.signals.requests for one in edges) == [40, 60]
-    assert only_edge(graph, kind=GraphType.APP).signals.requests == 100
+    # Which part of the 100 was whose the callee cannot say; of both together it can.
+    assert [[one.reporter for one in edge.evidence] for edge in edges] == [["source"], ["source"]]
+    both = only_edge(graph, kind=GraphType.APP)
+    assert both.signals.requests == 100
+    assert [(one.reporter, one.requests) for one in both.evidence] == [("source", 100), ("destination", 100)]
+
+
+def test_a_principal_shared_by_two_versions_is_evidence_where_it_alone_speaks():
+    principal = "spiffe://cluster.local/ns/shop/sa/web"
+    shared = {"by": Reporter.DESTINATION, "source_principal": principal}
+    graph = live(
+        seen(edge("web@v1", "cart"), answered(60), at=1, source_principal=principal),
+        seen(edge("web@v2", "cart"), answered(40), at=1, source_principal=principal),
+        seen(edge(NOBODY, "cart"), answered(100), at=1, **shared),
+        seen(edge(NOBODY, "cart"), answered(107), at=20, **shared),
+        after=20,
+    )
+    (busy,) = [one for one in graph.snapshot(VAPP, 10).edges.values() if one.signals.requests]
+    assert busy.signals.requests == 7
+    assert next((one.reporter, one.requests) for one in busy.evidence) == ("destination", 7)
 
 
 def test_a_principal_alone_names_the_caller_when_no_caller_reports():
@@ -146,6 +165,15 @@ def test_a_tcp_edge_shows_the_proxys_bytes_with_the_spans_requests():
     assert found.signals.requests == 50
     assert found.signals.p95_ms is not None
     assert found.signals.mtls == 1.0
+
+
+def test_many_protected_bytes_do_not_hide_a_plaintext_request():
+    graph = live(
+        seen(edge("orders", "db", protocol=Protocol.TCP), answered(sent_bytes=1e6), at=10),
+        seen(edge("orders", "stock"), answered(5), at=10),
+        seen(edge("orders", "pay"), answered(5), at=10, security=Security.NONE),
+    )
+    assert graph.snapshot(VAPP, 10).nodes["vapp:Kubernetes/shop/orders"].outbound.mtls == pytest.approx(0.75)
 
 
 def test_databases_queues_and_hosts_that_only_traces_know_are_nodes_of_their_kind():
