@@ -21,9 +21,11 @@ SAVE_EVERY_MS = 30_000
 """How much of the pauses (``for``, traffic last seen) a killed process may forget."""
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS alert_events ("
-    " number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL,"
-    " status TEXT NOT NULL, alert TEXT NOT NULL)",
+    (
+        "CREATE TABLE IF NOT EXISTS alert_events ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL,"
+        " status TEXT NOT NULL, alert TEXT NOT NULL)"
+    ),
     "CREATE TABLE IF NOT EXISTS alert_state (one INTEGER PRIMARY KEY CHECK (one = 1), state TEXT NOT NULL)",
 )
 

@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,18 @@ READY = "READY"
     help="Settings file; meshscope.toml here.",
 )
 @click.option("--listen", help="Address of the console; any but a loopback one needs a token from visitors.")
+@click.option("--allow-host", "allowed_hosts", multiple=True, help="Name under which browsers may open it; repeatable.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the console; 0 takes a free one.")
 @click.option("--otlp-grpc-port", type=click.IntRange(0, 65535), help="Port for spans over gRPC.")
 @click.option("--otlp-http-port", type=click.IntRange(0, 65535), help="Port for spans over HTTP.")
-@click.option("--demo", is_flag=True, help="With the demo's faults and its alert inbox.")
+@click.option("--demo", is_flag=True, help="With the demo's faults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(
     *,
     data: Path | None,
     settings: Path | None,
     listen: str | None,
+    allowed_hosts: Sequence[str],
     port: int | None,
     otlp_grpc_port: int | None,
     otlp_http_port: int | None,
@@ -53,7 +56,7 @@ def up(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     flags: dict[str, dict[str, Any]] = {
-        "web": _given(listen=listen, port=port),
+        "web": _given(listen=listen, port=port, allowed_hosts=allowed_hosts or None),
         "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),
     }
     asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
@@ -61,22 +64,42 @@ def up(
 
 async def _serve(data: DataDir, file: Path | None, flags: dict[str, dict[str, Any]], *, demo: bool) -> None:
     # here, not above: agents and the other commands must not pay for these imports
+    from collectors.errors import CollectorError  # noqa: PLC0415
     from console.engine import run  # noqa: PLC0415
     from console.settings import SettingsError, load  # noqa: PLC0415
     from console.web.server import ListenError  # noqa: PLC0415
     from console.webhooks.sender import EndpointError  # noqa: PLC0415
+    from mesh_runtime.addresses import NoAddressError  # noqa: PLC0415
+    from mesh_runtime.identity.authority import AuthorityError  # noqa: PLC0415
     from mesh_runtime.store.port import StoreError  # noqa: PLC0415
 
+    told = (
+        *(SettingsError, DataDirError, ListenError, EndpointError),
+        *(StoreError, AuthorityError, NoAddressError, CollectorError),
+    )
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        await run(load(file=file, flags=flags), data, demo=demo, announce=_announce)
+        await run(load(file=file, flags=flags), data, announce=_announce, demo=demo)
     except asyncio.CancelledError:
         return  # asked to end, and has
-    except (SettingsError, DataDirError, ListenError, EndpointError, StoreError) as trouble:
+    except told as trouble:
         raise click.ClickException(str(trouble)) from trouble
+    except BaseExceptionGroup as troubles:
+        expected, unexpected = troubles.split(told)
+        if expected is None or unexpected is not None:
+            raise
+        raise click.ClickException("; ".join(map(str, _leaves(expected)))) from troubles
+
+
+def _leaves(trouble: BaseException) -> Iterator[BaseException]:
+    if isinstance(trouble, BaseExceptionGroup):
+        for inner in trouble.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield trouble
 
 
 def _announce(info: ServerInfo, page: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -135,6 +136,14 @@ def test_a_taken_port_ends_the_start_with_a_sentence(meshscope, data, tmp_path):
     port = json.loads((data / "data" / "server.json").read_text())["url"].rpartition(":")[2]
     ended = meshscope(*UP, "--port", port, "--data", str(tmp_path))
     assert (ended.exit_code, f"127.0.0.1:{port}" in ended.stderr, "--port" in ended.stderr) == (1, True, True)
+
+
+def test_a_taken_port_for_spans_ends_the_start_with_a_sentence(meshscope, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option in ("--otlp-grpc-port", "--otlp-http-port"):
+            ended = meshscope(*UP, option, port, "--data", str(tmp_path / option))
+            assert (ended.exit_code, ended.stderr.count("\n"), port in ended.stderr) == (1, 1, True), ended.stderr
 
 
 LIGHT = "import sys; import console.cli.%s; print([m for m in ('dash', 'kubernetes', 'fastapi') if m in sys.modules])"
