@@ -146,11 +146,12 @@ class DeltaStream:
         names = set(request.resource_names_subscribe)
         subscription = self._subscriptions[kind] = _Subscription(
             wildcard="*" in names or (kind in {Kind.CDS, Kind.LDS} and not names),
-            # A proxy that reconnects says what it has, so that it is sent only what is new.
-            have=dict(request.initial_resource_versions),
+            # A proxy that reconnects says what it has, so that it is sent only what is new. Endpoints always are:
+            # it does not say which of its clusters still wait for them, and would let them wait for ever.
+            have={} if kind is Kind.EDS else dict(request.initial_resource_versions),
         )
         subscription.names = names - {"*"}
-        subscription.unanswered = subscription.names - subscription.have.keys()
+        subscription.unanswered = subscription.names - set(request.initial_resource_versions)
         subscription.acked = subscription.state() if subscription.have else ""
         return subscription
 

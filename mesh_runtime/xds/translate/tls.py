@@ -14,7 +14,8 @@ LEAF: Final = "default"
 """The secret with a proxy's own certificate and key. Every proxy asks for its own by this name."""
 ROOT: Final = "ROOTCA"
 
-ADS: Final[Envoy] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
+ADS: Final[Envoy] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+"""What is new waits until all of it is there, however long the server is away; what it replaces serves meanwhile."""
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
 

@@ -177,7 +177,7 @@ def test_a_listener_that_is_gone_is_removed():
     assert proxy.take() == ["LDS: -m"]
 
 
-def test_a_proxy_that_reconnects_with_the_same_versions_is_sent_nothing_of_them():
+def test_a_proxy_that_reconnects_with_the_same_versions_is_sent_endpoints_only():
     before = connected()
     again = Proxy()
     again.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")])
@@ -185,8 +185,18 @@ def test_a_proxy_that_reconnects_with_the_same_versions_is_sent_nothing_of_them(
     again.ask(Kind.EDS, "a", have=before.have[Kind.EDS])
     again.ask(Kind.LDS, have=before.have[Kind.LDS])
     again.ask(Kind.RDS, "r", have=before.have[Kind.RDS])
-    assert again.settle() == ["CDS:", "LDS:"]
+    assert again.settle() == ["CDS:", "EDS:a", "LDS:"]
     assert again.stream.answered_revision == 1
+
+
+def test_a_cluster_that_changed_before_the_proxy_asks_for_endpoints_gets_them():
+    before = connected()
+    again = Proxy()
+    again.offer(clusters=[cluster("a", "9s")])
+    again.ask(Kind.CDS, have=before.have[Kind.CDS])
+    assert again.take() == ["CDS:a"]
+    again.ask(Kind.EDS, "a", have=before.have[Kind.EDS])
+    assert again.take() == ["EDS:a"]
 
 
 def test_a_proxy_that_reconnects_is_told_what_is_gone():
