@@ -11,7 +11,7 @@ Sums = dict[Measure, float]
 
 
 class LiveBytes:
-    """Turns one proxy's bytes per listener into bytes per identity, which only ever grow.
+    """Turns one proxy's bytes per listener into bytes per identity, which only ever grow while the proxy runs.
 
     Mostly there is one identity behind a listener, and the shares are exact. Where there are several (two versions
     of a database, say) what flowed since the last page is shared by their open connections: the sum stays exact.
@@ -24,6 +24,10 @@ class LiveBytes:
 
     def share(self, sums: Mapping[Identity, Sums], flowing: Mapping[tuple[str, str], float]) -> None:
         """Replace the bytes in *sums*, known of ended connections only, wherever a listener counts them live."""
+        if any(now < self._last.get(key, 0.0) for key, now in flowing.items()):
+            # The proxy started again, and nobody has said so yet.
+            self._last.clear()
+            self._shares.clear()
         for (listener, field), now in flowing.items():
             behind = [identity for identity in sums if identity.listener == listener]
             if not behind:

@@ -28,6 +28,8 @@ class ProxyScrape:
     origin: str
     last_success_ms: int = 0
     """0: never."""
+    epoch: int = 0
+    """When the run began that its last page is of, as it was told then."""
     error: str = ""
     """Why the last attempt failed; empty when it did not."""
     failures: int = 0
@@ -80,17 +82,19 @@ class AdminScrape:
         state = self._states[instance.node_id]
         try:
             async with self._at_once:
+                at_ms = self._clock.now_ms()
                 page = await self._fetch(instance.admin)
-            at_ms = self._clock.now_ms()
+            # A run whose pages were read before it was told of is no further run: its counts would count twice.
+            epoch = instance.epoch if instance.epoch > state.last_success_ms else state.epoch or instance.epoch
             observations = self._exposition.read(
-                page, instance=instance.node_id, epoch=instance.epoch, at_ms=at_ms, origin=instance.admin
+                page, instance=instance.node_id, epoch=epoch, at_ms=at_ms, origin=instance.admin
             )
         except (CollectorError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as trouble:
             why = str(trouble) or type(trouble).__name__
             self._states[instance.node_id] = replace(state, error=why, failures=state.failures + 1)
             return []
         self._states[instance.node_id] = replace(
-            state, error="", last_success_ms=at_ms, bytes=len(page), identities=len(observations)
+            state, error="", last_success_ms=at_ms, epoch=epoch, bytes=len(page), identities=len(observations)
         )
         return observations
 

@@ -65,3 +65,9 @@ def test_instances_that_are_gone_are_forgotten():
     it.retain([])
     assert read(it, page(sent=120, received=0, db=(1, 0))) == {"db": (120, 0)}
     assert len(it._live) == 1
+
+
+def test_a_proxy_that_started_again_unnoticed_begins_anew_for_everyone_behind_its_listener():
+    it = exposition()
+    read(it, page(sent=100, received=0, db1=(1, 0), db2=(1, 0)))
+    assert read(it, page(sent=8, received=0, db1=(1, 0), db2=(1, 0))) == {"db1": (4, 0), "db2": (4, 0)}

@@ -5,6 +5,8 @@ from aiohttp import web
 from collector_fakes import FakeClock, FixedRegistry, instance
 
 from collectors.scrape import AdminScrape
+from graph.live import LiveGraph
+from graph.model import GraphType
 
 SERIES = 'envoy_istio_requests_total{reporter="source",source_workload="web",source_workload_namespace="shop",response_code="200"} %d\n'
 
@@ -88,3 +90,27 @@ async def test_an_admin_that_refuses_is_the_proxys_error(tmp_path):
         await scrape.observe()
     [state] = scrape.states.values()
     assert "answered 403" in state.error
+
+
+async def test_a_proxy_whose_restart_is_told_late_is_not_counted_twice(tmp_path):
+    counted = iter([900, 500, 510, 4])
+
+    async def page(request):
+        return web.Response(text=SERIES % next(counted))
+
+    async with admin(tmp_path / "1", page) as one:
+        registry, clock = FixedRegistry(instance(admin=one, epoch=1_000_000)), FakeClock(2_000_000)
+        scrape, graph = AdminScrape(registry, clock), LiveGraph(clock=FakeClock(1_000_000))
+
+        async def requests(*, told):
+            registry.current = FixedRegistry(instance(admin=one, epoch=told)).current
+            clock.now += 1_000
+            graph.observe(await scrape.observe())
+            graph.tick(clock.now)
+            [edge] = graph.snapshot(GraphType.APP, 3600).edges.values()
+            return edge.signals.requests
+
+        assert await requests(told=1_000_000) == 900
+        assert await requests(told=1_000_000) == 1400  # it started again at 2_001_500, which nobody knows yet
+        assert await requests(told=2_001_500) == 1410
+        assert await requests(told=2_003_500) == 1414
