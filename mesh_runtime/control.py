@@ -133,7 +133,7 @@ class ControlPlane:
         self._publish_anew()
 
     async def settled(self, revision: int, timeout_s: float) -> Settled:
-        """Wait until every connected proxy has answered a revision (or a newer one), at most *timeout_s*."""
+        """Wait until a revision is published and every connected proxy has answered all it was given."""
         started = time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -262,7 +262,9 @@ class ControlPlane:
         return {
             node_id
             for node_id, stream in streams.items()
-            if stream.answered_revision < revision and node_id in snapshots and node_id not in self._publisher.problems
+            if node_id in snapshots
+            and stream.answered is not snapshots[node_id]
+            and node_id not in self._publisher.problems
         }
 
 

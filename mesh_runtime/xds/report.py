@@ -75,8 +75,8 @@ def proxy_status(
     instance: Instance, stream: DeltaStream | None, snapshot: Snapshot | None, problem: str
 ) -> ProxyStatus:
     """Say how far a proxy follows. *stream* and *snapshot* are ``None`` while it has none."""
-    answered = stream.answered_revision if stream else -1
-    in_sync = bool(stream and snapshot and answered >= snapshot.revision and not stream.rejections and not problem)
+    answered = stream.answered if stream else None
+    in_sync = bool(stream and answered and answered is snapshot and not stream.rejections and not problem)
     return ProxyStatus(
         node_id=instance.node_id,
         instance_id=instance.id,
@@ -84,7 +84,7 @@ def proxy_status(
         workload=instance.workload,
         role=instance.role,
         connected=stream is not None,
-        revision_acked=max(answered, 0),
+        revision_acked=answered.revision if answered else 0,
         in_sync=in_sync,
         types={str(kind): status for kind, status in stream.types.items()} if stream else {},
         problem=problem,

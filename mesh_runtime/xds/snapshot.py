@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +15,8 @@ from mesh_runtime.xds import protos
 
 Envoy = Mapping[str, Any]
 """An Envoy resource in its JSON form. Never changed once built: proxies share it."""
+Group = tuple[Envoy, ...]
+"""Resources of one type that belong together. Proxies share the group itself where they can."""
 
 NOWHERE = "BlackHoleCluster"
 """The one cluster that routes may name though it never exists: what leads there is answered and counted."""
@@ -77,6 +80,13 @@ class Snapshot:
     resources: Mapping[Kind, Mapping[str, Packed]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PackedGroup:
+    contents: Group
+    named: Mapping[str, Packed]
+    needs: frozenset[Reference]
+
+
 class InconsistentSnapshotError(Exception):
     """A resource needs another that is not there, or two share a name. It was not served."""
 
@@ -90,52 +100,69 @@ class Packer:
     def __init__(self) -> None:
         self._recent: dict[tuple[Kind, bytes], Packed] = {}
         self._current: dict[tuple[Kind, bytes], Packed] = {}
-        self._same_object: dict[int, tuple[Envoy, Packed]] = {}
+        self._groups: dict[int, _PackedGroup] = {}
 
     def begin(self) -> None:
         """Start a push."""
         self._recent, self._current = self._current, {}
-        self._same_object = {}
+        self._groups = {}
 
-    def snapshot(self, revision: int, resources: Mapping[Kind, Iterable[Envoy]]) -> Snapshot:
+    def snapshot(self, revision: int, resources: Mapping[Kind, Iterable[Group]]) -> Snapshot:
         """Pack what one proxy is to have; a dangling reference is an :class:`InconsistentSnapshotError`."""
-        packed = {kind: self._named(kind, resources.get(kind, ())) for kind in Kind}
-        dangling = sorted(
-            f"{kind} {resource.name} needs {need.kind} {need.name}"
-            for kind, by_name in packed.items()
-            for resource in by_name.values()
-            for need in resource.needs
-            if need.name not in packed[need.kind] and need.name != NOWHERE
-        )
-        if dangling:
-            raise InconsistentSnapshotError(f"{'; '.join(dangling)}: not there")
+        groups = {kind: [self._group(kind, contents) for contents in resources.get(kind, ())] for kind in Kind}
+        packed = {kind: _joined(kind, groups[kind]) for kind in Kind}
+        needs = frozenset[Reference]().union(*(group.needs for found in groups.values() for group in found))
+        missing = sorted(need for need in needs if need.name not in packed[need.kind] and need.name != NOWHERE)
+        if missing:
+            raise InconsistentSnapshotError("; ".join(_dangling(packed, missing)))
         return Snapshot(revision=revision, resources=packed)
 
-    def _named(self, kind: Kind, contents: Iterable[Envoy]) -> dict[str, Packed]:
-        by_name: dict[str, Packed] = {}
-        for content in contents:
-            resource = self._pack(kind, content)
-            if resource.name in by_name:
-                raise InconsistentSnapshotError(f"{kind} {resource.name} is there twice")
-            by_name[resource.name] = resource
-        return by_name
+    def _group(self, kind: Kind, contents: Group) -> _PackedGroup:
+        known = self._groups.get(id(contents))
+        if known is None:
+            found = [self._pack(kind, content) for content in contents]
+            named = {packed.name: packed for packed in found}
+            if len(named) < len(found):
+                raise _twice(kind, [packed.name for packed in found])
+            needs = frozenset(need for packed in found for need in packed.needs)
+            # Holding the contents keeps their id their own.
+            known = self._groups[id(contents)] = _PackedGroup(contents=contents, named=named, needs=needs)
+        return known
 
     def _pack(self, kind: Kind, content: Envoy) -> Packed:
-        known = self._same_object.get(id(content))
-        if known is not None:
-            return known[1]
         key = kind, _canonical(content)
         packed = self._current.get(key) or self._recent.get(key) or pack(kind, content)
         self._current[key] = packed
-        self._same_object[id(content)] = content, packed  # holding the object keeps its id its own
         return packed
+
+
+def _joined(kind: Kind, groups: Sequence[_PackedGroup]) -> Mapping[str, Packed]:
+    if len(groups) == 1:
+        return groups[0].named
+    joined = {name: packed for group in groups for name, packed in group.named.items()}
+    if len(joined) < sum(len(group.named) for group in groups):
+        raise _twice(kind, [name for group in groups for name in group.named])
+    return joined
+
+
+def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    return InconsistentSnapshotError(f"{kind} {', '.join(repeated)} is there twice")
+
+
+def _dangling(packed: Mapping[Kind, Mapping[str, Packed]], missing: Sequence[Reference]) -> Iterator[str]:
+    for need in missing:
+        for kind, named in packed.items():
+            for resource in named.values():
+                if need in resource.needs:
+                    yield f"{kind} {resource.name} needs {need.kind} {need.name}, which is not there"
 
 
 def pack(kind: Kind, content: Envoy) -> Packed:
     """Pack one resource. What Envoy's API does not have in it is an :class:`InconsistentSnapshotError`."""
     name = content["cluster_name"] if kind is Kind.EDS else content["name"]
     try:
-        value = protos.pack(kind.message, content)
+        value = _value(kind, content)
     except protos.ParseError as error:
         raise InconsistentSnapshotError(f"{kind} {name}: {str(error).splitlines()[0]}") from error
     # Not of the packed bytes: inside an Any the order of a map is any, too.
@@ -151,6 +178,20 @@ def pack(kind: Kind, content: Envoy) -> Packed:
         needs=frozenset(_needs(kind, content)),
         content=content,
     )
+
+
+def _value(kind: Kind, content: Envoy) -> bytes:
+    """Serialize a resource; of routes only the virtual hosts that are new, since messages join by their bytes."""
+    if kind is not Kind.RDS:
+        return protos.pack(kind.message, content)
+    head = {name: value for name, value in content.items() if name != "virtual_hosts"}
+    hosts = (_virtual_host(_canonical(host)) for host in content.get("virtual_hosts", ()))
+    return b"".join((protos.pack(kind.message, head), *hosts))
+
+
+@lru_cache(maxsize=4096)
+def _virtual_host(canonical: bytes) -> bytes:
+    return protos.pack(protos.ROUTES, {"virtual_hosts": [orjson.loads(canonical)]})
 
 
 def _canonical(content: Envoy) -> bytes:

@@ -69,8 +69,8 @@ class DeltaStream:
 
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
-        self.answered_revision = -1
-        """The config revision of which everything was sent and answered."""
+        self.answered: Snapshot | None = None
+        """The newest snapshot of which everything was sent and answered."""
         self.refused_names = 0
         """How many resources it asked for that are not its own."""
         self._subscriptions: dict[Kind, _Subscription] = {}
@@ -127,7 +127,7 @@ class DeltaStream:
             if not self._outstanding(Kind.LDS) and not self._outstanding(Kind.RDS):
                 responses += self._push(Kind.CDS, snapshot, now_ms, remove=True)
             if not responses and not any(map(self._outstanding, Kind)):
-                self.answered_revision = snapshot.revision
+                self.answered = snapshot
         return responses
 
     def patience_ms(self, now_ms: int) -> int | None:

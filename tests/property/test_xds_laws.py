@@ -120,7 +120,7 @@ def translated(found):
     world = World(Config(objects={item.key: item for item in objects}), registry, MeshSettings())
     packer = Packer()
     return {
-        one.id: packer.snapshot(1, {**translate(world, one), Kind.SDS: SECRETS}) for one in registry.instances.values()
+        one.id: packer.snapshot(1, {**translate(world, one), Kind.SDS: (SECRETS,)}) for one in registry.instances.values()
     }
 
 

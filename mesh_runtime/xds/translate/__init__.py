@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mesh_runtime.registry import Instance, Role
-from mesh_runtime.xds.snapshot import Envoy, Kind
+from mesh_runtime.xds.snapshot import Group, Kind
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.listeners import gateway_listeners, inbound_service, sidecar_listeners
 from mesh_runtime.xds.translate.ports import inbound_ports
@@ -16,26 +16,26 @@ from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 __all__ = ["MeshSettings", "Tracing", "World", "translate"]
 
 
-def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Envoy, ...]]:
+def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
     """Return what an instance's proxy is to have, except its secrets.
 
-    What proxies of a namespace have in common is the same object for all of them.
+    What proxies of a namespace have in common is the same group for all of them.
     """
     outbound, assignments = outbound_clusters(world, instance.namespace)
-    outbound += tracing_clusters(world.settings.tracing)
+    tracing = tracing_clusters(world.settings.tracing)
     if instance.role is Role.GATEWAY:
         return {
-            Kind.CDS: outbound,
-            Kind.EDS: assignments,
-            Kind.LDS: tuple(gateway_listeners(world, instance)),
-            Kind.RDS: tuple(gateway_routes(world, instance)),
+            Kind.CDS: (outbound, tracing),
+            Kind.EDS: (assignments,),
+            Kind.LDS: (tuple(gateway_listeners(world, instance)),),
+            Kind.RDS: (tuple(gateway_routes(world, instance)),),
         }
     own = tuple(
         inbound_cluster(instance, port, inbound_service(world, instance, port)[1]) for port in inbound_ports(instance)
     )
     return {
-        Kind.CDS: outbound + own,
-        Kind.EDS: assignments,
-        Kind.LDS: tuple(sidecar_listeners(world, instance)),
+        Kind.CDS: (outbound, tracing, own),
+        Kind.EDS: (assignments,),
+        Kind.LDS: (tuple(sidecar_listeners(world, instance)),),
         Kind.RDS: (outbound_routes(world, instance),),
     }

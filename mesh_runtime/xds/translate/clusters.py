@@ -8,7 +8,7 @@ from typing import Any, Final
 from mesh_runtime.api.networking import ConnectionPool, LoadBalancer, OutlierDetection
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
-from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.endpoints import Endpoint, address, assignment, endpoints, identities
 from mesh_runtime.xds.translate.policy import Policy, Rules, rules_for
 from mesh_runtime.xds.translate.ports import InboundPort
@@ -34,10 +34,10 @@ def inbound_name(port: InboundPort) -> str:
     return f"inbound|{port.app_port}||"
 
 
-def outbound_clusters(world: World, namespace: str) -> tuple[tuple[Envoy, ...], tuple[Envoy, ...]]:
+def outbound_clusters(world: World, namespace: str) -> tuple[Group, Group]:
     """Return the clusters that callers in a namespace use, and their endpoint assignments."""
 
-    def build() -> tuple[tuple[Envoy, ...], tuple[Envoy, ...]]:
+    def build() -> tuple[Group, Group]:
         pairs = [
             pair
             for service in world.services.values()

@@ -8,7 +8,7 @@ from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import MESH, Server, VirtualService
 from mesh_runtime.api.objects import DOMAIN, ConfigObject
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import NOWHERE, Envoy
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
 from mesh_runtime.xds.translate.telemetry import nowhere_metadata
@@ -19,11 +19,11 @@ OUTBOUND_ROUTES = "15001"
 _Found = tuple[ConfigObject, VirtualService]
 
 
-def outbound_routes(world: World, instance: Instance) -> Envoy:
+def outbound_routes(world: World, instance: Instance) -> Group:
     """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
     labels = tuple(sorted(instance.labels.items())) if _sees_labels(world) else ()
     key = "routes", instance.namespace, labels
-    return world.once(key, lambda: _outbound_routes(world, instance))
+    return world.once(key, lambda: (_outbound_routes(world, instance),))
 
 
 def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:

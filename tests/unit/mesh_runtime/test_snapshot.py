@@ -13,7 +13,7 @@ def route(action):
 
 
 def snapshot(**resources):
-    return Packer().snapshot(1, {Kind[name]: contents for name, contents in resources.items()})
+    return Packer().snapshot(1, {Kind[name]: [tuple(contents)] for name, contents in resources.items()})
 
 
 def test_the_version_is_the_content_s_whatever_the_order_it_was_written_in():
@@ -31,12 +31,22 @@ def test_packed_resources_join_to_one_response():
 
 def test_equal_content_is_packed_once_also_across_pushes():
     packer = Packer()
-    first = packer.snapshot(1, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"]
+    first = packer.snapshot(1, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"]
     packer.begin()
-    assert packer.snapshot(2, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"] is first
+    assert packer.snapshot(2, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"] is first
     packer.begin()
     packer.begin()
-    assert packer.snapshot(3, {Kind.CDS: [dict(CLUSTER)]}).resources[Kind.CDS]["a"] is not first
+    assert packer.snapshot(3, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"] is not first
+
+
+def test_a_group_is_packed_once_for_all_proxies():
+    packer, shared = Packer(), (dict(CLUSTER),)
+    own = ({**CLUSTER, "name": "own"},)
+    one = packer.snapshot(1, {Kind.CDS: [shared]}).resources[Kind.CDS]
+    assert packer.snapshot(1, {Kind.CDS: [shared]}).resources[Kind.CDS] is one
+    assert set(packer.snapshot(1, {Kind.CDS: [shared, own]}).resources[Kind.CDS]) == {"a", "own"}
+    with pytest.raises(InconsistentSnapshotError, match="CDS a is there twice"):
+        packer.snapshot(1, {Kind.CDS: [shared, (dict(CLUSTER),)]})
 
 
 @pytest.mark.parametrize(

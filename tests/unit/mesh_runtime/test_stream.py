@@ -38,11 +38,11 @@ class Proxy:
         self.snapshot = self.packer.snapshot(
             revision,
             {
-                Kind.CDS: clusters,
-                Kind.EDS: [{"cluster_name": one["name"]} for one in clusters],
-                Kind.SDS: secrets,
-                Kind.LDS: listeners,
-                Kind.RDS: routes,
+                Kind.CDS: [tuple(clusters)],
+                Kind.EDS: [tuple({"cluster_name": one["name"]} for one in clusters)],
+                Kind.SDS: [tuple(secrets)],
+                Kind.LDS: [tuple(listeners)],
+                Kind.RDS: [tuple(routes)],
             },
         )
 
@@ -113,14 +113,14 @@ def test_a_new_proxy_is_given_everything_and_has_then_answered_the_revision():
         "LDS": {"l"},
         "RDS": {"r"},
     }
-    assert proxy.stream.answered_revision == 1
+    assert proxy.stream.answered.revision == 1
 
 
 def test_nothing_is_sent_twice():
     proxy = connected()
     proxy.offer(clusters=[cluster("a")], listeners=[listener()], routes=[routes("a")], revision=2)
     assert proxy.take() == []
-    assert proxy.stream.answered_revision == 2
+    assert proxy.stream.answered.revision == 2
 
 
 def test_a_revision_is_answered_only_after_the_last_acknowledgement():
@@ -128,11 +128,11 @@ def test_a_revision_is_answered_only_after_the_last_acknowledgement():
     proxy.offer(clusters=[cluster("a"), cluster("b")], listeners=[listener()], routes=[routes("a")], revision=2)
     proxy.take()
     proxy.take()
-    assert proxy.stream.answered_revision == 1
+    assert proxy.stream.answered.revision == 1
     proxy.settle()
     proxy.acknowledge()
     proxy.take()
-    assert proxy.stream.answered_revision == 2
+    assert proxy.stream.answered.revision == 2
 
 
 def test_endpoints_follow_a_changed_cluster_though_they_did_not_change():
@@ -186,7 +186,7 @@ def test_a_proxy_that_reconnects_with_the_same_versions_is_sent_endpoints_only()
     again.ask(Kind.LDS, have=before.have[Kind.LDS])
     again.ask(Kind.RDS, "r", have=before.have[Kind.RDS])
     assert again.settle() == ["CDS:", "EDS:a", "LDS:"]
-    assert again.stream.answered_revision == 1
+    assert again.stream.answered.revision == 1
 
 
 def test_a_cluster_that_changed_before_the_proxy_asks_for_endpoints_gets_them():
@@ -226,7 +226,7 @@ def test_a_rejection_is_kept_with_its_reason_until_something_better_is_accepted(
     assert proxy.take() == ["LDS:m"]
     proxy.answer(*proxy.unanswered.pop(), error="cannot bind")
     assert proxy.take() == []
-    assert proxy.stream.answered_revision == 3
+    assert proxy.stream.answered.revision == 3
     assert proxy.stream.rejections == {Kind.LDS: "cannot bind"}
     assert proxy.stream.types[Kind.LDS].rejected == "cannot bind"
     assert proxy.stream.types[Kind.LDS].sent != proxy.stream.types[Kind.LDS].acked

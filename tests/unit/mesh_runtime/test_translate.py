@@ -63,7 +63,7 @@ def world(*manifests, instances=(), **settings):
 
 def resources(a_world, one):
     """Translate, and have it checked as it is before it is served."""
-    translated = {**translate(a_world, one), Kind.SDS: SECRETS}
+    translated = {**translate(a_world, one), Kind.SDS: (SECRETS,)}
     snapshot = Packer().snapshot(1, translated)
     return {
         kind: {name: packed.content for name, packed in found.items()} for kind, found in snapshot.resources.items()
@@ -106,7 +106,7 @@ def test_proxies_of_a_namespace_share_the_same_objects():
     a_world = world(service("catalog"), instances=[FRONTEND, other])
     one, two = translate(a_world, FRONTEND), translate(a_world, other)
     assert one[Kind.CDS][0] is two[Kind.CDS][0]
-    assert one[Kind.EDS] is two[Kind.EDS]
+    assert one[Kind.EDS][0] is two[Kind.EDS][0]
     assert one[Kind.RDS][0] is two[Kind.RDS][0]
 
 
