@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 15.0
 
 
 class UnavailableError(Exception):
