@@ -8,11 +8,11 @@ time into a private descriptor pool by ``mesh_runtime.xds.protos``.
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
 
 ROOTS = ("envoy.config", "envoy.service", "envoy.extensions", "envoy.admin", "envoy.data", "envoy.type", "xds.type")
 
@@ -22,7 +22,7 @@ def export(target: Path) -> None:
     files = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()
 
-    def add(file) -> None:  # type: ignore[no-untyped-def]
+    def add(file: FileDescriptor) -> None:
         if file.name in seen:
             return
         seen.add(file.name)
@@ -34,7 +34,7 @@ def export(target: Path) -> None:
         add(importlib.import_module(name).DESCRIPTOR)
     unfinished = target.with_suffix(".tmp")
     unfinished.write_bytes(files.SerializeToString(deterministic=True))
-    os.replace(unfinished, target)
+    unfinished.replace(target)
 
 
 def _modules() -> set[str]:
