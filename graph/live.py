@@ -125,9 +125,10 @@ class LiveGraph:
         cells = np.flatnonzero(wanted[builder.edge[counted.period.cell_series]] & (counted.counts > 0))
         columns = counted.period.cell_column[cells]
         marks = self._marks.within(window_s, points)
+        known = len(self._marks.now.values)
         rows = np.array(
             [
-                np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
+                np.bincount(columns, weights=self._between(then, now, known)[cells], minlength=self._reading.width)
                 for then, now in pairwise(marks)
             ]
         ).reshape(-1, self._reading.width)
@@ -214,11 +215,11 @@ class LiveGraph:
     def _tally(self, window_s: int) -> Tally:
         if window_s not in self._tallies:
             now, then = self._marks.now, self._marks.then(window_s)
-            period = Period(then.at_ms, now.at_ms, self._between(then, now), *self._cells, self._ledger.columns)
+            counts = self._between(then, now, len(now.values))
+            period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns)
             self._tallies[window_s] = tally(self._voices, period)
         return self._tallies[window_s]
 
     @staticmethod
-    def _between(then: Mark, now: Mark) -> Floats:
-        cells = len(now.values)
-        return np.maximum(now.values - then.padded(cells), 0.0)
+    def _between(then: Mark, now: Mark, cells: int) -> Floats:
+        return np.maximum(now.padded(cells) - then.padded(cells), 0.0)

@@ -286,6 +286,19 @@ def test_series_show_the_course_of_an_edge():
     assert graph.series(VAPP, 60, "nobody").at_ms == ()
 
 
+def test_a_course_reaches_back_to_before_something_was_first_counted():
+    calls = edge("web", "cart")
+    graph = live(
+        *(seen(calls, answered(10 * second), at=second) for second in range(1, 61)),
+        seen(calls, answered(610, failed=61, samples=(10.0,) * 610), at=61),
+        after=61,
+    )
+    course = graph.series(VAPP, 60, WEB_CART)
+    assert course.error_ratio[0] == 0
+    assert course.error_ratio[-1] > 0
+    assert (course.p95_ms[0], course.p95_ms[-1] is None) == (None, False)
+
+
 def test_listeners_hear_each_revision_until_they_leave():
     graph = LiveGraph(clock=FixedClock())
     heard: list[int] = []
