@@ -4,6 +4,7 @@ import * as find from "./find.js";
 import * as format from "./format.js";
 import { render as renderTable } from "./graph-table.js";
 import { markup } from "./graph-markup.js";
+import { styled } from "./graph-style.js";
 import { GraphView, loadLibrary } from "./graph-view.js";
 import { fromSnapshot } from "./stream.js";
 import * as url from "./url.js";
@@ -29,7 +30,7 @@ export class GraphPage {
     }
 
     async start() {
-        const cytoscape = await loadLibrary();
+        const [cytoscape] = await Promise.all([loadLibrary(), styled()]);
         if (!this.root.isConnected) return;
         this.view = new GraphView(cytoscape, this.pick("#graph-canvas"), this.pick("#graph-traffic"), {
             selected: (id) => this.select(id),

@@ -20,6 +20,13 @@ export function tokens() {
     return Object.fromEntries(Object.entries(TOKENS).map(([name, property]) => [name, style.getPropertyValue(property).trim()]));
 }
 
+/** Resolves when the style sheets have arrived: a canvas cannot restyle itself when they come late. */
+export async function styled() {
+    while (Object.values(tokens()).includes("") || !iconMarkup("box", "#000")) {
+        await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
+}
+
 /** The Lucide icon as markup in a colour; the style sheet holds it as a mask. */
 export function iconMarkup(name, color) {
     const value = getComputedStyle(document.documentElement).getPropertyValue(`--icon-${name}`);

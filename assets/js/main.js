@@ -39,7 +39,7 @@ function follow() {
         window.Meshscope.page = page;
         page.start();
         if (stream.graph?.type === page.state.type) page.received(stream.graph, { whole: true });
-    } else if (!root && !stream.topic && document.querySelector(".shell")) {
+    } else if (!root && !stream.topic && document.querySelector("#main h1")) {
         stream.open("versionedApp", 60);
     }
 }

@@ -28,8 +28,11 @@ export class Stream {
 
     #drop() {
         if (!this.socket) return;
-        this.socket.onclose = this.socket.onmessage = null;
-        this.socket.close();
+        const { socket } = this;
+        socket.onclose = socket.onmessage = null;
+        // Closing one that is still connecting would be logged as a failure.
+        if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+        else socket.close();
         this.socket = null;
     }
 

@@ -96,7 +96,9 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[Component]], 
     """A plain table. *head*: text and class of each column; *rows*: ready cells."""
     return html.Table(
         [
-            html.Thead(html.Tr([html.Th(text, className=name, scope="col") for text, name in head])),
+            html.Thead(
+                html.Tr([html.Th(text, className=name, scope="col") if text else html.Td() for text, name in head])
+            ),
             html.Tbody([html.Tr(list(cells)) for cells in rows]),
         ],
         className="table",

@@ -213,7 +213,13 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
         )
         guard = public(console, lambda console, server: build(console, server).csp_hashes)
         config = uvicorn.Config(
-            guard, host="127.0.0.1", port=port, log_level="warning", lifespan="on", ws="websockets-sansio"
+            guard,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            lifespan="on",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
         stage = Stage(url="", shop=shop, console=console)
@@ -236,7 +242,6 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             finally:
                 playing.cancel()
                 server.should_exit = True
-                server.force_exit = True
                 await serving
 
 

@@ -1,0 +1,86 @@
+"""The browser's find language is a port; it must agree with the original on every expression."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Visitor
+
+from graph.model import GraphType
+from graph.query import Query, parse
+from graph.wire import snapshot_json
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EXPRESSIONS = (
+    "",
+    "name = catalog",
+    "name *= cat",
+    "name !*= cat",
+    "ns = shop",
+    "ns = SHOP and version = v2",
+    "healthy",
+    "!healthy",
+    "not is healthy",
+    "node = unknown or external",
+    "%err > 1",
+    "%err >= 6% or (rt > 50ms and http > 1)",
+    "rps < 10 and protocol = http",
+    "protocol = tcp",
+    "!(protocol = tcp)",
+    "mtls",
+    "!mtls or db",
+    "has vs",
+    "version = NaN",
+    "version != NaN",
+    "replicas > 1",
+    'name = "catalog"',
+    "p99 = nan",
+    "in > 30 and !root",
+    "unhealthy or degraded",
+    "code = 503",
+    "rate",
+    "name",
+    "nonsense = 1",
+    "name = catalog and %err > 1",
+    "rate > fast",
+    "(name = a",
+    "name = a b",
+    "mtls = 1",
+    "name =",
+    "and",
+    ")",
+    "%",
+)
+
+SCRIPT = """async ([expressions, snapshot]) => {
+    const find = await import('/assets/js/find.js');
+    return expressions.map((text) => {
+        try {
+            const query = find.parse(text);
+            return {
+                nodes: snapshot.nodes.filter(query.node).map((node) => node.id),
+                edges: snapshot.edges.filter(query.edge).map((edge) => edge.id),
+            };
+        } catch (problem) {
+            if (!(problem instanceof find.QueryError)) throw problem;
+            return { position: problem.position };
+        }
+    });
+}"""
+
+
+async def test_browser_and_server_agree_on_every_expression(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.go("/")
+    snapshot = visit.stage.console.live.snapshot(GraphType.VERSIONED_APP, 60)
+    answers = await visit.ask(SCRIPT, [list(EXPRESSIONS), snapshot_json(snapshot)])
+    for text, answer in zip(EXPRESSIONS, answers, strict=True):
+        query = parse(text)
+        if isinstance(query, Query):
+            expected = {
+                "nodes": [node.id for node in snapshot.nodes.values() if query.matches_node(node)],
+                "edges": [edge.id for edge in snapshot.edges.values() if query.matches_edge(edge)],
+            }
+        else:
+            expected = {"position": query.position}
+        assert answer == expected, text

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+from conftest import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EDGE = "vapp:Kubernetes/shop/frontend/v1>vapp:Kubernetes/shop/catalog/v2>http"
+NODE = "vapp:Kubernetes/shop/catalog/v2"
+POSITIONS = "Object.fromEntries(Meshscope.page.view.cy.nodes('[kind]').map(n => [n.id(), n.position()]))"
+TEXT = f"Meshscope.page.view.cy.getElementById('{EDGE}').data('text')"
+
+
+async def test_the_graph_appears_with_every_workload(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    names = await visit.ask("Meshscope.page.view.cy.nodes('[kind]').map(n => n.data('label'))")
+    assert {"ingress", "frontend", "catalog", "inventory", "orders", "db", "payments.example.com"} <= set(names)
+    assert await visit.ask("document.title") == "Traffic graph · Meshscope"
+
+
+async def test_an_edge_follows_a_change_of_traffic_and_no_node_moves(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    before, places = await visit.ask(TEXT), await visit.ask(POSITIONS)
+    visit.stage.shop.split(80)
+    try:
+        await visit.until(f"({TEXT}) !== {before!r} && parseFloat({TEXT}) > 8")
+    finally:
+        visit.stage.shop.split(10)
+    assert await visit.ask(POSITIONS) == places
+
+
+async def test_nodes_stand_where_they_stood_after_a_reload(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    places = await visit.ask(POSITIONS)
+    await visit.graph()
+    assert await visit.ask(POSITIONS) == places
+
+
+async def test_no_label_of_an_edge_covers_a_node(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    covered = await visit.ask("""() => {
+        const cy = Meshscope.page.view.cy;
+        const hits = [];
+        cy.edges().forEach((edge) => {
+            if (!edge.data('text')) return;
+            const rs = edge._private.rstyle, box = { x: rs.sourceLabelX ?? edge._private.rscratch.sourceLabelX, y: edge._private.rscratch.sourceLabelY };
+            cy.nodes('[kind]').forEach((node) => {
+                const p = node.position();
+                if (Math.abs(p.x - box.x) < 26 + 16 && Math.abs(p.y - box.y) < 26 + 6) hits.push([edge.id(), node.id()]);
+            });
+        });
+        return hits;
+    }""")
+    assert covered == []
+
+
+async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={NODE}")
+    panel = visit.page.locator("#graph-panel")
+    await panel.get_by_role("heading", name="catalog v2").wait_for()
+    text = await panel.inner_text()
+    for expected in (
+        "Requests",
+        "Errors",
+        "Latency p95",
+        "frontend v1",
+        "VirtualService catalog",
+        "the caller's proxy",
+        "GET /",
+    ):
+        assert expected in text
+
+
+async def test_a_peer_in_the_panel_leads_to_its_edge(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={NODE}")
+    await visit.page.locator("#graph-panel").get_by_role("button", name="frontend v1").click()
+    await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
+    assert "sel=" in visit.page.url
+
+
+async def test_find_marks_and_hide_takes_away_and_the_address_remembers(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    await visit.page.fill("#graph-find", "%err > 1")
+    await visit.page.fill("#graph-hide", "name = orders")
+    await visit.until("Meshscope.page.found?.size === 1 && Meshscope.page.hidden.size > 1")
+    address = visit.page.url
+    again = await visitor()
+    await again.graph(address.removeprefix(visit.stage.url))
+    assert await again.ask("document.getElementById('graph-find').value") == "%err > 1"
+    await again.until("Meshscope.page.found?.size === 1")
+    assert await again.ask("Meshscope.page.view.cy.nodes('[label=\"orders\"]').every(n => n.hasClass('hidden'))")
+
+
+async def test_a_mistake_in_find_is_explained(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    await visit.page.fill("#graph-find", "nmae = catalog")
+    alert = visit.page.locator("#graph-query-problem")
+    await alert.wait_for()
+    assert "no operand 'nmae'" in await alert.inner_text()
+
+
+async def test_the_table_says_the_same_as_the_picture(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph("/graph?view=table")
+    table = visit.page.locator("#graph-table")
+    await table.get_by_role("button", name="frontend v1 → catalog v2").click()
+    await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
+    text = await table.inner_text()
+    assert "Nodes (9)" in text
+    assert "mutual TLS" in text
+
+
+async def test_arrow_keys_move_along_the_nodes(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    await visit.page.focus("#graph-canvas")
+    for _ in range(3):
+        await visit.page.keyboard.press("ArrowRight")
+    await visit.page.locator("#graph-panel").get_by_role("heading", name="frontend v1").wait_for()
+
+
+async def test_other_windows_and_types_come_by_the_same_stream(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    await visit.page.select_option("#graph-type", "service")
+    await visit.page.select_option("#graph-window", "300")
+    await visit.until("Meshscope.page.graph?.type === 'service' && Meshscope.page.graph.window === 300")
+    assert "type=service" in visit.page.url
+    assert "window=300" in visit.page.url
+
+
+async def test_an_earlier_moment_is_shown_and_live_is_one_click_away(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    at = await visit.ask("Date.now() - 120000")
+    await visit.graph(f"/graph?at={at}")
+    assert await visit.ask("Date.now() - Meshscope.page.graph.at") > 100_000
+    await visit.page.get_by_role("button", name="Back to live").click()
+    await visit.until("Date.now() - Meshscope.page.graph.at < 5000")
+
+
+async def test_silence_is_said_and_not_painted_over(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    visit.stage.paused = True
+    try:
+        notice = visit.page.locator("#graph-notice")
+        await notice.wait_for(timeout=15_000)
+        assert "No news for" in await notice.inner_text()
+    finally:
+        visit.stage.paused = False
+
+
+async def test_nothing_moves_for_people_who_asked_for_less_motion(visitor: Visitor) -> None:
+    visit = await visitor(reduced_motion="reduce")
+    await visit.graph()
+    await visit.page.wait_for_timeout(300)
+    assert await visit.ask("Meshscope.page.view.traffic.drawn") == 0
