@@ -19,6 +19,7 @@ from mesh_runtime.xds.stream import DeltaStream
 log = logging.getLogger(__name__)
 
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105 - the name of the metadata
+FIRST_REQUEST_S: Final = 10.0
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024
 _OPTIONS: Final = (
@@ -152,7 +153,7 @@ class AdsServer:
         token = metadata.get(TOKEN_KEY, "")
         if not token or not isinstance(token, str):
             await self._refuse(context, f"the metadata {TOKEN_KEY} is missing; only proxies with a token are served")
-        first = await context.read()
+        first = await _read_first(context)
         if first is grpc.aio.EOF:
             await self._refuse(context, "the stream ended before it said whose it is")
         node_id = first.node.id
@@ -194,6 +195,14 @@ class AdsServer:
     def _progressed(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
+
+
+async def _read_first(context: Any) -> Any:
+    try:
+        async with asyncio.timeout(FIRST_REQUEST_S):
+            return await context.read()
+    except TimeoutError:
+        return grpc.aio.EOF
 
 
 async def _wait(event: asyncio.Event, patience_ms: int | None) -> None:

@@ -124,7 +124,7 @@ def translated(found):
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(manifests)
 def test_whatever_the_config_every_snapshot_holds_together(found):
     """Also what admission would have refused: a dangling reference here raises, a field Envoy does not know as well."""
@@ -137,7 +137,7 @@ def test_whatever_the_config_every_snapshot_holds_together(found):
             assert len(domains) == len(set(domains))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(manifests)
 def test_the_order_of_objects_changes_nothing(found):
     unique = {(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]): one for one in found}

@@ -12,6 +12,7 @@ from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.endpoints import Endpoint, address, assignment, endpoints, identities
 from mesh_runtime.xds.translate.policy import Policy, Rules, rules_for
 from mesh_runtime.xds.translate.ports import InboundPort
+from mesh_runtime.xds.translate.telemetry import service_metadata
 from mesh_runtime.xds.translate.tls import ADS, by_endpoint, upstream_tls
 from mesh_runtime.xds.translate.world import MeshPort, MeshService, Protocol, World
 
@@ -106,9 +107,7 @@ def _cluster(
         **_keepalive(pool),
         **_security(service, policy, accepted, protocol),
         **_protocol_options(protocol, pool),
-        "metadata": {
-            "filter_metadata": {"istio": {"host": service.host, "name": service.name, "namespace": service.namespace}}
-        },
+        **service_metadata(service),
     }
 
 

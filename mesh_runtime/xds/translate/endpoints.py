@@ -78,13 +78,9 @@ def identities(world: World, service: MeshService, labels: Mapping[str, str]) ->
     """Return who may answer for a service, by SPIFFE id; those that drain are among them."""
 
     def find() -> tuple[str, ...]:
-        wanted = {**service.selector, **labels}
-        instances = {
-            spiffe_id(one.namespace, one.service_account)
-            for one in world.sidecars
-            if one.namespace == service.namespace and service.selector and selects(wanted, one.labels)
-        }
-        return tuple(sorted(instances))
+        wanted = {**service.selector, **labels} if service.selector else {}
+        found = {spiffe_id(one.namespace, one.service_account) for one in world.selected(service.namespace, wanted)}
+        return tuple(sorted(found))
 
     return world.once(("identities", service.host, tuple(sorted(labels.items()))), find)
 
@@ -100,9 +96,8 @@ def address(host: str, port: int) -> Envoy:
 
 
 def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[Endpoint]:
-    for instance in world.sidecars:
-        if instance.namespace == service.namespace and selects(service.selector, instance.labels):
-            yield from _of_instance(world, instance, port)
+    for instance in world.selected(service.namespace, service.selector):
+        yield from _of_instance(world, instance, port)
     for item, entry in world.workload_entries(service.namespace):
         if selects(service.selector, entry.labels):
             yield _listed(service, port, entry, item.key.name)

@@ -81,13 +81,7 @@ def service_route(world: World, caller: Caller, service: MeshService, port: Mesh
         **retry_policy(None),
         **_hash_policy(world, caller, service, ""),
     }
-    described = {"host": service.host, "name": service.name, "namespace": service.namespace}
-    return {
-        "name": "default",
-        "match": {"prefix": "/"},
-        "route": action,
-        "metadata": {"filter_metadata": {"istio": described}},
-    }
+    return {"name": "default", "match": {"prefix": "/"}, "route": action}
 
 
 def retry_policy(retries: HTTPRetry | None) -> Envoy:

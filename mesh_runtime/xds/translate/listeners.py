@@ -26,7 +26,7 @@ from mesh_runtime.xds.translate.ports import (
 )
 from mesh_runtime.xds.translate.routes import OUTBOUND_ROUTES, gateway_route_name
 from mesh_runtime.xds.translate.tls import ADS, downstream_tls
-from mesh_runtime.xds.translate.world import MeshService, Protocol, World, selects
+from mesh_runtime.xds.translate.world import MeshService, Protocol, World
 
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
@@ -65,8 +65,7 @@ def inbound_service(world: World, instance: Instance, port: InboundPort) -> tupl
     """
     candidates = [
         (service, declared)
-        for service in world.services.values()
-        if service.namespace == instance.namespace and selects(service.selector, instance.labels)
+        for service in world.services_of(instance)
         for declared in service.ports
         if workload_port(declared, instance.ports) == port.name
     ]

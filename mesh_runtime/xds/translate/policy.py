@@ -61,7 +61,7 @@ def mtls_mode(world: World, namespace: str, labels: Mapping[str, str]) -> str:
 
 def _modes(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:
     for where, selected in ((namespace, True), (namespace, False), (ROOT_NAMESPACE, False)):
-        for item in world.config.of("PeerAuthentication", where):
+        for item in world.objects("PeerAuthentication", where):
             spec = item.spec
             assert isinstance(spec, PeerAuthentication)
             wanted = spec.selector.match_labels if spec.selector else {}
@@ -89,12 +89,9 @@ def _closest(world: World, namespace: str, host: str) -> tuple[DestinationRule, 
     exact = world.destination_rules.get((namespace, host))
     if exact:
         return exact
-    wide = [
-        (pattern, rules)
-        for (where, pattern), rules in world.destination_rules.items()
-        if where == namespace and pattern.startswith("*") and matches(pattern, host)
-    ]
-    return max(wide, key=lambda found: len(found[0]), default=("", ()))[1]
+    wide = world.once("wide rules", lambda: [key for key in world.destination_rules if key[1].startswith("*")])
+    fitting = [key for key in wide if key[0] == namespace and matches(key[1], host)]
+    return world.destination_rules[max(fitting, key=lambda key: len(key[1]))] if fitting else ()
 
 
 def _policy(general: TrafficPolicy | None, own: TrafficPolicy | None) -> Policy:

@@ -67,7 +67,7 @@ def workload_port(port: MeshPort, declared: Mapping[str, int]) -> str | None:
 
 def gateway_servers(world: World, instance: Instance) -> Iterator[tuple[str, Gateway]]:
     """Yield the Gateways that select a gateway instance, as ``namespace/name`` and spec."""
-    for item in world.config.of("Gateway"):
+    for item in world.objects("Gateway"):
         spec = item.spec
         if isinstance(spec, Gateway) and selects(spec.selector, instance.labels):
             yield f"{item.key.namespace}/{item.key.name}", spec

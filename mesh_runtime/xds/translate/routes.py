@@ -11,7 +11,7 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
-from mesh_runtime.xds.translate.telemetry import nowhere_metadata
+from mesh_runtime.xds.translate.telemetry import service_metadata
 from mesh_runtime.xds.translate.world import MeshService, World
 
 OUTBOUND_ROUTES = "15001"
@@ -79,13 +79,17 @@ def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
                 caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
                 routes = _routes(world, caller, [rules]) if rules else [service_route(world, caller, service, port)]
                 names = service_names(service, instance.namespace)
-                yield _host(service.host, port.number, names, port is service.default_http_port, routes)
+                is_default = port is service.default_http_port
+                known = _host(service.host, port.number, names, is_default, routes)
+                yield {**known, **service_metadata(service)}
     for item, spec in world.virtual_services:
         for written in spec.hosts:
             host = resolve_host(written, item.key.namespace)
             if MESH in spec.gateways and spec.http and host not in world.services:
                 caller = Caller(namespace=instance.namespace, labels=instance.labels, port=80)
-                yield _host(host, 80, (host,), True, _routes(world, caller, [(item, spec)]))
+                routes = _routes(world, caller, [(item, spec)])
+                found = world.find_service(host)
+                yield {**_host(host, 80, (host,), True, routes), **(service_metadata(found) if found else {})}
 
 
 def _host(host: str, port: int, names: Sequence[str], is_default: bool, routes: list[Envoy]) -> Envoy:
@@ -100,17 +104,19 @@ def _host(host: str, port: int, names: Sequence[str], is_default: bool, routes: 
 
 def _rules_of(world: World, host: str) -> _Found | None:
     """Return the VirtualService that speaks of a host in the mesh: the exact one, else the closest wildcard."""
-    found = [
-        (written_host, item, spec)
-        for item, spec in world.virtual_services
-        if MESH in spec.gateways and spec.http
-        for written_host in (resolve_host(written, item.key.namespace) for written in spec.hosts)
-        if matches(written_host, host)
-    ]
-    if not found:
-        return None
-    _, item, spec = max(found, key=lambda one: (one[0] == host, len(one[0])))
-    return item, spec
+    known = world.once("rules by host", lambda: dict(_mesh_rules(world)))
+    if host in known:
+        return known[host]
+    wide = [pattern for pattern in known if pattern.startswith("*") and matches(pattern, host)]
+    return known[max(wide, key=len)] if wide else None
+
+
+def _mesh_rules(world: World) -> Iterator[tuple[str, _Found]]:
+    """Yield VirtualServices by host, the last one first: of several for a host, the first one is to stay."""
+    for item, spec in reversed(world.virtual_services):
+        if MESH in spec.gateways and spec.http:
+            for written in spec.hosts:
+                yield resolve_host(written, item.key.namespace), (item, spec)
 
 
 def _routes(world: World, caller: Caller, found: Iterable[_Found]) -> list[Envoy]:
@@ -118,17 +124,14 @@ def _routes(world: World, caller: Caller, found: Iterable[_Found]) -> list[Envoy
         route
         for item, spec in found
         for rule in spec.http
-        for route in rule_routes(world, caller, item.key.namespace, rule, _described(world, caller, item, spec))
+        for route in rule_routes(world, caller, item.key.namespace, rule, _described(item))
     ]
 
 
-def _described(world: World, caller: Caller, item: ConfigObject, spec: VirtualService) -> Envoy:
-    """Name the object that a route comes from, and the service it speaks of, for answers that reach no cluster."""
-    described = {"config": f"/apis/{item.api_version}/namespaces/{item.key.namespace}/virtual-service/{item.key.name}"}
-    service = world.find_service(resolve_host(spec.hosts[0], item.key.namespace)) if caller.gateway == MESH else None
-    if service is not None:
-        described |= {"host": service.host, "name": service.name, "namespace": service.namespace}
-    return {"filter_metadata": {"istio": described}}
+def _described(item: ConfigObject) -> Envoy:
+    """Name the object that a route comes from."""
+    config = f"/apis/{item.api_version}/namespaces/{item.key.namespace}/virtual-service/{item.key.name}"
+    return {"filter_metadata": {"istio": {"config": config}}}
 
 
 def _gateway_hosts(world: World, instance: Instance, number: int) -> list[Envoy]:
@@ -182,5 +185,6 @@ def _catches_all(route: Envoy) -> bool:
 _NOWHERE_HOST: Envoy = {
     "name": "block_all",
     "domains": ["*"],
-    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}, "metadata": nowhere_metadata()}],
+    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}],
+    **service_metadata(None),
 }

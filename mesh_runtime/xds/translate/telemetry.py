@@ -5,8 +5,8 @@ Which of Envoy's own statistics are kept beside them, and in which buckets, :mod
 HTTP: ``istio_requests_total`` and ``istio_request_duration_milliseconds`` by both reporters (Envoy shows
 them with the prefix ``envoy_``). A label that Envoy cannot fill is empty; a workload without version has
 Istio's canonical revision ``latest``. ``destination_*`` of the source reporter come from the chosen
-endpoint, so a request that reached none has nothing there, with its service still named by the route's
-cluster. Unknown hosts have the service ``BlackHoleCluster``, code 502 and flag ``NC``. The destination
+endpoint, so a request that reached none has nothing there; its service is still named, by the route's
+cluster or else by the virtual host. Unknown hosts have the service ``BlackHoleCluster``, code 502 and flag ``NC``. The destination
 reporter knows its source by ``source_principal`` only.
 
 TCP: ``istio_tcp_connections_opened_total`` is counted when the connection to the endpoint is made,
@@ -106,11 +106,11 @@ def _inbound_labels(instance: Instance, service: MeshService | None, *, mutual: 
 
 
 def _of_cluster(name: str) -> str:
-    """Describe the chosen cluster; where there is none, what the route says."""
+    """Describe the chosen cluster; where there is none, the virtual host: it is known without any route."""
     return (
         '%COALESCE({"operators":['
         f'{{"command":"METADATA","param":"CLUSTER:istio:{name}"}},'
-        f'{{"command":"METADATA","param":"ROUTE:istio:{name}"}}'
+        f'{{"command":"METADATA","param":"VIRTUAL_HOST:istio:{name}"}}'
         "]})%"
     )
 
@@ -173,9 +173,13 @@ def _stat(name: str, labels: Labels) -> Envoy:
     return {"name": name, "tags": [{"name": label, "value_format": value} for label, value in labels.items()]}
 
 
-def nowhere_metadata() -> Envoy:
-    """Return the metadata of a route that leads nowhere, so that telemetry shows it as Istio does."""
-    return {"filter_metadata": {"istio": {"host": NOWHERE, "name": NOWHERE, "namespace": UNKNOWN}}}
+def service_metadata(service: MeshService | None) -> Envoy:
+    """Return the metadata that names a service to telemetry; ``None``: the one that does not exist, as in Istio."""
+    if service is None:
+        described = {"host": NOWHERE, "name": NOWHERE, "namespace": UNKNOWN}
+    else:
+        described = {"host": service.host, "name": service.name, "namespace": service.namespace}
+    return {"metadata": {"filter_metadata": {"istio": described}}}
 
 
 def tracing(settings: Tracing | None) -> Envoy:

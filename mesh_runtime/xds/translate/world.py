@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -15,6 +16,8 @@ from mesh_runtime.registry import Instance, RegistryState, Role
 
 T = TypeVar("T")
 Protocol = Literal["http", "http2", "grpc", "tcp"]
+_Label = tuple[str, str, str]
+"""Namespace, name and value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,19 @@ class World:
         made: T = self._made[key]
         return made
 
+    def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
+        """Return the objects of a kind, by namespace and name."""
+        return self._objects.get((kind, namespace), ())
+
+    @cached_property
+    def _objects(self) -> Mapping[tuple[str, str | None], list[ConfigObject]]:
+        found = defaultdict[tuple[str, str | None], list[ConfigObject]](list)
+        for kind in {key.kind for key in self.config.objects}:
+            for item in self.config.of(kind):
+                found[kind, None].append(item)
+                found[kind, item.key.namespace].append(item)
+        return found
+
     @cached_property
     def services(self) -> Mapping[str, MeshService]:
         """Services by host. A Service comes before a ServiceEntry of the same host."""
@@ -111,11 +127,41 @@ class World:
         instances = self.registry.instances
         return tuple(instances[key] for key in sorted(instances) if instances[key].role is Role.SIDECAR)
 
+    def selected(self, namespace: str, selector: Mapping[str, str]) -> Iterator[Instance]:
+        """Yield the namespace's workload instances that carry all of a selector's labels."""
+        for pair in list(selector.items())[:1]:
+            for instance in self._sidecars_by_label.get((namespace, *pair), ()):
+                if selects(selector, instance.labels):
+                    yield instance
+
+    def services_of(self, instance: Instance) -> Iterator[MeshService]:
+        """Yield the services that select an instance."""
+        for pair in instance.labels.items():
+            for service in self._services_by_label.get((instance.namespace, *pair), ()):
+                if selects(service.selector, instance.labels):
+                    yield service
+
+    @cached_property
+    def _sidecars_by_label(self) -> Mapping[_Label, list[Instance]]:
+        found = defaultdict[_Label, list[Instance]](list)
+        for instance in self.sidecars:
+            for name, value in instance.labels.items():
+                found[instance.namespace, name, value].append(instance)
+        return found
+
+    @cached_property
+    def _services_by_label(self) -> Mapping[_Label, list[MeshService]]:
+        found = defaultdict[_Label, list[MeshService]](list)
+        for service in self.services.values():
+            for name, value in list(service.selector.items())[:1]:
+                found[service.namespace, name, value].append(service)
+        return found
+
     @cached_property
     def destination_rules(self) -> Mapping[tuple[str, str], tuple[DestinationRule, ...]]:
         """Rules by their namespace and resolved host."""
         found: dict[tuple[str, str], tuple[DestinationRule, ...]] = {}
-        for item in self.config.of("DestinationRule"):
+        for item in self.objects("DestinationRule"):
             rule = _spec(item, DestinationRule)
             key = item.key.namespace, resolve_host(rule.host, item.key.namespace)
             found[key] = (*found.get(key, ()), rule)
@@ -124,11 +170,11 @@ class World:
     @cached_property
     def virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """All of them, by namespace and name."""
-        return tuple((item, _spec(item, VirtualService)) for item in self.config.of("VirtualService"))
+        return tuple((item, _spec(item, VirtualService)) for item in self.objects("VirtualService"))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
         """Workloads of a namespace that are listed in config."""
-        for item in self.config.of("WorkloadEntry", namespace):
+        for item in self.objects("WorkloadEntry", namespace):
             yield item, _spec(item, WorkloadEntry)
 
     def find_service(self, host: str) -> MeshService | None:
@@ -140,7 +186,7 @@ class World:
         return max(wide, key=lambda service: len(service.host), default=None)
 
     def _declared_services(self) -> Iterator[MeshService]:
-        for item in self.config.of("Service"):
+        for item in self.objects("Service"):
             spec = _spec(item, Service)
             outside = spec.type == "ExternalName"
             yield MeshService(
@@ -163,7 +209,7 @@ class World:
             )
 
     def _service_entries(self) -> Iterator[MeshService]:
-        for item in self.config.of("ServiceEntry"):
+        for item in self.objects("ServiceEntry"):
             spec = _spec(item, ServiceEntry)
             for host in spec.hosts:
                 by_dns = spec.resolution == "DNS"

@@ -167,9 +167,12 @@ async def test_the_first_rule_that_matches_is_used_and_matches_of_a_rule_are_alt
     assert [(await mesh.get(frontend, f"catalog/{path}")).app[-2:] for path in paths] == ["v2", "v2", "v2", "v1"]
 
 
-async def test_a_request_that_no_rule_matches_is_not_found(mesh, frontend):
+async def test_a_request_that_no_rule_matches_is_not_found_and_counted(mesh, frontend):
     await route(mesh, f"- match: [{{uri: {{prefix: /api}}}}]\n  {V1}")
+    unmatched = {"response_code": "404", "response_flags": "NR", "destination_service_name": "catalog"}
+    before = await mesh.metrics(frontend, "istio_requests_total", **unmatched)
     assert (await mesh.get(frontend, "catalog/other")).status == 404
+    assert await mesh.metrics(frontend, "istio_requests_total", **unmatched) == before + 1
 
 
 async def test_a_slow_answer_is_cut_off_by_the_timeout(mesh, frontend):
@@ -385,3 +388,32 @@ async def test_changes_under_load_lose_no_request(mesh, frontend):
         stop.set()
     assert set(statuses) == {200}
     assert statuses[200] > 100
+
+
+async def test_a_killed_replica_costs_no_request(mesh, frontend):
+    await mesh.apply(
+        SUBSETS + "  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3, maxEjectionPercent: 50}}\n"
+    )
+    await route(
+        mesh,
+        "- {route: [{destination: {host: catalog}}], retries: {attempts: 3, retryOn: 'reset,connect-failure,503'}}",
+    )
+    assert set(await mesh.share(frontend, "catalog/", count=50)) == {"catalog-v1", "catalog-v2"}
+    statuses = Counter()
+    stop = asyncio.Event()
+
+    async def load():
+        while not stop.is_set():
+            statuses[(await mesh.get(frontend, "catalog/")).status] += 1
+
+    async def reached(count):
+        return sum(statuses.values()) >= count
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(load())
+        await until(lambda: reached(50))
+        await mesh.envoys["catalog-v2"].kill()
+        await until(lambda: reached(300), 20)
+        stop.set()
+    assert set(statuses) == {200}
