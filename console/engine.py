@@ -165,12 +165,14 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         token=token,
     )
     socket_path = run_dir / "api.sock"
+    unix = unix_socket(socket_path)
+    stack.callback(unix.close)
     web = WebServer("console", lambda: app.public(console, _pages), tcp)
     services: list[Service] = [
         control,
         InventoryWatch(store, registry, known.show),
         *supervised,
-        WebServer("API on the Unix socket", lambda: app.private(console), unix_socket(socket_path)),
+        WebServer("API on the Unix socket", lambda: app.private(console), unix),
         _Announcement(data, lambda: _info(page, socket_path, settings, otlp)),
         web,
         _Welcome(data, announce, _welcome(page, token, data)),
