@@ -1,0 +1,284 @@
+"""Every request is counted once, and everybody counts the same: visitors, both ends' proxies, spans."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import aiohttp
+import pytest
+from demo_process import MESHSCOPE, alive, family, until
+
+from console.cli.client import Client
+from console.datadir import DataDir, DataDirError
+from console.demo import load
+from console.demo.members import free_ports
+from mesh_runtime.agent import wire
+from mesh_runtime.agent.member import Member
+from mesh_runtime.agent.process import Plan
+from mesh_runtime.registration import Registration
+from mesh_runtime.registry import Role
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("exact")]
+
+REQUESTS = 5_000
+RATE = 250.0
+AT_ONCE = 250
+"""A busy machine makes it longer, not wrong: so many requests end before the next ones begin."""
+PATIENCE_S = 60
+PATH = "/go?url=http://stock/"
+ECHO = (sys.executable, str(Path(__file__).parents[2] / "traced_echo.py"))
+REPORTERS = ("source", "destination", "trace")
+WEB = ("ingress", "web")
+CONFIG = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: stock, namespace: shop}
+spec: {selector: {app: stock}, ports: [{name: http, port: 80, targetPort: http}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: ingress, namespace: shop}
+spec:
+  selector: {app: ingress}
+  servers: [{port: {number: 18080, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: ["*"]
+  gateways: [ingress]
+  http: [{route: [{destination: {host: web}}], retries: {attempts: 0}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: stock, namespace: shop}
+spec:
+  hosts: [stock]
+  http: [{route: [{destination: {host: stock}}], retries: {attempts: 0}}]
+"""
+
+
+def app(service, version, port):
+    registration = Registration(role=Role.SIDECAR, namespace="shop", service=service, version=version, port=port)
+    return Member(registration=registration, command=ECHO, keep=True, logged=True)
+
+
+def members():
+    """A gateway, a caller in two copies, and two versions of whom it calls."""
+    gateway = Registration(role=Role.GATEWAY, namespace="shop", service="ingress", labels={"app": "ingress"})
+    apps = (("web", ""), ("web", ""), ("stock", "v1"), ("stock", "v2"))
+    named = (app(*who, port) for who, port in zip(apps, free_ports(), strict=False))
+    return (Member(registration=gateway), *named)
+
+
+class Mesh:
+    """A server, and an agent with the mesh's programs, each a process of its own."""
+
+    def __init__(self, path):
+        self.data = DataDir(path / "data")
+        self.path = path
+        self.client = Client(data=self.data.path)
+        self.stack = ExitStack()
+
+    def __enter__(self):
+        with self.stack:
+            self.open()
+            self.stack = self.stack.pop_all()
+        return self
+
+    def open(self):
+        ports = ("--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0")
+        self.start("server", *MESHSCOPE, "up", "--data", str(self.data.path), *ports)
+        server = until(self.announced, PATIENCE_S)
+        self.client.post("/config", {"yaml": CONFIG, "author": "test"})
+        run_dir = self.data.run_dir() / "exact"
+        run_dir.mkdir()
+        plan = Plan(
+            server=Path(server.socket),
+            run_dir=run_dir,
+            logs=self.path / "logs",
+            members=members(),
+            otlp=server.otlp_grpc,
+            told=self.path / "addresses",
+        )
+        (self.path / "plan").write_bytes(wire.encode(plan))
+        self.agent = self.start("agent", sys.executable, "-m", "mesh_runtime.agent", str(self.path / "plan"))
+        addresses = json.loads(until(lambda: plan.told.exists() and plan.told.read_text(), PATIENCE_S))
+        self.url = f"http://{addresses['shop/ingress~0']}:18080"
+        (self.admin,) = run_dir.iterdir()
+        until(self.answers, PATIENCE_S)
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def start(self, name, *command):
+        with (self.path / f"{name}.output").open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, process_group=0)
+
+        def end():
+            left = family(process.pid)
+            process.kill()
+            process.wait()
+            until(lambda: not alive(left), 10)
+
+        self.stack.callback(end)
+        return process
+
+    def announced(self):
+        with suppress(DataDirError):
+            return self.data.read_server()
+
+    def answers(self):
+        with suppress(OSError), urlopen(self.url + PATH, timeout=10) as answer:
+            return answer.status == 200
+
+    def browse(self, requests):
+        """Send exactly so many requests, each of which is answered."""
+        report = load.Report(target_rate=RATE)
+
+        async def in_turns():
+            for sent in range(0, requests, AT_ONCE):
+                number = min(AT_ONCE, requests - sent)
+                await load.generate(
+                    self.url, load.visit([PATH]), rate=RATE, requests=number, timeout_s=60, report=report
+                )
+
+        asyncio.run(in_turns())
+        assert (report.sent, report.statuses) == (requests, {200: requests}), report.json()
+
+    def told(self):
+        """Per edge what each reporter has counted."""
+        edges = self.client.get("/graph", type="versionedApp", window=3600)["edges"]
+        return {
+            (name(edge["source"]), name(edge["target"])): {one["reporter"]: one["requests"] for one in edge["evidence"]}
+            for edge in edges
+        }
+
+    def all_told(self, requests):
+        """Wait until everybody has told of so many requests to the stock; then the next word of everybody, too."""
+        until(lambda: min(to_stock(self.told(), by) for by in REPORTERS) >= requests, PATIENCE_S)
+        revision = self.client.get("/graph", window=3600)["revision"]
+        until(lambda: self.client.get("/graph", window=3600)["revision"] >= revision + 3, PATIENCE_S)
+        return self.told()
+
+    def says(self, part):
+        """The counters that a part of the server shows of itself."""
+        return next(one["counters"] for one in self.client.get("/signals")["items"] if one["name"] == part)
+
+    def proxy(self, number):
+        """The process of a member's proxy; 0 while there is none."""
+        config = f"/{number}.json".encode()
+        for pid in family(self.agent.pid):
+            with suppress(OSError):
+                if any(part.endswith(config) for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")):
+                    return pid
+        return 0
+
+    def counters(self, number, **labels):
+        """What a member's proxy itself says that it has counted."""
+
+        async def page():
+            connector = aiohttp.UnixConnector(str(self.admin / f"{number}.sock"))
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.get("http://proxy/stats/prometheus?filter=istio.requests_total") as answer,
+            ):
+                return await answer.text()
+
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in asyncio.run(page()).splitlines() if line.startswith("envoy_istio_requests_total{")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(one in line for one in wanted))
+
+
+def name(node):
+    return node.partition("/shop/")[2]
+
+
+def to_stock(told, reporter):
+    return sum(counts.get(reporter, 0) for (_, target), counts in told.items() if target.startswith("stock"))
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    with Mesh(tmp_path_factory.mktemp("exact")) as mesh:
+        yield mesh
+
+
+def test_five_thousand_requests_are_five_thousand_whoever_counts(mesh):
+    before, spans, kept = mesh.all_told(1), mesh.says("spans"), mesh.says("traces")
+    mesh.browse(REQUESTS)
+    after = mesh.all_told(to_stock(before, "trace") + REQUESTS)
+    print(json.dumps({" > ".join(edge): told for edge, told in after.items()}))
+
+    def more(edge, reporter):
+        return after[edge][reporter] - before.get(edge, {}).get(reporter, 0)
+
+    # Nobody but them, and no edge twice under two names.
+    assert set(after) == {WEB, ("web", "stock/v1"), ("web", "stock/v2")}
+    assert [more(WEB, by) for by in REPORTERS[:2]] == [REQUESTS] * 2
+    assert [to_stock(after, by) - to_stock(before, by) for by in REPORTERS] == [REQUESTS] * 3
+    for edge in after.keys() - {WEB}:
+        assert len({more(edge, by) for by in REPORTERS}) == 1, after
+        assert more(edge, "source") > REQUESTS / 4
+    # Of each request there are three spans: the web's for its visitor, whose own nobody sends, and two for its call.
+    until(lambda: alone(mesh.says("spans")) - alone(spans) >= REQUESTS, PATIENCE_S)
+    until(lambda: mesh.says("traces")["traces"] - kept["traces"] >= REQUESTS, PATIENCE_S)
+    taken = mesh.says("spans")
+    assert taken["spans"] - spans["spans"] == 3 * REQUESTS
+    lost = {reason for reason, count in taken.items() if reason.startswith("dropped_") and count}
+    assert lost <= {"dropped_unpaired_server_spans"}
+    assert alone(taken) - alone(spans) == REQUESTS
+    assert mesh.says("traces")["traces"] - kept["traces"] == REQUESTS
+
+
+def alone(spans):
+    """Spans that wait for their other side, or waited in vain."""
+    return spans["pending_spans"] + spans.get("dropped_unpaired_server_spans", 0)
+
+
+def test_two_copies_of_a_caller_count_twice_and_two_reporters_once(mesh):
+    copies = [mesh.counters(number, reporter="source") for number in (1, 2)]
+    callees = [mesh.counters(number, reporter="destination") for number in (3, 4)]
+    assert min(copies) > REQUESTS / 4
+    edges = mesh.client.get("/graph", type="app", window=3600)["edges"]
+    (edge,) = (one for one in edges if name(one["source"]) == "web")
+    assert edge["requests"] == sum(copies) == sum(callees)
+    evidence = {one["reporter"]: (one["instances"], one["requests"]) for one in edge["evidence"]}
+    assert evidence["source"] == (2, sum(copies))
+    assert evidence["destination"] == (2, sum(callees))
+
+
+def test_a_proxy_that_is_killed_takes_none_of_its_counts_with_it(mesh):
+    expected = to_stock(mesh.told(), "destination")
+    old = mesh.proxy(3)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: mesh.proxy(3) not in {0, old}, PATIENCE_S)
+
+    def answers_again():
+        with suppress(OSError, aiohttp.ClientError):
+            return mesh.counters(3) > 0
+
+    while not answers_again():  # the other version serves all of these
+        mesh.browse(1)
+        expected += 1
+    mesh.browse(300)
+    expected += 300
+    after = mesh.all_told(expected)
+    assert [to_stock(after, by) for by in REPORTERS] == [expected] * 3
