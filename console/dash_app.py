@@ -16,7 +16,7 @@ from dash import Dash, Input, Output, dcc, html, set_props
 
 from console import pages
 from console.pages import frame, wizard
-from console.widgets import parts, shell
+from console.widgets import live, parts, shell
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -75,10 +75,13 @@ def build(console: Console, server: FastAPI) -> Dash:
     )
     app.layout = _layout()
     _route(app, console)
+    live.register(app)
     frame.register(app, console)
     wizard.register(app, console)
     for page in pages.ALL:
         page.register(app, console)
+    # Dash completes its page when `/` is first asked for; who came by another address got one without styles.
+    app._setup_server()  # noqa: SLF001
     return app
 
 
