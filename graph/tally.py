@@ -81,7 +81,7 @@ class Tally(NamedTuple):
     chosen: Ints
     """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; 3: none."""
     told: tuple[Floats, Floats]
-    """Per series: requests, and TCP traffic, whose protection is known."""
+    """Per series: requests, and TCP traffic, whose protection is known; each once, by the first who knows."""
 
 
 def add_up(where: Ints, what: Floats | Flags, size: int) -> Floats:
@@ -109,7 +109,7 @@ def tally(voices: Voices, period: Period) -> Tally:
         requests,
         silent,
         np.where(asks < len(REPORTERS), asks, opens),
-        (requests * voices.telling, tcp * voices.telling),
+        (_told(voices, requests * heard), _told(voices, tcp * heard)),
     )
 
 
@@ -125,6 +125,12 @@ def _choose(voices: Voices, activity: Floats) -> tuple[Ints, Flags]:
     active = active.reshape(edges, reporters)
     chosen = np.where(active.any(axis=1), active.argmax(axis=1), reporters)
     return chosen, chosen[home] == voices.reporter
+
+
+def _told(voices: Voices, activity: Floats) -> Floats:
+    told: Floats = activity * voices.telling
+    told *= _choose(voices, told)[1]
+    return told
 
 
 def _silent(voices: Voices, activity: Floats) -> Flags:

@@ -171,6 +171,7 @@ def test_many_protected_bytes_do_not_hide_a_plaintext_request():
     graph = live(
         seen(edge("orders", "db", protocol=Protocol.TCP), answered(sent_bytes=1e6), at=10),
         seen(edge("orders", "stock"), answered(5), at=10),
+        seen(edge("orders", "stock"), answered(5), at=10, by=Reporter.DESTINATION),
         seen(edge("orders", "pay"), answered(5), at=10, security=Security.NONE),
     )
     assert graph.snapshot(VAPP, 10).nodes["vapp:Kubernetes/shop/orders"].outbound.mtls == pytest.approx(0.75)
