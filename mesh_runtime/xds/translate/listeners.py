@@ -26,7 +26,7 @@ from mesh_runtime.xds.translate.ports import (
 )
 from mesh_runtime.xds.translate.routes import OUTBOUND_ROUTES, gateway_route_name
 from mesh_runtime.xds.translate.tls import ADS, downstream_tls
-from mesh_runtime.xds.translate.world import MeshService, Protocol, World
+from mesh_runtime.xds.translate.world import MeshService, Protocol, World, is_for_sidecars
 
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
@@ -170,7 +170,7 @@ def _tcp_route(world: World, instance: Instance, binding: TcpBinding) -> Envoy |
     caller = Caller(namespace=instance.namespace, labels=instance.labels, port=binding.port.number)
     for item, spec in world.virtual_services:
         hosts = {resolve_host(host, item.key.namespace) for host in spec.hosts}
-        if MESH not in spec.gateways or binding.service.host not in hosts:
+        if not is_for_sidecars(spec) or binding.service.host not in hosts:
             continue
         for rule in spec.tcp:
             if _tcp_applies(rule, caller):
@@ -206,14 +206,15 @@ def _tcp_clusters(
 def _manager(world: World, prefix: str, logs: Sequence[Envoy], **options: Any) -> Envoy:
     fault = any_of("envoy.extensions.filters.http.fault.v3.HTTPFault")
     router = any_of("envoy.extensions.filters.http.router.v3.Router")
+    filters: list[dict[str, Any]] = [{"name": "envoy.filters.http.router", "typed_config": router}]
+    if "rds" in options:
+        # Off, and so free of cost, except on routes that carry a fault of their own.
+        filters.insert(0, {"name": FAULT_FILTER, "typed_config": fault, "disabled": True})
     config = any_of(
         _HCM,
         stat_prefix=prefix,
         access_log=list(logs),
-        http_filters=[
-            {"name": FAULT_FILTER, "typed_config": fault},
-            {"name": "envoy.filters.http.router", "typed_config": router},
-        ],
+        http_filters=filters,
         normalize_path=True,
         # Long requests and streams are the application's business, as in Istio.
         stream_idle_timeout="0s",

@@ -12,7 +12,7 @@ from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
 from mesh_runtime.xds.translate.telemetry import service_metadata
-from mesh_runtime.xds.translate.world import MeshService, World
+from mesh_runtime.xds.translate.world import MeshService, World, is_for_sidecars
 
 OUTBOUND_ROUTES = "15001"
 
@@ -85,7 +85,7 @@ def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
     for item, spec in world.virtual_services:
         for written in spec.hosts:
             host = resolve_host(written, item.key.namespace)
-            if MESH in spec.gateways and spec.http and host not in world.services:
+            if is_for_sidecars(spec) and spec.http and host not in world.services:
                 caller = Caller(namespace=instance.namespace, labels=instance.labels, port=80)
                 routes = _routes(world, caller, [(item, spec)])
                 found = world.find_service(host)
@@ -114,7 +114,7 @@ def _rules_of(world: World, host: str) -> _Found | None:
 def _mesh_rules(world: World) -> Iterator[tuple[str, _Found]]:
     """Yield VirtualServices by host, the last one first: of several for a host, the first one is to stay."""
     for item, spec in reversed(world.virtual_services):
-        if MESH in spec.gateways and spec.http:
+        if is_for_sidecars(spec) and spec.http:
             for written in spec.hosts:
                 yield resolve_host(written, item.key.namespace), (item, spec)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
-from mesh_runtime.api.networking import DestinationRule, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.networking import MESH, DestinationRule, ServiceEntry, VirtualService, WorkloadEntry
 from mesh_runtime.api.objects import Config, ConfigObject
 from mesh_runtime.registry import Instance, RegistryState, Role
 
@@ -33,8 +33,6 @@ class Tracing:
 class MeshSettings:
     """What holds for the whole mesh."""
 
-    capture: Literal["explicit", "redirect"] = "explicit"
-    """How requests reach the outbound listener; only ``explicit`` (by Host or proxy variable) is offered now."""
     unprivileged_from: int = 1024
     """The first port that proxies may bind."""
     max_connection_s: int = 3600
@@ -231,6 +229,11 @@ class World:
                     external=spec.location == "MESH_EXTERNAL",
                     by_dns=by_dns,
                 )
+
+
+def is_for_sidecars(spec: VirtualService) -> bool:
+    """Tell whether sidecars follow a VirtualService; one that names no gateway is for them."""
+    return not spec.gateways or MESH in spec.gateways
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
