@@ -38,7 +38,7 @@ INDEX = """<!DOCTYPE html>
     <meta name="color-scheme" content="light dark">
     <link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
     <link rel="preload" href="/assets/vendor/fonts/inter-latin-wght-normal.woff2" as="font" type="font/woff2" crossorigin>
-    <script src="/assets/theme.js"></script>
+    <script src="/assets/early.js"></script>
     <link rel="stylesheet" href="/assets/vendor/icons.css">
     {%css%}
     <script type="module" src="/assets/js/main.js"></script>
@@ -56,13 +56,13 @@ INDEX = """<!DOCTYPE html>
 
 def build(console: Console, server: FastAPI) -> Dash:
     """Mount the page on *server*. Its catch-all route comes last, so routes added before it win."""
-    app = Dash(
+    app: Any = Dash(
         "meshscope",
         server=cast("Any", server),
         backend="fastapi",
         assets_folder=str(PACKAGED_ASSETS if PACKAGED_ASSETS.is_dir() else CHECKOUT_ASSETS),
         assets_path_ignore=["vendor", "js"],  # modules and workers load themselves
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"early\.js",
         index_string=INDEX,
         pages_folder="",
         use_pages=False,
@@ -81,7 +81,7 @@ def build(console: Console, server: FastAPI) -> Dash:
     for page in pages.ALL:
         page.register(app, console)
     # Dash completes its page when `/` is first asked for; who came by another address got one without styles.
-    app._setup_server()  # noqa: SLF001
+    cast("Any", app)._setup_server()  # noqa: SLF001
     return app
 
 

@@ -37,9 +37,9 @@ const toolbar = `
   </details>
   <span class="grow"></span>
   <div class="field find">${icon("search")}<input id="graph-find" type="text" autocomplete="off" spellcheck="false"
-    placeholder="Find  %err > 1" aria-label="Find nodes and edges"><span class="count" id="graph-found" hidden title="found"></span><span class="kbd" aria-hidden="true">/</span></div>
+    placeholder="Find %err > 1" aria-label="Find nodes and edges"><span class="count" id="graph-found" hidden title="found"></span><span class="kbd" aria-hidden="true">/</span></div>
   <div class="field hide">${icon("eye-off")}<input id="graph-hide" type="text" autocomplete="off" spellcheck="false"
-    placeholder="Hide  rps < 1" aria-label="Hide nodes and edges"></div>
+    placeholder="Hide rps < 1" aria-label="Hide nodes and edges"></div>
   <details class="menu">
     <summary class="button icon-only" aria-label="How to find and hide">${icon("circle-help")}</summary>
     <div class="menu-body right find-help">

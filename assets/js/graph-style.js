@@ -1,19 +1,23 @@
 // How nodes and edges look. Calm by default, loud on trouble: healthy edges are slate.
 
+import { lines } from "./layout.js";
+
 const TOKENS = {
     text: "--text", text2: "--text-2", text3: "--text-3", line2: "--line-2", node: "--node", canvas: "--canvas",
     accent: "--accent", button: "--button", ok: "--ok-graphic", warn: "--warn-graphic", error: "--error-graphic",
-    warnText: "--warn", errorText: "--error", idle: "--idle", edge: "--edge", tcp: "--tcp", find: "--find", surface: "--surface",
+    warnText: "--warn", errorText: "--error", idle: "--idle", edge: "--edge", tcp: "--tcp", find: "--find", surface: "--surface", box: "--box",
 };
 
 const KIND_ICONS = {
     workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", unknown: "circle-help",
 };
 
+/** The most telling first: two are shown, the panel lists them all. */
 const BADGE_ICONS = {
-    "traffic-shifting": "split", "virtual-service": "git-branch", "circuit-breaker": "zap", "fault-injection": "zap-off",
-    timeout: "timer", mirroring: "copy", "no-sidecar": "unplug",
+    "no-sidecar": "unplug", "fault-injection": "zap-off", "traffic-shifting": "split", mirroring: "copy",
+    "circuit-breaker": "zap", timeout: "timer", "virtual-service": "git-branch",
 };
+const BADGES = 2;
 
 export function tokens() {
     const style = getComputedStyle(document.documentElement);
@@ -53,18 +57,23 @@ function badgeImage(name, fill, color, ring) {
     });
 }
 
+/** What is behind a node or an edge. */
+function ground(element, theme) {
+    const inside = element.isNode() ? element.isChild() : element.source().isChild() && element.target().isChild();
+    return inside ? theme.box : theme.canvas;
+}
+
 /** The icon in the middle, then what the config does to it (top right) and trouble (top left). */
 function images(node, theme) {
     const health = node.data("health");
     const list = [{ image: iconImage(KIND_ICONS[node.data("kind")] || "box", theme.text2), size: 24, x: "50%", y: "50%", dx: 0, dy: 0 }];
     if (health === "failure" || health === "degraded" || health === "not_ready") {
         const color = health === "failure" ? theme.error : theme.warn;
-        list.push({ image: badgeImage("triangle-alert", color, "#fff", theme.canvas), size: 18, x: "0%", y: "0%", dx: -8, dy: -8 });
+        list.push({ image: badgeImage("triangle-alert", color, "#fff", ground(node, theme)), size: 21, x: "0%", y: "0%", dx: -9, dy: -9 });
     }
-    const badges = (node.data("badges") || []).filter((name) => BADGE_ICONS[name]);
-    if (badges.includes("traffic-shifting")) badges.splice(badges.indexOf("virtual-service"), badges.includes("virtual-service") ? 1 : 0);
-    badges.slice(0, 3).forEach((name, index) => {
-        list.push({ image: badgeImage(BADGE_ICONS[name], theme.button, "#fff", theme.canvas), size: 18, x: "100%", y: "0%", dx: 8 - index * 15, dy: -8 });
+    const badges = Object.keys(BADGE_ICONS).filter((name) => node.data("badges")?.includes(name));
+    badges.slice(0, BADGES).forEach((name, index) => {
+        list.push({ image: badgeImage(BADGE_ICONS[name], theme.button, "#fff", ground(node, theme)), size: 21, x: "100%", y: "0%", dx: 9 - index * 20, dy: -9 });
     });
     return list;
 }
@@ -86,11 +95,7 @@ function labelColor(theme, edge) {
     return edge.data("health") === "failure" ? theme.errorText : theme.warnText;
 }
 
-function label(node) {
-    const data = node.data();
-    const second = [data.version, data.replicas > 1 ? `×${data.replicas}` : ""].filter(Boolean).join(" ");
-    return second ? `${data.label}\n${second}` : data.label;
-}
+const label = (node) => lines(node.data()).join("\n");
 
 export function stylesheet(theme) {
     const font = { "font-family": "Inter Variable, system-ui, sans-serif" };
@@ -111,9 +116,9 @@ export function stylesheet(theme) {
                 "background-clip": (node) => images(node, theme).map(() => "none"),
                 "background-image-containment": (node) => images(node, theme).map(() => "over"),
                 "bounds-expansion": 10,
-                label, "text-wrap": "wrap", "line-height": 1.18, "font-size": 13, "font-weight": 600, color: theme.text,
+                label, "text-wrap": "wrap", "line-height": 1.18, "font-size": 16.5, "font-weight": 600, color: theme.text,
                 "text-valign": "bottom", "text-margin-y": 6, "min-zoomed-font-size": 5,
-                "text-background-color": theme.canvas, "text-background-opacity": 0.8, "text-background-padding": 2, "text-background-shape": "round-rectangle",
+                "text-background-color": (node) => ground(node, theme), "text-background-opacity": 0.85, "text-background-padding": 2, "text-background-shape": "round-rectangle",
             },
         },
         { selector: 'node[kind="database"]', style: { shape: "barrel", width: 50 } },
@@ -129,9 +134,9 @@ export function stylesheet(theme) {
             selector: "node[box]",
             style: {
                 ...font,
-                shape: "round-rectangle", "corner-radius": 18, padding: 26,
-                "background-color": theme.accent, "background-opacity": 0.04, "border-width": 1, "border-color": theme.line2,
-                label: "data(label)", "font-size": 12, "font-weight": 700, color: theme.text3,
+                shape: "round-rectangle", "corner-radius": 18, padding: 20,
+                "background-color": theme.box, "border-width": 1, "border-color": theme.line2,
+                label: "data(label)", "font-size": 13.5, "font-weight": 700, color: theme.text3,
                 "text-valign": "top", "text-halign": "center", "text-margin-y": -6, "text-transform": "uppercase",
             },
         },
@@ -146,8 +151,8 @@ export function stylesheet(theme) {
                 "line-dash-pattern": [6, 4],
                 "curve-style": "bezier", "control-point-step-size": 46, "target-arrow-shape": "triangle", "arrow-scale": 0.85,
                 "source-label": "data(text)", "source-text-offset": (edge) => edge.data("labelAt") || 60,
-                "font-size": 11.5, "font-weight": 600, color: (edge) => labelColor(theme, edge), "text-wrap": "wrap", "line-height": 1.15,
-                "text-background-color": theme.canvas, "text-background-opacity": 0.94, "text-background-padding": 2, "text-background-shape": "round-rectangle",
+                "font-size": 15, "font-weight": 600, color: (edge) => labelColor(theme, edge), "text-wrap": "wrap", "line-height": 1.15,
+                "text-background-color": (edge) => ground(edge, theme), "text-background-opacity": 1, "text-background-padding": 2, "text-background-shape": "round-rectangle",
                 "min-zoomed-font-size": 5.5,
             },
         },

@@ -265,7 +265,7 @@ export class GraphView {
         const width = cy.width();
         const height = cy.height();
         const bottom = height > 460 ? 78 : 16; // the legend and the counters float there
-        const zoom = Math.min((width - 48) / bounds.w, (height - bottom - 20) / bounds.h, 1.25);
+        const zoom = Math.min((width - 32) / bounds.w, (height - bottom - 20) / bounds.h, 0.95);
         const pan = { x: width / 2 - (zoom * (bounds.x1 + bounds.x2)) / 2, y: 8 + (height - bottom) / 2 - (zoom * (bounds.y1 + bounds.y2)) / 2 };
         cy.viewport({ zoom, pan });
     }

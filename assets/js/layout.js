@@ -4,8 +4,12 @@
 const NODE = 52;
 const API = "/assets/vendor/elk-api.js";
 const WORKER = "/assets/vendor/elk-worker.min.js";
-const STORE = "meshscope.layout.6.";
-const LABEL = { width: 64, height: 32 };
+const STORE = "meshscope.layout.7.";
+const LABEL = { width: 74, height: 36 };
+const CHARACTER = 9;
+const LINE = 20;
+const LONG = 13;
+const WIDEST = 150;
 
 let engine = null;
 
@@ -18,6 +22,25 @@ async function elk() {
         document.head.append(script);
     });
     return engine;
+}
+
+/** What a node is called, in lines: long names break near their middle, the version follows. */
+export function lines(node) {
+    const second = [node.version, node.replicas > 1 ? `×${node.replicas}` : ""].filter(Boolean).join(" ");
+    return [...halves(node.label), ...(second ? [second] : [])];
+}
+
+function halves(name) {
+    if (name.length <= LONG) return [name];
+    const breaks = [...name.matchAll(/[.\-_/]/g)].map((match) => match.index + 1);
+    const middle = name.length / 2;
+    const at = breaks.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle))[0];
+    return at && at < name.length ? [name.slice(0, at), name.slice(at)] : [name];
+}
+
+function nameplate(node) {
+    const text = lines(node);
+    return { text: node.label, width: Math.max(NODE, CHARACTER * Math.max(...text.map((line) => line.length))), height: 6 + LINE * text.length };
 }
 
 /** The box a node stands in: what lies outside the mesh stands outside the boxes, too. */
@@ -64,9 +87,9 @@ export class Places {
         const engine = await elk();
         let spacing = 40;
         let result = await engine.layout(describe(graph, spacing, boxed));
-        const stretch = result.width / result.height / aspect;
-        if (stretch > 1.15) {
-            spacing *= Math.min(2.4, stretch);
+        // Layers decide the width; what is left of the height goes between the rows.
+        for (let stretch = shape(result) / aspect; stretch > 1.15 && spacing < WIDEST; stretch = shape(result) / aspect) {
+            spacing = Math.min(WIDEST, spacing * Math.min(2.4, stretch));
             result = await engine.layout(describe(graph, spacing, boxed));
         }
         const moved = Object.entries(this.nodes).filter(([, place]) => place.moved);
@@ -78,12 +101,14 @@ export class Places {
     }
 }
 
+const shape = ({ width, height }) => width / height;
+
 function describe(graph, spacing, boxed) {
     const options = {
         "elk.spacing.nodeNode": String(spacing),
-        "elk.layered.spacing.nodeNodeBetweenLayers": "24",
-        "elk.layered.spacing.edgeNodeBetweenLayers": "16",
-        "elk.layered.spacing.edgeEdgeBetweenLayers": "14",
+        "elk.layered.spacing.nodeNodeBetweenLayers": "10",
+        "elk.layered.spacing.edgeNodeBetweenLayers": "10",
+        "elk.layered.spacing.edgeEdgeBetweenLayers": "10",
         "elk.spacing.edgeNode": "26",
         "elk.spacing.edgeEdge": "16",
         "elk.spacing.edgeLabel": "4",
@@ -99,7 +124,7 @@ function describe(graph, spacing, boxed) {
             id: node.id,
             width: NODE,
             height: NODE,
-            labels: [{ text: node.label, width: Math.max(48, node.label.length * 7.6), height: node.version ? 36 : 21 }],
+            labels: [nameplate(node)],
             layoutOptions: { "elk.nodeLabels.placement": "[H_CENTER, V_BOTTOM, OUTSIDE]" },
         };
         const parent = boxed ? parentOf(node) : null;
@@ -109,7 +134,7 @@ function describe(graph, spacing, boxed) {
         }
         if (!boxes.has(parent)) {
             // Spacing is not inherited by compounds: each box needs its own.
-            const box = { id: parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=30,left=26,bottom=48,right=26]" } };
+            const box = { id: parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=28,left=20,bottom=44,right=20]" } };
             boxes.set(parent, box);
             roots.push(box);
         }
