@@ -38,13 +38,18 @@ LISTENER_FIELDS = {
 }
 INBOUND = "inbound"
 
+CLOSED = "istio_tcp_connections_closed_total"
+NOBODY_REACHED = {"UF", "UH", "UO", "NR", "NC"}
+"""Envoy's flags of a connection that was closed without ever having been made."""
+
 NO_VERSION = {"", "-", "unknown", "latest"}
 """Istio writes ``latest`` for a workload that carries no version label."""
 
 
 def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] | None:
     """Say whose traffic a series counts, and what of it; ``None`` for a series that is not about edges."""
-    measure = _measure(metric.removeprefix("envoy_"), labels)
+    metric = metric.removeprefix("envoy_")
+    measure = _measure(metric, labels)
     reporter = REPORTERS.get(labels.get("reporter", ""))
     if measure is None or reporter is None:
         return None
@@ -55,7 +60,7 @@ def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] 
             or WorkloadRef(_cluster(labels, "source", cluster), UNKNOWN, UNKNOWN, UNKNOWN, ""),
             _service(labels, cluster),
             _workload(labels, "destination", cluster),
-            Protocol.TCP if isinstance(measure, Tcp) else _protocol(labels),
+            Protocol.TCP if metric in TCP_FIELDS else _protocol(labels),
         ),
         reporter=reporter,
         security=_security(labels, reporter),
@@ -75,6 +80,13 @@ def read_listener(metric: str, labels: Labels) -> ListenerBytes | None:
     return ListenerBytes(_outbound(rest.rpartition("|")[2]) if direction == "outbound" else INBOUND, field)
 
 
+def _reached_nobody(labels: Labels) -> bool:
+    """Whether a caller's connection failed before there was anybody at its other end."""
+    flags = labels.get("response_flags", "").split(",")
+    target = first_known(labels, ["destination_workload"])
+    return labels.get("reporter") == "source" and not target and not NOBODY_REACHED.isdisjoint(flags)
+
+
 def _listener(labels: Labels, reporter: Reporter) -> str:
     return INBOUND if reporter is Reporter.DESTINATION else _outbound(labels.get("destination_service", ""))
 
@@ -92,6 +104,8 @@ def _measure(metric: str, labels: Labels) -> Measure | None:
         return LatencyBucket(float(labels["le"])) if "le" in labels else None
     if metric == "istio_request_duration_milliseconds_sum":
         return LatencySum()
+    if metric in TCP_FIELDS and _reached_nobody(labels):
+        return Requests(Outcome("0", "", labels["response_flags"])) if metric == CLOSED else None
     if metric in TCP_FIELDS:
         return Tcp(TCP_FIELDS[metric])
     return None

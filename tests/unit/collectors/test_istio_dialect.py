@@ -59,6 +59,22 @@ def test_bytes_that_istio_calls_received_were_sent_by_the_source():
     assert (counters.sent_bytes, counters.received_bytes) == (10, 99)
 
 
+def test_a_connection_that_reached_nobody_is_a_failed_request_for_its_service():
+    labels = {"destination_service": "db.shop.svc.cluster.local", "response_flags": "UF,URX"}
+    page = f"{series('istio_tcp_connections_closed_total', **labels)} 3\n{series('istio_tcp_sent_bytes_total', **labels)} 0"
+    failed = only(page)
+    assert failed.edge.target is None
+    assert (failed.edge.service.name, failed.edge.protocol) == ("db", Protocol.TCP)
+    assert failed.counters.requests == {Outcome("0", "", "UF,URX"): 3}
+    assert failed.counters.closed == 0
+
+
+def test_a_connection_to_a_host_without_a_workload_is_none_that_failed():
+    labels = {"destination_service": "db.example.com", "response_flags": "-"}
+    counters = only(f"{series('istio_tcp_connections_closed_total', **labels)} 3").counters
+    assert (counters.closed, counters.requests) == (3, {})
+
+
 def test_a_request_that_reached_nobody_keeps_the_service_it_was_for():
     edge = only(series(destination_workload="unknown", destination_service="cart.shop.svc.cluster.local") + " 1").edge
     assert edge == EdgeKey(
