@@ -10,11 +10,11 @@ import numpy as np
 
 from graph.health import PRIORITY, Direction, Judge, worst
 from graph.merge import REPORTERS, Floats, Ints
-from graph.model import Edge, Evidence, Health, Node, Presence, Signals, Snapshot
+from graph.model import Edge, Evidence, Health, Node, NodeKind, Presence, Signals, Snapshot
 from graph.records import maker
 from graph.signals import TOLD, Reading
 from graph.tally import Flags, Hearing, Tally, Voices, add_up
-from graph.types import Projection
+from graph.types import ProjectedEdge, Projection
 
 GONE_AFTER_S = 300
 """An edge without traffic whose reporters have been silent for this long (and the window) is left out."""
@@ -102,6 +102,7 @@ class Builder:
             np.array([edge.target for edge in projection.edges], np.int64),
         ]
         self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
+        self._nowhere = np.array([_leads_nowhere(projection, edge) for edge in projection.edges], bool)
         self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
         np.minimum.at(self._since, self.edge, voices.since_ms)
         witness = self.edge.copy()
@@ -172,7 +173,7 @@ class Builder:
         chosen = np.full(size, len(REPORTERS))
         np.minimum.at(chosen, self._edge_of, counted.chosen)
         requests, instances, at = self._evidence(counted, hearing)
-        gone = forgotten | ~own
+        gone = forgotten | ~own | (self._nowhere & ~active)
         words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances))
         return EdgeFacts(rows, words, active, gone, presence, covered, chosen, heard, (requests, instances, at))
 
@@ -269,6 +270,13 @@ class Builder:
         for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
             nodes[number] = _judged(self.projection.nodes[number], PRIORITY[level], came, went)
         return nodes, sides
+
+
+def _leads_nowhere(projection: Projection, edge: ProjectedEdge) -> bool:
+    """Whether the edge stands for requests that reached nobody: without such requests there is no such edge."""
+    target = projection.nodes[edge.target]
+    outside = target.kind is NodeKind.EXTERNAL and target.id in projection.standing
+    return not outside and all(key.target is None for key in edge.keys)
 
 
 def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signals | None) -> Node:

@@ -206,6 +206,24 @@ def test_requests_that_never_arrived_point_at_the_service():
     assert found.health is Health.FAILURE
 
 
+def test_requests_that_never_arrived_leave_the_picture_with_their_window():
+    calls = [seen(edge("web", "cart"), answered(second), at=second) for second in range(1, 31)]
+    lost = [seen(edge("web", None, via="cart"), answered(lost=3), at=second) for second in range(2, 31)]
+    graph = live(*calls, *lost, after=30)
+    assert only_edge(graph, 10).id == WEB_CART
+    assert "svc:Kubernetes/shop/cart" not in graph.snapshot(VAPP, 10).nodes
+    assert len(graph.snapshot(VAPP, 60).edges) == 2
+
+
+def test_a_host_outside_stays_in_the_picture_while_nobody_calls_it():
+    graph = LiveGraph(clock=FixedClock())
+    graph.inventory(inventory(workload("orders"), external=("pay.example.com",)))
+    for second in range(1, 31):
+        graph.observe([seen(edge("orders", None, via="pay.example.com"), answered(2), at=second)])
+        graph.tick(T0 + 1000 * second)
+    assert only_edge(graph, 10).presence is Presence.IDLE
+
+
 def test_what_exists_without_traffic_is_there_and_idle():
     graph = LiveGraph(clock=FixedClock())
     graph.inventory(inventory(workload("cart", "v1"), external=("pay.example.com",)))
