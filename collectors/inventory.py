@@ -30,7 +30,8 @@ def inventory(
 ) -> Inventory:
     """List every workload with its replicas, and every service with the workloads behind it.
 
-    A service keeps the workloads it came with and gains those that were started for it. Instances that drain
+    A service keeps the workloads it came with and gains those that were started for it; what is behind a database's
+    service is a database. Instances that drain
     still exist, and are no replicas any more.
     """
     copies: defaultdict[WorkloadRef, list[Instance]] = defaultdict(list)
@@ -40,10 +41,13 @@ def inventory(
         copies[ref].append(instance)
         if instance.service:
             behind[ServiceRef(cluster, instance.namespace, instance.service)][ref] = None
+    databases = {
+        ref for one in services if one.kind is NodeKind.DATABASE for ref in (*one.workloads, *behind.get(one.ref, ()))
+    }
     workloads = {
         ref: Workload(
             ref=ref,
-            kind=NodeKind.GATEWAY if instances[0].role is Role.GATEWAY else NodeKind.WORKLOAD,
+            kind=_kind(instances[0], is_database=ref in databases),
             replicas=sum(not one.draining for one in instances),
             service_account=instances[0].service_account,
             labels=instances[0].labels,
@@ -60,3 +64,9 @@ def inventory(
         for one in services
     }
     return Inventory(workloads=workloads, services=known)
+
+
+def _kind(instance: Instance, *, is_database: bool) -> NodeKind:
+    if instance.role is Role.GATEWAY:
+        return NodeKind.GATEWAY
+    return NodeKind.DATABASE if is_database else NodeKind.WORKLOAD

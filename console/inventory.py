@@ -64,11 +64,17 @@ def _services(config: Config, state: RegistryState) -> Iterator[Service]:
         name, namespace = one.key.name, one.key.namespace
         yield Service(
             ref=ServiceRef(CLUSTER, namespace, name),
-            kind=NodeKind.EXTERNAL if spec.external_name else NodeKind.SERVICE,
+            kind=_kind(spec),
             hosts=(service_host(name, namespace),),
             workloads=tuple(_selected(spec.selector, namespace, state)),
             ports={port.port: port.mesh_protocol for port in spec.ports},
         )
+
+
+def _kind(spec: core.Service) -> NodeKind:
+    if spec.external_name:
+        return NodeKind.EXTERNAL
+    return NodeKind.DATABASE if any(port.is_database for port in spec.ports) else NodeKind.SERVICE
 
 
 def _external(config: Config) -> Iterator[Service]:

@@ -301,7 +301,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service of the inventory. ``kind`` is ``EXTERNAL`` for a host outside the mesh."""
+    """One service of the inventory. ``kind`` is ``EXTERNAL`` for a host outside the mesh, ``DATABASE`` where one is."""
 
     ref: ServiceRef
     kind: NodeKind

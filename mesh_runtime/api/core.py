@@ -23,6 +23,7 @@ _APP_PROTOCOLS = {
     "mongo": "tcp",
     "postgres": "tcp",
 }
+_DATABASES = frozenset({"redis", "mysql", "mongo", "postgres"})
 
 
 def _port_name(value: str) -> str | None:
@@ -45,9 +46,16 @@ class ServicePort(Spec):
     @property
     def mesh_protocol(self) -> str:
         """``http``, ``http2``, ``grpc`` or ``tcp``, by Istio's rule: appProtocol, else the name before ``-``."""
-        if self.app_protocol:
-            return _APP_PROTOCOLS.get(self.app_protocol.lower(), "tcp")
-        return _APP_PROTOCOLS.get(self.name.partition("-")[0], "tcp")
+        return _APP_PROTOCOLS.get(self._declared, "tcp")
+
+    @property
+    def is_database(self) -> bool:
+        """Whether a database is spoken to here, by the same rule: ``redis``, ``mysql``, ``mongo``, ``postgres``."""
+        return self._declared in _DATABASES
+
+    @property
+    def _declared(self) -> str:
+        return self.app_protocol.lower() or self.name.partition("-")[0]
 
 
 class Service(Spec):

@@ -70,3 +70,15 @@ def test_hosts_outside_the_mesh_are_external():
     objects = {one.key: one for one in load(YAML)}
     found = known(Config(revision=1, objects=objects), RegistryState())
     assert found.services[ServiceRef("Kubernetes", "shop", "payments.example.com")].kind is NodeKind.EXTERNAL
+
+
+def test_a_port_that_speaks_a_databases_protocol_makes_a_database():
+    (service,) = load("""
+apiVersion: v1
+kind: Service
+metadata: {name: catalog, namespace: shop}
+spec: {selector: {app: catalog}, ports: [{name: tcp, appProtocol: redis, port: 6379}]}
+""")
+    state = RegistryState(instances={one.id: one for one in (instance("v1"),)})
+    found = known(Config(revision=1, objects={service.key: service}), state)
+    assert [one.kind for one in (*found.services.values(), *found.workloads.values())] == [NodeKind.DATABASE] * 2
