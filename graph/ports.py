@@ -83,6 +83,8 @@ class TraceQuery:
     version: str = ""
     peer_app: str = ""
     """Only traces in which ``app`` calls this app."""
+    peer_version: str = ""
+    """Of ``peer_app``: only calls to this version."""
     operation: str = ""
     tag: str = ""
     errors_only: bool = False

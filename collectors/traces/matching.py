@@ -62,7 +62,7 @@ def _calls_peer(query: TraceQuery, spans: Sequence[Span]) -> bool:
             for span in spans
         )
     by_id = {span.span_id: span for span in spans}
-    callees = (span for span in spans if span.app == query.peer_app)
+    callees = (span for span in spans if span.app == query.peer_app and query.peer_version in {"", span.version})
     return any(
         (caller := by_id.get(callee.parent_id)) is not None and caller.app != callee.app and _is_of(query, caller)
         for callee in callees

@@ -131,6 +131,7 @@ async def test_newest_traces_come_first_and_no_more_than_asked_for(store):
         ({"app": "cart", "peer_app": "web"}, []),
         ({"app": "cart", "peer_app": "db:redis@127.64.0.9:6379"}, [4, 3, 2, 1]),
         ({"app": "web", "peer_app": "db:redis"}, []),
+        ({"app": "web", "peer_app": "cart", "peer_version": "v2"}, [2]),
         ({"since_ms": (START_NS + 3 * SECOND) // 1_000_000}, [4, 3]),
         ({"until_ms": (START_NS + 2 * SECOND) // 1_000_000}, [2, 1]),
     ],
