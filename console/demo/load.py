@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import random
-import secrets
 import signal
 import sys
 from collections import Counter, deque
@@ -28,7 +27,6 @@ from console.demo.shop.goods import SHELF
 RATE = 20.0
 TIMEOUT_S = 10.0
 MOST_OPEN = 2000
-KEPT_TRACES = 10_000
 KEPT_LATENCIES = 100_000
 REPORT_EVERY_S = 10.0
 WORDS = ("beans", "kettle", "grinder", "glass", "caramel", "filters", "tea")
@@ -60,8 +58,6 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
     """Of the newest answers."""
-    trace_ids: list[str] = field(default_factory=list)
-    """Of the first ten thousand requests."""
 
     @property
     def errors(self) -> int:
@@ -202,12 +198,7 @@ async def _waited(stopped: asyncio.Event, seconds: float) -> bool:
 
 
 async def _send(session: aiohttp.ClientSession, ask: Ask, due: float, report: Report) -> None:
-    trace_id = secrets.token_hex(16)
-    headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
-    if ask.cookie:
-        headers["cookie"] = ask.cookie
-    if len(report.trace_ids) < KEPT_TRACES:
-        report.trace_ids.append(trace_id)
+    headers = {"cookie": ask.cookie} if ask.cookie else {}
     try:
         async with session.request(
             ask.method, ask.path, headers=headers, data=dict(ask.form) or None, allow_redirects=False

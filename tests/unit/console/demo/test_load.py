@@ -101,16 +101,15 @@ async def test_too_many_open_requests_are_dropped_and_counted(serve: Serve) -> N
     assert (report.sent, report.dropped, report.completed) == (5, 15, 5)
 
 
-async def test_each_request_begins_a_trace_of_its_own(serve: Serve) -> None:
+async def test_visitors_are_not_traced_themselves(serve: Serve) -> None:
     seen = []
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        seen.append(request.headers["traceparent"].split("-"))
+        seen.append("traceparent" in request.headers)
         return web.Response()
 
-    report = await load.generate(await serve(handler), load.visit(["/"]), rate=500, requests=10)
-    assert sorted(trace for _, trace, _, _ in seen) == sorted(report.trace_ids)
-    assert {flags for *_, flags in seen} == {"01"}
+    await load.generate(await serve(handler), load.visit(["/"]), rate=500, requests=10)
+    assert seen == [False] * 10
 
 
 async def test_people_arrive_by_chance_at_the_rate_asked_for() -> None:
