@@ -56,7 +56,7 @@ INDEX = """<!DOCTYPE html>
 
 def build(console: Console, server: FastAPI) -> Dash:
     """Mount the page on *server*. Its catch-all route comes last, so routes added before it win."""
-    app: Any = Dash(
+    app = Dash(
         "meshscope",
         server=cast("Any", server),
         backend="fastapi",

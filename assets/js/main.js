@@ -1,7 +1,8 @@
 // The page's script: one live stream for all pages, and the graph page wherever it is shown.
 
 import { GraphPage } from "./graph-page.js";
-import { Pulse, showConnection, showPlace, toggleTheme } from "./shell.js";
+import { show } from "./live.js";
+import { Pulse, follow as followLink, showConnection, showPlace, toggleTheme } from "./shell.js";
 import { Stream } from "./stream.js";
 import * as url from "./url.js";
 import { Wizard } from "./wizard.js";
@@ -39,7 +40,7 @@ function follow() {
         window.Meshscope.page = page;
         page.start();
         if (stream.graph?.type === page.state.type) page.received(stream.graph, { whole: true });
-    } else if (!root && !stream.topic && document.querySelector("#main h1")) {
+    } else if (!root && !stream.topic && document.querySelector("#main > *")) {
         stream.open("versionedApp", 60);
     }
 }
@@ -60,6 +61,7 @@ new MutationObserver(() => page?.view?.setTheme()).observe(document.documentElem
 });
 
 document.addEventListener("click", (event) => {
+    followLink(event);
     if (event.target.closest("#theme-toggle")) toggleTheme();
     const opener = event.target.closest("[data-dialog]");
     if (opener) document.getElementById(opener.dataset.dialog).showModal();
@@ -85,5 +87,7 @@ function address(parameters) {
     return window.dash_clientside.no_update;
 }
 
-window.Meshscope = { stream, page, wizard: new Wizard(setProps), address };
+const { early } = window.Meshscope;
+window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, live: show };
+for (const news of early) show(...news);
 follow();

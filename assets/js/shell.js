@@ -40,6 +40,19 @@ export function showConnection(state, graph) {
     if (text.textContent !== sentence) text.textContent = sentence;
 }
 
+/** Follows links within the console without loading the page anew; Dash's router listens. */
+export function follow(event) {
+    const link = event.target.closest("a[href^='/']");
+    const special = event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+    if (!link || special || link.target || link.hasAttribute("download") || event.defaultPrevented) return;
+    event.preventDefault();
+    history.pushState({}, "", link.getAttribute("href"));
+    dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    const main = document.getElementById("main");
+    main.scrollTop = 0;
+    main.focus({ preventScroll: true }); // the keyboard goes on from the new page
+}
+
 /** Marks where we are in the navigation and in the window's title. */
 export function showPlace() {
     const path = location.pathname === "/" ? "/graph" : location.pathname;

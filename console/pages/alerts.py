@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, dcc
 from dash.exceptions import PreventUpdate
 
 from console.views import alerts as views
 from console.widgets import alerts as widgets
-from console.widgets import parts
+from console.widgets import live, parts
 from mesh_runtime.api.objects import ConfigError
 from mesh_runtime.store.port import StoreError
 
@@ -44,8 +44,8 @@ def layout(view: views.Alerts, demo: Sequence[Component]) -> Component:
         parts.page_head("Alerts", subtitle="Rules over the live graph, delivered as signed webhooks"),
         dcc.Store(id="alerts-fault"),
         dcc.Store(id="alerts-replay"),
-        html.Div(list(demo), id="alerts-demo", className="demo-cards"),
-        html.Div(widgets.alerts(view), id="alerts-body", className="stack"),
+        live.region("alerts-demo", demo, className="demo-cards"),
+        live.region("alerts", widgets.alerts(view), className="stack"),
     )
 
 
@@ -53,20 +53,20 @@ def register(app: Dash, console: Console) -> None:
     """Follow the alerts; switch faults; deliver again."""
 
     @app.callback(
-        Output("alerts-body", "children"),
-        Output("alerts-demo", "children"),
+        live.target("alerts"),
+        live.target("alerts-demo"),
         Input("alerts-pulse", "data"),
         prevent_initial_call=True,
     )
-    async def refresh(_pulse: object) -> tuple[list[Component], list[Component]]:
-        return widgets.alerts(await _view(console)), await _demo(console)
+    async def refresh(_pulse: object) -> tuple[live.Plain, live.Plain]:
+        return live.plain(widgets.alerts(await _view(console))), live.plain(await _demo(console))
 
     @app.callback(
-        Output("alerts-demo", "children", allow_duplicate=True),
+        live.target("alerts-demo", also=True),
         Input("alerts-fault", "data"),
         prevent_initial_call=True,
     )
-    async def switch(wish: Mapping[str, Any] | None) -> list[Component]:
+    async def switch(wish: Mapping[str, Any] | None) -> live.Plain:
         if not wish or console.demo is None:
             raise PreventUpdate
         trouble = ""
@@ -74,19 +74,19 @@ def register(app: Dash, console: Console) -> None:
             await console.demo.fault(str(wish["value"]), author=AUTHOR)
         except (ConfigError, StoreError) as refusal:
             trouble = str(refusal)
-        return await _demo(console, trouble)
+        return live.plain(await _demo(console, trouble))
 
     @app.callback(
-        Output("alerts-body", "children", allow_duplicate=True),
+        live.target("alerts", also=True),
         Input("alerts-replay", "data"),
         prevent_initial_call=True,
     )
-    async def replay(wish: Mapping[str, Any] | None) -> list[Component]:
+    async def replay(wish: Mapping[str, Any] | None) -> live.Plain:
         if not wish:
             raise PreventUpdate
         if await console.deliveries.replay(int(wish["value"]), console.clock.now_ms()):
             console.wake_webhooks()
-        return widgets.alerts(await _view(console))
+        return live.plain(widgets.alerts(await _view(console)))
 
 
 async def _view(console: Console) -> views.Alerts:

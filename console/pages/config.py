@@ -11,7 +11,7 @@ from dash.exceptions import PreventUpdate
 from console.leased import leased_objects
 from console.views import config as views
 from console.widgets import config as widgets
-from console.widgets import parts
+from console.widgets import live, parts
 from mesh_runtime.api.objects import ConfigError
 from mesh_runtime.store.port import StoreError
 
@@ -48,7 +48,7 @@ def layout(view: views.Listing, now_ms: int) -> Component:
         parts.page_head("Mesh config", parts.search("config-search", "Search objects", view.text)),
         widgets.tabs("objects"),
         dcc.Store(id="config-kind", data=view.kind or "all"),
-        html.Div([widgets.kinds(view), widgets.rows(view, now_ms)], id="config-body", className="stack"),
+        live.region("config", [widgets.kinds(view), widgets.rows(view, now_ms)], className="stack"),
     )
 
 
@@ -56,15 +56,15 @@ def register(app: Dash, console: Console) -> None:
     """Filter, follow, roll back."""
 
     @app.callback(
-        Output("config-body", "children"),
+        live.target("config"),
         Input("config-search", "value"),
         Input("config-kind", "data"),
         Input("config-pulse", "data"),
         prevent_initial_call=True,
     )
-    async def refresh(text: str | None, kind: str, _pulse: object) -> list[Component]:
+    async def refresh(text: str | None, kind: str, _pulse: object) -> live.Plain:
         view = await _listing(console, "" if kind == "all" else kind, text or "")
-        return [widgets.kinds(view), widgets.rows(view, console.clock.now_ms())]
+        return live.plain([widgets.kinds(view), widgets.rows(view, console.clock.now_ms())])
 
     cast("Any", app).clientside_callback(
         "(q, kind) => window.Meshscope.address({q, kind: kind === 'all' ? null : kind})",
@@ -74,11 +74,9 @@ def register(app: Dash, console: Console) -> None:
         prevent_initial_call=True,
     )
 
-    @app.callback(
-        Output("config-history-body", "children"), Input("config-history-pulse", "data"), prevent_initial_call=True
-    )
-    async def follow(_pulse: object) -> Component:
-        return await _history_table(console)
+    @app.callback(live.target("config-history"), Input("config-history-pulse", "data"), prevent_initial_call=True)
+    async def follow(_pulse: object) -> live.Plain:
+        return live.plain(await _history_table(console))
 
     @app.callback(
         Output("rollback-outcome", "children"),
@@ -135,7 +133,7 @@ async def _history(console: Console) -> Component:
         "config-history",
         parts.page_head("Mesh config", subtitle="Every change is one revision: all of it, or nothing"),
         widgets.tabs("history"),
-        html.Div(await _history_table(console), id="config-history-body"),
+        live.region("config-history", await _history_table(console)),
     )
 
 

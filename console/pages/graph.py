@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input, Output
+from dash import Dash, Input
 
 from console.views import selection as views
 from console.views.shiftable import shiftable
 from console.widgets import graph as widgets
-from console.widgets import panel
+from console.widgets import live, panel
 from graph.model import Edge, GraphType, Node, Snapshot
 from graph.ports import TraceQuery, TraceSummary
 
@@ -41,15 +41,15 @@ def register(app: Dash, console: Console) -> None:
     """Redraw the panel when the selection changes and when there is news."""
 
     @app.callback(
-        Output("graph-panel", "children"),
+        live.target("graph-panel"),
         Input("graph-selection", "data"),
         Input("graph-topic", "data"),
         Input("graph-pulse", "data"),
     )
-    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> list[Component]:
+    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> live.Plain:
         if not topic:
             return []
-        return await _panel(console, selected, GraphType(topic["type"]), int(topic["window"]))
+        return live.plain(await _panel(console, selected, GraphType(topic["type"]), int(topic["window"])))
 
 
 async def _panel(console: Console, selected: str | None, kind: GraphType, window_s: int) -> list[Component]:

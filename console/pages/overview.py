@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dash import Dash, Input, Output, html
+from dash import Dash, Input
 
 from console.signals import signals
 from console.views import overview as views
 from console.views.health import TONES, WORDS
 from console.views.selection import Course
 from console.views.shell import mtls
+from console.widgets import live, parts
 from console.widgets import overview as widgets
-from console.widgets import parts
 from graph.model import GraphType, Snapshot
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ async def show(console: Console, _rest: Sequence[str], _parameters: Mapping[str,
 
 def layout(view: views.Overview) -> Component:
     """The page."""
-    return parts.live_page("overview", html.Div(widgets.overview(view), id="overview-body", className="stack"))
+    return parts.live_page("overview", live.region("overview", widgets.overview(view), className="stack"))
 
 
 def register(app: Dash, console: Console) -> None:
     """Follow the graph."""
 
-    @app.callback(Output("overview-body", "children"), Input("overview-pulse", "data"), prevent_initial_call=True)
-    async def refresh(_pulse: object) -> list[Component]:
-        return widgets.overview(await _view(console))
+    @app.callback(live.target("overview"), Input("overview-pulse", "data"), prevent_initial_call=True)
+    async def refresh(_pulse: object) -> live.Plain:
+        return live.plain(widgets.overview(await _view(console)))
 
 
 async def _view(console: Console) -> views.Overview:

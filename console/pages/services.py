@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc
 from dash.exceptions import PreventUpdate
 
 from console.views import services as views
 from console.views.selection import Course
 from console.views.shiftable import shiftable
-from console.widgets import parts
+from console.widgets import live, parts
 from console.widgets import services as widgets
 from graph.model import GraphType, NodeKind
 from graph.ports import TraceQuery
@@ -33,7 +33,7 @@ async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, s
     if len(rest) == NAME_PARTS:
         return parts.live_page(
             "service",
-            html.Div(await _detail(console, *rest), id="service-body", className="stack"),
+            live.region("service", await _detail(console, *rest), className="stack"),
             subject="/".join(rest),
         )
     return layout(_listing(console, parameters.get("q", ""), parameters.get("sort", "health")), parameters)
@@ -49,7 +49,7 @@ def layout(view: views.Listing, parameters: Mapping[str, str]) -> Component:
             subtitle=f"Last {WINDOW_S} s, as their callers saw them",
         ),
         dcc.Store(id="services-sort", data=parameters.get("sort", "health")),
-        html.Div(widgets.listing(view), id="services-body"),
+        live.region("services", widgets.listing(view)),
     )
 
 
@@ -57,26 +57,26 @@ def register(app: Dash, console: Console) -> None:
     """Search and sort at once, follow the graph."""
 
     @app.callback(
-        Output("services-body", "children"),
+        live.target("services"),
         Input("services-search", "value"),
         Input("services-sort", "data"),
         Input("services-pulse", "data"),
         prevent_initial_call=True,
     )
-    async def refresh(text: str | None, sort: str, _pulse: object) -> Component:
-        return widgets.listing(_listing(console, text or "", sort))
+    async def refresh(text: str | None, sort: str, _pulse: object) -> live.Plain:
+        return live.plain(widgets.listing(_listing(console, text or "", sort)))
 
     @app.callback(
-        Output("service-body", "children"),
+        live.target("service"),
         Input("service-pulse", "data"),
         State("service-subject", "data"),
         prevent_initial_call=True,
     )
-    async def follow(pulse: object, subject: str) -> list[Component]:
+    async def follow(pulse: object, subject: str) -> live.Plain:
         if not pulse:
             raise PreventUpdate
         namespace, _, name = subject.partition("/")
-        return await _detail(console, namespace, name)
+        return live.plain(await _detail(console, namespace, name))
 
     cast("Any", app).clientside_callback(
         "(q, sort) => window.Meshscope.address({q, sort: sort === 'health' ? null : sort})",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dash import Dash, Input, Output, dcc, html
 
 from console.views import traces as views
-from console.widgets import parts
+from console.widgets import live, parts
 from console.widgets import traces as widgets
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def layout(parameters: Mapping[str, str], found: Component, store: str) -> Compo
         parts.page_head("Traces", subtitle=store),
         widgets.filters(views.query(parameters)),
         dcc.Store(id="traces-fixed", data={name: parameters[name] for name in ("ns", "version") if name in parameters}),
-        html.Div(found, id="traces-body"),
+        live.region("traces", found),
     )
 
 
@@ -43,17 +43,17 @@ def register(app: Dash, console: Console) -> None:
     """Search as the filters change and as traces arrive."""
 
     @app.callback(
-        Output("traces-body", "children"),
+        live.target("traces"),
         *(Input(f"traces-{name}", "value") for name in FIELDS),
         Input("traces-errors", "checked"),
         Input("traces-fixed", "data"),
         Input("traces-pulse", "data"),
         prevent_initial_call=True,
     )
-    async def refresh(*values: Any) -> Component:
+    async def refresh(*values: Any) -> live.Plain:
         *texts, errors, fixed, _pulse = values
         wanted = {name: text for name, text in zip(FIELDS, texts, strict=True) if text}
-        return await _list(console, {**(fixed or {}), **wanted, **({"errors": "yes"} if errors else {})})
+        return live.plain(await _list(console, {**(fixed or {}), **wanted, **({"errors": "yes"} if errors else {})}))
 
     cast("Any", app).clientside_callback(
         "(app, peer, operation, tag, min, errors) => "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from console.widgets import parts
+from console.widgets import live, parts
 
 
 def graph(render: str) -> Component:
@@ -14,7 +14,9 @@ def graph(render: str) -> Component:
         [
             html.Section(id="graph-main", className="graph-main", **parts.aria(label="Traffic graph")),
             *(dcc.Store(id=name) for name in ("graph-pulse", "graph-selection", "graph-topic")),
-            html.Aside(id="graph-panel", className="panel", tabIndex=0, **parts.aria(label="Details")),
+            live.region(
+                "graph-panel", [], place=html.Aside, className="panel", tabIndex=0, **parts.aria(label="Details")
+            ),
         ],
         id="graph-page",
         className="graph-page",

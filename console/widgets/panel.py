@@ -151,7 +151,9 @@ def _peers(peers: tuple[Peer, ...], label: str) -> Component:
         )
         for peer in peers
     ]
-    return parts.table((("Peer", ""), ("rps", "num"), ("errors", "num"), ("p95", "num")), rows, label)
+    return parts.table(
+        (("Peer", ""), ("rps", "num"), ("errors", "num"), ("p95", "num")), rows, label, [peer.edge_id for peer in peers]
+    )
 
 
 def _outcomes(view: Selection) -> Component:
@@ -198,7 +200,12 @@ def traces(found: tuple[Trace, ...], now_ms: int) -> Component:
         )
         for item in found
     ]
-    return parts.table((("Operation", ""), ("", ""), ("took", "num"), ("when", "num")), rows, "Recent traces")
+    return parts.table(
+        (("Operation", ""), ("", ""), ("took", "num"), ("when", "num")),
+        rows,
+        "Recent traces",
+        [item.href for item in found],
+    )
 
 
 def _sources(view: Selection) -> Component:

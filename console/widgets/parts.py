@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -92,14 +93,16 @@ def facts(*pairs: tuple[str, Content]) -> Component:
     return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))], className="facts")
 
 
-def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[Component]], label: str) -> Component:
-    """A plain table. *head*: text and class of each column; *rows*: ready cells."""
+def table(
+    head: Sequence[tuple[str, str]], rows: Sequence[Sequence[Component]], label: str, keys: Sequence[str] = ()
+) -> Component:
+    """A plain table. *head*: text and class of each column; *rows*: ready cells; *keys*: what each row stays, wherever it moves."""
     return html.Table(
         [
             html.Thead(
                 html.Tr([html.Th(text, className=name, scope="col") if text else html.Td() for text, name in head])
             ),
-            html.Tbody([html.Tr(list(cells)) for cells in rows]),
+            html.Tbody([html.Tr(list(cells), key=key) for cells, key in zip_longest(rows, keys)]),
         ],
         className="table",
         **aria(label=label),
@@ -107,8 +110,8 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[Component]], 
 
 
 def link(content: Content, href: str, name: str = "") -> Component:
-    """A link within the console."""
-    return dcc.Link(content, href=href, className=name)
+    """A link within the console; ``assets/js/shell.js`` follows it without loading the page anew."""
+    return html.A(content, href=href, className=name or None)
 
 
 def instant(at_ms: int, now_ms: int) -> Component:

@@ -84,7 +84,8 @@ def _row(row: Row) -> Component:
             html.Td(html.Div([html.Span(version, className="chip") for version in row.versions], className="chips")),
             html.Td(_mtls(row.mtls)),
             html.Td(panel.shift_button(row.shift) if row.shift else None, className="num"),
-        ]
+        ],
+        key=row.href,
     )
 
 

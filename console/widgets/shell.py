@@ -30,7 +30,7 @@ def frame() -> Component:
         [
             html.Header(
                 [
-                    dcc.Link(
+                    html.A(
                         [html.Img(src="/assets/favicon.svg", alt=""), html.Span("Meshscope")],
                         href="/graph",
                         className="brand",

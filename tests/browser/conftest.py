@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
 from fake_console import Stage, staged
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -48,6 +49,23 @@ class Visit:
                 return value
             await self.page.wait_for_timeout(100)
         raise AssertionError(f"never came true: {script}")
+
+    async def violations_in_both_themes(self) -> list[tuple[str, str, list[str]]]:
+        """What axe-core finds on the page in light and in dark."""
+        found = await self._violations()
+        await self.page.locator("#theme-toggle").evaluate("button => button.click()")
+        await self.until("document.documentElement.getAttribute('data-mantine-color-scheme') === 'dark'")
+        await self.until(
+            "document.getAnimations().every(one => one.playState !== 'running' || !one.transitionProperty)"
+        )
+        return [*found, *await self._violations()]
+
+    async def _violations(self) -> list[tuple[str, str, list[str]]]:
+        found = await Axe().run(self.page)
+        return [
+            (violation["id"], violation["impact"], [node["html"][:160] for node in violation["nodes"]])
+            for violation in found.response["violations"]
+        ]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from conftest import Visit, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -33,7 +32,7 @@ async def test_a_page_has_no_accessibility_violation_in_light_and_dark(visitor: 
     if name.startswith("graph"):
         await visit.page.wait_for_selector("#graph-page[data-placed]", state="attached")
     await visit.until("document.getElementById('live-text').textContent === 'Live'")
-    await _clean_in_both_themes(visit)
+    assert await visit.violations_in_both_themes() == []
 
 
 async def test_the_wizard_has_no_accessibility_violation_in_light_and_dark(visitor: Visitor) -> None:
@@ -43,20 +42,4 @@ async def test_the_wizard_has_no_accessibility_violation_in_light_and_dark(visit
     await visit.page.get_by_role("slider", name="Weight of v2 in percent").focus()
     await visit.page.keyboard.press("ArrowRight")
     await visit.page.get_by_text("What changes").wait_for()
-    await _clean_in_both_themes(visit)
-
-
-async def _clean_in_both_themes(visit: Visit) -> None:
-    await _clean(visit)
-    await visit.ask("document.getElementById('theme-toggle').click()")
-    await visit.until("document.documentElement.getAttribute('data-mantine-color-scheme') === 'dark'")
-    await visit.page.wait_for_timeout(200)  # colours fade over
-    await _clean(visit)
-
-
-async def _clean(visit: Visit) -> None:
-    found = await Axe().run(visit.page)
-    assert [
-        (violation["id"], violation["impact"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-    ] == []
+    assert await visit.violations_in_both_themes() == []

@@ -61,7 +61,7 @@ async def test_no_label_of_an_edge_covers_a_node(visitor: Visitor) -> None:
 async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph(f"/graph?sel={NODE}")
-    panel = visit.page.locator("#graph-panel")
+    panel = visit.page.locator("#live-graph-panel")
     await panel.get_by_role("heading", name="catalog v2").wait_for()
     text = await panel.inner_text()
     for expected in (
@@ -79,7 +79,7 @@ async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visi
 async def test_a_peer_in_the_panel_leads_to_its_edge(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph(f"/graph?sel={NODE}")
-    await visit.page.locator("#graph-panel").get_by_role("button", name="frontend v1").click()
+    await visit.page.locator("#live-graph-panel").get_by_role("button", name="frontend v1").click()
     await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
     assert "sel=" in visit.page.url
 
@@ -124,7 +124,7 @@ async def test_arrow_keys_move_along_the_nodes(visitor: Visitor) -> None:
     await visit.page.focus("#graph-canvas")
     for _ in range(3):
         await visit.page.keyboard.press("ArrowRight")
-    await visit.page.locator("#graph-panel").get_by_role("heading", name="frontend v1").wait_for()
+    await visit.page.locator("#live-graph-panel").get_by_role("heading", name="frontend v1").wait_for()
 
 
 async def test_other_windows_and_types_come_by_the_same_stream(visitor: Visitor) -> None:
@@ -164,3 +164,12 @@ async def test_nothing_moves_for_people_who_asked_for_less_motion(visitor: Visit
     await visit.graph()
     await visit.page.wait_for_timeout(300)
     assert await visit.ask("Meshscope.page.view.traffic.drawn") == 0
+
+
+async def test_news_takes_the_focus_from_nobody(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={NODE}")
+    await visit.page.locator("#live-graph-panel [data-select]").first.focus()
+    await visit.ask("window.focused = document.activeElement, window.seen = Meshscope.stream.graph.revision")
+    await visit.until("Meshscope.stream.graph.revision > window.seen + 3")
+    assert await visit.ask("document.activeElement === window.focused && window.focused.isConnected")

@@ -1,0 +1,64 @@
+// Live regions: what the server sends is patched into what is there, so that focus, half-made clicks,
+// selected text and open details survive. See console/widgets/live.py for the form.
+
+const KEPT = new Set(["open"]); // belongs to the person, not to the content
+
+/** Makes the children of `parent` equal to `wanted`. */
+export function patch(parent, wanted) {
+    const flat = wanted.flatMap(function flatten(item) {
+        return Array.isArray(item) && typeof item[0] !== "string" ? item.flatMap(flatten) : [item];
+    });
+    const keyed = new Map();
+    for (const child of parent.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
+    let position = parent.firstChild;
+    for (const item of flat) {
+        const reused = match(position, item, keyed);
+        const node = reused || create(item);
+        if (node === position) position = position.nextSibling;
+        else parent.insertBefore(node, position);
+        if (reused) update(node, item);
+    }
+    while (position) {
+        const next = position.nextSibling;
+        position.remove();
+        position = next;
+    }
+}
+
+function match(candidate, item, keyed) {
+    if (typeof item === "string") return candidate?.nodeType === Node.TEXT_NODE ? candidate : null;
+    const [tag, attributes] = item;
+    const key = attributes["data-key"];
+    if (key !== undefined) {
+        const known = keyed.get(key);
+        return known?.localName === tag ? known : null;
+    }
+    const same = candidate?.nodeType === Node.ELEMENT_NODE && candidate.localName === tag && candidate.dataset.key === undefined;
+    return same ? candidate : null;
+}
+
+function create(item) {
+    if (typeof item === "string") return document.createTextNode(item);
+    const node = document.createElement(item[0]);
+    update(node, item);
+    return node;
+}
+
+function update(node, item) {
+    if (typeof item === "string") {
+        if (node.data !== item) node.data = item;
+        return;
+    }
+    const [, attributes, children] = item;
+    for (const { name } of [...node.attributes]) if (!(name in attributes) && !KEPT.has(name)) node.removeAttribute(name);
+    for (const [name, value] of Object.entries(attributes)) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+    patch(node, children);
+}
+
+/** Asked by Dash when a region has news; the region's element may come a frame later than its content. */
+export function show(content, id, attempts = 20) {
+    const place = document.getElementById(`live-${id.name}`);
+    if (place && content) patch(place, content);
+    else if (content && attempts) requestAnimationFrame(() => show(content, id, attempts - 1));
+    return window.dash_clientside.no_update;
+}

@@ -1,0 +1,217 @@
+"""What a newcomer lives through with the real demo: a first change, a first incident, and every page in passing."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from conftest import Visit, Visitor
+from demo_process import MESHSCOPE, Demo
+from playwright.async_api import Locator
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.timeout(300),
+]
+
+PATIENCE_MS = 60_000
+REQUESTS = 1000
+AT_ONCE = 16
+TO_V2 = 80
+ENTRANCE = "vapp:Kubernetes/shop/ingress>vapp:Kubernetes/shop/frontend>http"
+TO = "vapp:Kubernetes/shop/frontend>vapp:Kubernetes/shop/catalog/{}>http"
+CATALOG = "vapp:Kubernetes/shop/catalog/v2"
+
+
+@dataclass
+class Stage:
+    """The real demo, at the place of the played one."""
+
+    url: str
+    shop: str
+    demo: Demo
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            [*MESHSCOPE, *command, "--data", str(self.demo.data)], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with Demo(tmp_path_factory.mktemp("seen") / "data") as demo:
+        demo.until_open()
+        output = demo.output.read_text()
+        page, shop = re.search(r"│ +(http://\S+)", output), re.search(r"the shop is open at (\S+)", output)
+        assert page
+        assert shop
+        yield Stage(page[1], shop[1], demo)
+
+
+def datum(edge: str, name: str) -> str:
+    return f"Meshscope.page.view.cy.getElementById('{edge}').data('{name}')"
+
+
+async def click_node(visit: Visit, node: str) -> None:
+    """Click where the node stands on the canvas."""
+    place = await visit.ask(f"Meshscope.page.view.cy.getElementById('{node}').renderedPosition()")
+    await visit.page.locator("#graph-canvas").click(position={"x": place["x"], "y": place["y"]})
+
+
+def milliseconds(outcome: str) -> int:
+    acknowledged = re.search(r"(\d+) of (\d+) proxies acknowledged in (\d+) ms", outcome)
+    assert acknowledged, outcome
+    assert acknowledged[1] == acknowledged[2]
+    return int(acknowledged[3])
+
+
+async def said_by(dialog: Locator, words: str) -> str:
+    outcome = dialog.locator(".outcome")
+    await outcome.get_by_text(words).wait_for(timeout=PATIENCE_MS)
+    return await outcome.inner_text()
+
+
+async def answered_by(shop: str) -> Counter[str]:
+    """Ask the shop through its gateway; which version of the catalog stands in the answers."""
+    versions: Counter[str] = Counter()
+    left = iter(range(REQUESTS))
+    headers = {"accept": "application/json"}
+
+    async def ask_on(session: aiohttp.ClientSession) -> None:
+        for _ in left:
+            async with session.get(f"{shop}/search?q=tea") as answer:
+                answer.raise_for_status()
+                versions[(await answer.json())["version"]] += 1
+
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(ask_on(session))
+    return versions
+
+
+async def test_a_newcomer_shifts_traffic_sees_it_happen_and_takes_it_back(visitor: Visitor, stage: Stage) -> None:
+    before = stage.run("get", "virtualservice", "catalog", "-n", "shop", "-o", "yaml")
+    visit = await visitor()
+    page = visit.page
+    await visit.graph()
+    rate = datum(ENTRANCE, "text")
+    first = await visit.ask(rate)
+    await visit.until(f"({rate}) && ({rate}) !== {first!r}", seconds=30)
+
+    await click_node(visit, CATALOG)
+    panel = page.get_by_role("complementary", name="Details")
+    await panel.get_by_role("heading", name="catalog v2").wait_for(timeout=PATIENCE_MS)
+    await panel.get_by_role("button", name="Shift traffic").click()
+    dialog = page.get_by_role("dialog", name="Shift traffic of catalog.shop")
+    slider = dialog.get_by_role("slider", name="Weight of v2 in percent")
+    await slider.focus()
+    await page.keyboard.press("End")
+    for _ in range(100 - TO_V2):
+        await page.keyboard.press("ArrowLeft")
+    assert await dialog.locator(".weight").all_inner_texts() == [f"{100 - TO_V2} %", f"{TO_V2} %"]
+    changes = dialog.get_by_role("region", name="VirtualService shop/catalog")
+    await changes.get_by_text(f"weight: {TO_V2}", exact=True).wait_for(timeout=PATIENCE_MS)
+    await dialog.get_by_role("button", name="Apply").click()
+    assert milliseconds(await said_by(dialog, "Applied.")) <= 300
+
+    versions = await answered_by(stage.shop)
+    assert versions.total() == REQUESTS
+    share = TO_V2 / 100
+    assert abs(versions["v2"] - share * REQUESTS) <= 4.5 * math.sqrt(REQUESTS * share * (1 - share)), versions
+    v1, v2 = (datum(TO.format(version), "rate") for version in ("v1", "v2"))
+    await visit.until(f"({v2}) > 1.5 * ({v1})", seconds=60)
+
+    await dialog.get_by_role("button", name="Undo").click()
+    assert milliseconds(await said_by(dialog, "Taken back.")) <= 300
+    assert stage.run("get", "virtualservice", "catalog", "-n", "shop", "-o", "yaml") == before
+
+
+async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Visitor) -> None:
+    visit = await visitor()
+    page = visit.page
+    await visit.go("/alerts")
+    await page.get_by_role("button", name="Failing v2").click(timeout=PATIENCE_MS)
+    firing = page.get_by_role("link", name="High error ratio").first
+    await firing.wait_for(timeout=PATIENCE_MS)
+    await page.get_by_text("signature verified").first.wait_for(timeout=PATIENCE_MS)
+
+    await firing.click()
+    await page.wait_for_selector("#graph-page[data-placed]", state="attached")
+    edge = TO.format("v2")
+    await visit.until(f"{datum(edge, 'health')} === 'failure'", seconds=60)
+    drawn, red = await visit.ask(f"[{datum(edge, 'text')}, Meshscope.page.view.theme.error]")
+    assert "err" in drawn
+    assert await visit.ask(f"""(() => {{
+        const probe = document.createElement('i');
+        probe.style.color = {red!r};
+        document.body.append(probe);
+        const red = getComputedStyle(probe).color;
+        probe.remove();
+        return Meshscope.page.view.cy.getElementById('{edge}').style('line-color') === red.replaceAll(' ', '');
+    }})()""")
+    panel = page.get_by_role("complementary", name="Details")
+    await panel.get_by_text("Recent traces").wait_for(timeout=PATIENCE_MS)
+    cause = await panel.get_by_role("link", name="VirtualService catalog").get_attribute("href")
+    await panel.locator("a[href^='/traces/']").first.click()
+
+    failed = page.locator("details.span", has_text="catalog").filter(has_text="failed").last
+    await failed.locator("summary").click(timeout=PATIENCE_MS)
+    await failed.get_by_text("x-shop-fault").first.wait_for()
+
+    assert cause
+    await visit.go(cause)
+    await page.get_by_text("x-shop-fault").first.wait_for(timeout=PATIENCE_MS)
+
+    await visit.go("/alerts")
+    await page.get_by_role("button", name="Off", exact=True).click(timeout=PATIENCE_MS)
+    await page.get_by_text("Nothing fires.").wait_for(timeout=PATIENCE_MS)
+    inbox = page.locator(".card", has_text="The demo's inbox")
+    await inbox.get_by_text("resolved", exact=True).first.wait_for(timeout=PATIENCE_MS)
+
+
+PAGES = {
+    "graph": "/graph",
+    "selected node": f"/graph?sel={CATALOG}",
+    "table": "/graph?view=table",
+    "overview": "/overview",
+    "services": "/services",
+    "service": "/services/shop/catalog",
+    "traces": "/traces",
+    "trace": "/traces/{trace}",
+    "config": "/config",
+    "object": "/config/VirtualService/shop/catalog",
+    "history": "/config/history",
+    "revision": "/config/history/1",
+    "alerts": "/alerts",
+    "wizard": "/services/shop/catalog",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_of_the_real_mesh_is_silent_self_contained_and_accessible(
+    visitor: Visitor, stage: Stage, name: str
+) -> None:
+    (trace,) = stage.demo.client.get("/traces", app="frontend", limit=1)["items"]
+    visit = await visitor(color_scheme="light")
+    await visit.go(PAGES[name].format(trace=trace["traceId"]))
+    await visit.page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
+    await visit.until("document.getElementById('live-text').textContent === 'Live'", seconds=60)
+    if PAGES[name].startswith("/graph"):
+        await visit.page.wait_for_selector("#graph-page[data-placed]", state="attached", timeout=PATIENCE_MS)
+        await visit.page.get_by_role("complementary", name="Details").locator("h1").wait_for(timeout=PATIENCE_MS)
+    if name == "wizard":
+        await visit.page.get_by_role("button", name="Shift traffic").first.click()
+        await visit.page.get_by_role("slider", name="Weight of v2 in percent").focus()
+        await visit.page.keyboard.press("ArrowRight")
+        await visit.page.get_by_text("What changes").wait_for(timeout=PATIENCE_MS)
+    assert await visit.violations_in_both_themes() == []
