@@ -193,7 +193,7 @@ def edge_view(
         config=applied(config, namespace, service) if service else (),
         sources=_sources(edge.evidence),
         traces=tuple(trace_line(item) for item in traces),
-        traces_href=links.traces(app=source.app, peer=target.app)
+        traces_href=links.traces(app=source.app, peer=f"{target.app} {target.version}".strip())
         if source and target and source.app and target.app
         else "",
         service_href=links.service(namespace, service) if edge.service else "",

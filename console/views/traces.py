@@ -71,11 +71,13 @@ class Waterfall:
 
 def query(parameters: Mapping[str, str]) -> TraceQuery:
     """Read the filters out of the address; what is not a number counts as absent."""
+    peer_app, _, peer_version = parameters.get("peer", "").partition(" ")
     return TraceQuery(
         namespace=parameters.get("ns", ""),
         app=parameters.get("app", ""),
         version=parameters.get("version", ""),
-        peer_app=parameters.get("peer", ""),
+        peer_app=peer_app,
+        peer_version=peer_version.strip(),
         operation=parameters.get("operation", ""),
         tag=parameters.get("tag", ""),
         errors_only=parameters.get("errors") == "yes",
@@ -119,7 +121,7 @@ def waterfall(spans: Sequence[Span]) -> Waterfall:
     children = _children(spans)
     bars = tuple(
         _bar(span, depth, children[span.span_id], whole=(began, ended), color=colors[span.app])
-        for span, depth in _walk(children)
+        for span, depth in _walk(children, spans)
     )
     root = bars[0]
     return Waterfall(
@@ -144,17 +146,18 @@ def _children(spans: Sequence[Span]) -> Mapping[str, list[Span]]:
     return children
 
 
-def _walk(children: Mapping[str, list[Span]]) -> Iterator[tuple[Span, int]]:
-    """Depth first. Every span once, even if senders made a circle of them."""
-    todo = [(span, 0) for span in reversed(children[""])]
+def _walk(children: Mapping[str, list[Span]], spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
+    """Depth first, every span once; those that senders made a circle of follow as if they were roots."""
     seen: set[str] = set()
-    while todo:
-        span, depth = todo.pop()
-        if span.span_id in seen:
-            continue
-        seen.add(span.span_id)
-        yield span, depth
-        todo += [(child, depth + 1) for child in reversed(children[span.span_id])]
+    for root in (*children[""], *spans):
+        todo = [(root, 0)]
+        while todo:
+            span, depth = todo.pop()
+            if span.span_id in seen:
+                continue
+            seen.add(span.span_id)
+            yield span, depth
+            todo += [(child, depth + 1) for child in reversed(children[span.span_id])]
 
 
 def _bar(span: Span, depth: int, children: Sequence[Span], *, whole: tuple[int, int], color: int) -> Bar:

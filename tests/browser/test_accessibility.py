@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Visit, Visitor
+from visits import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
-from conftest import Visit, Visitor
 from demo_process import MESHSCOPE, Demo
 from playwright.async_api import Locator
+from visits import Visit, Visitor
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Visitor
+from visits import Visitor
 
 from graph.model import GraphType
 from graph.query import Query, parse

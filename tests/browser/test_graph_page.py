@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Visitor
+from visits import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Visit, Visitor
 from playwright.async_api import Locator
+from visits import Visit, Visitor
 
 from wizards.intents import rebalance
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from console.views import format as fmt
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (None, "0"),
+        (0.004, "<0.01"),
+        (0.5, "0.50"),
+        (3.14, "3.1"),
+        (123.4, "123"),
+        (2345, "2.3k"),
+        (45678, "46k"),
+    ],
+)
+def test_a_rate_has_three_digits_at_most(value, text):
+    assert fmt.rate(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(None, "–"), (0, "0 %"), (0.0001, "<0.1 %"), (0.06, "6.0 %"), (0.0999, "10 %"), (0.42, "42 %"), (0.9999, "100 %")],
+)
+def test_a_share_never_rounds_trouble_down_to_nothing(ratio, text):
+    assert fmt.percent(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (1.25, "1.2 ms"), (88, "88 ms"), (1234, "1.2 s"), (65000, "65 s")]
+)
+def test_a_latency_is_told_in_seconds_from_one_second_on(value, text):
+    assert fmt.milliseconds(value) == text
+
+
+def test_lengths_of_time_take_their_largest_sensible_unit():
+    assert [fmt.duration(s) for s in (12, 89, 600, 7200, 200_000)] == ["12 s", "89 s", "10 min", "2 h", "2 days"]
+
+
+def test_an_instant_keeps_its_milliseconds_for_machines():
+    assert fmt.rfc3339(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
