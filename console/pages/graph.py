@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dash import Dash, Input
@@ -87,7 +88,11 @@ def _of_node(node: Node) -> TraceQuery:
 
 
 async def _of_edge(console: Console, snapshot: Snapshot, edge: Edge) -> Sequence[TraceSummary]:
+    """Traces that went along an edge; where it fails, those that failed come first."""
     source, target = snapshot.nodes.get(edge.source), snapshot.nodes.get(edge.target)
     if not source or not target or not source.app:
         return ()
-    return await console.traces.search(TraceQuery(app=source.app, peer_app=target.app, limit=TRACES_SHOWN))
+    wanted = TraceQuery(app=source.app, peer_app=target.app, peer_version=target.version, limit=TRACES_SHOWN)
+    failed = await console.traces.search(replace(wanted, errors_only=True)) if edge.signals.errors else ()
+    found = {item.trace_id: item for item in (*failed, *await console.traces.search(wanted))}
+    return tuple(found.values())[:TRACES_SHOWN]

@@ -21,7 +21,7 @@ def filters(query: TraceQuery) -> Component:
     return html.Div(
         [
             _text("app", "Service", query.app),
-            _text("peer", "Calls", query.peer_app),
+            _text("peer", "Calls", f"{query.peer_app} {query.peer_version}".strip()),
             _text("operation", "Operation", query.operation),
             _text("tag", "Attribute, key=value", query.tag),
             _text("min", "At least, ms", f"{query.min_duration_ms:g}" if query.min_duration_ms else ""),
