@@ -120,7 +120,8 @@ def translated(found):
     world = World(Config(objects={item.key: item for item in objects}), registry, MeshSettings())
     packer = Packer()
     return {
-        one.id: packer.snapshot(1, {**translate(world, one), Kind.SDS: (SECRETS,)}) for one in registry.instances.values()
+        one.id: packer.snapshot(1, {**translate(world, one), Kind.SDS: (SECRETS,)})
+        for one in registry.instances.values()
     }
 
 
@@ -130,7 +131,7 @@ def test_whatever_the_config_every_snapshot_holds_together(found):
     """Also what admission would have refused: a dangling reference here raises, a field Envoy does not know as well."""
     for snapshot in translated(found).values():
         listeners = snapshot.resources[Kind.LDS].values()
-        addresses = [str(listener.content["address"]) for listener in listeners]
+        addresses = [str(listener.content.get("address")) for listener in listeners]
         assert len(addresses) == len(set(addresses))
         for routes_ in snapshot.resources[Kind.RDS].values():
             domains = [domain for host in routes_.content["virtual_hosts"] for domain in host["domains"]]

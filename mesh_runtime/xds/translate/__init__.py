@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Group, Kind
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
+from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
 from mesh_runtime.xds.translate.listeners import gateway_listeners, inbound_service, sidecar_listeners
 from mesh_runtime.xds.translate.ports import inbound_ports
 from mesh_runtime.xds.translate.routes import gateway_routes, outbound_routes
@@ -30,8 +31,12 @@ def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ..
             Kind.LDS: (tuple(gateway_listeners(world, instance)),),
             Kind.RDS: (tuple(gateway_routes(world, instance)),),
         }
-    own = tuple(
-        inbound_cluster(instance, port, inbound_service(world, instance, port)[1]) for port in inbound_ports(instance)
+    own = (
+        TUNNEL_CLUSTER,
+        *(
+            inbound_cluster(instance, port, inbound_service(world, instance, port)[1])
+            for port in inbound_ports(instance)
+        ),
     )
     return {
         Kind.CDS: (outbound, tracing, own),

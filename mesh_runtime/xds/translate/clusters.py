@@ -57,7 +57,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -
         "name": name,
         "type": "STATIC",
         "connect_timeout": CONNECT_TIMEOUT,
-        "circuit_breakers": _limits(None),
+        "circuit_breakers": limits(None),
         **_protocol_options(protocol, None),
         "load_assignment": {
             "cluster_name": name,
@@ -101,7 +101,7 @@ def _cluster(
         "name": name,
         **_discovery(name, service, policy, found),
         "connect_timeout": _seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
-        "circuit_breakers": _limits(pool),
+        "circuit_breakers": limits(pool),
         **_load_balancing(policy.load_balancer),
         **_outliers(policy.outlier_detection),
         **_keepalive(pool),
@@ -133,7 +133,8 @@ def _security(service: MeshService, policy: Policy, accepted: tuple[str, ...], p
     return {"transport_socket_matches": by_endpoint(secured)}
 
 
-def _limits(pool: ConnectionPool | None) -> Envoy:
+def limits(pool: ConnectionPool | None) -> Envoy:
+    """Return a cluster's circuit breakers: none but those that are asked for, and a budget for retries."""
     tcp = pool.tcp if pool else None
     http = pool.http if pool else None
     threshold: dict[str, Any] = {

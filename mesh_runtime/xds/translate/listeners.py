@@ -12,6 +12,7 @@ from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.clusters import inbound_name, outbound_name
+from mesh_runtime.xds.translate.connect import REFUSAL, tunnel_listener
 from mesh_runtime.xds.translate.endpoints import address
 from mesh_runtime.xds.translate.http_route import FAULT_FILTER, Caller, destination_cluster
 from mesh_runtime.xds.translate.policy import mtls_mode, rules_for
@@ -37,7 +38,7 @@ _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
 
 def sidecar_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
     """Yield a sidecar's listeners: outbound HTTP, one per raw-TCP service, one per port of its own."""
-    yield _outbound(world, instance)
+    yield from _outbound(world, instance)
     for binding in tcp_bindings(world, instance):
         yield _tcp(world, instance, binding)
     for port in inbound_ports(instance):
@@ -77,16 +78,19 @@ def inbound_service(world: World, instance: Instance, port: InboundPort) -> tupl
     return None, protocols.get(prefix, "tcp")
 
 
-def _outbound(world: World, instance: Instance) -> Envoy:
+def _outbound(world: World, instance: Instance) -> Iterator[Envoy]:
     manager = _manager(
         world,
         "outbound",
         telemetry.source_logs(instance),
         rds=_rds(OUTBOUND_ROUTES),
+        # Python before 3.12 sends CONNECT in HTTP/1.0.
+        http_protocol_options={"accept_http_10": True},
         server_header_transformation="PASS_THROUGH",
         local_reply_config=_NOWHERE_REPLY,
     )
-    return _listener(instance.address, OUTBOUND_PORT, "OUTBOUND", [{"filters": [manager]}])
+    yield _listener(instance.address, OUTBOUND_PORT, "OUTBOUND", [{"filters": [manager]}])
+    yield tunnel_listener([manager])
 
 
 def _inbound(world: World, instance: Instance, port: InboundPort) -> Envoy:
@@ -253,15 +257,17 @@ def _rds(name: str) -> Envoy:
     return {"route_config_name": name, "config_source": ADS}
 
 
+_NOWHERE_FORMAT: Envoy = {
+    "body_format_override": {"text_format_source": {"inline_string": "%REQ(:authority)%: %LOCAL_REPLY_BODY%\n"}}
+}
 _NOWHERE_REPLY: Envoy = {
     "mappers": [
+        {**REFUSAL, **_NOWHERE_FORMAT},
         {
             "filter": {"response_flag_filter": {"flags": ["NC"]}},
             "status_code": 502,
             "body": {"inline_string": "there is no such service in the mesh, or no such subset of it"},
-            "body_format_override": {
-                "text_format_source": {"inline_string": "%REQ(:authority)%: %LOCAL_REPLY_BODY%\n"}
-            },
-        }
+            **_NOWHERE_FORMAT,
+        },
     ]
 }

@@ -9,6 +9,7 @@ from mesh_runtime.api.networking import MESH, Server, VirtualService
 from mesh_runtime.api.objects import DOMAIN, ConfigObject
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
+from mesh_runtime.xds.translate.connect import REFUSED_ROUTE, TUNNEL_ROUTE
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
 from mesh_runtime.xds.translate.telemetry import service_metadata
@@ -97,7 +98,7 @@ def _host(host: str, port: int, names: Sequence[str], is_default: bool, routes: 
     return {
         "name": f"{host}:{port}",
         "domains": [*names, *with_port] if is_default else with_port,
-        "routes": routes,
+        "routes": [*routes, TUNNEL_ROUTE],
         "include_request_attempt_count": True,
     }
 
@@ -185,6 +186,6 @@ def _catches_all(route: Envoy) -> bool:
 _NOWHERE_HOST: Envoy = {
     "name": "block_all",
     "domains": ["*"],
-    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}],
+    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE],
     **service_metadata(None),
 }

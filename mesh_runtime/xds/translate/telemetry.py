@@ -119,10 +119,27 @@ def _http_logs(labels: Labels) -> list[Envoy]:
     """Build one logger for gRPC and one for the rest: only the request tells which it is."""
     is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     is_not = {**is_grpc, "invert_match": True, "treat_missing_header_as_empty": True}
+    requests = {"and_filter": {"filters": [_header(is_not), _NO_TUNNEL]}}
     return [
-        _stats_log(_http_stats({**labels, "request_protocol": name}), {"header_filter": {"header": header}})
-        for name, header in (("http", is_not), ("grpc", is_grpc))
+        _stats_log(_http_stats({**labels, "request_protocol": name}), only)
+        for name, only in (("http", requests), ("grpc", _header(is_grpc)))
     ]
+
+
+def _header(matcher: Envoy) -> Envoy:
+    return {"header_filter": {"header": matcher}}
+
+
+_REFUSED: Final[Envoy] = {"op": "GE", "value": {"default_value": 400, "runtime_key": "refused"}}
+_NO_TUNNEL: Final[Envoy] = {
+    "or_filter": {
+        "filters": [
+            _header({"name": ":method", "string_match": {"exact": "CONNECT"}, "invert_match": True}),
+            {"status_code_filter": {"comparison": _REFUSED}},
+        ]
+    }
+}
+"""Every request but those that became a tunnel: what goes through it is counted by itself."""
 
 
 def _http_stats(labels: Labels) -> Envoy:

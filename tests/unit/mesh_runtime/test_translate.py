@@ -94,6 +94,7 @@ def test_clusters_have_istio_s_names_and_explicit_limits():
         "outbound|80||catalog.shop.svc.cluster.local",
         "outbound|80|v1|catalog.shop.svc.cluster.local",
         "inbound|8080||",
+        "tunnel",
     }
     for cluster in clusters.values():
         (limits,) = cluster["circuit_breakers"]["thresholds"]
@@ -133,7 +134,7 @@ def test_a_second_declared_port_has_a_listener_of_its_own():
     ports = "[{name: http, port: 80}, {name: grpc, port: 90, targetPort: grpc}]"
     a_world = world(service("catalog", ports), instances=[one])
     found = resources(a_world, one)
-    assert set(found[Kind.LDS]) == {f"{one.address}_{port}" for port in (15001, 15006, 15106)}
+    assert set(found[Kind.LDS]) == {"tunnel", *(f"{one.address}_{port}" for port in (15001, 15006, 15106))}
     assert addresses(found[Kind.EDS]["outbound|90||catalog.shop.svc.cluster.local"]) == [f"{one.address}:15106"]
 
 
@@ -247,7 +248,7 @@ def test_no_listener_shares_its_port():
     gateways = f"{NETWORKING}\nkind: Gateway\nmetadata: {{name: g}}\nspec: {{selector: {{istio: ingress}}, servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]}}"
     a_world = world(service("catalog"), gateways, instances=[one, gateway])
     for proxy in (one, gateway):
-        listeners = resources(a_world, proxy)[Kind.LDS].values()
+        listeners = [one for one in resources(a_world, proxy)[Kind.LDS].values() if "internal_listener" not in one]
         assert listeners
         assert not any(listener["enable_reuse_port"] for listener in listeners)
         assert {listener["address"]["socket_address"]["address"] for listener in listeners} == {proxy.address}

@@ -1,0 +1,248 @@
+"""What a client that tunnels through its sidecar by CONNECT finds: the mesh, as without a tunnel, or a plain refusal."""
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from http.client import HTTPConnection
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+from xds_mesh import Answer, Mesh, free_echo_server, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+"""
+SPLIT = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog}
+spec:
+  host: catalog
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: catalog}
+spec:
+  hosts: [catalog]
+  http:
+  - match: [{uri: {prefix: /new}}]
+    route: [{destination: {host: catalog, subset: v2}}]
+  - route:
+    - {destination: {host: catalog, subset: v1}, weight: 70}
+    - {destination: {host: catalog, subset: v2}, weight: 30}
+"""
+NOWHERE = {"response_code": "502", "response_flags": "NC", "destination_service_name": "BlackHoleCluster"}
+CLIENT = """
+import grpc
+with grpc.insecure_channel("rates:80") as channel:
+    print(channel.unary_unary("/rates/ok")(b"7", timeout=10))
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def mesh():
+    mesh = await Mesh().start(STRICT)
+    try:
+        await mesh.workload("frontend")
+        for version in ("v1", "v2"):
+            await mesh.workload("catalog", version)
+        await mesh.workload("rates", protocol="grpc", app=_grpc_app)
+        await mesh.workload("db", protocol="tcp", app=free_echo_server)
+        await mesh.apply(SPLIT)
+        yield mesh
+    finally:
+        await mesh.close()
+
+
+@pytest.fixture
+def frontend(mesh):
+    return mesh.workloads["frontend"]
+
+
+@pytest.fixture
+def channel(frontend):
+    return lambda target: grpc.aio.insecure_channel(
+        target, options=[("grpc.http_proxy", f"http://{frontend.address}:15001")]
+    )
+
+
+class Tunnel:
+    """One connection to a sidecar, with the answer to its CONNECT."""
+
+    def __init__(self, frontend, target):
+        self._frontend = frontend
+        self._target = target
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection(self._frontend.address, 15001)
+        self.answer = await self.send(f"CONNECT {self._target} HTTP/1.1\r\nhost: {self._target}\r\n\r\n")
+        return self
+
+    async def __aexit__(self, *_):
+        self.writer.close()
+
+    async def get(self, host, path="/"):
+        return await self.send(f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+
+    async def send(self, request):
+        async with asyncio.timeout(5):
+            self.writer.write(request.encode())
+            head, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+            return Answer(int(head.split()[1]), headers, body.decode())
+
+
+def through_a_tunnel(frontend, target, paths):
+    """Ask one service for paths, as a program does whose HTTP library was told to tunnel. Returns who answered."""
+    connection = HTTPConnection(frontend.address, 15001, timeout=5)
+    connection.set_tunnel(*target)
+    answered = []
+    for path in paths:
+        connection.request("GET", path)
+        answered.append(json.load(connection.getresponse())["app"])
+    connection.close()
+    return answered
+
+
+async def all_closed(mesh, frontend):
+    """Wait for the end of every tunnel, which is when it would be counted."""
+    line = 'envoy_cluster_upstream_cx_active{envoy_cluster_name="tunnel"} 0'
+
+    async def closed():
+        return line in (await mesh.admin(frontend, "/stats/prometheus?filter=upstream_cx_active")).text
+
+    await until(closed)
+
+
+async def counted(mesh, proxy, **labels):
+    return await mesh.metrics(proxy, "istio_requests_total", **labels)
+
+
+async def test_a_grpc_client_reaches_a_service_and_both_ends_count_its_outcomes(mesh, frontend, channel):
+    before = await counted(mesh, frontend, reporter="source")
+    async with channel("rates:80") as rates:
+        assert await rates.unary_unary("/rates/ok")(b"7") == b"7"
+        assert [each async for each in rates.unary_stream("/rates/count")(b"")] == [b"1", b"2", b"3"]
+        with pytest.raises(grpc.aio.AioRpcError, match="no such rate"):
+            await rates.unary_unary("/rates/missing")(b"")
+    await all_closed(mesh, frontend)
+    for proxy, reporter in ((frontend, "source"), (mesh.workloads["rates"], "destination")):
+        labels = {
+            "reporter": reporter,
+            "request_protocol": "grpc",
+            "response_code": "200",
+            "destination_workload": "rates",
+            "destination_service": "rates.shop.svc.cluster.local",
+            "connection_security_policy": "mutual_tls",
+        }
+        outcomes = [await counted(mesh, proxy, grpc_response_status=code, **labels) for code in ("0", "5")]
+        assert outcomes == [2, 1]
+    assert await counted(mesh, frontend, reporter="source") == before + 3  # none of them is the tunnel
+
+
+async def test_a_grpc_client_needs_nothing_but_the_proxy_variable(frontend):
+    proxy = f"http://{frontend.address}:15001"
+    variables = {**os.environ, "http_proxy": proxy, "no_proxy": "127.0.0.1,localhost,::1"}
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CLIENT, env=variables, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(20):
+        output, _ = await client.communicate()
+    assert output.decode().strip() == "b'7'"
+
+
+async def test_a_grpc_client_is_told_at_once_that_a_service_is_unknown(mesh, frontend, channel):
+    before = await counted(mesh, frontend, **NOWHERE)
+    async with channel("nobody:80") as nobody:
+        with pytest.raises(grpc.aio.AioRpcError, match="502") as refused:
+            await nobody.unary_unary("/rates/ok")(b"", timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert await counted(mesh, frontend, **NOWHERE) >= before + 1
+
+
+async def test_requests_in_a_tunnel_are_split_and_matched_like_all_others(mesh, frontend):
+    before = await counted(mesh, frontend, reporter="source")
+    paths = ["/new/things", *["/"] * 200]
+    matched, *rest = await asyncio.to_thread(through_a_tunnel, frontend, ("catalog", 80), paths)
+    assert matched == "catalog-v2"
+    split = Counter(rest)
+    assert set(split) == {"catalog-v1", "catalog-v2"}
+    assert 30 <= split["catalog-v2"] <= 90  # 60 +- 4.6 sigma
+    await all_closed(mesh, frontend)
+    assert await counted(mesh, frontend, reporter="source") == before + 201
+    assert await counted(mesh, frontend, reporter="source", destination_workload="catalog-v2") >= split["catalog-v2"]
+
+
+async def test_an_unknown_host_in_a_tunnel_is_refused_and_counted(mesh, frontend):
+    before = await counted(mesh, frontend, **NOWHERE)
+    async with Tunnel(frontend, "catalog:80") as tunnel:
+        answer = await tunnel.get("nobody")
+    assert answer.status == 502
+    assert "nobody: there is no such service" in answer.text
+    assert await counted(mesh, frontend, **NOWHERE) == before + 1
+
+
+@pytest.mark.parametrize("target", ["nobody:80", "example.com:443", "catalog:443", "db:80"])
+async def test_a_tunnel_to_what_is_not_known_to_take_plain_http_is_refused_and_counted(mesh, frontend, target):
+    before = await counted(mesh, frontend, **NOWHERE)
+    async with Tunnel(frontend, target) as tunnel:
+        assert tunnel.answer.status == 502
+        assert tunnel.answer.text.startswith(
+            f"{target}: no service of the mesh takes HTTP or gRPC at this name and port"
+        )
+    assert await counted(mesh, frontend, **NOWHERE) == before + 1
+
+
+async def test_tls_to_a_plain_port_ends_at_once(frontend):
+    async with Tunnel(frontend, "catalog:80") as tunnel:
+        assert tunnel.answer.status == 200
+        tunnel.writer.write(bytes.fromhex("16030100c8010000c40303") + bytes(200))
+        async with asyncio.timeout(5):
+            assert (await tunnel.reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_program_is_told_why_its_tunnel_is_refused(frontend):
+    with pytest.raises(OSError, match="502 Bad Gateway"):
+        await asyncio.to_thread(through_a_tunnel, frontend, ("payments.example.com", 443), ["/"])
+
+
+async def test_a_tunnel_outlives_a_change_of_the_routes_and_follows_it(mesh, frontend):
+    async with Tunnel(frontend, "catalog:80") as tunnel:
+        await mesh.apply(SPLIT.replace("weight: 70", "weight: 0").replace("weight: 30", "weight: 100"))
+        assert {(await tunnel.get("catalog")).app for _ in range(10)} == {"catalog-v2"}
+        await mesh.apply(SPLIT)
+
+
+async def _grpc_app(mesh):
+    async def fine(request, _context):
+        return request
+
+    async def count(_request, _context):
+        for number in (b"1", b"2", b"3"):
+            yield number
+
+    async def missing(_request, context):
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such rate")
+
+    server = grpc.aio.server()
+    handlers = {
+        "ok": grpc.unary_unary_rpc_method_handler(fine),
+        "count": grpc.unary_stream_rpc_method_handler(count),
+        "missing": grpc.unary_unary_rpc_method_handler(missing),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("rates", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    mesh.stack.push_async_callback(server.stop, None)
+    return port
