@@ -47,6 +47,8 @@ class Envoy:
                 *("--concurrency", "1"),
                 "--disable-hot-restart",
                 *("--log-level", "warning"),
+                # The stats logger cannot do without a deprecated field, which would be logged at each push.
+                "--skip-deprecated-logs",
                 *("--drain-time-s", str(max(1, self._drain_s))),
                 *("--drain-strategy", "immediate"),
             ],
