@@ -48,6 +48,11 @@ export function ago(milliseconds) {
     return `${Math.round(seconds / 3600)} h`;
 }
 
+/** The version, unless the name says it already, as a workload's does. */
+export const version = (node) => (node.version && !node.label.endsWith(`-${node.version}`) ? node.version : "");
+
+export const nodeName = (node) => [node.label, version(node)].filter(Boolean).join(" ");
+
 export const HEALTH = {
     failure: { word: "Failing", tone: "error" },
     degraded: { word: "Degraded", tone: "warn" },

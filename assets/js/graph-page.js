@@ -344,7 +344,7 @@ export class GraphPage {
             if (slot.textContent !== String(value)) slot.textContent = value;
         }
         const failing = nodes.filter((node) => node.health === "failure" || node.health === "degraded");
-        const names = failing.map((node) => [node.label, node.version].filter(Boolean).join(" "));
+        const names = failing.map((node) => format.nodeName(node));
         const sentence = `${nodes.length} nodes, ${edges.length} edges. ${names.length ? `In trouble: ${names.sort().join(", ")}.` : "Nothing is failing."}`;
         const summary = this.pick("#graph-summary");
         if (summary.textContent !== sentence) summary.textContent = sentence;

@@ -64,7 +64,7 @@ export function render(container, graph, { hidden, selection, select }) {
     const focused = container.contains(document.activeElement) ? document.activeElement.dataset.element : null;
     const name = (id) => {
         const node = graph.nodes.get(id);
-        return node ? [node.label, node.version].filter(Boolean).join(" ") : id;
+        return node ? format.nodeName(node) : id;
     };
     const visible = (items) => [...items.values()].filter((item) => !hidden.has(item.id));
     const nodes = visible(graph.nodes).sort((a, b) => (a.namespace + a.label + a.version < b.namespace + b.label + b.version ? -1 : 1));

@@ -1,6 +1,8 @@
 // Where things stand. ELK (layered, orthogonal) in a worker places nodes, routes edges round them and
 // keeps room for labels. What was placed once stays: a layout is computed only when something is new.
 
+import { version } from "./format.js";
+
 const NODE = 52;
 const API = "/assets/vendor/elk-api.js";
 const WORKER = "/assets/vendor/elk-worker.min.js";
@@ -26,7 +28,7 @@ async function elk() {
 
 /** What a node is called, in lines: long names break near their middle, the version follows. */
 export function lines(node) {
-    const second = [node.version, node.replicas > 1 ? `×${node.replicas}` : ""].filter(Boolean).join(" ");
+    const second = [version(node), node.replicas > 1 ? `×${node.replicas}` : ""].filter(Boolean).join(" ");
     return [...halves(node.label), ...(second ? [second] : [])];
 }
 

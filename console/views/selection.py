@@ -143,7 +143,7 @@ def node_view(
     direction = "received" if node.inbound else "sent"
     service = _service_of(node, inbound)
     return Selection(
-        title=" ".join(filter(None, (node.label, node.version))),
+        title=name_of(node),
         subtitle=" · ".join(filter(None, (KINDS[node.kind], node.namespace, _replicas(node)))),
         health=node.health,
         now_ms=now_ms,
@@ -271,6 +271,11 @@ def metrics(signals: Signals, course: Course, protocol: Protocol, direction: str
     )
 
 
+def name_of(node: Node) -> str:
+    """The label with the version, unless the label says it already, as a workload's does."""
+    return node.label if not node.version or node.label.endswith(f"-{node.version}") else f"{node.label} {node.version}"
+
+
 def edge_name(snapshot: Snapshot, edge: Edge) -> str:
     """Both ends of an edge, as people say it."""
     return (
@@ -292,7 +297,7 @@ def _service_of(node: Node, inbound: Sequence[Edge]) -> str:
 
 
 def _name(node: Node | None, fallback: str) -> str:
-    return " ".join(filter(None, (node.label, node.version))) if node else fallback
+    return name_of(node) if node else fallback
 
 
 def _replicas(node: Node) -> str:
