@@ -79,7 +79,7 @@ const stage = `
   <div class="graph-foot">
     <div class="card graph-stats">
       <span><b data-total="nodes">–</b> nodes</span><span><b data-total="edges">–</b> edges</span>
-      <span title="Requests per second that enter the graph"><b data-total="rate">–</b> rps in</span><span><b data-total="errors">–</b> errors</span>
+      <span title="Requests per second that enter the graph"><b data-total="rate">–</b> rps in</span><span title="Of the requests that enter the graph"><b data-total="errors">–</b> failed</span>
     </div>
     <div class="card zoom" role="group" aria-label="View">
       <button type="button" data-action="zoom-in" aria-label="Zoom in">${icon("plus")}</button>

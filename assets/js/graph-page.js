@@ -336,9 +336,9 @@ export class GraphPage {
         const sources = new Set(edges.map((edge) => edge.target));
         // Requests that enter the graph: those of nodes that nobody here calls.
         const entering = edges.filter((edge) => !sources.has(edge.source));
-        const total = edges.reduce((sum, edge) => sum + (edge.rate || 0), 0);
-        const failed = edges.reduce((sum, edge) => sum + (edge.rate || 0) * (edge.errorRatio || 0), 0);
-        const values = { nodes: nodes.length, edges: edges.length, rate: format.rate(entering.reduce((sum, edge) => sum + (edge.rate || 0), 0)), errors: total ? format.percent(failed / total) : "–" };
+        const total = entering.reduce((sum, edge) => sum + (edge.rate || 0), 0);
+        const failed = entering.reduce((sum, edge) => sum + (edge.rate || 0) * (edge.errorRatio || 0), 0);
+        const values = { nodes: nodes.length, edges: edges.length, rate: format.rate(total), errors: total ? format.percent(failed / total) : "–" };
         for (const [name, value] of Object.entries(values)) {
             const slot = this.pick(`[data-total="${name}"]`);
             if (slot.textContent !== String(value)) slot.textContent = value;

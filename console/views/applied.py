@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from console.views import links
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
 from mesh_runtime.api.networking.destination_rule import DestinationRule
-from mesh_runtime.api.networking.virtual_service import MESH, VirtualService
+from mesh_runtime.api.networking.virtual_service import MESH, Headers, VirtualService
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.api.security import PeerAuthentication
 
@@ -64,7 +64,18 @@ def _routing(spec: VirtualService) -> str:
             parts.append("retries")
         if route.mirror or route.mirrors:
             parts.append("mirror")
+        parts.extend(_headers(route.headers, ""))
+        for item in route.route:
+            parts.extend(_headers(item.headers, f" for {item.destination.subset or item.destination.host}"))
     return ", ".join(dict.fromkeys(parts)) or "routes"
+
+
+def _headers(headers: Headers | None, whose: str) -> Iterator[str]:
+    for operations in (headers.request, headers.response) if headers else ():
+        if operations and (operations.set or operations.add):
+            yield f"sets {', '.join((*operations.set, *operations.add))}{whose}"
+        if operations and operations.remove:
+            yield f"removes {', '.join(operations.remove)}{whose}"
 
 
 def _policies(config: Config, host: str) -> Iterator[tuple[ConfigObject, str, str]]:

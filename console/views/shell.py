@@ -46,7 +46,7 @@ def mtls(snapshot: Snapshot) -> tuple[str, str, str]:
         return "mTLS not measured", "", "No proxy has reported traffic between workloads yet"
     share = sum(weight * part for weight, part in pairs) / sum(weight for weight, _ in pairs)
     if share >= 0.9995:
-        return "mTLS everywhere", "ok", "All traffic between workloads of the mesh is over mutual TLS"
+        return "mTLS everywhere", "ok", "between all workloads of the mesh"
     return (
         f"mTLS {fmt.percent(share)}",
         "warn",

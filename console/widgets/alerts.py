@@ -46,7 +46,7 @@ def _alert(item: Row, now_ms: int) -> Component:
                 ],
                 className="grow",
             ),
-            html.Span(["since ", parts.instant(item.at_ms, now_ms)], className="muted"),
+            html.Span(["began ", parts.instant(item.at_ms, now_ms)], className="muted"),
         ],
         className="entry",
     )

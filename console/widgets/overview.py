@@ -58,7 +58,7 @@ def _trouble(view: Overview) -> Component:
                     [
                         parts.link(alert.rule, "/alerts"),
                         html.Div(
-                            [alert.summary, " · since ", parts.instant(alert.since_ms, view.now_ms)], className="muted"
+                            [alert.summary, " · began ", parts.instant(alert.since_ms, view.now_ms)], className="muted"
                         ),
                     ]
                 ),

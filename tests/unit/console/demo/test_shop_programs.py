@@ -36,7 +36,7 @@ async def test_a_visitor_finds_buys_and_sees_the_order(start: Start, browser: ai
     async with browser.post(f"{site}/cart", data={"sku": product["sku"], "quantity": "2"}) as cart:
         assert product["name"] in await cart.text()
         assert cart.url.path == "/cart"
-    for _ in range(5):  # one card in fifty is declined
+    for _ in range(5):  # a card is declined once in a while
         async with browser.post(f"{site}/checkout", headers=JSON) as paid:
             order = await paid.json()
         if paid.status != 402:
