@@ -34,7 +34,7 @@ async def signals(console: Console) -> tuple[Signal, ...]:
         Signal(
             name="stream",
             ok=True,
-            text=f"{console.stream.readers} browsers",
+            text=f"{console.stream.readers} browser{'' if console.stream.readers == 1 else 's'}",
             counters={
                 "readers": console.stream.readers,
                 "messages": console.stream.messages,

@@ -131,7 +131,7 @@ def observed(situation: Situation, recent: Snapshot) -> str:
     if not total:
         return "No requests in the last seconds, so the split cannot be observed yet."
     shares = " · ".join(f"{name} {fmt.percent(rate / total)}" for name, rate in rates.items())
-    return f"Observed over the last {fmt.window(recent.window_s)}: {shares}"
+    return f"Observed over the last {fmt.window(recent.window_s)}: {shares}. Above: the last minute."
 
 
 def _rate(option: Option, recent: Snapshot, namespace: str) -> float:
