@@ -1,6 +1,6 @@
 """Everything that a mesh goes through in a day, in one minute, under load: no request may notice.
 
-``SOAK=1`` goes through it again and again for a quarter of an hour.
+``SOAK=1`` goes through it twenty times, in about ten minutes.
 """
 
 import itertools
