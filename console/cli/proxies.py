@@ -93,6 +93,8 @@ def _routes(config: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _match(match: Any) -> str:
+    if _get(match, "connect_matcher") != "":
+        return "CONNECT"
     for kind in ("prefix", "path", "path_separated_prefix"):
         if found := _get(match, kind):
             return f"{kind} {found}"
