@@ -34,8 +34,23 @@ def children(pid):
     return sorted((child, about[1]) for child, about in every if about and about[0] == pid)
 
 
+STRANGERS = set()
+"""Children of this process that other tests keep for longer, such as their database."""
+
+
+@pytest.fixture(autouse=True)
+def strangers():
+    STRANGERS.update(pid for pid, _ in children(os.getpid()))
+    yield
+    STRANGERS.clear()
+
+
+def ours():
+    return [child for child in children(os.getpid()) if child[0] not in STRANGERS]
+
+
 def pids(name):
-    return [pid for pid, command in children(os.getpid()) if command.startswith(name)]
+    return [pid for pid, command in ours() if command.startswith(name)]
 
 
 async def until(condition, timeout_s=10):
@@ -73,10 +88,10 @@ async def test_proxies_and_commands_keep_running_while_the_server_is_away(
     async with server.up() as first:
         run = running(first, make_member())
         await run.__aenter__()
-        before = children(os.getpid())
+        before = ours()
         instance = dict(server.instances)
     await asyncio.sleep(0.5)
-    assert children(os.getpid()) == before
+    assert ours() == before
     server.forget_everything()
     async with server.up():
         await server.until(lambda: server.instances)
@@ -84,7 +99,7 @@ async def test_proxies_and_commands_keep_running_while_the_server_is_away(
             key: (f"token of {key}", known.epoch) for key, known in instance.items()
         }
         assert not next(iter(server.instances.values())).starting
-        assert children(os.getpid()) == before
+        assert ours() == before
         await run.__aexit__(None, None, None)
 
 
@@ -117,7 +132,7 @@ async def test_what_dies_while_the_server_is_away_is_started_again_at_once(
             command, proxy = (await who(member.registration.port))["pid"], pids("envoy")
         os.kill(command, signal.SIGKILL)
         os.kill(*proxy, signal.SIGKILL)
-        await until(lambda: pids("envoy") not in ([], proxy) and len(children(os.getpid())) == 2)
+        await until(lambda: pids("envoy") not in ([], proxy) and len(ours()) == 2)
         async with server.up():
             server.calls.clear()
             await server.until(lambda: any(what == "register" and not about.starting for what, about in server.calls))
@@ -144,13 +159,13 @@ sys.exit(7)
 
 async def test_stopping_drains_first_and_leaves_nothing_behind(server, running, make_member, tmp_path):
     async with running(server, make_member(), make_member("orders")):
-        before = children(os.getpid())
+        before = ours()
         assert len(before) == 4
         server.calls.clear()
     calls = [call for call in server.calls if call[0] != "heartbeat"]
     assert {what for what, _ in calls[:2]} == {"drain"}
     assert {what for what, _ in calls[2:]} == {"remove"}
-    assert children(os.getpid()) == []
+    assert ours() == []
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -159,7 +174,7 @@ async def test_an_unusable_command_is_a_sentence(server, running, make_member):
         async with running(server, make_member(command=("/nowhere/app",))):
             pass
     assert [str(error) for error in leaves(caught.value)] == ["cannot start /nowhere/app: there is no such program"]
-    assert children(os.getpid()) == []
+    assert ours() == []
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ def test_a_port_that_was_asked_for_is_never_replaced(taken):
 
 def test_a_taken_default_gives_way_to_the_next_free_one_and_is_told():
     with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             holder.bind(("127.0.0.1", 9480))
             holder.listen()
