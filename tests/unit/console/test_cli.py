@@ -90,7 +90,7 @@ def test_a_refusal_names_every_problem_and_exits_with_one(meshscope):
 
 
 def test_history_and_rollback(meshscope):
-    meshscope("apply", "-n", "shop", "-f", "-", "--reason", "first", stdin=ROUTE % "5s")
+    meshscope("apply", "-n", "shop", "-f", "-", "--reason", "first", stdin=CATALOG + "---" + ROUTE % "5s")
     before = json.loads(meshscope("history", "-o", "json").stdout)["items"][0]
     assert (before["author"], before["reason"]) == ("ann", "first")
     meshscope("apply", "-n", "shop", "-f", "-", stdin=ROUTE % "6s")

@@ -255,7 +255,8 @@ async def test_a_writer_who_stops_waiting_leaves_nothing_half_done(store):
         await tasks[3]
         for task in tasks[4:]:
             task.cancel()
-    assert (await store.at(store.current.revision)).objects == store.current.objects
+    now = store.current
+    assert (await store.at(now.revision)).objects == now.objects
     assert len(await store.history()) == store.current.revision
 
 
