@@ -27,7 +27,7 @@ class BuildPy(build_py):
         super().run()
         built = Path(self.build_lib)
         export(built / "mesh_runtime/xds/envoy.fds")
-        shutil.copytree(ROOT / "assets", built / "console/assets")
+        shutil.copytree(ROOT / "assets", built / "console/assets", ignore=shutil.ignore_patterns("screenshots"))
 
 
 setup(cmdclass={"build_py": BuildPy})
