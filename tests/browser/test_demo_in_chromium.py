@@ -127,7 +127,7 @@ async def test_a_newcomer_shifts_traffic_sees_it_happen_and_takes_it_back(visito
         await page.keyboard.press("ArrowLeft")
     weights = f"{100 - TO_V2} %,{TO_V2} %"
     await visit.until(
-        f"[...document.querySelectorAll('dialog .weight')].map(one => one.innerText).join() === '{weights}'"
+        f"[...document.querySelectorAll('dialog .weight')].map(one => one.innerText).join() === '{weights}'", seconds=30
     )
     changes = dialog.get_by_role("region", name="VirtualService shop/catalog")
     await changes.get_by_text(f"weight: {TO_V2}", exact=True).wait_for(timeout=PATIENCE_MS)
