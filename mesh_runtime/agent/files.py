@@ -21,12 +21,14 @@ def run_directory(parent: Path) -> Iterator[Path]:
     Directories left behind by agents that were killed are removed on the way.
     """
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in parent.glob("a[0-9]*"):
-        with contextlib.suppress(BlockingIOError), _held(left):
-            shutil.rmtree(left, ignore_errors=True)
     own = parent / f"a{os.getpid()}"
-    own.mkdir(mode=0o700)
-    with _held(own):
+    with contextlib.ExitStack() as stack:
+        with _held(parent, wait=True):  # or agents that start at once take each other's for left behind
+            for left in parent.glob("a[0-9]*"):
+                with contextlib.suppress(BlockingIOError, FileNotFoundError), _held(left):
+                    shutil.rmtree(left, ignore_errors=True)
+            own.mkdir(mode=0o700)
+            stack.enter_context(_held(own))
         try:
             yield own
         finally:
@@ -34,11 +36,11 @@ def run_directory(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock, which ends with the process. Raises :class:`BlockingIOError`."""
+def _held(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the directory's lock, which ends with the process. Raises :class:`BlockingIOError` unless it is to wait."""
     handle = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)

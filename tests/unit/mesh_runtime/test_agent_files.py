@@ -1,8 +1,36 @@
 """What an agent leaves on disk: nothing secret, and little."""
 
 import stat
+import subprocess
+import sys
 
 from mesh_runtime.agent.files import run_directory, trim_log
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from mesh_runtime.agent.files import run_directory
+with run_directory(Path(sys.argv[1])) as own:
+    print(flush=True)
+    sys.stdin.read()
+    print(own.is_dir(), flush=True)
+"""
+
+
+def test_agents_that_start_at_once_leave_each_other_their_directories(tmp_path):
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path / "run")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    ready = [agent.stdout.readline() for agent in agents]
+    kept = [agent.communicate()[0].strip() for agent in agents]
+    assert (ready, kept) == (["\n"] * 6, ["True"] * 6)
 
 
 def test_a_run_directory_is_private_and_goes_with_its_agent(tmp_path):
