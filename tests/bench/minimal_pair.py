@@ -9,23 +9,16 @@ from typing import Any
 from mesh_runtime.identity.authority import Authority, spiffe_id
 
 API = "type.googleapis.com/envoy.extensions."
-HTTP2 = {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": f"{API}upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-}
 
 
 def client(authority: Authority, *, listen: tuple[str, int], far: tuple[str, int], admin: Path) -> dict[str, Any]:
-    """Plain HTTP in, mutual TLS over HTTP/2 out."""
+    """Plain HTTP in, mutual TLS out."""
     return _bootstrap(
         "client",
         admin,
         _listener(listen),
         {
             **_cluster(far),
-            "typed_extension_protocol_options": HTTP2,
             "transport_socket": _tls(authority, "UpstreamTlsContext", "client"),
         },
     )
@@ -84,7 +77,7 @@ def _tls(authority: Authority, context: str, account: str) -> dict[str, Any]:
         "typed_config": {
             "@type": f"{API}transport_sockets.tls.v3.{context}",
             "common_tls_context": {
-                "alpn_protocols": ["h2"],
+                "alpn_protocols": ["http/1.1"],
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
                 "tls_certificates": [
                     {"certificate_chain": _inline(leaf.chain_pem), "private_key": _inline(leaf.key_pem)}
