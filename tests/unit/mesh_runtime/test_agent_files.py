@@ -6,7 +6,6 @@ import sys
 
 from mesh_runtime.agent.files import run_directory, trim_log
 
-
 HOLD = """
 import sys
 from pathlib import Path
