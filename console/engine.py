@@ -44,7 +44,7 @@ from mesh_runtime.registry import Registry, RegistryState
 from mesh_runtime.store.sqlite import SqliteConfig
 from wizards.apply import Wizards
 from wizards.facts import Facts, facts_of
-from wizards.ports import Settlement
+from wizards.ports import Settle, Settlement
 
 FACTS_WINDOW_S = 60
 
@@ -80,7 +80,6 @@ async def made(settings: Settings, data: DataDir, *, announce: Announce, demo: b
 async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, announce: Announce, demo: bool) -> Engine:
     """Make every part. What holds a file is closed by the stack, last made first."""
     clock = SystemClock()
-    run_dir = data.run_dir()
     tcp = tcp_socket(settings.web.listen, settings.web.port, setting="--port (web.port)")
     stack.callback(tcp.close)
     page = _url(settings.web, tcp.getsockname()[1])
@@ -98,17 +97,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     store = await stack.enter_async_context(SqliteConfig(data.config, clock_ms=clock.now_ms))
     registry = Registry(data.registry, clock.now_ms)
     stack.callback(registry.close)
-    addresses = AddressPlan(data.path, clock.now_ms)
-    stack.callback(addresses.close)
-    control = ControlPlane(
-        store,
-        registry,
-        Authority(data.ca, clock.now_ms, leaf_ttl_s=settings.mesh.leaf_lifetime_s),
-        addresses=addresses,
-        run_dir=run_dir,
-        clock=clock,
-        tls_address=f"{settings.web.listen}:{settings.mesh.xds_port}" if settings.mesh.xds_port is not None else "",
-    )
+    control = _control_plane(settings, data, stack, store=store, registry=registry, clock=clock)
 
     live = LiveGraph(clock=clock)
     known = _Known(live)
@@ -135,15 +124,6 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     )
     supervised = restarting(clock, otlp, poll, ticker, sender)
 
-    async def settle(revision: int, timeout_s: float, /) -> Settlement:
-        settled = await control.settled(revision, timeout_s)
-        return Settlement(
-            acknowledged=len(settled.acknowledged),
-            waiting=settled.waiting,
-            rejected=tuple(f"{who}: {why}" for who, why in settled.rejected.items()),
-            elapsed_ms=settled.elapsed_ms,
-        )
-
     console = Console(
         settings=settings,
         clock=clock,
@@ -156,7 +136,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         snapshots=snapshots,
         alerts=alerts,
         deliveries=deliveries,
-        wizards=Wizards(store, changelog, settle, facts=known.facts, clock_ms=clock.now_ms),
+        wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),
         otlp=otlp,
         stream=stream,
         supervised=supervised,
@@ -164,7 +144,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         demo=DemoControl(store) if demo else None,
         token=token,
     )
-    socket_path = run_dir / "api.sock"
+    socket_path = data.run_dir() / "api.sock"
     unix = unix_socket(socket_path)
     stack.callback(unix.close)
     web = WebServer("console", lambda: app.public(console, _pages), tcp)
@@ -178,6 +158,43 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         _Welcome(data, announce, _welcome(page, token, data)),
     ]
     return Engine(console=console, web=web, services=services)
+
+
+def _control_plane(
+    settings: Settings,
+    data: DataDir,
+    stack: AsyncExitStack,
+    *,
+    store: SqliteConfig,
+    registry: Registry,
+    clock: SystemClock,
+) -> ControlPlane:
+    addresses = AddressPlan(data.path, clock.now_ms)
+    stack.callback(addresses.close)
+    return ControlPlane(
+        store,
+        registry,
+        Authority(data.ca, clock.now_ms, leaf_ttl_s=settings.mesh.leaf_lifetime_s),
+        addresses=addresses,
+        run_dir=data.run_dir(),
+        clock=clock,
+        tls_address=f"{settings.web.listen}:{settings.mesh.xds_port}" if settings.mesh.xds_port is not None else "",
+    )
+
+
+def _settle(control: ControlPlane) -> Settle:
+    """What the proxies said to a revision, in the wizards' words."""
+
+    async def settle(revision: int, timeout_s: float, /) -> Settlement:
+        settled = await control.settled(revision, timeout_s)
+        return Settlement(
+            acknowledged=len(settled.acknowledged),
+            waiting=settled.waiting,
+            rejected=tuple(f"{who}: {why}" for who, why in settled.rejected.items()),
+            elapsed_ms=settled.elapsed_ms,
+        )
+
+    return settle
 
 
 class _Known:
