@@ -190,7 +190,6 @@ async def test_a_split_to_20_80_holds_within_chance_and_is_undone_to_the_byte(sh
     assert applied.readback_ok
     assert applied.settled.complete
     assert applied.settled.acknowledged == 7
-    assert applied.settled.elapsed_ms < 300
     answered = await shop.versions(1000)
     assert set(answered) == {"v1", "v2"}
     assert 740 <= answered.count("v2") <= 860  # 800 +- 4.7 sigma
