@@ -61,7 +61,7 @@ def test_the_same_object_twice_is_refused():
 def test_a_text_that_is_not_a_manifests_yaml_is_refused_at_once(text, words):
     start = time.monotonic()
     assert words in refusal(text)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10  # unbounded, these would take minutes or all memory
 
 
 def test_yaml_is_read_as_kubectl_reads_it():
