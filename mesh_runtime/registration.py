@@ -40,6 +40,10 @@ class Registration:
     """The application's port; 0 for gateways."""
     protocol: str = "http"
     """``http``, ``http2``, ``grpc`` or ``tcp``."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """The application's further ports by name, such as ``http-admin``."""
+    locality: str = ""
+    """``region/zone/subzone``."""
     address: str = ""
     """Where a gateway is to listen, instead of an address of the server's own network."""
     admin: str = ""

@@ -49,6 +49,8 @@ class Instance:
     ports: Mapping[str, int] = field(default_factory=dict)
     """Port name to the application's own port on 127.0.0.1."""
     app_address: str = "127.0.0.1"
+    locality: str = ""
+    """``region/zone/subzone``."""
     admin: str = ""
     """Path of the proxy's admin socket."""
     epoch: int = 0

@@ -117,3 +117,25 @@ class Namespace(Spec):
 
 class ServiceAccount(Spec):
     """A service account has a name only."""
+
+
+class Secret(Spec):
+    """Certificates and keys, by name: what ``credentialName`` means."""
+
+    owner: ClassVar[str] = KUBERNETES
+    ignored: ClassVar[frozenset[str]] = frozenset({"immutable"})
+
+    type: str = "Opaque"
+    data: dict[str, str] = Field(default_factory=dict)
+    """Base64."""
+    string_data: dict[str, str] = Field(default_factory=dict)
+
+
+class ConfigMap(Spec):
+    """Text by name. ``istio`` in the root namespace configures the mesh: :mod:`mesh_runtime.api.mesh_config`."""
+
+    owner: ClassVar[str] = KUBERNETES
+    ignored: ClassVar[frozenset[str]] = frozenset({"immutable"})
+    later: ClassVar[frozenset[str]] = frozenset({"binaryData"})
+
+    data: dict[str, str] = Field(default_factory=dict)

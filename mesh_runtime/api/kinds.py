@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mesh_runtime.api.core import Namespace, Service, ServiceAccount
+from mesh_runtime.api.core import ConfigMap, Namespace, Secret, Service, ServiceAccount
 from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
 from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
@@ -23,6 +23,8 @@ class Kind(NamedTuple):
     short_names: tuple[str, ...]
     namespaced: bool
     spec_model: type[Spec]
+    flat: bool = False
+    """Its fields stand beside ``metadata``, not under ``spec``."""
 
     @property
     def api_version(self) -> str:
@@ -47,6 +49,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("", ("v1",), "Namespace", "namespaces", ("ns",), namespaced=False, spec_model=Namespace),
             Kind("", ("v1",), "ServiceAccount", "serviceaccounts", ("sa",), namespaced=True, spec_model=ServiceAccount),
             Kind("", ("v1",), "Service", "services", ("svc",), namespaced=True, spec_model=Service),
+            Kind("", ("v1",), "Secret", "secrets", (), namespaced=True, spec_model=Secret, flat=True),
+            Kind("", ("v1",), "ConfigMap", "configmaps", ("cm",), namespaced=True, spec_model=ConfigMap, flat=True),
             _networking("WorkloadEntry", "workloadentries", "we", WorkloadEntry),
             _networking("ServiceEntry", "serviceentries", "se", ServiceEntry),
             _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
@@ -79,7 +83,7 @@ _ISTIO = frozenset(
         "WorkloadGroup",
     }
 )
-_KUBERNETES = frozenset({"ConfigMap", "Endpoints", "EndpointSlice", "Ingress", "Secret"})
+_KUBERNETES = frozenset({"Endpoints", "EndpointSlice", "Ingress"})
 _WORKLOADS = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet"})
 _OTHER_APIS = {
     "gateway.networking.k8s.io": "the Gateway API",

@@ -32,6 +32,7 @@ _SERVER_METADATA = frozenset(
 _SERVER_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 _SERVER_LABELS = {"Namespace": frozenset({"kubernetes.io/metadata.name"})}
 _IGNORED = {"ServiceAccount": frozenset({"secrets", "imagePullSecrets", "automountServiceAccountToken"})}
+_HEAD = frozenset({"apiVersion", "kind", "metadata"})
 _LOWER = "use lower-case letters, digits and '-'"
 
 
@@ -50,9 +51,9 @@ def parse(manifest: Mapping[str, Any], *, default_namespace: str = "default", wh
     found = list(islice(chain(_envelope(data, kind, title), _metadata(data, kind, title)), MAX_PROBLEMS))
     spec: Spec | None = None
     try:
-        spec = kind.spec_model.model_validate({} if data.get("spec") is None else data["spec"])
+        spec = kind.spec_model.model_validate(_body(data, kind))
     except ValidationError as error:
-        found += problems(title, kind.spec_model, error, ("spec",))
+        found += problems(title, kind.spec_model, error, () if kind.flat else ("spec",))
     if found or spec is None:
         raise ConfigError(*found)
     return _object(key, kind, data["metadata"], spec)
@@ -61,6 +62,12 @@ def parse(manifest: Mapping[str, Any], *, default_namespace: str = "default", wh
 def canonical(manifest: Mapping[str, Any], *, default_namespace: str = "default") -> dict[str, Any]:
     """Give a manifest's canonical form: fixed order, no server fields, nothing defaulted. Raises as :func:`parse`."""
     return dict(parse(manifest, default_namespace=default_namespace).manifest)
+
+
+def _body(data: dict[str, Any], kind: Kind) -> Any:
+    if kind.flat:
+        return {name: value for name, value in data.items() if name not in _HEAD}
+    return {} if data.get("spec") is None else data["spec"]
 
 
 def _kind(data: dict[str, Any], name: str) -> Kind:
@@ -95,7 +102,9 @@ def _envelope(data: dict[str, Any], kind: Kind, title: str) -> Iterator[Problem]
         yield Problem(title, "apiVersion", "is required", f"write {kind.api_version}")
     elif version not in kind.api_versions:
         yield Problem(title, "apiVersion", f"must be {kind.api_version}, not {describe(version)}")
-    allowed = {"apiVersion", "kind", "metadata", "spec", "status", *_IGNORED.get(kind.kind, ())}
+    if kind.flat:
+        return
+    allowed = {*_HEAD, "spec", "status", *_IGNORED.get(kind.kind, ())}
     for name in data.keys() - allowed:
         yield Problem(title, path((name,)), "is not a field here", nearest(name, ["metadata", "spec"]))
 
@@ -157,7 +166,9 @@ def _object(key: ObjectKey, kind: Kind, metadata: dict[str, Any], spec: Spec) ->
         "kind": kind.kind,
         "metadata": {name: value for name, value in head.items() if value},
     }
-    if kind.spec_model.model_fields:
+    if kind.flat:
+        manifest |= _written(spec)
+    elif kind.spec_model.model_fields:
         manifest["spec"] = _written(spec)
     return ConfigObject(
         key=key, api_version=kind.api_version, labels=labels, annotations=annotations, spec=spec, manifest=manifest

@@ -52,4 +52,5 @@ class Publisher:
     def _snapshot(self, revision: int, instance: Instance) -> Snapshot:
         leaf = self.leaves.leaf(instance.node_id, spiffe_id(instance.namespace, instance.service_account))
         secrets = leaf_secret(leaf.chain_pem, leaf.key_pem), self._root
-        return self._packer.snapshot(revision, {**translate(self.world, instance), Kind.SDS: (secrets,)})
+        translated = translate(self.world, instance)
+        return self._packer.snapshot(revision, {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)})

@@ -26,6 +26,17 @@ spec:
   - {name: http, port: 80, targetPort: 8080, protocol: TCP, appProtocol: http}
   - {name: grpc, port: 81, targetPort: grpc}
 ---
+apiVersion: v1
+kind: Secret
+metadata: {name: web, namespace: shop}
+type: kubernetes.io/tls
+data: {tls.crt: "", tls.key: ""}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+---
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: db, namespace: shop}

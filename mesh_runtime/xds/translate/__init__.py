@@ -8,9 +8,12 @@ from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Group, Kind
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
-from mesh_runtime.xds.translate.listeners import gateway_listeners, inbound_service, sidecar_listeners
+from mesh_runtime.xds.translate.gateways import gateway_listeners, gateway_routes
+from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_service
+from mesh_runtime.xds.translate.outbound import outbound_listeners
+from mesh_runtime.xds.translate.patches import patched
 from mesh_runtime.xds.translate.ports import inbound_ports
-from mesh_runtime.xds.translate.routes import gateway_routes, outbound_routes
+from mesh_runtime.xds.translate.routes import outbound_routes
 from mesh_runtime.xds.translate.telemetry import tracing_clusters
 from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 
@@ -18,12 +21,16 @@ __all__ = ["MeshSettings", "Tracing", "World", "translate"]
 
 
 def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
-    """Return what an instance's proxy is to have, except its secrets.
+    """Return what an instance's proxy is to have, except its own leaf and the mesh's root.
 
     What proxies of a namespace have in common is the same group for all of them.
     """
+    return patched(world, instance, _translated(world, instance))
+
+
+def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
     outbound, assignments = outbound_clusters(world, instance.namespace)
-    tracing = tracing_clusters(world.settings.tracing)
+    tracing = tracing_clusters(world)
     if instance.role is Role.GATEWAY:
         return {
             Kind.CDS: (outbound, tracing),
@@ -38,9 +45,10 @@ def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ..
             for port in inbound_ports(instance)
         ),
     )
+    inbound = tuple(inbound_listener(world, instance, port) for port in inbound_ports(instance))
     return {
         Kind.CDS: (outbound, tracing, own),
         Kind.EDS: (assignments,),
-        Kind.LDS: (tuple(sidecar_listeners(world, instance)),),
+        Kind.LDS: (tuple(outbound_listeners(world, instance)), inbound),
         Kind.RDS: (outbound_routes(world, instance),),
     }

@@ -12,9 +12,10 @@ from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.endpoints import Endpoint, address, assignment, endpoints, identities
 from mesh_runtime.xds.translate.policy import Policy, Rules, rules_for
 from mesh_runtime.xds.translate.ports import InboundPort
+from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.telemetry import service_metadata
 from mesh_runtime.xds.translate.tls import ADS, by_endpoint, upstream_tls
-from mesh_runtime.xds.translate.world import MeshPort, MeshService, Protocol, World
+from mesh_runtime.xds.translate.world import World
 
 UNLIMITED: Final = 2**32 - 1
 CONNECT_TIMEOUT: Final = "10s"
@@ -41,7 +42,7 @@ def outbound_clusters(world: World, namespace: str) -> tuple[Group, Group]:
     def build() -> tuple[Group, Group]:
         pairs = [
             pair
-            for service in world.services.values()
+            for service in world.services_for(namespace).values()
             for port in service.ports
             for pair in _of_port(world, namespace, service, port)
         ]

@@ -13,7 +13,8 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import inbound_ports, workload_port
-from mesh_runtime.xds.translate.world import MeshPort, MeshService, World, selects
+from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.world import World, selects
 
 MUTUAL = "mutual_tls"
 PLAIN = "none"

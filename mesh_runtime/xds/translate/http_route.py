@@ -23,7 +23,8 @@ from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.clusters import outbound_name
 from mesh_runtime.xds.translate.policy import rules_for
-from mesh_runtime.xds.translate.world import MeshPort, MeshService, World
+from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.world import World
 
 FAULT_FILTER: Final = "envoy.filters.http.fault"
 RETRY_ON: Final = "connect-failure,refused-stream,unavailable,cancelled,reset-before-request,503"
@@ -115,7 +116,7 @@ def retry_policy(retries: HTTPRetry | None) -> Envoy:
 
 def destination_cluster(world: World, caller: Caller, namespace: str, destination: Destination) -> str:
     """Return the cluster of a destination; one that is not there leads nowhere, which is answered and counted."""
-    service = world.find_service(resolve_host(destination.host, namespace))
+    service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
     if service is None:
         return NOWHERE
     port = _destination_port(service, destination, caller.port)
@@ -229,7 +230,7 @@ def _route_action(world: World, caller: Caller, namespace: str, rule: HTTPRoute)
             for destination, share in mirrors
         ]
     first = rule.route[0].destination
-    service = world.find_service(resolve_host(first.host, namespace))
+    service = world.find_service(resolve_host(first.host, namespace), caller.namespace)
     if service is not None:
         action.update(_hash_policy(world, caller, service, first.subset))
     return action

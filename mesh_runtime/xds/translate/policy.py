@@ -16,7 +16,8 @@ from mesh_runtime.api.networking import (
 )
 from mesh_runtime.api.objects import ROOT_NAMESPACE
 from mesh_runtime.api.security import PeerAuthentication
-from mesh_runtime.xds.translate.world import MeshService, World, selects
+from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.world import World, selects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from mesh_runtime.api.networking import Gateway
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.translate.world import MeshPort, MeshService, World, selects
+from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.world import World, selects
 
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
@@ -90,7 +91,12 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
     on all addresses would have taken it.
     """
     wanted = sorted(
-        ((service, port) for service in world.services.values() for port in service.ports if not port.is_http),
+        (
+            (service, port)
+            for service in world.services_for(instance.namespace).values()
+            for port in service.ports
+            if not port.is_http
+        ),
         key=lambda pair: (pair[0].namespace != instance.namespace, pair[0].host, pair[1].number),
     )
     taken = {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(instance)}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from mesh_runtime.api.hosts import matches, resolve_host
-from mesh_runtime.api.networking import MESH, Server, VirtualService
+from mesh_runtime.api.networking import VirtualService
 from mesh_runtime.api.objects import DOMAIN, ConfigObject
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.connect import REFUSED_ROUTE, TUNNEL_ROUTE
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
-from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
+from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.telemetry import service_metadata
-from mesh_runtime.xds.translate.world import MeshService, World, is_for_sidecars
+from mesh_runtime.xds.translate.world import World, is_for_sidecars
 
 OUTBOUND_ROUTES = "15001"
 
@@ -25,23 +25,6 @@ def outbound_routes(world: World, instance: Instance) -> Group:
     labels = tuple(sorted(instance.labels.items())) if _sees_labels(world) else ()
     key = "routes", instance.namespace, labels
     return world.once(key, lambda: (_outbound_routes(world, instance),))
-
-
-def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:
-    """Yield a gateway's routes, one configuration per declared port."""
-    for number in gateway_ports(world, instance):
-        hosts = _gateway_hosts(world, instance, number)
-        yield {
-            "name": gateway_route_name(number),
-            "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
-            # Clients name the port that is opened, which may not be the declared one.
-            "ignore_port_in_host_matching": True,
-        }
-
-
-def gateway_route_name(number: int) -> str:
-    """Return Istio's name of a gateway port's routes."""
-    return f"http.{number}"
 
 
 def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
@@ -73,12 +56,14 @@ def _outbound_routes(world: World, instance: Instance) -> Envoy:
 
 
 def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
-    for service in world.services.values():
+    for service in world.services_for(instance.namespace).values():
         rules = _rules_of(world, service.host)
         for port in service.ports:
             if port.is_http:
                 caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
-                routes = _routes(world, caller, [rules]) if rules else [service_route(world, caller, service, port)]
+                routes = (
+                    rules_routes(world, caller, [rules]) if rules else [service_route(world, caller, service, port)]
+                )
                 names = service_names(service, instance.namespace)
                 is_default = port is service.default_http_port
                 known = _host(service.host, port.number, names, is_default, routes)
@@ -86,10 +71,10 @@ def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
     for item, spec in world.virtual_services:
         for written in spec.hosts:
             host = resolve_host(written, item.key.namespace)
-            if is_for_sidecars(spec) and spec.http and host not in world.services:
+            if is_for_sidecars(spec) and spec.http and host not in world.services_for(instance.namespace):
                 caller = Caller(namespace=instance.namespace, labels=instance.labels, port=80)
-                routes = _routes(world, caller, [(item, spec)])
-                found = world.find_service(host)
+                routes = rules_routes(world, caller, [(item, spec)])
+                found = world.find_service(host, instance.namespace)
                 yield {**_host(host, 80, (host,), True, routes), **(service_metadata(found) if found else {})}
 
 
@@ -120,7 +105,8 @@ def _mesh_rules(world: World) -> Iterator[tuple[str, _Found]]:
                 yield resolve_host(written, item.key.namespace), (item, spec)
 
 
-def _routes(world: World, caller: Caller, found: Iterable[_Found]) -> list[Envoy]:
+def rules_routes(world: World, caller: Caller, found: Iterable[_Found]) -> list[Envoy]:
+    """Return the routes of VirtualServices' rules for one caller, in order."""
     return [
         route
         for item, spec in found
@@ -133,54 +119,6 @@ def _described(item: ConfigObject) -> Envoy:
     """Name the object that a route comes from."""
     config = f"/apis/{item.api_version}/namespaces/{item.key.namespace}/virtual-service/{item.key.name}"
     return {"filter_metadata": {"istio": {"config": config}}}
-
-
-def _gateway_hosts(world: World, instance: Instance, number: int) -> list[Envoy]:
-    routes: dict[str, list[Envoy]] = {}
-    for gateway, spec in gateway_servers(world, instance):
-        caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=gateway, port=number)
-        servers = [server for server in spec.servers if server.port.number == number]
-        for item, bound in world.virtual_services:
-            if bound.http and gateway in _gateways(item, bound):
-                added = _routes(world, caller, [(item, bound)])
-                for domain in _served(servers, gateway.partition("/")[0], item, bound):
-                    routes.setdefault(domain, []).extend(added)
-    return [
-        {
-            "name": f"{domain}:{number}",
-            "domains": [domain],
-            "routes": sorted(found, key=_catches_all),
-            "include_request_attempt_count": True,
-        }
-        for domain, found in sorted(routes.items())
-    ]
-
-
-def _gateways(item: ConfigObject, spec: VirtualService) -> set[str]:
-    return {name if "/" in name else f"{item.key.namespace}/{name}" for name in spec.gateways if name != MESH}
-
-
-def _served(servers: Sequence[Server], namespace: str, item: ConfigObject, spec: VirtualService) -> Iterator[str]:
-    """Yield the hosts that both a gateway's servers and a VirtualService name: the narrower of each pair."""
-    seen = set()
-    for written in spec.hosts:
-        host = resolve_host(written, item.key.namespace)
-        for server in servers:
-            for offered in server.hosts:
-                where, slash, pattern = offered.rpartition("/")
-                allowed = {"": item.key.namespace, "*": item.key.namespace, ".": namespace}.get(where, where)
-                if slash and allowed != item.key.namespace:
-                    continue
-                pattern = resolve_host(pattern, namespace)
-                common = host if matches(pattern, host) else pattern if matches(host, pattern) else ""
-                if common and common not in seen:
-                    seen.add(common)
-                    yield common
-
-
-def _catches_all(route: Envoy) -> bool:
-    """Order what several VirtualServices say of one host: a route for every request hides none of the others."""
-    return dict(route["match"]) == {"prefix": "/"}
 
 
 _NOWHERE_HOST: Envoy = {

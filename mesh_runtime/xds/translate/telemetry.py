@@ -30,7 +30,8 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.endpoints import MUTUAL, PLAIN, canonical_name, canonical_revision
-from mesh_runtime.xds.translate.world import MeshService, Tracing
+from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.world import World
 
 UNKNOWN: Final = "unknown"
 TRACING_CLUSTER: Final = "otel-collector"
@@ -38,22 +39,22 @@ TRACING_CLUSTER: Final = "otel-collector"
 Labels = Mapping[str, str]
 
 
-def source_logs(instance: Instance) -> list[Envoy]:
+def source_logs(world: World, instance: Instance) -> list[Envoy]:  # noqa: ARG001
     """Return the access logs of an outbound HTTP listener."""
     return _http_logs(_outbound_labels(instance))
 
 
-def destination_logs(instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
+def destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:  # noqa: ARG001
     """Return the access logs of an inbound HTTP port."""
     return _http_logs(_inbound_labels(instance, service, mutual=mutual))
 
 
-def tcp_source_logs(instance: Instance) -> list[Envoy]:
+def tcp_source_logs(world: World, instance: Instance) -> list[Envoy]:  # noqa: ARG001
     """Return the access logs of an outbound TCP listener."""
     return _tcp_logs(_outbound_labels(instance))
 
 
-def tcp_destination_logs(instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
+def tcp_destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:  # noqa: ARG001
     """Return the access logs of an inbound TCP port."""
     return _tcp_logs(_inbound_labels(instance, service, mutual=mutual))
 
@@ -199,8 +200,9 @@ def service_metadata(service: MeshService | None) -> Envoy:
     return {"metadata": {"filter_metadata": {"istio": described}}}
 
 
-def tracing(settings: Tracing | None) -> Envoy:
+def tracing(world: World, instance: Instance) -> Envoy:  # noqa: ARG001
     """Return a listener's spans; without settings none, and W3C headers pass through as they are."""
+    settings = world.settings.tracing
     if settings is None:
         return {}
     provider = any_of(
@@ -217,8 +219,9 @@ def tracing(settings: Tracing | None) -> Envoy:
     }
 
 
-def tracing_clusters(settings: Tracing | None) -> tuple[Envoy, ...]:
+def tracing_clusters(world: World) -> tuple[Envoy, ...]:
     """Return the cluster that spans are sent to."""
+    settings = world.settings.tracing
     if settings is None:
         return ()
     address = {"socket_address": {"address": settings.address, "port_value": settings.port}}

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from mesh_runtime.api.core import Service
-from mesh_runtime.api.hosts import matches, resolve_host, service_host
-from mesh_runtime.api.networking import MESH, DestinationRule, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.hosts import matches, resolve_host
+from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
+from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, WorkloadEntry
 from mesh_runtime.api.objects import Config, ConfigObject
 from mesh_runtime.registry import Instance, RegistryState, Role
+from mesh_runtime.xds.translate.services import MeshService, declared_services, service_entries
+from mesh_runtime.xds.translate.spec import spec_of
 
 T = TypeVar("T")
 Protocol = Literal["http", "http2", "grpc", "tcp"]
@@ -38,48 +40,6 @@ class MeshSettings:
     max_connection_s: int = 3600
     """Inbound connections are closed gracefully after this time, so that none outlives its certificate for long."""
     tracing: Tracing | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshPort:
-    """A port of a service."""
-
-    number: int
-    name: str
-    protocol: Protocol
-    target: int | str | None = None
-    """Number or name at the workload; ``None``: as ``number``."""
-
-    @property
-    def is_http(self) -> bool:
-        """Whether requests can be told apart in it."""
-        return self.protocol != "tcp"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshService:
-    """Something that can be called by name: a Service, or one host of a ServiceEntry."""
-
-    host: str
-    name: str
-    namespace: str
-    ports: tuple[MeshPort, ...]
-    selector: Mapping[str, str]
-    """Empty: no workload of the mesh."""
-    listed: tuple[WorkloadEntry, ...] = ()
-    """Endpoints by address, not by selector."""
-    external: bool = False
-    by_dns: bool = False
-
-    def port(self, number: int) -> MeshPort | None:
-        """Return the port with this number."""
-        return next((port for port in self.ports if port.number == number), None)
-
-    @property
-    def default_http_port(self) -> MeshPort | None:
-        """The port meant by a name without one."""
-        http = [port for port in self.ports if port.is_http]
-        return next((port for port in http if port.number == 80), http[0] if http else None)
 
 
 class World:
@@ -112,10 +72,15 @@ class World:
         return found
 
     @cached_property
+    def mesh_config(self) -> MeshConfig:
+        """What holds for the whole mesh."""
+        return mesh_config(self.config)
+
+    @cached_property
     def services(self) -> Mapping[str, MeshService]:
         """Services by host. A Service comes before a ServiceEntry of the same host."""
-        found = {service.host: service for service in self._declared_services()}
-        for service in self._service_entries():
+        found = {service.host: service for service in declared_services(self)}
+        for service in service_entries(self):
             found.setdefault(service.host, service)
         return found
 
@@ -160,7 +125,7 @@ class World:
         """Rules by their namespace and resolved host."""
         found: dict[tuple[str, str], tuple[DestinationRule, ...]] = {}
         for item in self.objects("DestinationRule"):
-            rule = _spec(item, DestinationRule)
+            rule = spec_of(item, DestinationRule)
             key = item.key.namespace, resolve_host(rule.host, item.key.namespace)
             found[key] = (*found.get(key, ()), rule)
         return found
@@ -168,67 +133,25 @@ class World:
     @cached_property
     def virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """All of them, by namespace and name."""
-        return tuple((item, _spec(item, VirtualService)) for item in self.objects("VirtualService"))
+        return tuple((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
         """Workloads of a namespace that are listed in config."""
         for item in self.objects("WorkloadEntry", namespace):
-            yield item, _spec(item, WorkloadEntry)
+            yield item, spec_of(item, WorkloadEntry)
 
-    def find_service(self, host: str) -> MeshService | None:
-        """Return the service called by this full name, also through a ServiceEntry's wildcard."""
-        exact = self.services.get(host)
+    def services_for(self, namespace: str) -> Mapping[str, MeshService]:  # noqa: ARG002  every service is public yet
+        """Return the services that callers in a namespace see, by host."""
+        return self.services
+
+    def find_service(self, host: str, namespace: str) -> MeshService | None:
+        """Return the service that callers in a namespace reach by this full name, also by a ServiceEntry's wildcard."""
+        visible = self.services_for(namespace)
+        exact = visible.get(host)
         if exact is not None:
             return exact
-        wide = [service for name, service in self.services.items() if name.startswith("*") and matches(name, host)]
+        wide = [service for name, service in visible.items() if name.startswith("*") and matches(name, host)]
         return max(wide, key=lambda service: len(service.host), default=None)
-
-    def _declared_services(self) -> Iterator[MeshService]:
-        for item in self.objects("Service"):
-            spec = _spec(item, Service)
-            outside = spec.type == "ExternalName"
-            yield MeshService(
-                host=service_host(item.key.name, item.key.namespace),
-                name=item.key.name,
-                namespace=item.key.namespace,
-                ports=tuple(
-                    MeshPort(
-                        number=port.port,
-                        name=port.name,
-                        protocol=_protocol(port.mesh_protocol),
-                        target=port.target_port,
-                    )
-                    for port in spec.ports
-                ),
-                selector={} if outside else spec.selector,
-                listed=(WorkloadEntry(address=spec.external_name),) if outside else (),
-                external=outside,
-                by_dns=outside,
-            )
-
-    def _service_entries(self) -> Iterator[MeshService]:
-        for item in self.objects("ServiceEntry"):
-            spec = _spec(item, ServiceEntry)
-            for host in spec.hosts:
-                by_dns = spec.resolution == "DNS"
-                yield MeshService(
-                    host=host,
-                    name=host,
-                    namespace=item.key.namespace,
-                    ports=tuple(
-                        MeshPort(
-                            number=port.number,
-                            name=port.name,
-                            protocol=_protocol(port.protocol.lower()),
-                            target=port.target_port,
-                        )
-                        for port in spec.ports
-                    ),
-                    selector={},
-                    listed=spec.endpoints or ((WorkloadEntry(address=host),) if by_dns else ()),
-                    external=spec.location == "MESH_EXTERNAL",
-                    by_dns=by_dns,
-                )
 
 
 def is_for_sidecars(spec: VirtualService) -> bool:
@@ -239,12 +162,3 @@ def is_for_sidecars(spec: VirtualService) -> bool:
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """Tell whether labels carry all of a selector. An empty selector selects nothing here."""
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
-
-
-def _protocol(name: str) -> Protocol:
-    return name if name in {"http", "http2", "grpc"} else "tcp"  # type: ignore[return-value]
-
-
-def _spec(item: ConfigObject, kind: type[T]) -> T:
-    assert isinstance(item.spec, kind)
-    return item.spec

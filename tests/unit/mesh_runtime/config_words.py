@@ -44,6 +44,11 @@ def namespace(name: str = "shop", **labels: str) -> ConfigObject:
     return parse(out)
 
 
+def core(kind: str, name: str, namespace: str = "shop", **fields: Any) -> dict[str, Any]:
+    """A kind of Kubernetes' own whose fields stand beside its metadata."""
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **fields}
+
+
 def config(*manifests: dict[str, Any]) -> Config:
     objects = [parse(item) for item in manifests]
     return Config(revision=1, objects={item.key: item for item in objects})

@@ -1,5 +1,5 @@
 import pytest
-from config_words import manifest, route, rule, said, service, to, virtual_service
+from config_words import core, manifest, route, rule, said, service, to, virtual_service
 
 from mesh_runtime.api import KINDS, ConfigError, canonical, dump, find_kind, load, parse
 from mesh_runtime.api.core import Service
@@ -202,6 +202,8 @@ def test_all_kinds_can_be_written_and_read_again():
         ),
         virtual_service(route(to("catalog", "v1", 80), to("catalog", "v2", 20))),
         manifest("PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}),
+        core("Secret", "web", type="kubernetes.io/tls", data={"tls.crt": "", "tls.key": ""}),
+        core("ConfigMap", "istio", data={"mesh": "enableAutoMtls: true"}),
     ]
     objects = tuple(parse(item) for item in manifests)
     assert {item.key.kind for item in objects} == set(KINDS)

@@ -10,8 +10,8 @@ from mesh_runtime.xds.snapshot import Kind, Packer
 from mesh_runtime.xds.translate import MeshSettings, Tracing, World, translate
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import bound_port, gateway_ports, tcp_names, workload_port
+from mesh_runtime.xds.translate.services import MeshPort
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
-from mesh_runtime.xds.translate.world import MeshPort
 
 NETWORKING = "apiVersion: networking.istio.io/v1"
 SECRETS = leaf_secret("chain", "key"), root_secret("root")

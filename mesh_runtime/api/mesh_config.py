@@ -1,0 +1,39 @@
+"""Istio's MeshConfig: the key ``mesh`` of the ConfigMap ``istio`` in the root namespace."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mesh_runtime.api.core import ConfigMap
+from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ObjectKey
+from mesh_runtime.api.spec import Many, Spec
+from mesh_runtime.api.yaml_reader import read
+
+KEY = ObjectKey("", "ConfigMap", ROOT_NAMESPACE, "istio")
+
+
+class OutboundTrafficPolicy(Spec):
+    """What happens to traffic to hosts that the mesh does not know."""
+
+    mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
+
+
+class MeshConfig(Spec):
+    """What holds for the whole mesh."""
+
+    outbound_traffic_policy: OutboundTrafficPolicy = Field(default_factory=OutboundTrafficPolicy)
+    enable_auto_mtls: bool = True
+    trust_domain_aliases: Many[str] = ()
+
+
+DEFAULT = MeshConfig()
+
+
+def mesh_config(config: Config) -> MeshConfig:
+    """Return the mesh's config; Istio's defaults where there is none."""
+    item = config.objects.get(KEY)
+    if item is None or not isinstance(item.spec, ConfigMap) or "mesh" not in item.spec.data:
+        return DEFAULT
+    return MeshConfig.model_validate(next((document for _, document in read(item.spec.data["mesh"])), {}))

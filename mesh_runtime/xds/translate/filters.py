@@ -1,0 +1,79 @@
+"""What listeners of every direction are made of: HTTP and TCP filters, and the listener itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate import telemetry
+from mesh_runtime.xds.translate.endpoints import address
+from mesh_runtime.xds.translate.http_route import FAULT_FILTER
+from mesh_runtime.xds.translate.tls import ADS
+from mesh_runtime.xds.translate.world import World
+
+_HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def manager(
+    world: World,
+    instance: Instance,
+    prefix: str,
+    logs: Sequence[Envoy],
+    *,
+    guards: Sequence[Envoy] = (),
+    **options: Any,
+) -> Envoy:
+    """Return the network filter that understands HTTP. *guards* are filters that a request passes first."""
+    fault = any_of("envoy.extensions.filters.http.fault.v3.HTTPFault")
+    router = any_of("envoy.extensions.filters.http.router.v3.Router")
+    filters: list[dict[str, Any]] = [{"name": "envoy.filters.http.router", "typed_config": router}]
+    if "rds" in options:
+        # Off, and so free of cost, except on routes that carry a fault of their own.
+        filters.insert(0, {"name": FAULT_FILTER, "typed_config": fault, "disabled": True})
+    config = any_of(
+        _HCM,
+        stat_prefix=prefix,
+        access_log=list(logs),
+        http_filters=[*guards, *filters],
+        normalize_path=True,
+        # Long requests and streams are the application's business, as in Istio.
+        stream_idle_timeout="0s",
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        **telemetry.tracing(world, instance),
+        **options,
+    )
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+
+
+def tcp_proxy(prefix: str, logs: Sequence[Envoy], **options: Any) -> Envoy:
+    """Return the network filter that passes bytes on."""
+    config = any_of(
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        # Envoy takes what follows a dot for the name of the statistic; hosts have no "_" of their own.
+        stat_prefix=prefix.replace(".", "_"),
+        access_log=list(logs),
+        access_log_options={"flush_access_log_on_connected": True},
+        **options,
+    )
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+def listener(host: str, port: int, direction: str, chains: Sequence[Envoy]) -> Envoy:
+    """Return a listener of one address, which nobody else may share."""
+    return {
+        "name": f"{host}_{port}",
+        "address": address(host, port),
+        "filter_chains": list(chains),
+        "traffic_direction": direction,
+        # With it, a second proxy could bind the same address and get a share of this one's connections.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 1024 * 1024,
+    }
+
+
+def rds(name: str) -> Envoy:
+    """Return the reference to routes by name."""
+    return {"route_config_name": name, "config_source": ADS}

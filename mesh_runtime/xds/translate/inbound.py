@@ -1,0 +1,109 @@
+"""What a sidecar takes in: one listener per port of its workload."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate import telemetry
+from mesh_runtime.xds.translate.clusters import inbound_name
+from mesh_runtime.xds.translate.filters import listener, manager, tcp_proxy
+from mesh_runtime.xds.translate.guards import http_guards, tcp_guards
+from mesh_runtime.xds.translate.policy import mtls_mode
+from mesh_runtime.xds.translate.ports import InboundPort, workload_port
+from mesh_runtime.xds.translate.services import MeshService, Protocol
+from mesh_runtime.xds.translate.tls import downstream_tls
+from mesh_runtime.xds.translate.world import World
+
+_INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
+"""An application may close an idle connection just when it is used again."""
+_KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
+"""Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
+
+
+def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Envoy:
+    """Return the listener of one port of a workload."""
+    service, protocol = inbound_service(world, instance, port)
+    mode = mtls_mode(world, instance.namespace, instance.labels)
+    chains: list[Envoy] = []
+    if mode != "DISABLE":
+        # Only callers of the mesh offer "istio"; an application's own TLS is plain bytes to a permissive port.
+        match = {"transport_protocol": "tls", "application_protocols": ["istio"]} if mode == "PERMISSIVE" else {}
+        chains.append(
+            {
+                "name": "mutual",
+                "filter_chain_match": match,
+                "transport_socket": downstream_tls(http=protocol != "tcp"),
+                "filters": _inbound_filters(world, instance, port, service, protocol, mutual=True),
+            }
+        )
+    if mode != "STRICT":
+        chains.append(
+            {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
+        )
+    inspector = any_of("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
+    filters = [{"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}]
+    inspect = {"listener_filters": filters, "listener_filters_timeout": "5s"} if mode == "PERMISSIVE" else {}
+    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
+
+
+def inbound_service(world: World, instance: Instance, port: InboundPort) -> tuple[MeshService | None, Protocol]:
+    """Return the service whose port leads to an instance's port, and its protocol.
+
+    Where several do, it is the one the instance was started for; where none does, the port's name tells the protocol.
+    """
+    candidates = [
+        (service, declared)
+        for service in world.services_of(instance)
+        for declared in service.ports
+        if workload_port(declared, instance.ports) == port.name
+    ]
+    if candidates:
+        service, declared = min(candidates, key=lambda found: found[0].name != instance.service)
+        return service, declared.protocol
+    prefix = port.name.partition("-")[0]
+    protocols: dict[str, Protocol] = {"http": "http", "http2": "http2", "grpc": "grpc"}
+    return None, protocols.get(prefix, "tcp")
+
+
+def _inbound_filters(
+    world: World,
+    instance: Instance,
+    port: InboundPort,
+    service: MeshService | None,
+    protocol: Protocol,
+    *,
+    mutual: bool,
+) -> list[Envoy]:
+    cluster = inbound_name(port)
+    if protocol == "tcp":
+        logs = telemetry.tcp_destination_logs(world, instance, service, mutual=mutual)
+        return [
+            *tcp_guards(world, instance, port),
+            tcp_proxy(cluster, logs, cluster=cluster, **(_KNOWN_CALLERS if mutual else {})),
+        ]
+    action = {"cluster": cluster, "timeout": "0s", "retry_policy": _INBOUND_RETRY}
+    host = {
+        "name": f"inbound|http|{port.app_port}",
+        "domains": ["*"],
+        "routes": [{"name": "default", "match": {"prefix": "/"}, "route": action}],
+    }
+    identity: dict[str, Any] = {
+        # What a caller without a certificate claims about itself is removed.
+        "forward_client_cert_details": "SANITIZE_SET" if mutual else "SANITIZE",
+        "set_current_client_cert_details": {"uri": True} if mutual else {},
+    }
+    requests = manager(
+        world,
+        instance,
+        f"inbound_{port.app_port}",
+        telemetry.destination_logs(world, instance, service, mutual=mutual),
+        route_config={"name": cluster, "virtual_hosts": [host]},
+        server_header_transformation="PASS_THROUGH",
+        common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
+        guards=http_guards(world, instance, port),
+        **identity,
+    )
+    return [requests]
