@@ -12,6 +12,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("console.cli.demo", "Start a real mesh with live traffic and open its console."),
     "up": ("console.cli.up", "Start the console, its collectors and the control plane."),
     "run": ("console.cli.run", "Run a command behind a sidecar of the mesh."),
+    "add-to-mesh": ("console.cli.mesh", "Put a sidecar before an application that is already running."),
+    "remove-from-mesh": ("console.cli.mesh", "Take such a sidecar away again."),
     "gateway": ("console.cli.gateway", "Run a gateway of the mesh."),
     "apply": ("console.cli.config", "Write config objects from files."),
     "delete": ("console.cli.config", "Delete config objects."),
@@ -22,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "proxy-status": ("console.cli.proxies", "Show what each Envoy has acknowledged."),
     "proxy-config": ("console.cli.proxies", "Show the configuration of one Envoy."),
     "graph": ("console.cli.graph", "Print the traffic graph."),
+    "logs": ("console.cli.logs", "Print what a workload or its proxy has logged."),
     "wizard": ("console.cli.wizard", "Plan and apply a change of traffic."),
     "completion": ("console.cli.completion", "Print the completion script for a shell."),
 }

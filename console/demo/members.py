@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from mesh_runtime.agent.member import Member
+from mesh_runtime.agent.member import Member, Restart
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
 
@@ -60,7 +60,7 @@ def free_ports() -> Iterator[int]:
 def _app(service: str, port: int, version: str = "") -> Member:
     registration = Registration(role=Role.SIDECAR, namespace=NAMESPACE, service=service, version=version, port=port)
     command = (sys.executable, "-m", "console.demo.shop", service)
-    return Member(registration=registration, command=command, keep=True, logged=True)
+    return Member(registration=registration, command=command, restart=Restart.ALWAYS, logged=True)
 
 
 def _database(port: int) -> Member:
@@ -69,7 +69,7 @@ def _database(port: int) -> Member:
         *("--save", "", "--appendonly", "no", "--loglevel", "warning"),
     )
     registration = Registration(role=Role.SIDECAR, namespace=NAMESPACE, service="db", port=port, protocol="tcp")
-    return Member(registration=registration, command=command, keep=True, logged=True)
+    return Member(registration=registration, command=command, restart=Restart.ALWAYS, logged=True)
 
 
 def _redis_server() -> Path:

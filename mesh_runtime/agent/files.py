@@ -51,3 +51,29 @@ def trim_log(path: Path, cap_bytes: int = LOG_CAP_BYTES) -> None:
     if path.exists() and path.stat().st_size > cap_bytes:
         shutil.copyfile(path, path.with_name(f"{path.name}.1"))
         os.truncate(path, 0)
+
+
+@contextmanager
+def pid_file(path: Path) -> Iterator[None]:
+    """Write this process's id to a file that is there, and locked, for as long as the block lasts."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.write(str(os.getpid()))
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def pid_in(path: Path) -> int:
+    """Return the id of the process that holds a pid file; 0: nobody does, and the file is removed."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return 0
+    except BlockingIOError:
+        return int(path.read_text() or 0)
+    return 0

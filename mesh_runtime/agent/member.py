@@ -8,12 +8,15 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 from mesh_runtime.agent.client import AgentClient, AgentError
 from mesh_runtime.agent.environment import environment
 from mesh_runtime.agent.files import trim_log
+from mesh_runtime.agent.health import Health, watch
 from mesh_runtime.registration import Grant, Registration
+from mesh_runtime.registry import Role
 from mesh_runtime.sidecar.bootstrap import bootstrap
 from mesh_runtime.sidecar.child import Child
 from mesh_runtime.sidecar.envoy import DRAIN_S, Envoy
@@ -23,9 +26,20 @@ log = logging.getLogger(__name__)
 
 COMMAND_GRACE_S = 5.0
 HURRIED_GRACE_S = 1.0
-LISTEN_POLL_S = 0.05
 PATIENCE_S = 10.0
 """After it a user is told why nothing happens yet."""
+
+
+class Restart(StrEnum):
+    """When a command that has ended is started again, after a pause that grows."""
+
+    NEVER = "no"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+    def wants(self, code: int) -> bool:
+        """Tell whether a command that ended with this code is to be started again."""
+        return self is Restart.ALWAYS or (self is Restart.ON_FAILURE and code != 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +48,13 @@ class Member:
 
     registration: Registration
     command: tuple[str, ...] = ()
-    """Empty for a gateway."""
+    """Empty for a gateway, and for an application that somebody else runs."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the command, beside what every command gets."""
-    keep: bool = False
-    """Start the command again when it ends; otherwise its end is the member's."""
+    restart: Restart = Restart.NEVER
+    """Whether the command is started again when it ends; otherwise its end is the member's."""
+    health: Health = field(default_factory=Health)
+    """How to find out whether the application is ready."""
     logged: bool = False
     """What the command prints goes to a file instead of the agent's own output."""
 
@@ -59,7 +75,7 @@ class Life:
 
     def __init__(self, member: Member, around: Surroundings, number: int) -> None:
         self.ready = asyncio.Event()
-        """Set once its proxy is live and its command listens."""
+        """Set once its proxy is live and its application answers."""
         self.hurry = asyncio.Event()
         """Set to end without waiting for requests in flight."""
         self.ending = False
@@ -73,7 +89,7 @@ class Life:
         self._registering = asyncio.Lock()
         self._changed = asyncio.Event()
         self._live = asyncio.Event()
-        self._listening = False
+        self._answers = False
         self._command: Child | None = None
 
     @property
@@ -124,7 +140,7 @@ class Life:
 
     @property
     def _serving(self) -> bool:
-        return self._live.is_set() and self._listening
+        return self._live.is_set() and self._answers
 
     async def _tell_changes(self) -> None:
         """Tell the server beside all else: what ended is started again whether it is there or not."""
@@ -175,16 +191,18 @@ class Life:
         pauses = Pauses()
         while True:
             code = await self._run_command()
-            if not self._member.keep:
+            if not self._member.restart.wants(code):
                 return code
             log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
-            self._set_listening(yes=False)
+            self._set_ready(yes=False)
             await asyncio.sleep(pauses.next())
 
     async def _run_command(self) -> int:
+        if self._registration.role is Role.GATEWAY:
+            self._set_ready(yes=True)
+            return await asyncio.Future()  # its proxy is all there is
         if not self._member.command:
-            self._set_listening(yes=True)
-            return await asyncio.Future()  # a gateway: its proxy is all there is
+            await self._watch_health()
         assert self._grant is not None
         given = environment(self._grant, self._registration, otlp=self._around.otlp)
         self._command = await Child.start(
@@ -193,18 +211,21 @@ class Life:
             output=self._log("command") if self._member.logged else None,
         )
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(self._watch_listening())
+            watching = group.create_task(self._watch_health())
             code = await self._command.wait()
-            listening.cancel()
+            watching.cancel()
         return code
 
-    async def _watch_listening(self) -> None:
-        while not await _listens(self._registration.port):  # noqa: ASYNC110  nobody else tells us when
-            await asyncio.sleep(LISTEN_POLL_S)
-        self._set_listening(yes=True)
+    async def _watch_health(self) -> None:
+        await watch(self._member.health, self._registration.port, self._health_changed)
 
-    def _set_listening(self, *, yes: bool) -> None:
-        self._listening = yes
+    def _health_changed(self, ready: bool) -> None:
+        if not ready:
+            log.warning("application does not answer; it gets no requests", extra={"instance": self.id})
+        self._set_ready(yes=ready)
+
+    def _set_ready(self, *, yes: bool) -> None:
+        self._answers = yes
         self._changed.set()
 
     async def _drain(self) -> None:
@@ -236,15 +257,6 @@ class Life:
 
 def _identity(grant: Grant) -> tuple[str, str, str]:
     return grant.id, grant.token, grant.address
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1.0)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 async def _at_most(seconds: float, event: asyncio.Event) -> None:

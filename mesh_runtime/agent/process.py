@@ -7,12 +7,13 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh_runtime.agent.agent import Agent
 from mesh_runtime.agent.client import AgentClient
-from mesh_runtime.agent.files import run_directory
+from mesh_runtime.agent.files import pid_file, run_directory
 from mesh_runtime.agent.member import Member
 from mesh_runtime.sidecar.envoy import DRAIN_S
 
@@ -35,6 +36,8 @@ class Plan:
     drain_s: int = DRAIN_S
     told: Path | None = None
     """Where to write, once all is ready, the address of each instance by its id, as JSON."""
+    pid: Path | None = None
+    """A file that holds the process's id while it lives: how others find an agent that runs in the background."""
 
 
 async def carry_out(plan: Plan, ready: Ready = lambda _: None) -> int:
@@ -45,7 +48,7 @@ async def carry_out(plan: Plan, ready: Ready = lambda _: None) -> int:
     requests in flight.
     """
     parent = os.getppid()
-    with run_directory(plan.run_dir) as run_dir:
+    with pid_file(plan.pid) if plan.pid else nullcontext(), run_directory(plan.run_dir) as run_dir:
         async with AgentClient(plan.server) as client:
             agent = Agent(client, plan.members, run_dir=run_dir, logs=plan.logs, otlp=plan.otlp, drain_s=plan.drain_s)
 

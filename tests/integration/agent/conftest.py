@@ -15,7 +15,7 @@ from aiohttp import web
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.agent import Agent
 from mesh_runtime.agent.client import AgentClient
-from mesh_runtime.agent.member import Member
+from mesh_runtime.agent.member import Member, Restart
 from mesh_runtime.registration import Grant, Registration
 from mesh_runtime.registry import Role
 
@@ -144,9 +144,9 @@ def free_port():
 
 def echo_member(service="catalog", **changes):
     fields = {"role": Role.SIDECAR, "namespace": "shop", "service": service, "port": free_port()}
-    member = {"command": ECHO, "logged": True, "keep": True}
+    member = {"command": ECHO, "logged": True, "restart": Restart.ALWAYS}
     for name, value in changes.items():
-        (member if name in {"command", "keep", "logged", "environment"} else fields)[name] = value
+        (member if name in {"command", "restart", "health", "logged", "environment"} else fields)[name] = value
     return Member(registration=Registration(**fields), **member)
 
 

@@ -14,6 +14,8 @@ import aiohttp
 import pytest
 
 from mesh_runtime.agent import wire
+from mesh_runtime.agent.health import Health
+from mesh_runtime.agent.member import Restart
 from mesh_runtime.agent.process import Plan, leaves
 
 
@@ -141,11 +143,57 @@ async def test_what_dies_while_the_server_is_away_is_started_again_at_once(
 
 
 async def test_the_end_of_the_command_is_the_end_of_run(server, running, make_member, tmp_path):
-    member = make_member(command=(sys.executable, "-c", ONE_CONNECTION_THEN_7), keep=False)
+    member = make_member(command=(sys.executable, "-c", ONE_CONNECTION_THEN_7), restart=Restart.NEVER)
     async with running(server, member) as agent:
         await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
     assert agent.code == 7
     assert not pids("envoy")
+
+
+async def test_a_command_that_is_to_restart_on_failure_is_started_again_until_it_ends_well(
+    server, running, make_member, tmp_path
+):
+    counted = tmp_path / "starts"
+    code = ENDS_WELL_THE_THIRD_TIME.format(str(counted))
+    member = make_member(command=(sys.executable, "-c", code), restart=Restart.ON_FAILURE)
+    async with running(server, member) as agent:
+        await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
+    assert (agent.code, counted.read_text()) == (0, "xxx")
+
+
+async def test_an_application_whose_health_check_fails_gets_no_requests_until_it_recovers(
+    server, running, make_member, tmp_path
+):
+    ill = tmp_path / "ill"
+    code = HEALTH_BY_FILE.format(str(ill))
+    health = Health(path="/healthz", interval_s=0.05, failures=2)
+    member = make_member(command=(sys.executable, "-c", code), health=health)
+    async with running(server, member):
+        assert not server.instances["shop/catalog~0"].starting
+        ill.touch()
+        await server.until(lambda: server.instances["shop/catalog~0"].starting)
+        ill.unlink()
+        await server.until(lambda: not server.instances["shop/catalog~0"].starting)
+
+
+ENDS_WELL_THE_THIRD_TIME = """
+import os, pathlib, socket, sys, time
+starts = pathlib.Path({!r})
+starts.open("a").write("x")
+socket.create_server(("127.0.0.1", int(os.environ["PORT"]))).accept()
+time.sleep(0.2)
+sys.exit(0 if len(starts.read_text()) == 3 else 1)
+"""
+
+
+HEALTH_BY_FILE = """
+import http.server, os, pathlib
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503 if pathlib.Path({!r}).exists() and self.path == "/healthz" else 204)
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
 
 
 ONE_CONNECTION_THEN_7 = """

@@ -23,7 +23,7 @@ from console.cli.client import ServerError
 from console.datadir import DataDir
 from console.demo.members import free_ports
 from mesh_runtime.agent import wire
-from mesh_runtime.agent.member import Member
+from mesh_runtime.agent.member import Member, Restart
 from mesh_runtime.agent.process import Plan
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
@@ -48,7 +48,7 @@ def light_members():
         registration = Registration(
             role=Role.SIDECAR, namespace="light", service=service, version=version, port=next(ports)
         )
-        return Member(registration=registration, command=FLAT, keep=True, logged=True)
+        return Member(registration=registration, command=FLAT, restart=Restart.ALWAYS, logged=True)
 
     door = Registration(role=Role.GATEWAY, namespace="light", service="door", labels={"app": "door"})
     return (

@@ -19,7 +19,7 @@ from console.datadir import DataDir, DataDirError
 from console.demo import load
 from console.demo.members import free_ports
 from mesh_runtime.agent import wire
-from mesh_runtime.agent.member import Member
+from mesh_runtime.agent.member import Member, Restart
 from mesh_runtime.agent.process import Plan
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
@@ -77,7 +77,7 @@ spec:
 
 def app(service, version, port):
     registration = Registration(role=Role.SIDECAR, namespace="shop", service=service, version=version, port=port)
-    return Member(registration=registration, command=ECHO, keep=True, logged=True)
+    return Member(registration=registration, command=ECHO, restart=Restart.ALWAYS, logged=True)
 
 
 def members():
