@@ -62,6 +62,19 @@ def address(value: str) -> str | None:
     return None if "%" not in value else f"{quoted(value)} has a zone"
 
 
+def subnet(value: str) -> str | None:
+    """Complain about what is neither an IP address nor an IP network."""
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return f"{quoted(value)} is not an IP network"
+    plain = "%" not in value and value.partition("/")[2] in {
+        "",
+        str(ipaddress.ip_network(value, strict=False).prefixlen),
+    }
+    return None if plain else f"{quoted(value)} is not an IP network in CIDR notation"
+
+
 def label_key(value: str) -> str | None:
     """Complain about what cannot be the key of a label or annotation."""
     prefix, slash, name = value.rpartition("/")
@@ -139,6 +152,7 @@ OperatedHeader = Annotated[str, AfterValidator(text(_operated_header, "use lette
 HeaderValue = Annotated[
     str, AfterValidator(text(_header_value, "write it in one line, with %% for a percent sign (%NAME% is Envoy's)"))
 ]
+Subnet = Annotated[str, AfterValidator(text(subnet, "write it like 10.1.0.0/16"))]
 Regex = Annotated[str, AfterValidator(text(regex.complaint, "write it in RE2's syntax"))]
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -39,6 +39,8 @@ from mesh_runtime.api.networking.virtual_service import (
     PortSelector,
     RouteDestination,
     TCPRoute,
+    TLSMatchAttributes,
+    TLSRoute,
     VirtualService,
 )
 
@@ -80,6 +82,8 @@ __all__ = [
     "Subset",
     "TCPRoute",
     "TCPSettings",
+    "TLSMatchAttributes",
+    "TLSRoute",
     "TcpKeepalive",
     "TrafficPolicy",
     "VirtualService",

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from mesh_runtime.api.hosts import matches
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text
 from mesh_runtime.api.values import (
     Authority,
@@ -23,6 +24,7 @@ from mesh_runtime.api.values import (
     Port,
     RequiredMatch,
     StringMatch,
+    Subnet,
 )
 
 MESH = "mesh"
@@ -296,12 +298,20 @@ class HTTPRoute(Spec):
 class L4MatchAttributes(Spec):
     """What is known of a TCP connection."""
 
-    later = frozenset({"destinationSubnets", "sourceSubnet"})
+    later = frozenset({"sourceSubnet"})
 
+    destination_subnets: Many[Subnet] = ()
     port: Port | None = None
     source_labels: Labels = Field(default_factory=dict)
     gateways: Many[GatewayName] = ()
     source_namespace: DnsLabel = ""
+
+
+class TLSMatchAttributes(L4MatchAttributes):
+    """What is known of a TLS connection that is passed on as it is."""
+
+    sni_hosts: Some[Host]
+    """Names in the client's greeting; each is, or is covered by, one of the VirtualService's hosts."""
 
 
 class RouteDestination(Spec):
@@ -322,20 +332,33 @@ class TCPRoute(Spec):
         yield from weight_flaws([item.weight for item in self.route])
 
 
+class TLSRoute(Spec):
+    """A rule for TLS connections that are passed on as they are."""
+
+    match: Some[TLSMatchAttributes]
+    route: Some[RouteDestination]
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Weights add up."""
+        yield from weight_flaws([item.weight for item in self.route])
+
+
 class VirtualService(Spec):
     """Routes for hosts, in sidecars (``mesh``) and gateways."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"tls", "exportTo"})
+    later: ClassVar[frozenset[str]] = frozenset({"exportTo"})
 
     hosts: Some[Host]
     gateways: Many[GatewayName] = (MESH,)
     http: Many[HTTPRoute] = ()
+    tls: Many[TLSRoute] = ()
     tcp: Many[TCPRoute] = ()
 
     def flaws(self) -> Iterator[Flaw]:
         """Some rule, and hosts that make sense."""
-        if not (self.http or self.tcp):
-            yield Flaw((), "has no rule", "add http or tcp with at least one route")
+        if not (self.http or self.tls or self.tcp):
+            yield Flaw((), "has no rule", "add http, tls or tcp with at least one route")
+        yield from self._uncovered_names()
         for index, name in repeated(self.hosts):
             yield Flaw(("hosts", index), f"{name} is there twice", "remove one")
         if "*" in self.hosts and MESH in (self.gateways or (MESH,)):
@@ -344,6 +367,14 @@ class VirtualService(Spec):
                 "* is only allowed at a gateway",
                 "name the hosts, or name gateways without mesh",
             )
+
+    def _uncovered_names(self) -> Iterator[Flaw]:
+        for index, rule in enumerate(self.tls):
+            for at, match in enumerate(rule.match):
+                for place, name in enumerate(match.sni_hosts):
+                    if not any(name == host or matches(host, name) for host in self.hosts):
+                        steps = ("tls", index, "match", at, "sniHosts", place)
+                        yield Flaw(steps, f"{name} is none of the hosts", "add it to hosts, or remove it")
 
 
 def weight_flaws(weights: Sequence[int]) -> Iterator[Flaw]:

@@ -194,7 +194,7 @@ def test_a_policy_may_say_everything_the_runtime_does():
         (virtual_service(route(to("a")), hosts=["a", "a"]), "spec.hosts[1]", "is there twice"),
         (virtual_service(route(to("a")), hosts=["*"]), "spec.hosts[0]", "only allowed at a gateway"),
         (virtual_service(route(to("a")), gateways=["a/b/c"]), "spec.gateways[0]", "is not the name of a gateway"),
-        (virtual_service(route(to("a")), tls=[]), "spec.tls", "does not support it yet"),
+        (virtual_service(route(to("a")), exportTo=["."]), "spec.exportTo", "does not support it yet"),
         (
             virtual_service(tcp=[{"route": [to("a", weight=1), to("b", weight=2)]}]),
             "spec.tcp[0].route",
