@@ -58,7 +58,7 @@ class ConfigObject:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     spec: BaseModel
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(repr=False)
     """Canonical: fixed key order, no server fields, nothing defaulted; what ``get -o yaml`` prints."""
 
 

@@ -10,6 +10,7 @@ import yaml
 from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.problems import describe
+from mesh_runtime.api.redaction import shown
 from mesh_runtime.api.yaml_reader import read
 
 
@@ -36,10 +37,10 @@ def load(text: str, *, default_namespace: str = "default") -> tuple[ConfigObject
 
 
 def dump(objects: Iterable[ConfigObject]) -> str:
-    """Write objects as canonical YAML, one document each, in the given order."""
+    """Write objects as canonical YAML, one document each, in the given order; the values of Secrets are redacted."""
     return "---\n".join(
         yaml.dump(
-            item.manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**16
+            shown(item), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**16
         )
         for item in objects
     )

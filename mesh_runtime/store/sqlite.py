@@ -19,6 +19,7 @@ from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import Config, ConfigError, ConfigObject, ObjectKey
 from mesh_runtime.api.spec import repeated
 from mesh_runtime.store.port import Admit, Before, Change, Conflict, Revision, StoreError
+from mesh_runtime.store.secrets import restored
 
 T = TypeVar("T")
 
@@ -153,6 +154,9 @@ class SqliteConfig:
     def _open(self) -> None:
         if self._path != MEMORY:
             self._lock_file = _lock(f"{self._path}.lock")
+            # It holds keys. SQLite gives what it writes beside it the same mode.
+            Path(self._path).touch(mode=0o600)
+            Path(self._path).chmod(0o600)
         self._db = sqlite3.connect(self._path, isolation_level=None, timeout=5)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -187,7 +191,8 @@ class SqliteConfig:
     def _commit(self, change: Change, dry_run: bool) -> Revision:
         old = self._current
         self._check_plan(change)
-        put = {item.key: item for item in change.put if _differs(item, old.objects.get(item.key))}
+        meant = [restored(item, old.objects.get(item.key)) for item in change.put]
+        put = {item.key: item for item in meant if _differs(item, old.objects.get(item.key))}
         gone = [key for key in change.delete if key in old.objects and key not in put]
         if not put and not gone:
             return self._latest()

@@ -15,6 +15,7 @@ from console.web.api.common import MANY, Body, Here, key_json, revision_json, ro
 from console.web.errors import Invalid, Json, NotFound
 from mesh_runtime import api as config_api
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
+from mesh_runtime.api.redaction import shown
 from mesh_runtime.store.diff import unified
 from mesh_runtime.store.port import Change, Revision
 
@@ -84,7 +85,7 @@ async def list_objects(
         )
     if format == "yaml":
         return Response(config_api.dump(found), media_type="application/yaml")
-    return Json({"revision": config.revision, "items": [o.manifest for o in found]})
+    return Json({"revision": config.revision, "items": [shown(o) for o in found]})
 
 
 @api.get("/config/{kind}/{namespace}/{name}")
@@ -95,7 +96,7 @@ async def get_object(here: Here, kind: Name, namespace: Name, name: Name) -> Res
     for candidate in _everything(here, config):
         if _matches(candidate.key, wanted, _namespace(namespace), name, exact=True):
             changed = config.changed_in.get(candidate.key, 0)
-            return Json({"revision": changed, "manifest": candidate.manifest, "yaml": config_api.dump([candidate])})
+            return Json({"revision": changed, "manifest": shown(candidate), "yaml": config_api.dump([candidate])})
     raise NotFound(f"{wanted} {name!r} not found in namespace {namespace}")
 
 
@@ -220,7 +221,7 @@ def _planned_on(config: Config, keys: Sequence[ObjectKey], planned: int | None) 
 def _action(old: ConfigObject | None, new: ConfigObject) -> str:
     if old is None:
         return "created"
-    return "unchanged" if old.manifest == new.manifest else "configured"
+    return "unchanged" if shown(old) == shown(new) else "configured"
 
 
 def _change(old: ConfigObject | None, new: ConfigObject | None) -> str:
