@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mesh_runtime.api.core import ConfigMap, Namespace, Secret, Service, ServiceAccount
 from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
-from mesh_runtime.api.security import PeerAuthentication
+from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
 
 
@@ -42,6 +42,11 @@ def _networking(kind: str, plural: str, short: str, model: type[Spec]) -> Kind:
     return Kind("networking.istio.io", versions, kind, plural, (short,), namespaced=True, spec_model=model)
 
 
+def _security(kind: str, plural: str, short: str, model: type[Spec]) -> Kind:
+    versions = ("v1", "v1beta1")
+    return Kind("security.istio.io", versions, kind, plural, (short,), namespaced=True, spec_model=model)
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.kind: kind
@@ -56,15 +61,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
             _networking("Gateway", "gateways", "gw", Gateway),
             _networking("VirtualService", "virtualservices", "vs", VirtualService),
-            Kind(
-                "security.istio.io",
-                ("v1", "v1beta1"),
-                "PeerAuthentication",
-                "peerauthentications",
-                ("pa",),
-                namespaced=True,
-                spec_model=PeerAuthentication,
-            ),
+            _security("PeerAuthentication", "peerauthentications", "pa", PeerAuthentication),
+            _security("RequestAuthentication", "requestauthentications", "ra", RequestAuthentication),
+            _security("AuthorizationPolicy", "authorizationpolicies", "ap", AuthorizationPolicy),
         )
     }
 )
@@ -72,10 +71,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 _ISTIO = frozenset(
     {
-        "AuthorizationPolicy",
         "EnvoyFilter",
         "ProxyConfig",
-        "RequestAuthentication",
         "Sidecar",
         "Telemetry",
         "TrafficExtension",

@@ -142,6 +142,46 @@ spec:
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
-spec: {selector: {matchLabels: {app: db}}, mtls: {mode: STRICT}}
+spec: {selector: {matchLabels: {app: db}}, mtls: {mode: STRICT}, portLevelMtls: {"6379": {mode: DISABLE}}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: users, namespace: shop}
+spec:
+  selector: {matchLabels: {app: catalog}}
+  jwtRules:
+  - issuer: https://users.example.com
+    audiences: [catalog]
+    jwksUri: https://users.example.com/keys
+    fromHeaders: [{name: x-token, prefix: "Token "}]
+    fromParams: [token]
+    fromCookies: [session]
+    outputPayloadToHeader: x-payload
+    outputClaimToHeaders: [{header: x-sub, claim: sub}]
+    forwardOriginalToken: true
+    timeout: 3s
+    spaceDelimitedClaims: [roles]
+  - {issuer: me, jwks: '{"keys": [{"kty": "RSA", "e": "AQAB", "n": "AQAB"}]}'}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: catalog, namespace: shop, annotations: {istio.io/dry-run: "true"}}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: ingress}]
+  action: DENY
+  rules:
+  - from:
+    - source: {principals: [cluster.local/ns/shop/sa/web], notPrincipals: ["*"], requestPrincipals: ["iss/*"]}
+    - source: {notRequestPrincipals: ["*"], namespaces: ["shop*"], notNamespaces: [a]}
+    - source: {serviceAccounts: [web, other/web], notServiceAccounts: [db], trustDomains: ["*.local"]}
+    - source: {ipBlocks: [10.0.0.0/8], notIpBlocks: [10.0.0.1], remoteIpBlocks: ["::1"], notRemoteIpBlocks: ["::/0"]}
+    to:
+    - operation: {hosts: ["*.example.com"], notHosts: [a], ports: ["80"], notPorts: ["81"]}
+    - operation: {methods: [GET], notMethods: [PUT], paths: ["/a/{*}/b/{**}"], notPaths: [/x*]}
+    when:
+    - {key: "request.headers[x-user]", values: ["a*"], notValues: ["*b"]}
+    - {key: "request.auth.claims[realm][roles]", values: [admin]}
+    - {key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: ["[update]"]}
+    - {key: destination.port, notValues: ["80"]}
 """)
 )

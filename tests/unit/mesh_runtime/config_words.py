@@ -8,7 +8,8 @@ from mesh_runtime.api import Config, ConfigError, ConfigObject, parse
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any] | None = None, namespace: str = "shop") -> dict[str, Any]:
-    group = {"PeerAuthentication": "security.istio.io/v1"}.get(kind, "networking.istio.io/v1")
+    security = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication")
+    group = "security.istio.io/v1" if kind in security else "networking.istio.io/v1"
     core = kind in ("Service", "Namespace", "ServiceAccount")
     metadata = {"name": name} if kind == "Namespace" else {"name": name, "namespace": namespace}
     out: dict[str, Any] = {"apiVersion": "v1" if core else group, "kind": kind, "metadata": metadata}

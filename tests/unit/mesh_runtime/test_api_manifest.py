@@ -60,7 +60,7 @@ def test_a_field_that_istio_has_and_we_do_not_is_told_apart_from_a_wrong_one():
 @pytest.mark.parametrize(
     ("version", "kind", "words"),
     [
-        ("security.istio.io/v1", "AuthorizationPolicy", "Istio's, but this runtime does not support it yet"),
+        ("networking.istio.io/v1", "WorkloadGroup", "Istio's, but this runtime does not support it yet"),
         ("gateway.networking.k8s.io/v1", "Gateway", "the Gateway API's, but this runtime does not support it yet"),
         ("apps/v1", "Deployment", "start them with meshscope run"),
         ("networking.istio.io/v1", "VirtualServce", "did you mean VirtualService?"),
@@ -202,6 +202,8 @@ def test_all_kinds_can_be_written_and_read_again():
         ),
         virtual_service(route(to("catalog", "v1", 80), to("catalog", "v2", 20))),
         manifest("PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}),
+        manifest("RequestAuthentication", "default", {}),
+        manifest("AuthorizationPolicy", "default", {}),
         core("Secret", "web", type="kubernetes.io/tls", data={"tls.crt": "", "tls.key": ""}),
         core("ConfigMap", "istio", data={"mesh": "enableAutoMtls: true"}),
     ]

@@ -266,7 +266,7 @@ def test_a_policy_may_say_everything_the_runtime_does():
         (
             manifest("PeerAuthentication", "a", {"portLevelMtls": {}}),
             "spec.portLevelMtls",
-            "does not support it yet",
+            "is empty; name a port, or remove it",
         ),
         (service(ports=[]), "spec.ports", "is empty"),
         (service(ports=[{"port": 80}, {"port": 81}]), "spec.ports[0].name", "where there are several ports"),

@@ -1,0 +1,107 @@
+"""RequestAuthentication: whose tokens are believed, and where they are found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from mesh_runtime.api.problems import quoted
+from mesh_runtime.api.security.targets import Targeted
+from mesh_runtime.api.spec import ISTIO, Flaw, Many, Spec, text, unsupported
+from mesh_runtime.api.values import Duration, HeaderName, address, dns_name
+
+
+class KeysAddress(NamedTuple):
+    """Where keys are fetched."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+def keys_address(uri: str) -> KeysAddress | None:
+    """Read a ``jwksUri``; ``None``: it is not an address of keys."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    named = dns_name(host) is None or address(host) is None
+    return KeysAddress(host, port, parts.scheme == "https") if named and port and uri.isprintable() else None
+
+
+def _uri(value: str) -> str | None:
+    return None if keys_address(value) else f"{quoted(value)} is not an http or https address"
+
+
+def _jwks(value: str) -> str | None:
+    try:
+        read: Any = json.loads(value)
+    except (ValueError, RecursionError):
+        return "is not JSON"
+    keys = read.get("keys") if isinstance(read, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, dict) and key.get("kty") for key in keys):
+        return 'is not a key set {"keys": [{"kty": …}]}'
+    return None
+
+
+def _one_line(value: str) -> str | None:
+    return "has a line break" if set(value) & set("\r\n\0") else None
+
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class JWTHeader(Spec):
+    """A header that carries a token, after a prefix."""
+
+    name: HeaderName
+    prefix: Annotated[str, AfterValidator(text(_one_line))] = ""
+
+
+class ClaimToHeader(Spec):
+    """A claim that the application gets as a header; ``a.b`` is a claim in a claim."""
+
+    header: HeaderName
+    claim: _Name
+
+
+class JWTRule(Spec):
+    """An issuer of tokens and its keys. Without places of its own: ``Authorization: Bearer`` and ``access_token``."""
+
+    issuer: str = ""
+    audiences: Many[_Name] = ()
+    """Any of them will do."""
+    jwks_uri: Annotated[str, AfterValidator(text(_uri))] = ""
+    jwks: Annotated[str, AfterValidator(text(_jwks, "write the issuer's public keys as a JWKS"))] = ""
+    from_headers: Many[JWTHeader] = ()
+    from_params: Many[_Name] = ()
+    from_cookies: Many[_Name] = ()
+    output_payload_to_header: HeaderName | None = None
+    output_claim_to_headers: Many[ClaimToHeader] = ()
+    forward_original_token: bool = False
+    timeout: Duration | None = None
+    """For fetching keys; 5s."""
+    space_delimited_claims: Many[_Name] = ()
+    """``scope`` and ``permission`` always are."""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Keys come from one place."""
+        if not self.issuer and not self.jwks_uri:
+            yield Flaw(("issuer",), "is needed", "write what tokens have as iss")
+        if self.jwks and self.jwks_uri:
+            yield Flaw(("jwks",), "and jwksUri exclude each other", "keep one of them")
+        if not self.jwks and not self.jwks_uri:
+            found = unsupported(ISTIO, "finding keys by OpenID discovery")
+            yield Flaw((), found, "add jwksUri: it is jwks_uri in the issuer's /.well-known/openid-configuration")
+
+
+class RequestAuthentication(Targeted):
+    """Tokens that workloads understand. A request with a bad one is refused; one without any is not."""
+
+    jwt_rules: Annotated[Many[JWTRule], Field(max_length=4096)] = ()
