@@ -1,18 +1,19 @@
-"""Everything that translation looks at, frozen at one moment."""
+"""Everything that translation looks at."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Literal, TypeVar
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
 from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, WorkloadEntry
-from mesh_runtime.api.objects import Config, ConfigObject
+from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.registry import Instance, RegistryState, Role
+from mesh_runtime.xds.incremental import Collection, Memo
 from mesh_runtime.xds.translate.services import MeshService, declared_services, service_entries
 from mesh_runtime.xds.translate.spec import spec_of
 
@@ -43,86 +44,94 @@ class MeshSettings:
 
 
 class World:
-    """Config, instances and settings, with what follows from them worked out once and shared by all proxies."""
+    """Config, instances and settings, with what follows from them worked out once and shared by all proxies.
+
+    A world lives on: :meth:`advance` gives it the next config and instances, and what does not follow from what
+    changed stays the same object.
+    """
 
     def __init__(self, config: Config, registry: RegistryState, settings: MeshSettings | None = None) -> None:
+        self.settings = settings or MeshSettings()
+        self._memo = Memo()
+        self._objects = Collection[ObjectKey, ConfigObject]("objects", self._memo, _places)
+        self._instances = Collection[str, Instance]("instances", self._memo, _labels, _same)
+        self.advance(config, registry)
+
+    def advance(self, config: Config, registry: RegistryState) -> None:
+        """Take in the next config and instances."""
         self.config = config
         self.registry = registry
-        self.settings = settings or MeshSettings()
-        self._made: dict[Hashable, Any] = {}
+        self._objects.become(config.objects)
+        self._instances.become(registry.instances)
+
+    def forget(self) -> None:
+        """Let go of what was not asked for since this was last called."""
+        self._memo.sweep()
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what *make* made for this key in this world. It must be pure."""
-        if key not in self._made:
-            self._made[key] = make()
-        made: T = self._made[key]
-        return made
+        """Return what *make* makes for this key. It must be pure; what it reads and captures is watched."""
+        return self._memo.once(key, make)
 
     def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
         """Return the objects of a kind, by namespace and name."""
-        return self._objects.get((kind, namespace), ())
+        return self._objects.under((kind, namespace))
 
-    @cached_property
-    def _objects(self) -> Mapping[tuple[str, str | None], list[ConfigObject]]:
-        found = defaultdict[tuple[str, str | None], list[ConfigObject]](list)
-        for kind in {key.kind for key in self.config.objects}:
-            for item in self.config.of(kind):
-                found[kind, None].append(item)
-                found[kind, item.key.namespace].append(item)
-        return found
-
-    @cached_property
+    @property
     def mesh_config(self) -> MeshConfig:
         """What holds for the whole mesh."""
-        return mesh_config(self.config)
+        return self.once(("world", "mesh config"), self._mesh_config)
 
-    @cached_property
+    def _mesh_config(self) -> MeshConfig:
+        return mesh_config(Config(objects={item.key: item for item in self.objects("ConfigMap", ROOT_NAMESPACE)}))
+
+    @property
     def services(self) -> Mapping[str, MeshService]:
         """Services by host. A Service comes before a ServiceEntry of the same host."""
+        return self.once(("world", "services"), self._services)
+
+    def _services(self) -> dict[str, MeshService]:
         found = {service.host: service for service in declared_services(self)}
         for service in service_entries(self):
             found.setdefault(service.host, service)
         return found
 
-    @cached_property
+    @property
     def sidecars(self) -> tuple[Instance, ...]:
         """Workloads' instances by id, also those that drain."""
-        instances = self.registry.instances
-        return tuple(instances[key] for key in sorted(instances) if instances[key].role is Role.SIDECAR)
+        return self._instances.under(Role.SIDECAR)
 
     def selected(self, namespace: str, selector: Mapping[str, str]) -> Iterator[Instance]:
         """Yield the namespace's workload instances that carry all of a selector's labels."""
         for pair in list(selector.items())[:1]:
-            for instance in self._sidecars_by_label.get((namespace, *pair), ()):
+            for instance in self._instances.under((namespace, *pair)):
                 if selects(selector, instance.labels):
                     yield instance
 
     def services_of(self, instance: Instance) -> Iterator[MeshService]:
         """Yield the services that select an instance."""
-        for pair in instance.labels.items():
-            for service in self._services_by_label.get((instance.namespace, *pair), ()):
+        for name, value in instance.labels.items():
+            for service in self._services_by_label(instance.namespace, name, value):
                 if selects(service.selector, instance.labels):
                     yield service
 
-    @cached_property
-    def _sidecars_by_label(self) -> Mapping[_Label, list[Instance]]:
-        found = defaultdict[_Label, list[Instance]](list)
-        for instance in self.sidecars:
-            for name, value in instance.labels.items():
-                found[instance.namespace, name, value].append(instance)
-        return found
+    def _services_by_label(self, namespace: str, name: str, value: str) -> tuple[MeshService, ...]:
+        label = namespace, name, value
+        every = "world", "services by label"
+        return self.once((*every, label), lambda: self.once(every, self._by_label).get(label, ()))
 
-    @cached_property
-    def _services_by_label(self) -> Mapping[_Label, list[MeshService]]:
+    def _by_label(self) -> dict[_Label, tuple[MeshService, ...]]:
         found = defaultdict[_Label, list[MeshService]](list)
         for service in self.services.values():
             for name, value in list(service.selector.items())[:1]:
                 found[service.namespace, name, value].append(service)
-        return found
+        return {label: tuple(services) for label, services in found.items()}
 
-    @cached_property
+    @property
     def destination_rules(self) -> Mapping[tuple[str, str], tuple[DestinationRule, ...]]:
         """Rules by their namespace and resolved host."""
+        return self.once(("world", "destination rules"), self._destination_rules)
+
+    def _destination_rules(self) -> dict[tuple[str, str], tuple[DestinationRule, ...]]:
         found: dict[tuple[str, str], tuple[DestinationRule, ...]] = {}
         for item in self.objects("DestinationRule"):
             rule = spec_of(item, DestinationRule)
@@ -130,9 +139,12 @@ class World:
             found[key] = (*found.get(key, ()), rule)
         return found
 
-    @cached_property
+    @property
     def virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """All of them, by namespace and name."""
+        return self.once(("world", "virtual services"), self._virtual_services)
+
+    def _virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         return tuple((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
@@ -146,12 +158,34 @@ class World:
 
     def find_service(self, host: str, namespace: str) -> MeshService | None:
         """Return the service that callers in a namespace reach by this full name, also by a ServiceEntry's wildcard."""
+        return self.once(("world", "find", host, namespace), lambda: self._find_service(host, namespace))
+
+    def _find_service(self, host: str, namespace: str) -> MeshService | None:
         visible = self.services_for(namespace)
         exact = visible.get(host)
         if exact is not None:
             return exact
         wide = [service for name, service in visible.items() if name.startswith("*") and matches(name, host)]
         return max(wide, key=lambda service: len(service.host), default=None)
+
+
+def _places(item: ConfigObject) -> tuple[Hashable, ...]:
+    return (item.key.kind, None), (item.key.kind, item.key.namespace)
+
+
+def _labels(instance: Instance) -> Iterator[Hashable]:
+    if instance.role is Role.SIDECAR:
+        yield Role.SIDECAR
+        for name, value in instance.labels.items():
+            yield instance.namespace, name, value
+
+
+_shown = attrgetter(*(field.name for field in fields(Instance) if field.name != "lease_until_ms"))
+
+
+def _same(one: Instance, other: Instance) -> bool:
+    """Compare all but the lease, which says nothing about where traffic goes. The order of ports counts."""
+    return bool(_shown(one) == _shown(other)) and list(one.ports) == list(other.ports)
 
 
 def is_for_sidecars(spec: VirtualService) -> bool:

@@ -1,0 +1,274 @@
+"""Memory of what was worked out, and of what it was worked out from: a change is followed to what it touches.
+
+A *cell* holds the result of one function. While the function runs, every other cell and every *source* (a piece of
+input, by name) that it reads is noted. When a source changes, all that rests on it comes under suspicion, at once
+and nothing else; a suspect is worked out again only when it is asked for and something that it read has really
+changed. A result that equals the one before leaves the old object in place, so that whatever rests on it is
+unchanged too, and so that identity tells whoever packs it that nothing happened.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from enum import IntEnum
+from types import CellType, FunctionType
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _State(IntEnum):
+    VALID = 0
+    SUSPECT = 1
+    """Something it rests on may have changed."""
+    INVALID = 2
+    """Something it read has changed."""
+
+
+class _Node:
+    """What can be read. Its users are in the order in which they came, so that work is done in the same order."""
+
+    __slots__ = ("key", "users")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.users: dict[_Cell, None] = {}
+
+
+class _Cell(_Node):
+    __slots__ = ("asked", "make", "read", "state", "value")
+
+    def __init__(self, key: Hashable, make: Callable[[], Any]) -> None:
+        super().__init__(key)
+        self.make = make
+        self.read: dict[_Node, None] = {}
+        self.state = _State.INVALID
+        self.value: Any = None
+        self.asked = -1
+        """At which change of the sources it was last asked for."""
+
+
+class Memo:
+    """Results by key. What a function captures counts as read: with other captured values it is run again.
+
+    Functions must be pure but for what they read through the memo, and must not change what they return.
+    """
+
+    def __init__(self) -> None:
+        self._cells: dict[Hashable, _Cell] = {}
+        self._sources: dict[Hashable, _Node] = {}
+        self._running: list[_Cell] = []
+        self._roots: dict[_Cell, None] = {}
+        self._asked: dict[_Cell, None] = {}
+        self._forsaken: dict[_Node, None] = {}
+        self._change = 0
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what *make* returns now, without running it where nothing that it would read has changed."""
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell(key, _kept(make))
+        elif cell.asked != self._change and not _alike(make, cell.make):
+            cell.make = _kept(make)
+            self._invalidate(cell)
+        cell.asked = self._change
+        if self._running:
+            self._note(cell)
+        else:
+            self._asked[cell] = None
+        if cell.state:
+            self._validate(cell)
+        value: T = cell.value
+        return value
+
+    def read(self, source: Hashable) -> None:
+        """Note that the function that is running looks at a source."""
+        if self._running:
+            node = self._sources.get(source)
+            if node is None:
+                node = self._sources[source] = _Node(source)
+            self._note(node)
+
+    def touch(self, sources: Iterable[Hashable]) -> None:
+        """Say which sources have changed."""
+        self._change += 1
+        for source in sources:
+            node = self._sources.get(source)
+            if node is not None:
+                for user in node.users:
+                    self._invalidate(user)
+
+    def sweep(self) -> None:
+        """Forget what has not been asked for since the last sweep, unless something that has been rests on it."""
+        self._forsaken.update((cell, None) for cell in self._roots if cell not in self._asked)
+        self._roots, self._asked = self._asked, {}
+        while self._forsaken:
+            node, _ = self._forsaken.popitem()
+            if not node.users and node not in self._roots:
+                self._forget(node)
+
+    def _forget(self, node: _Node) -> None:
+        if not isinstance(node, _Cell):
+            del self._sources[node.key]
+            return
+        del self._cells[node.key]
+        for one in node.read:
+            self._leave(one, node)
+
+    def _leave(self, node: _Node, user: _Cell) -> None:
+        del node.users[user]
+        if not node.users:
+            self._forsaken[node] = None
+
+    def _note(self, node: _Node) -> None:
+        reader = self._running[-1]
+        reader.read[node] = None
+        node.users[reader] = None
+
+    def _invalidate(self, cell: _Cell) -> None:
+        """Have a cell run again, and all that rests on it look again, when they are asked for."""
+        was, cell.state = cell.state, _State.INVALID
+        if was:
+            return
+        doubted = [cell]
+        while doubted:
+            for user in doubted.pop().users:
+                if not user.state:
+                    user.state = _State.SUSPECT
+                    doubted.append(user)
+
+    def _validate(self, cell: _Cell) -> None:
+        if cell.state is _State.INVALID or self._has_new_reading(cell):
+            self._run(cell)
+        else:
+            cell.state = _State.VALID
+
+    def _has_new_reading(self, cell: _Cell) -> bool:
+        # In the order in which they were read: what came later was perhaps read only because of what came before.
+        for node in cell.read:
+            if isinstance(node, _Cell) and node.state:
+                self._validate(node)
+                if cell.state is _State.INVALID:
+                    return True
+        return False
+
+    def _run(self, cell: _Cell) -> None:
+        cell.state = _State.INVALID
+        before, cell.read = cell.read, {}
+        self._running.append(cell)
+        try:
+            value = cell.make()
+        finally:
+            self._running.pop()
+            for node in before:
+                if node not in cell.read:
+                    self._leave(node, cell)
+        value = _unchanged(cell.value, value)
+        cell.state = _State.VALID
+        if value is not cell.value:
+            cell.value = value
+            for user in cell.users:
+                self._invalidate(user)
+
+
+def _unchanged(old: Any, new: Any) -> Any:
+    """Return the old value where the new one equals it; of a dictionary, also the old ones of those values that do."""
+    if type(new) is not dict or type(old) is not dict:
+        return old if _equal(old, new) else new
+    merged = {key: old[key] if key in old and _equal(old[key], value) else value for key, value in new.items()}
+    same = len(old) == len(merged) and all(
+        mine == theirs and old[mine] is merged[theirs] for mine, theirs in zip(old, merged, strict=True)
+    )
+    return old if same else merged
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Compare also the order of mappings: it decides which of two claims comes first."""
+    if type(one) is not type(other) or one != other:
+        return False
+    return not isinstance(one, Mapping) or list(one) == list(other)
+
+
+def _kept(make: Callable[[], T]) -> Callable[[], T]:
+    """Return the function with what it captures as it is now: variables of a loop move on."""
+    if not isinstance(make, FunctionType) or make.__closure__ is None:
+        return make
+    captured = tuple(CellType(cell.cell_contents) for cell in make.__closure__)
+    return FunctionType(make.__code__, make.__globals__, make.__name__, make.__defaults__, captured)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Tell whether two functions are the same code and have captured equal values."""
+    if not isinstance(one, FunctionType) or not isinstance(other, FunctionType):
+        return bool(one == other)
+    if one.__code__ is not other.__code__ or one.__defaults__ != other.__defaults__:
+        return False
+    for mine, theirs in zip(one.__closure__ or (), other.__closure__ or (), strict=True):
+        left, right = mine.cell_contents, theirs.cell_contents
+        if left is not right and not _equal(left, right):
+            return False
+    return True
+
+
+class Collection(Generic[K, V]):
+    """Items by id that are found by keys of their own. Who looks under a key rests on what is under it alone."""
+
+    def __init__(
+        self,
+        name: str,
+        memo: Memo,
+        keys_of: Callable[[V], Iterable[Hashable]],
+        equal: Callable[[V, V], bool] = operator.eq,
+    ) -> None:
+        self._name = name
+        self._equal = equal
+        self._memo = memo
+        self._keys_of = keys_of
+        self._items: dict[K, V] = {}
+        self._under: dict[Hashable, dict[K, V]] = {}
+        self._sorted: dict[Hashable, tuple[V, ...]] = {}
+
+    def under(self, key: Hashable) -> tuple[V, ...]:
+        """Return the items under a key, by id."""
+        self._memo.read((self._name, key))
+        if key not in self._under:
+            return ()
+        if key not in self._sorted:
+            self._sorted[key] = tuple(item for _, item in sorted(self._under[key].items(), key=_id))
+        return self._sorted[key]
+
+    def become(self, items: Mapping[K, V]) -> None:
+        """Hold these items from now on. Those that equal what they were are not changed."""
+        changed = [ident for ident, item in items.items() if self._items.get(ident) is not item]
+        changed += self._items.keys() - items.keys()
+        touched = {key for ident in changed for key in self._replace(ident, items.get(ident))}
+        for key in touched:
+            self._sorted.pop(key, None)
+        self._memo.touch((self._name, key) for key in touched)
+
+    def _replace(self, ident: K, new: V | None) -> Iterator[Hashable]:
+        old = self._items.get(ident)
+        if old is not None:
+            if new is not None and self._equal(old, new):
+                return
+            del self._items[ident]
+            for key in self._keys_of(old):
+                yield key
+                del self._under[key][ident]
+                if not self._under[key]:
+                    del self._under[key]
+        if new is not None:
+            self._items[ident] = new
+            for key in self._keys_of(new):
+                yield key
+                self._under.setdefault(key, {})[ident] = new
+
+
+def _id(item: tuple[Any, Any]) -> Any:
+    return item[0]
