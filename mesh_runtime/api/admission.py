@@ -19,6 +19,7 @@ from mesh_runtime.api.networking import (
 )
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.problems import path
+from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.values import address
 
@@ -36,6 +37,8 @@ def admit(config: Config) -> Sequence[Problem]:
         match item.spec:
             case VirtualService():
                 found += _virtual_service(key, item.spec, names)
+            case Secret():
+                found += [Problem(str(key), path(flaw.path), flaw.message, flaw.fix) for flaw in item.spec.unsound]
             case DestinationRule():
                 found += _destination_rule(key, item.spec, names)
             case WorkloadEntry() if address(item.spec.address):

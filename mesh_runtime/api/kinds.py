@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mesh_runtime.api.core import ConfigMap, Namespace, Secret, Service, ServiceAccount
+from mesh_runtime.api.core import ConfigMap, Namespace, Service, ServiceAccount
 from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
 

@@ -11,8 +11,9 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mesh_runtime.api.certificates import certificates_complaint, served_names, trusted_names
-from mesh_runtime.api.core import ConfigMap, Secret
+from mesh_runtime.api.certificates import Names, certificates_complaint, served_names, trusted_names
+from mesh_runtime.api.core import ConfigMap
+from mesh_runtime.api.secrets import Secret
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.world import World
 
@@ -91,6 +92,8 @@ def _certificate(name: str, title: str, secret: Secret | None) -> tuple[Envoy | 
     names = served_names(secret.data)
     if names is None or not (secret.content(names.certificate) and secret.content(names.key)):
         return None, f"the Secret {title} has neither tls.crt and tls.key nor cert and key{_instead(secret)}"
+    if unsound := _unsound(secret, names):
+        return None, f"the Secret {title}: {unsound}"
     certificate = {
         "certificate_chain": _inline(secret.content(names.certificate)),
         "private_key": _inline(secret.content(names.key)),
@@ -104,6 +107,8 @@ def _authorities(name: str, title: str, secret: Secret | None) -> tuple[Envoy | 
     names = trusted_names(secret.data)
     if names is None or not secret.content(names.authority):
         return None, f"the Secret {title} has neither ca.crt nor cacert{_instead(secret)}"
+    if unsound := _unsound(secret, names):
+        return None, f"the Secret {title}: {unsound}"
     context = {"trusted_ca": _inline(secret.content(names.authority))}
     if secret.content(names.revoked):
         context["crl"] = _inline(secret.content(names.revoked))
@@ -122,6 +127,10 @@ def _config_map(world: World, name: str, namespace: str, local: str) -> tuple[En
     if wrong:
         return None, f"{names.authority} of the ConfigMap {namespace}/{local} {wrong}"
     return {"name": name, "validation_context": {"trusted_ca": _inline(pem)}}, ""
+
+
+def _unsound(secret: Secret, names: Names) -> str:
+    return "; ".join(f"{flaw.path[-1]} {flaw.message}" for flaw in secret.unsound if flaw.path[-1] in names)
 
 
 def _instead(secret: Secret) -> str:
