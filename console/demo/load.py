@@ -14,13 +14,15 @@ import contextlib
 import json
 import random
 import signal
+import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from console.demo.shop.goods import SHELF
 
@@ -147,16 +149,20 @@ async def generate(
     timeout_s: float = TIMEOUT_S,
     report: Report | None = None,
     stopped: asyncio.Event | None = None,
+    addresses: Mapping[str, Sequence[str]] | None = None,
+    verify: bool = True,
 ) -> Report:
     """Send until the duration, the number or *stopped* ends it, then wait for what is open.
 
     With *chance* requests arrive as people do, else evenly. Redirects are not followed, so one request counts once.
+    A name in *addresses* is not looked up: a connection is tried at each of its addresses until one takes it.
     """
     loop = asyncio.get_running_loop()
     report = report or Report(target_rate=rate)
     stopped = stopped or asyncio.Event()
     limits = aiohttp.ClientTimeout(total=timeout_s)
-    connector = aiohttp.TCPConnector(limit=0)
+    resolver = _Known(addresses) if addresses else None
+    connector = aiohttp.TCPConnector(limit=0, resolver=resolver, use_dns_cache=False, ssl=verify)
     async with aiohttp.ClientSession(
         url, timeout=limits, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
@@ -186,6 +192,28 @@ async def generate(
     return report
 
 
+class _Known(AbstractResolver):
+    """Knows the addresses of some names, each time in another order, and no other names."""
+
+    def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        self._addresses = {name: list(known) for name, known in addresses.items()}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        known = self._addresses.get(host)
+        if known is None:
+            raise OSError(f"{host} is not among the names given by --resolve")
+        known.append(known.pop(0))
+        return [
+            ResolveResult(hostname=host, host=one, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+            for one in known
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 async def _waited(stopped: asyncio.Event, seconds: float) -> bool:
     """Wait so long, or until stopped; tell whether it was the latter. Always lets others run."""
     if seconds <= 0:
@@ -213,6 +241,11 @@ async def _send(session: aiohttp.ClientSession, ask: Ask, due: float, report: Re
     report.latencies_ms.append((asyncio.get_running_loop().time() - due) * 1000)
 
 
+def _resolved(pair: str) -> tuple[str, list[str]]:
+    name, _, known = pair.partition("=")
+    return name, known.split(",")
+
+
 async def _tell(report: Callable[[], Report], stopped: asyncio.Event) -> None:
     while not await _waited(stopped, REPORT_EVERY_S):
         print(report().line(), flush=True)  # noqa: T201
@@ -237,6 +270,8 @@ async def _main(options: argparse.Namespace) -> int:
             timeout_s=options.timeout,
             report=report,
             stopped=stopped,
+            addresses=dict(_resolved(pair) for pair in options.resolve),
+            verify=not options.insecure,
         )
         if teller:
             teller.cancel()
@@ -253,6 +288,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, help="stop after so many")
     parser.add_argument("--paths", default="", help="comma-separated paths to GET in turn instead of shopping")
     parser.add_argument("--steady", action="store_true", help="evenly, not as people come (always so with --paths)")
+    parser.add_argument("--insecure", action="store_true", help="take any certificate")
+    parser.add_argument(
+        "--resolve", action="append", default=[], metavar="NAME=IP,IP", help="where a name is; each address is tried"
+    )
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds to wait for an answer")
     parser.add_argument("--seed", type=int, help="for the same visitors again")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and nothing before")

@@ -86,6 +86,18 @@ async def test_every_status_and_every_broken_connection_is_counted(serve: Serve)
     assert report.json()["errors"] == 20
 
 
+async def test_a_name_with_two_addresses_is_asked_at_the_one_that_answers(serve: Serve) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(text=request.host, headers={"connection": "close"})
+
+    url = await serve(answer)
+    named = url.replace("127.0.0.1", "door.test")
+    report = await load.generate(
+        named, load.visit(["/"]), rate=200, requests=20, addresses={"door.test": ["127.0.0.2", "127.0.0.1"]}
+    )
+    assert (report.completed, report.errors) == (20, 0)
+
+
 async def test_too_many_open_requests_are_dropped_and_counted(serve: Serve) -> None:
     release = asyncio.Event()
 
