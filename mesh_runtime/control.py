@@ -30,7 +30,7 @@ from mesh_runtime.xds.report import (
 )
 from mesh_runtime.xds.server import AdsServer
 from mesh_runtime.xds.snapshot import Kind
-from mesh_runtime.xds.translate import MeshSettings, World
+from mesh_runtime.xds.translate import MeshSettings
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]
@@ -201,8 +201,8 @@ class ControlPlane:
         return self._registry.proves(key, token)
 
     def _grant(self, instance: Instance, token: str) -> Grant:
-        settings = self._publisher.settings
-        world = World(self._store.current, self._registry.current, settings)
+        settings, world = self._publisher.settings, self._publisher.world
+        world.advance(self._store.current, self._registry.current)
         services = tcp_names(world, instance) if instance.role is Role.SIDECAR else {}
         return Grant(
             id=instance.id,

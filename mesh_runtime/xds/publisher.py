@@ -4,53 +4,80 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from mesh_runtime.api.objects import Config
 from mesh_runtime.identity.authority import Authority, spiffe_id
 from mesh_runtime.identity.leaves import Leaves
 from mesh_runtime.registry import Instance, RegistryState
-from mesh_runtime.xds.snapshot import InconsistentSnapshotError, Kind, Packer, Snapshot
+from mesh_runtime.xds.snapshot import Group, InconsistentSnapshotError, Kind, Packer, Snapshot
 from mesh_runtime.xds.translate import MeshSettings, World, translate
+from mesh_runtime.xds.translate.patches import Resources
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 
 log = logging.getLogger(__name__)
 
 
+class _Made(NamedTuple):
+    """What a proxy's resources were packed from."""
+
+    translated: Resources
+    secrets: Group
+    snapshot: Snapshot
+
+
 class Publisher:
-    """Makes snapshots; what did not change is neither packed nor signed again."""
+    """Makes snapshots; what did not change is neither translated, packed nor signed again."""
 
     def __init__(self, authority: Authority, settings: MeshSettings) -> None:
         self.settings = settings
         self.leaves = Leaves(authority)
         self.world = World(Config(), RegistryState(), settings)
-        """What the newest snapshots were made from."""
+        """What the newest snapshots were made from, or newer."""
         self.problems: Mapping[str, str] = {}
         """Why a proxy is kept at what it has, by node id."""
         self._root = root_secret(authority.root_pem)
         self._packer = Packer()
+        self._made: dict[str, _Made] = {}
 
     def snapshots(
         self, config: Config, registry: RegistryState, previous: Mapping[str, Snapshot]
     ) -> Mapping[str, Snapshot]:
-        """Return each proxy's snapshot by node id. A proxy that cannot be served keeps its *previous* one."""
-        self.world = World(config, registry, self.settings)
-        self._packer.begin()
-        self.leaves.keep_only({instance.node_id for instance in registry.instances.values()})
-        made: dict[str, Snapshot] = {}
+        """Return each proxy's snapshot by node id. A proxy that cannot be served keeps its *previous* one.
+
+        Where nothing is different for a proxy, its snapshot's resources are the same object as before.
+        """
+        self.world.advance(config, registry)
+        instances = self.world.instances
+        self.leaves.keep_only({instance.node_id for instance in instances})
+        made: dict[str, _Made] = {}
+        kept: dict[str, Snapshot] = {}
         problems: dict[str, str] = {}
-        for instance in registry.instances.values():
+        for instance in instances:
+            node_id = instance.node_id
             try:
-                made[instance.node_id] = self._snapshot(config.revision, instance)
+                made[node_id] = self._make(config.revision, instance)
             except InconsistentSnapshotError as error:
                 log.exception("config not served", extra={"instance": instance.id})
-                problems[instance.node_id] = str(error)
-                if instance.node_id in previous:
-                    made[instance.node_id] = previous[instance.node_id]
+                problems[node_id] = str(error)
+                if node_id in previous:
+                    kept[node_id] = previous[node_id]
+        self.world.forget()
+        self._made = made
         self.problems = problems
-        return made
+        return {**kept, **{node_id: one.snapshot for node_id, one in made.items()}}
 
-    def _snapshot(self, revision: int, instance: Instance) -> Snapshot:
+    def _make(self, revision: int, instance: Instance) -> _Made:
+        translated = self.world.once(("proxy", instance.id), lambda: translate(self.world, instance))
+        secrets = self._secrets(instance)
+        made = self._made.get(instance.node_id)
+        if made is not None and made.translated is translated and made.secrets is secrets:
+            return made._replace(snapshot=replace(made.snapshot, revision=revision))
+        resources = {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)}
+        return _Made(translated, secrets, self._packer.snapshot(revision, resources))
+
+    def _secrets(self, instance: Instance) -> Group:
         leaf = self.leaves.leaf(instance.node_id, spiffe_id(instance.namespace, instance.service_account))
-        secrets = leaf_secret(leaf.chain_pem, leaf.key_pem), self._root
-        translated = translate(self.world, instance)
-        return self._packer.snapshot(revision, {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)})
+        chain, key, root = leaf.chain_pem, leaf.key_pem, self._root
+        return self.world.once(("secrets", instance.id), lambda: (leaf_secret(chain, key), root))

@@ -92,12 +92,13 @@ class AdsServer:
 
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Replace all snapshots and push what changed. Proxies no longer there are disconnected."""
-        gone = self._snapshots.keys() - snapshots.keys()
-        self._snapshots = snapshots
+        before, self._snapshots = self._snapshots, snapshots
         for node_id, session in self._sessions.items():
-            if node_id in gone:
+            old, new = before.get(node_id), snapshots.get(node_id)
+            if old is not None and new is None:
                 session.close()
-            session.wake.set()
+            elif old is None or new is None or not session.stream.carry(old, new):
+                session.wake.set()
         self._progressed()
 
     async def progress(self) -> None:

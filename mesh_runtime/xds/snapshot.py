@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from itertools import chain, combinations
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import orjson
 
@@ -59,7 +60,7 @@ class Reference(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Packed:
     """One resource, ready to send."""
 
@@ -70,6 +71,71 @@ class Packed:
     """A serialized DeltaDiscoveryResponse with this resource alone: concatenating them makes a larger one."""
     needs: frozenset[Reference]
     content: Envoy = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+    """What it was joined from; they live as long as it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class Part:
+    """A resource, or one virtual host of a resource with routes."""
+
+    content: Envoy
+    value: bytes
+    """Its message, serialized. Messages of one type join by their bytes."""
+    digest: bytes
+    needs: frozenset[Reference]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class PackedGroup:
+    """Resources that are packed together, once for all proxies that share them."""
+
+    contents: Group
+    named: Mapping[str, Packed]
+    needs: Mapping[Kind, frozenset[str]]
+    _lacking: WeakKeyDictionary[PackedGroup, frozenset[str]] = field(default_factory=WeakKeyDictionary)
+    _changed: WeakKeyDictionary[PackedGroup, tuple[str, ...]] = field(default_factory=WeakKeyDictionary)
+
+    def lacking(self, kind: Kind, offered: PackedGroup) -> frozenset[str]:
+        """Name what this needs of a kind and the group, which is of that kind, does not have."""
+        if offered not in self._lacking:
+            self._lacking[offered] = self.needs.get(kind, frozenset()) - offered.named.keys()
+        return self._lacking[offered]
+
+    def changed_since(self, old: PackedGroup) -> tuple[str, ...]:
+        """Name what is new, other or gone in comparison to an older group."""
+        if old not in self._changed:
+            new = [name for name, packed in self.named.items() if old.named.get(name) is not packed]
+            self._changed[old] = (*new, *sorted(old.named.keys() - self.named.keys()))
+        return self._changed[old]
+
+
+class Offer(Mapping[str, Packed]):
+    """All resources of one type that one proxy is to have, by name, as groups that proxies share."""
+
+    __slots__ = ("groups",)
+
+    def __init__(self, groups: tuple[PackedGroup, ...]) -> None:
+        self.groups = groups
+
+    def __getitem__(self, name: str) -> Packed:
+        for group in self.groups:
+            if name in group.named:
+                return group.named[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(group.named for group in self.groups)
+
+    def __len__(self) -> int:
+        return sum(len(group.named) for group in self.groups)
+
+    def changed_since(self, old: Offer) -> Iterable[str]:
+        """Name at least what is new, other or gone in comparison to an older offer."""
+        if len(self.groups) != len(old.groups):
+            return (*self, *old)
+        pairs = zip(self.groups, old.groups, strict=True)
+        return [name for mine, theirs in pairs if mine is not theirs for name in mine.changed_since(theirs)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +143,7 @@ class Snapshot:
     """Everything one proxy is to have, at one revision of the config."""
 
     revision: int
-    resources: Mapping[Kind, Mapping[str, Packed]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PackedGroup:
-    contents: Group
-    named: Mapping[str, Packed]
-    needs: frozenset[Reference]
+    resources: Mapping[Kind, Offer]
 
 
 class InconsistentSnapshotError(Exception):
@@ -94,55 +153,73 @@ class InconsistentSnapshotError(Exception):
 class Packer:
     """Packs each distinct resource once, however many proxies and pushes share it.
 
-    Call :meth:`begin` at the start of each push: what neither this push nor the one before it used is let go.
+    What is the same object as before is not looked at again, and what is equal is not packed again, as long as some
+    snapshot is kept that has it.
     """
 
     def __init__(self) -> None:
-        self._recent: dict[tuple[Kind, bytes], Packed] = {}
-        self._current: dict[tuple[Kind, bytes], Packed] = {}
-        self._groups: dict[int, _PackedGroup] = {}
-
-    def begin(self) -> None:
-        """Start a push."""
-        self._recent, self._current = self._current, {}
-        self._groups = {}
+        # By identity, which is its own as long as what is found holds the object.
+        self._groups = WeakValueDictionary[tuple[Kind, int], PackedGroup]()
+        self._same = WeakValueDictionary[tuple[Kind, int], Packed]()
+        self._hosts = WeakValueDictionary[int, Part]()
+        # By content.
+        self._equal = WeakValueDictionary[tuple[Kind, str, str], Packed]()
+        self._equal_hosts = WeakValueDictionary[bytes, Part]()
 
     def snapshot(self, revision: int, resources: Mapping[Kind, Iterable[Group]]) -> Snapshot:
         """Pack what one proxy is to have; a dangling reference is an :class:`InconsistentSnapshotError`."""
-        groups = {kind: [self._group(kind, contents) for contents in resources.get(kind, ())] for kind in Kind}
-        packed = {kind: _joined(kind, groups[kind]) for kind in Kind}
-        needs = frozenset[Reference]().union(*(group.needs for found in groups.values() for group in found))
-        missing = sorted(need for need in needs if need.name not in packed[need.kind] and need.name != NOWHERE)
+        offers = {kind: Offer(tuple(self._group(kind, one) for one in resources.get(kind, ()))) for kind in Kind}
+        for kind, offer in offers.items():
+            _refuse_twice(kind, offer)
+        missing = sorted(
+            {need for offer in offers.values() for group in offer.groups for need in _missing(group, offers)}
+        )
         if missing:
-            raise InconsistentSnapshotError("; ".join(_dangling(packed, missing)))
-        return Snapshot(revision=revision, resources=packed)
+            raise InconsistentSnapshotError("; ".join(_dangling(offers, missing)))
+        return Snapshot(revision=revision, resources=offers)
 
-    def _group(self, kind: Kind, contents: Group) -> _PackedGroup:
-        known = self._groups.get(id(contents))
-        if known is None:
+    def _group(self, kind: Kind, contents: Group) -> PackedGroup:
+        group = self._groups.get((kind, id(contents)))
+        if group is None:
             found = [self._pack(kind, content) for content in contents]
-            named = {packed.name: packed for packed in found}
-            if len(named) < len(found):
-                raise _twice(kind, [packed.name for packed in found])
-            needs = frozenset(need for packed in found for need in packed.needs)
-            # Holding the contents keeps their id their own.
-            known = self._groups[id(contents)] = _PackedGroup(contents=contents, named=named, needs=needs)
-        return known
+            group = self._groups[kind, id(contents)] = _grouped(kind, contents, found)
+        return group
 
     def _pack(self, kind: Kind, content: Envoy) -> Packed:
-        key = kind, _canonical(content)
-        packed = self._current.get(key) or self._recent.get(key) or pack(kind, content)
-        self._current[key] = packed
+        packed = self._same.get((kind, id(content)))
+        if packed is None:
+            parts = tuple(_parts(kind, content, self._host))
+            key = kind, _name(kind, content), _version(parts)
+            equal = self._equal.get(key)
+            packed = _packed(kind, content, parts) if equal is None else replace(equal, content=content, parts=parts)
+            self._equal[key] = self._same[kind, id(content)] = packed
         return packed
 
+    def _host(self, host: Envoy) -> Part:
+        part = self._hosts.get(id(host))
+        if part is None:
+            digest = _digest(host)
+            equal = self._equal_hosts.get(digest)
+            part = _host_part(host) if equal is None else replace(equal, content=host)
+            self._equal_hosts[digest] = self._hosts[id(host)] = part
+        return part
 
-def _joined(kind: Kind, groups: Sequence[_PackedGroup]) -> Mapping[str, Packed]:
-    if len(groups) == 1:
-        return groups[0].named
-    joined = {name: packed for group in groups for name, packed in group.named.items()}
-    if len(joined) < sum(len(group.named) for group in groups):
-        raise _twice(kind, [name for group in groups for name in group.named])
-    return joined
+
+def _grouped(kind: Kind, contents: Group, found: Sequence[Packed]) -> PackedGroup:
+    named = {packed.name: packed for packed in found}
+    if len(named) < len(found):
+        raise _twice(kind, [packed.name for packed in found])
+    needs: dict[Kind, set[str]] = {}
+    for packed in found:
+        for need in packed.needs:
+            needs.setdefault(need.kind, set()).add(need.name)
+    return PackedGroup(contents=contents, named=named, needs={kind: frozenset(names) for kind, names in needs.items()})
+
+
+def _refuse_twice(kind: Kind, offer: Offer) -> None:
+    pairs = combinations(offer.groups, 2)
+    if not all(one.named.keys().isdisjoint(other.named.keys()) for one, other in pairs):
+        raise _twice(kind, list(offer))
 
 
 def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
@@ -150,52 +227,87 @@ def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
     return InconsistentSnapshotError(f"{kind} {', '.join(repeated)} is there twice")
 
 
-def _dangling(packed: Mapping[Kind, Mapping[str, Packed]], missing: Sequence[Reference]) -> Iterator[str]:
+def _missing(group: PackedGroup, offers: Mapping[Kind, Offer]) -> Iterator[Reference]:
+    """Yield what a group needs and nobody offers. What the largest group offers was found out before."""
+    for kind, names in group.needs.items():
+        offer = offers[kind]
+        largest = max(offer.groups, key=_size, default=None)
+        left = names if largest is None else group.lacking(kind, largest)
+        yield from (Reference(kind, name) for name in left if name not in offer and name != NOWHERE)
+
+
+def _size(group: PackedGroup) -> int:
+    return len(group.named)
+
+
+def _dangling(offers: Mapping[Kind, Offer], missing: Sequence[Reference]) -> Iterator[str]:
     for need in missing:
-        for kind, named in packed.items():
-            for resource in named.values():
+        for kind, offer in offers.items():
+            for resource in offer.values():
                 if need in resource.needs:
                     yield f"{kind} {resource.name} needs {need.kind} {need.name}, which is not there"
 
 
 def pack(kind: Kind, content: Envoy) -> Packed:
     """Pack one resource. What Envoy's API does not have in it is an :class:`InconsistentSnapshotError`."""
-    name = content["cluster_name"] if kind is Kind.EDS else content["name"]
-    try:
-        value = _value(kind, content)
-    except protos.ParseError as error:
-        raise InconsistentSnapshotError(f"{kind} {name}: {str(error).splitlines()[0]}") from error
-    # Not of the packed bytes: inside an Any the order of a map is any, too.
-    version = hashlib.blake2b(_canonical(content), digest_size=8).hexdigest()
+    return _packed(kind, content, tuple(_parts(kind, content, _host_part)))
+
+
+def _packed(kind: Kind, content: Envoy, parts: tuple[Part, ...]) -> Packed:
+    name, version = _name(kind, content), _version(parts)
     response = protos.message_class(protos.DELTA_RESPONSE)()
     resource = response.resources.add(name=name, version=version)  # type: ignore[attr-defined]
     resource.resource.type_url = kind.type_url
-    resource.resource.value = value
+    resource.resource.value = b"".join(part.value for part in parts)
     return Packed(
         name=name,
         version=version,
         wire=response.SerializeToString(deterministic=True),
-        needs=frozenset(_needs(kind, content)),
+        needs=frozenset().union(*(part.needs for part in parts)),
         content=content,
+        parts=parts,
     )
 
 
-def _value(kind: Kind, content: Envoy) -> bytes:
-    """Serialize a resource; of routes only the virtual hosts that are new, since messages join by their bytes."""
+def _name(kind: Kind, content: Envoy) -> str:
+    name: str = content["cluster_name"] if kind is Kind.EDS else content["name"]
+    return name
+
+
+def _version(parts: Sequence[Part]) -> str:
+    return hashlib.blake2b(b"".join(part.digest for part in parts), digest_size=8).hexdigest()
+
+
+def _parts(kind: Kind, content: Envoy, host: Callable[[Envoy], Part]) -> Iterator[Part]:
+    """Yield what a resource is joined from: of routes, each virtual host by itself."""
     if kind is not Kind.RDS:
-        return protos.pack(kind.message, content)
+        yield _part(kind, content, content)
+        return
     head = {name: value for name, value in content.items() if name != "virtual_hosts"}
-    hosts = (_virtual_host(_canonical(host)) for host in content.get("virtual_hosts", ()))
-    return b"".join((protos.pack(kind.message, head), *hosts))
+    yield _part(kind, head, head)
+    yield from map(host, content.get("virtual_hosts", ()))
 
 
-@lru_cache(maxsize=4096)
-def _virtual_host(canonical: bytes) -> bytes:
-    return protos.pack(protos.ROUTES, {"virtual_hosts": [orjson.loads(canonical)]})
+def _part(kind: Kind, content: Envoy, fields: Envoy) -> Part:
+    try:
+        value = protos.pack(kind.message, fields)
+    except protos.ParseError as error:
+        raise InconsistentSnapshotError(f"{kind} {_name(kind, content)}: {str(error).splitlines()[0]}") from error
+    return Part(
+        content=content,
+        value=value,
+        digest=_digest(content),
+        needs=frozenset(_needs(kind, content)),
+    )
 
 
-def _canonical(content: Envoy) -> bytes:
-    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+def _host_part(host: Envoy) -> Part:
+    return _part(Kind.RDS, host, {"virtual_hosts": [host]})
+
+
+def _digest(content: Envoy) -> bytes:
+    # Not of the packed bytes: inside an Any the order of a map is any, too.
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _needs(kind: Kind, content: Envoy) -> Iterator[Reference]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh_runtime.xds import protos
-from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Packed, Snapshot
+from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Offer, Packed, Snapshot
 
 WARMING_PATIENCE_MS = 1000
 """How long routes and listeners wait for clusters that a proxy has not made ready yet."""
@@ -40,7 +39,6 @@ class _Subscription:
     """What a proxy wants of one type, what it was sent, and what it said to that."""
 
     wildcard: bool
-    have: dict[str, str]
     names: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
     """Newly asked for: to be answered even when there is nothing to give."""
@@ -49,15 +47,54 @@ class _Subscription:
     refused: dict[str, str] = field(default_factory=dict)
     acked: str = ""
     answered_at_ms: int = 0
+    have: dict[str, str] = field(default_factory=dict)
+    mark: int = 0
+    """Of all that it has, whatever the order in which it came."""
+    compared: Offer | None = None
+    """What it was last compared with; ``None``: with nothing yet."""
+    suspects: dict[str, None] = field(default_factory=dict)
+    """All that may differ from what was compared."""
+    leaving: set[str] = field(default_factory=set)
+    """What it has and should not; it may be kept for a while."""
 
-    def wants(self, offered: Mapping[str, Packed]) -> Mapping[str, Packed]:
-        if self.wildcard:
-            return offered
-        return {name: offered[name] for name in self.names if name in offered}
+    def keep(self, name: str, version: str) -> None:
+        self.drop(name)
+        self.have[name] = version
+        self.mark ^= hash((name, version))
+
+    def drop(self, name: str) -> None:
+        version = self.have.pop(name, None)
+        if version is not None:
+            self.mark ^= hash((name, version))
+
+    def send_again(self, name: str) -> None:
+        self.drop(name)
+        self.suspects[name] = None
 
     def state(self) -> str:
-        content = "\n".join(f"{name} {version}" for name, version in sorted(self.have.items()))
-        return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
+        return f"{self.mark & 0xFFFFFFFF:08x}"
+
+    def compare(self, offer: Offer) -> dict[str, Packed]:
+        """Return what is to be sent. Only what may have changed since the last time is looked at."""
+        if self.compared is None:
+            self.suspects = dict.fromkeys((*self.have, *offer))
+        elif self.compared is not offer:
+            self.suspects.update(dict.fromkeys(offer.changed_since(self.compared)))
+        self.compared = offer
+        wanted = self.suspects if self.wildcard else self.suspects.keys() & self.names
+        offered = {name: offer.get(name) for name in wanted}
+        if self.wildcard:
+            self.leaving.update(name for name, packed in offered.items() if packed is None)
+        self.suspects.clear()
+        return {
+            name: packed
+            for name, packed in offered.items()
+            if packed is not None and self.have.get(name) != packed.version
+        }
+
+    def gone(self, offer: Offer) -> list[str]:
+        self.leaving = {name for name in self.leaving if name in self.have and name not in offer}
+        return sorted(self.leaving)
 
 
 class DeltaStream:
@@ -111,7 +148,7 @@ class DeltaStream:
         for name in request.resource_names_unsubscribe:
             subscription.names.discard(name)
             subscription.unanswered.discard(name)
-            subscription.have.pop(name, None)
+            subscription.send_again(name)
             subscription.refused.pop(name, None)
         if request.response_nonce:
             self._answered(subscription, request, now_ms)
@@ -130,6 +167,13 @@ class DeltaStream:
                 self.answered = snapshot
         return responses
 
+    def carry(self, old: Snapshot, new: Snapshot) -> bool:
+        """Take a snapshot with the same resources for answered if the old one was. Return whether it was."""
+        if self.answered is not old or old.resources is not new.resources:
+            return False
+        self.answered = new
+        return True
+
     def patience_ms(self, now_ms: int) -> int | None:
         """How long listeners and routes still wait for the proxy to make new clusters ready; ``None``: not at all."""
         clusters = self._subscriptions.get(Kind.CDS)
@@ -145,11 +189,13 @@ class DeltaStream:
     def _subscribe_first(self, kind: Kind, request: Any) -> _Subscription:
         names = set(request.resource_names_subscribe)
         subscription = self._subscriptions[kind] = _Subscription(
-            wildcard="*" in names or (kind in {Kind.CDS, Kind.LDS} and not names),
-            # A proxy that reconnects says what it has, so that it is sent only what is new. Endpoints always are:
-            # it does not say which of its clusters still wait for them, and would let them wait for ever.
-            have={} if kind is Kind.EDS else dict(request.initial_resource_versions),
+            wildcard="*" in names or (kind in {Kind.CDS, Kind.LDS} and not names)
         )
+        # A proxy that reconnects says what it has, so that it is sent only what is new. Endpoints always are:
+        # it does not say which of its clusters still wait for them, and would let them wait for ever.
+        has = {} if kind is Kind.EDS else request.initial_resource_versions
+        for name, version in has.items():
+            subscription.keep(name, version)
         subscription.names = names - {"*"}
         subscription.unanswered = subscription.names - set(request.initial_resource_versions)
         subscription.acked = subscription.state() if subscription.have else ""
@@ -159,10 +205,11 @@ class DeltaStream:
         for name in names:
             if name == "*":
                 subscription.wildcard = True
+                subscription.compared = None
                 continue
             subscription.names.add(name)
             subscription.unanswered.add(name)
-            subscription.have.pop(name, None)
+            subscription.send_again(name)
 
     def _answered(self, subscription: _Subscription, request: Any, now_ms: int) -> None:
         sent = subscription.outstanding.pop(request.response_nonce, None)
@@ -181,9 +228,9 @@ class DeltaStream:
         subscription = self._subscriptions.get(kind)
         if subscription is None:
             return
-        wanted = subscription.wants(snapshot.resources[kind])
-        changed = {name: packed for name, packed in wanted.items() if subscription.have.get(name) != packed.version}
-        gone = self._gone(kind, subscription, wanted, remove=remove)
+        offer = snapshot.resources[kind]
+        changed = subscription.compare(offer)
+        gone = self._gone(kind, subscription, offer, remove=remove)
         greeting = not subscription.greeted and subscription.wildcard
         if not changed and not gone and not greeting:
             return
@@ -192,9 +239,9 @@ class DeltaStream:
         subscription.greeted = True
         subscription.unanswered.clear()
         for name, packed in changed.items():
-            subscription.have[name] = packed.version
+            subscription.keep(name, packed.version)
         for name in gone:
-            subscription.have.pop(name, None)
+            subscription.drop(name)
             subscription.refused.pop(name, None)
         self._nonce += 1
         nonce = str(self._nonce)
@@ -214,23 +261,21 @@ class DeltaStream:
         )
         yield header.SerializeToString() + b"".join(packed.wire for packed in changed.values())
 
-    def _gone(
-        self, kind: Kind, subscription: _Subscription, wanted: Mapping[str, Packed], *, remove: bool
-    ) -> list[str]:
+    def _gone(self, kind: Kind, subscription: _Subscription, offer: Offer, *, remove: bool) -> list[str]:
         """Name what the proxy must drop, or asked for in vain.
 
         Endpoints, routes and secrets end with the cluster or listener that uses them.
         """
-        asked_in_vain = subscription.unanswered - wanted.keys()
+        in_vain = [name for name in subscription.unanswered if name not in offer]
         if kind is Kind.SDS:
-            self.refused_names += len(asked_in_vain)
+            self.refused_names += len(in_vain)
         if subscription.wildcard:
-            return sorted(subscription.have.keys() - wanted.keys()) if remove else []
-        return sorted(asked_in_vain)
+            return subscription.gone(offer) if remove else []
+        return sorted(in_vain)
 
     def _send_endpoints_again(self, clusters: Mapping[str, Packed]) -> None:
         # A changed cluster stays warming until its endpoints arrive anew, though they did not change.
         endpoints = self._subscriptions.get(Kind.EDS)
         if endpoints is not None:
             for name in clusters:
-                endpoints.have.pop(name, None)
+                endpoints.send_again(name)

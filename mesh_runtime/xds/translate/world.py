@@ -96,6 +96,11 @@ class World:
         return found
 
     @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All instances by id. An instance whose lease alone was renewed stays the same object."""
+        return self._instances.under(None)
+
+    @property
     def sidecars(self) -> tuple[Instance, ...]:
         """Workloads' instances by id, also those that drain."""
         return self._instances.under(Role.SIDECAR)
@@ -174,6 +179,7 @@ def _places(item: ConfigObject) -> tuple[Hashable, ...]:
 
 
 def _labels(instance: Instance) -> Iterator[Hashable]:
+    yield None
     if instance.role is Role.SIDECAR:
         yield Role.SIDECAR
         for name, value in instance.labels.items():

@@ -34,7 +34,6 @@ class Proxy:
         self.have = {kind: {} for kind in Kind}
 
     def offer(self, *, clusters=(), listeners=(), routes=(), secrets=(), revision=1):
-        self.packer.begin()
         self.snapshot = self.packer.snapshot(
             revision,
             {

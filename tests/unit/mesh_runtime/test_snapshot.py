@@ -29,24 +29,60 @@ def test_packed_resources_join_to_one_response():
     assert cluster.name == "c"
 
 
-def test_equal_content_is_packed_once_also_across_pushes():
+def test_equal_content_is_packed_once_as_long_as_a_snapshot_has_it():
     packer = Packer()
-    first = packer.snapshot(1, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"]
-    packer.begin()
-    assert packer.snapshot(2, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"] is first
-    packer.begin()
-    packer.begin()
-    assert packer.snapshot(3, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"] is not first
+    first = packer.snapshot(1, {Kind.CDS: [(dict(CLUSTER),)]})
+    second = packer.snapshot(2, {Kind.CDS: [(dict(CLUSTER),)]})
+    wire = first.resources[Kind.CDS]["a"].wire
+    assert second.resources[Kind.CDS]["a"].wire is wire
+    del first, second
+    assert packer.snapshot(3, {Kind.CDS: [(dict(CLUSTER),)]}).resources[Kind.CDS]["a"].wire is not wire
 
 
 def test_a_group_is_packed_once_for_all_proxies():
     packer, shared = Packer(), (dict(CLUSTER),)
     own = ({**CLUSTER, "name": "own"},)
     one = packer.snapshot(1, {Kind.CDS: [shared]}).resources[Kind.CDS]
-    assert packer.snapshot(1, {Kind.CDS: [shared]}).resources[Kind.CDS] is one
-    assert set(packer.snapshot(1, {Kind.CDS: [shared, own]}).resources[Kind.CDS]) == {"a", "own"}
+    two = packer.snapshot(1, {Kind.CDS: [shared, own]}).resources[Kind.CDS]
+    assert two["a"] is one["a"]
+    assert set(two) == {"a", "own"}
     with pytest.raises(InconsistentSnapshotError, match="CDS a is there twice"):
         packer.snapshot(1, {Kind.CDS: [shared, (dict(CLUSTER),)]})
+
+
+def test_an_object_that_was_packed_is_not_looked_at_again():
+    packer = Packer()
+    same, other = dict(CLUSTER), {**CLUSTER, "name": "b"}
+    kept = packer.snapshot(1, {Kind.CDS: [(same,)]})
+    same["connect_timeout"] = "nobody reads this"
+    assert packer.snapshot(2, {Kind.CDS: [(same, other)]}).resources[Kind.CDS]["a"] is kept.resources[Kind.CDS]["a"]
+
+
+def test_of_routes_only_virtual_hosts_that_are_new_are_packed():
+    packer = Packer()
+    same, old, new = ({"name": name, "domains": [name]} for name in ("same", "old", "new"))
+    kept = packer.snapshot(1, {Kind.RDS: [({"name": "r", "virtual_hosts": [same, old]},)]})
+    same["domains"] = ["nobody reads this"]
+    found = packer.snapshot(2, {Kind.RDS: [({"name": "r", "virtual_hosts": [same, new]},)]}).resources[Kind.RDS]["r"]
+    assert found.version != kept.resources[Kind.RDS]["r"].version
+    sent = protos.message_class(protos.DELTA_RESPONSE).FromString(found.wire).resources[0].resource.value
+    hosts = protos.message_class(protos.ROUTES).FromString(sent).virtual_hosts
+    assert [list(host.domains) for host in hosts] == [["same"], ["new"]]
+
+
+def test_an_offer_names_what_changed_since_an_older_one():
+    packer = Packer()
+    shared = (dict(CLUSTER),)
+    one, two, three = ({**CLUSTER, "name": name} for name in ("one", "two", "three"))
+
+    def offer(*groups):
+        return packer.snapshot(1, {Kind.CDS: groups}).resources[Kind.CDS]
+
+    old = offer(shared, (one, two))
+    assert list(offer(shared, (one, two)).changed_since(old)) == []
+    assert set(offer(shared, (one, {**two, "connect_timeout": "9s"}, three)).changed_since(old)) == {"two", "three"}
+    assert set(offer(shared, (two,)).changed_since(old)) == {"one"}
+    assert set(offer(shared).changed_since(old)) >= {"one", "two"}
 
 
 @pytest.mark.parametrize(
