@@ -38,6 +38,9 @@ __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxySt
 log = logging.getLogger(__name__)
 
 DEBOUNCE_S: Final = 0.002
+"""How long the first of several changes waits for the others."""
+WRITING_S: Final = 0.1
+"""How long the next changes wait while the last ones are still written to slow proxies."""
 TICK_S: Final = 1.0
 _KINDS: Final = {
     "clusters": Kind.CDS,
@@ -137,8 +140,10 @@ class ControlPlane:
         started = time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._unanswered(revision):
-                    await self.server.progress()
+                while unanswered := self._unanswered(revision):
+                    for node_id in unanswered:
+                        while self._waits(node_id, revision):
+                            await self.server.progress()
         names = {instance.node_id: instance.id for instance in self._registry.current.instances.values()}
         streams = {names.get(node_id, node_id): stream for node_id, stream in self.server.streams.items()}
         rejected = {
@@ -244,6 +249,8 @@ class ControlPlane:
             await asyncio.sleep(DEBOUNCE_S)
             self._changed.clear()
             self._publish()
+            # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
+            await self.server.written(WRITING_S)
 
     def _publish_anew(self) -> None:
         self._published = (-1, -1)
@@ -255,17 +262,17 @@ class ControlPlane:
             self.server.publish(self._publisher.snapshots(config, registry, self.server.snapshots))
             self._published = config.revision, registry.revision
 
-    def _unanswered(self, revision: int) -> set[str]:
-        streams, snapshots = self.server.streams, self.server.snapshots
-        if self._published[0] < revision:
-            return set(streams)
-        return {
-            node_id
-            for node_id, stream in streams.items()
-            if node_id in snapshots
-            and stream.answered is not snapshots[node_id]
-            and node_id not in self._publisher.problems
-        }
+    def _unanswered(self, revision: int) -> list[str]:
+        return [node_id for node_id in self.server.streams if self._waits(node_id, revision)]
+
+    def _waits(self, node_id: str, revision: int) -> bool:
+        """Whether a connected proxy has not yet answered all of a revision, or of a newer one."""
+        stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
+        if stream is None or self._published[0] < revision:
+            return stream is not None
+        if snapshot is None or stream.answered is snapshot or node_id in self._publisher.problems:
+            return False
+        return stream.answered is None or stream.answered.revision <= revision
 
 
 def unprivileged_from() -> int:

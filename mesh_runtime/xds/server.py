@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,12 +79,18 @@ class AdsServer:
         self._tls = tls
         self._snapshots: Mapping[str, Snapshot] = {}
         self._sessions: dict[str, _Session] = {}
+        self._unwritten: set[_Session] = set()
         self._progress = asyncio.Event()
 
     @property
     def streams(self) -> Mapping[str, DeltaStream]:
         """The connected proxies' streams by node id."""
         return {node_id: session.stream for node_id, session in self._sessions.items()}
+
+    def stream(self, node_id: str) -> DeltaStream | None:
+        """Return a connected proxy's stream."""
+        session = self._sessions.get(node_id)
+        return None if session is None else session.stream
 
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
@@ -99,7 +106,15 @@ class AdsServer:
                 session.close()
             elif old is None or new is None or not session.stream.carry(old, new):
                 session.wake.set()
+                self._unwritten.add(session)
         self._progressed()
+
+    async def written(self, patience_s: float) -> None:
+        """Wait until what was published has been written to all proxies, but not longer for those that are slow."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._unwritten:
+                    await self.progress()
 
     async def progress(self) -> None:
         """Wait until some proxy has answered, come or gone, or snapshots were published."""
@@ -146,6 +161,7 @@ class AdsServer:
         finally:
             if self._sessions.get(node_id) is session:
                 del self._sessions[node_id]
+            self._unwritten.discard(session)
             self._progressed()
             log.info("proxy disconnected", extra={"node": node_id})
 
@@ -190,7 +206,9 @@ class AdsServer:
                     await context.write(response)
                 self.counters.refused_secrets += stream.refused_names - refused
                 patience_ms = stream.patience_ms(self._clock_ms())
-                self._progressed()
+            if not session.wake.is_set():
+                self._unwritten.discard(session)
+            self._progressed()
             await _wait(session.wake, patience_ms)
 
     def _progressed(self) -> None:
