@@ -19,6 +19,8 @@ _PARTS: Final = (
     "ejections_active",
     "ssl.fail_verify",
     "update_rejected",
+    "rbac.",
+    "jwt_authn.",
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Group, Kind
+from mesh_runtime.xds.translate.authentication import keys_clusters
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
 from mesh_runtime.xds.translate.gateways import gateway_listeners, gateway_routes
@@ -31,9 +32,10 @@ def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ..
 def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
     outbound, assignments = outbound_clusters(world, instance.namespace)
     tracing = tracing_clusters(world)
+    keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
         return {
-            Kind.CDS: (outbound, tracing),
+            Kind.CDS: (outbound, tracing, keys),
             Kind.EDS: (assignments,),
             Kind.LDS: (tuple(gateway_listeners(world, instance)),),
             Kind.RDS: (tuple(gateway_routes(world, instance)),),
@@ -47,7 +49,7 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
     )
     inbound = tuple(inbound_listener(world, instance, port) for port in inbound_ports(instance))
     return {
-        Kind.CDS: (outbound, tracing, own),
+        Kind.CDS: (outbound, tracing, keys, own),
         Kind.EDS: (assignments,),
         Kind.LDS: (tuple(outbound_listeners(world, instance)), inbound),
         Kind.RDS: (outbound_routes(world, instance),),

@@ -110,14 +110,14 @@ def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[E
     name = workload_port(port, instance.ports)
     if instance.draining or name is None:
         return
-    listen_port = next(inbound.listen_port for inbound in inbound_ports(instance) if inbound.name == name)
+    inbound = next(inbound for inbound in inbound_ports(instance) if inbound.name == name)
     yield Endpoint(
         address=instance.address,
-        port=listen_port,
+        port=inbound.listen_port,
         namespace=instance.namespace,
         workload=instance.workload,
         labels=instance.labels,
-        accepts_mtls=mtls_mode(world, instance.namespace, instance.labels) != "DISABLE",
+        accepts_mtls=mtls_mode(world, instance.namespace, instance.labels, inbound.app_port) != "DISABLE",
     )
 
 

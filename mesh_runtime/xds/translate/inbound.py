@@ -10,7 +10,7 @@ from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.clusters import inbound_name
 from mesh_runtime.xds.translate.filters import listener, manager, tcp_proxy
-from mesh_runtime.xds.translate.guards import http_guards, tcp_guards
+from mesh_runtime.xds.translate.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import InboundPort, workload_port
 from mesh_runtime.xds.translate.services import MeshService, Protocol
@@ -26,7 +26,7 @@ _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
 def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Envoy:
     """Return the listener of one port of a workload."""
     service, protocol = inbound_service(world, instance, port)
-    mode = mtls_mode(world, instance.namespace, instance.labels)
+    mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
     chains: list[Envoy] = []
     if mode != "DISABLE":
         # Only callers of the mesh offer "istio"; an application's own TLS is plain bytes to a permissive port.
@@ -35,7 +35,7 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
             {
                 "name": "mutual",
                 "filter_chain_match": match,
-                "transport_socket": downstream_tls(http=protocol != "tcp"),
+                "transport_socket": downstream_tls(http=protocol != "tcp", trust_domains=trust_domains(world)),
                 "filters": _inbound_filters(world, instance, port, service, protocol, mutual=True),
             }
         )
@@ -93,7 +93,7 @@ def _inbound_filters(
     identity: dict[str, Any] = {
         # What a caller without a certificate claims about itself is removed.
         "forward_client_cert_details": "SANITIZE_SET" if mutual else "SANITIZE",
-        "set_current_client_cert_details": {"uri": True} if mutual else {},
+        "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True} if mutual else {},
     }
     requests = manager(
         world,

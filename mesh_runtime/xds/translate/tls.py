@@ -14,20 +14,27 @@ LEAF: Final = "default"
 """The secret with a proxy's own certificate and key. Every proxy asks for its own by this name."""
 ROOT: Final = "ROOTCA"
 
+SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Whom the machine trusts, for servers outside the mesh; where Debian and Istio's images have it."""
+
 ADS: Final[Envoy] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 """What is new waits until all of it is there, however long the server is away; what it replaces serves meanwhile."""
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
 
 
-def downstream_tls(*, http: bool) -> Envoy:
-    """Return the socket of an inbound port: a caller without a certificate of this mesh is refused."""
+def downstream_tls(*, http: bool, trust_domains: Sequence[str]) -> Envoy:
+    """Return the socket of an inbound port: only callers with a certificate of these trust domains are let in."""
     # Callers offer "istio", which selects the filter chain; were it chosen here, Envoy would take HTTP/2 for HTTP/1.
     alpn = ["h2", "http/1.1"] if http else []
     context = any_of(
         f"{_TLS}DownstreamTlsContext",
         require_client_certificate=True,
-        common_tls_context=_common(alpn, {"tls_minimum_protocol_version": "TLSv1_3"}, {}),
+        common_tls_context=_common(
+            alpn,
+            {"tls_minimum_protocol_version": "TLSv1_3"},
+            {"match_typed_subject_alt_names": [_uri({"prefix": f"spiffe://{domain}/"}) for domain in trust_domains]},
+        ),
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
@@ -42,7 +49,7 @@ def upstream_tls(identities: Sequence[str], namespace: str, alpn: Sequence[str])
     matchers = [{"exact": identity} for identity in identities]
     if not matchers and namespace:
         matchers = [{"prefix": spiffe_id(namespace, "")}]
-    names = [{"san_type": "URI", "matcher": matcher} for matcher in matchers]
+    names = [_uri(matcher) for matcher in matchers]
     context = any_of(
         f"{_TLS}UpstreamTlsContext",
         common_tls_context=_common(["istio", *alpn], versions, {"match_typed_subject_alt_names": names}),
@@ -77,6 +84,10 @@ def leaf_secret(chain_pem: str, key_pem: str) -> Envoy:
 def root_secret(root_pem: str) -> Envoy:
     """Return the secret with the mesh's root."""
     return {"name": ROOT, "validation_context": {"trusted_ca": {"inline_string": root_pem}}}
+
+
+def _uri(matcher: Envoy) -> Envoy:
+    return {"san_type": "URI", "matcher": matcher}
 
 
 def _common(alpn: Sequence[str], versions: Envoy, validation: Envoy) -> dict[str, Any]:
