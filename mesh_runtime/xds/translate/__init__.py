@@ -9,7 +9,9 @@ from mesh_runtime.xds.snapshot import Group, Kind
 from mesh_runtime.xds.translate.authentication import keys_clusters
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
-from mesh_runtime.xds.translate.gateways import gateway_listeners, gateway_routes
+from mesh_runtime.xds.translate.credentials import secrets_named
+from mesh_runtime.xds.translate.gateway_routes import gateway_routes
+from mesh_runtime.xds.translate.gateways import gateway_credentials, gateway_listeners
 from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_service
 from mesh_runtime.xds.translate.outbound import outbound_listeners
 from mesh_runtime.xds.translate.patches import patched
@@ -37,6 +39,7 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
         return {
             Kind.CDS: (outbound, tracing, keys),
             Kind.EDS: (assignments,),
+            Kind.SDS: (secrets_named(world, gateway_credentials(world, instance)),),
             Kind.LDS: (tuple(gateway_listeners(world, instance)),),
             Kind.RDS: (tuple(gateway_routes(world, instance)),),
         }

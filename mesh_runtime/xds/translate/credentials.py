@@ -2,7 +2,8 @@
 
 ``kubernetes://<namespace>/<name>`` is a certificate with its key, ``kubernetes://<namespace>/<name>-cacert`` the
 authorities that the other end's certificate must come from: of the Secret of that very name, else of ``<name>``.
-``configmap://<namespace>/<name>-cacert`` are the authorities of a ConfigMap.
+``configmap://<namespace>/<name>-cacert`` are the authorities of a ConfigMap. ``file-cert:<certificate>~<key>`` and
+``file-root:<authorities>``, with ``~<revoked>`` where there is a list of those, are in files that the proxy reads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from mesh_runtime.api.secrets import Secret
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.world import World
 
+FILE_PAIR: Final = "file-cert:"
+FILE_AUTHORITIES: Final = "file-root:"
 SECRETS: Final = "kubernetes://"
 CONFIG_MAPS: Final = "configmap://"
 AUTHORITIES: Final = "-cacert"
@@ -64,6 +67,8 @@ def _looked_up(world: World, name: str) -> tuple[Envoy | None, str]:
 
 
 def _look_up(world: World, name: str) -> tuple[Envoy | None, str]:
+    if name.startswith((FILE_PAIR, FILE_AUTHORITIES)):
+        return _of_files(name), ""
     namespace, slash, local = name.removeprefix(SECRETS).removeprefix(CONFIG_MAPS).partition("/")
     if not slash or "/" in local:
         return None, f"{local or name} is of another namespace, whose Secrets are not for this proxy"
@@ -74,6 +79,16 @@ def _look_up(world: World, name: str) -> tuple[Envoy | None, str]:
         return _certificate(name, f"{namespace}/{local}", secret)
     secret = _secret(world, namespace, local) or _secret(world, namespace, local.removesuffix(AUTHORITIES))
     return _authorities(name, f"{namespace}/{local.removesuffix(AUTHORITIES)}", secret)
+
+
+def _of_files(name: str) -> Envoy:
+    kind, _, paths = name.partition(":")
+    first, _, second = paths.partition("~")
+    if f"{kind}:" == FILE_PAIR:
+        pair = {"certificate_chain": {"filename": first}, "private_key": {"filename": second}}
+        return {"name": name, "tls_certificate": pair}
+    revoked = {"crl": {"filename": second}} if second else {}
+    return {"name": name, "validation_context": {"trusted_ca": {"filename": first}, **revoked}}
 
 
 def _secret(world: World, namespace: str, name: str) -> Secret | None:

@@ -1,99 +1,161 @@
-"""What a gateway opens and where it sends what comes in."""
+"""What a gateway opens: a listener for each port, in it a filter chain for whoever is served there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-from mesh_runtime.api.hosts import matches, resolve_host
-from mesh_runtime.api.networking import MESH, Server, VirtualService
-from mesh_runtime.api.objects import ConfigObject
+from mesh_runtime.api.networking import Server
+from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate import telemetry
-from mesh_runtime.xds.translate.filters import listener, manager, rds
-from mesh_runtime.xds.translate.guards import http_guards
+from mesh_runtime.xds.translate.filters import listener, manager, rds, tcp_proxy
+from mesh_runtime.xds.translate.gateway_routes import route_name
+from mesh_runtime.xds.translate.guards import http_guards, tcp_guards
 from mesh_runtime.xds.translate.http_route import Caller
-from mesh_runtime.xds.translate.ports import gateway_ports, gateway_servers
-from mesh_runtime.xds.translate.routes import rules_routes
+from mesh_runtime.xds.translate.l4_route import l4_chains
+from mesh_runtime.xds.translate.merged import OpenPort, Served, merged_gateways
+from mesh_runtime.xds.translate.ports import gateway_ports
+from mesh_runtime.xds.translate.termination import terminating, termination_complaint, termination_names
 from mesh_runtime.xds.translate.world import World
+
+_ALPN: Final = ("h2", "http/1.1")
+_GRPC_WEB: Final = "envoy.filters.http.grpc_web"
+_TRUSTED: Final[Envoy] = {
+    "forward_client_cert_details": "SANITIZE_SET",
+    "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
+}
+"""Of a client's certificate the workloads are told what was verified here, never what the client claims."""
 
 
 def gateway_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
-    """Yield a gateway's listeners, one per declared port, at the port that it may bind."""
-    for number, bound in gateway_ports(world, instance).items():
-        requests = manager(
-            world,
-            instance,
-            f"gateway_{number}",
-            telemetry.source_logs(world, instance),
-            rds=rds(gateway_route_name(number)),
-            use_remote_address=True,
-            server_name="meshscope",
-            guards=http_guards(world, instance, None),
-        )
-        yield listener(instance.address, bound, "OUTBOUND", [{"filters": [requests]}])
+    """Yield a gateway's listeners, one per declared port and address, at the port that it may bind."""
+    numbers = gateway_ports(world, instance)
+    for port in merged_gateways(world, instance).ports:
+        chains = list(_told_apart([*_secured_chains(world, instance, port), *_plain_chains(world, instance, port)]))
+        if chains:
+            opened = listener(port.bind or instance.address, numbers[port.number], "OUTBOUND", chains)
+            yield {**opened, **(_INSPECTED if port.secured else {}), **({"freebind": True} if port.bind else {})}
 
 
-def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:
-    """Yield a gateway's routes, one configuration per declared port."""
-    for number in gateway_ports(world, instance):
-        hosts = _gateway_hosts(world, instance, number)
-        yield {
-            "name": gateway_route_name(number),
-            "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
-            # Clients name the port that is opened, which may not be the declared one.
-            "ignore_port_in_host_matching": True,
-        }
+def gateway_credentials(world: World, instance: Instance) -> tuple[str, ...]:
+    """Return the resource names of the secrets that a gateway's listeners need; all of them can be served."""
+    return tuple(
+        name
+        for _, tls in _terminating(world, instance)
+        if not termination_complaint(world, tls, instance.namespace)
+        for name in termination_names(tls, instance.namespace)
+    )
 
 
-def gateway_route_name(number: int) -> str:
-    """Return Istio's name of a gateway port's routes."""
-    return f"http.{number}"
+def gateway_notes(world: World, instance: Instance) -> tuple[str, ...]:
+    """Say which servers of its Gateways a gateway does not serve, and why."""
+    complaints = (
+        (served, termination_complaint(world, tls, instance.namespace)) for served, tls in _terminating(world, instance)
+    )
+    unserved = (f"{served.title} is not served: {complaint}" for served, complaint in complaints if complaint)
+    return (*merged_gateways(world, instance).left_out, *unserved)
 
 
-def _gateway_hosts(world: World, instance: Instance, number: int) -> list[Envoy]:
-    routes: dict[str, list[Envoy]] = {}
-    for gateway, spec in gateway_servers(world, instance):
-        caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=gateway, port=number)
-        servers = [server for server in spec.servers if server.port.number == number]
-        for item, bound in world.virtual_services:
-            if bound.http and gateway in _gateways(item, bound):
-                added = rules_routes(world, caller, [(item, bound)])
-                for domain in _served(servers, gateway.partition("/")[0], item, bound):
-                    routes.setdefault(domain, []).extend(added)
-    return [
+def _terminating(world: World, instance: Instance) -> Iterator[tuple[Served, ServerTLS]]:
+    for port in merged_gateways(world, instance).ports:
+        for served in port.secured:
+            if served.server.tls is not None and served.server.decrypts:
+                yield served, served.server.tls
+
+
+def _plain_chains(world: World, instance: Instance, port: OpenPort) -> Iterator[Envoy]:
+    """Yield the chains of servers without TLS: one for all that speak HTTP, or those of the one that does not."""
+    if not port.plain:
+        return
+    served = port.plain[0]
+    if served.server.is_http:
+        servers = [one.server for one in port.plain]
+        yield {"filters": [_requests(world, instance, servers, f"gateway_{port.number}", route_name(served))]}
+    else:
+        yield from _connections(world, instance, served, encrypted=False)
+
+
+def _secured_chains(world: World, instance: Instance, port: OpenPort) -> Iterator[Envoy]:
+    for served in port.secured:
+        server, tls = served.server, served.server.tls
+        assert tls is not None
+        if not tls.terminates:
+            yield from _connections(world, instance, served, encrypted=True)
+        elif termination_complaint(world, tls, instance.namespace):
+            yield {**_named(served), "filters": [_refusing(world, instance, served)]}
+        elif server.is_http:
+            prefix = server.name or f"gateway_{port.number}"
+            yield {
+                **_named(served),
+                "transport_socket": terminating(tls, instance.namespace, _ALPN),
+                "filters": [_requests(world, instance, [server], prefix, route_name(served))],
+            }
+        else:
+            alpn = () if tls.mode == "ISTIO_MUTUAL" else _ALPN
+            for chain in _connections(world, instance, served, encrypted=False):
+                match = {**chain.get("filter_chain_match", {}), **_named(served)["filter_chain_match"]}
+                socket = terminating(tls, instance.namespace, alpn)
+                yield {**chain, "filter_chain_match": match, "transport_socket": socket}
+
+
+def _named(served: Served) -> dict[str, Envoy]:
+    names = served.server_names
+    return {"filter_chain_match": {"server_names": list(names)} if names else {}}
+
+
+def _connections(world: World, instance: Instance, served: Served, *, encrypted: bool) -> Iterator[Envoy]:
+    """Yield the chains that VirtualServices' rules make of a server: *encrypted* bytes go by ``tls``, others by ``tcp``."""
+    number = served.server.port.number
+    caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=served.gateway, port=number)
+    logs = telemetry.tcp_source_logs(world, instance)
+    for chain in l4_chains(world, caller, served.server.hosts, tls=encrypted):
+        proxy = tcp_proxy(f"gateway_{number}", logs, **chain.clusters)
+        yield {"filter_chain_match": chain.match, "filters": [*tcp_guards(world, instance, None), proxy]}
+
+
+def _refusing(world: World, instance: Instance, served: Served) -> Envoy:
+    """Close the connections to a server that cannot end TLS; another server's certificate must not answer for it."""
+    logs = telemetry.tcp_source_logs(world, instance)
+    return tcp_proxy(f"gateway_{served.server.port.number}", logs, cluster=NOWHERE)
+
+
+def _requests(world: World, instance: Instance, servers: Iterable[Server], prefix: str, routes: str) -> Envoy:
+    web = any_of("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")
+    speaks_grpc_web = any(server.port.protocol == "GRPC-WEB" for server in servers)
+    translation = ({"name": _GRPC_WEB, "typed_config": web},) if speaks_grpc_web else ()
+    options: dict[str, Any] = {"use_remote_address": True, "server_name": "meshscope", **_TRUSTED}
+    return manager(
+        world,
+        instance,
+        prefix,
+        telemetry.source_logs(world, instance),
+        rds=rds(routes),
+        guards=(*http_guards(world, instance, None), *translation),
+        **options,
+    )
+
+
+def _told_apart(chains: Iterable[Envoy]) -> Iterator[Envoy]:
+    """Leave out of each chain the server names that an earlier one has taken: Envoy refuses what overlaps."""
+    taken: set[tuple[str, str]] = set()
+    for chain in chains:
+        match = dict(chain.get("filter_chain_match", {}))
+        names = match.pop("server_names", [""])
+        free = [name for name in names if (name, repr(match)) not in taken]
+        taken.update((name, repr(match)) for name in free)
+        if free:
+            kept = match if free == [""] else {"server_names": free, **match}
+            yield {**chain, "filter_chain_match": kept}
+
+
+_INSPECTED: Final[Envoy] = {
+    "listener_filters": [
         {
-            "name": f"{domain}:{number}",
-            "domains": [domain],
-            "routes": sorted(found, key=_catches_all),
-            "include_request_attempt_count": True,
+            "name": "envoy.filters.listener.tls_inspector",
+            "typed_config": any_of("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
         }
-        for domain, found in sorted(routes.items())
     ]
-
-
-def _gateways(item: ConfigObject, spec: VirtualService) -> set[str]:
-    return {name if "/" in name else f"{item.key.namespace}/{name}" for name in spec.gateways if name != MESH}
-
-
-def _served(servers: Sequence[Server], namespace: str, item: ConfigObject, spec: VirtualService) -> Iterator[str]:
-    """Yield the hosts that both a gateway's servers and a VirtualService name: the narrower of each pair."""
-    seen = set()
-    for written in spec.hosts:
-        host = resolve_host(written, item.key.namespace)
-        for server in servers:
-            for offered in server.hosts:
-                where, slash, pattern = offered.rpartition("/")
-                allowed = {"": item.key.namespace, "*": item.key.namespace, ".": namespace}.get(where, where)
-                if slash and allowed != item.key.namespace:
-                    continue
-                pattern = resolve_host(pattern, namespace)
-                common = host if matches(pattern, host) else pattern if matches(host, pattern) else ""
-                if common and common not in seen:
-                    seen.add(common)
-                    yield common
-
-
-def _catches_all(route: Envoy) -> bool:
-    """Order what several VirtualServices say of one host: a route for every request hides none of the others."""
-    return dict(route["match"]) == {"prefix": "/"}
+}

@@ -67,10 +67,10 @@ def workload_port(port: MeshPort, declared: Mapping[str, int]) -> str | None:
 
 
 def gateway_servers(world: World, instance: Instance) -> Iterator[tuple[str, Gateway]]:
-    """Yield the Gateways that select a gateway instance, as ``namespace/name`` and spec."""
+    """Yield the Gateways for a gateway instance, as ``namespace/name`` and spec; one that selects none is for all."""
     for item in world.objects("Gateway"):
         spec = item.spec
-        if isinstance(spec, Gateway) and selects(spec.selector, instance.labels):
+        if isinstance(spec, Gateway) and (not spec.selector or selects(spec.selector, instance.labels)):
             yield f"{item.key.namespace}/{item.key.name}", spec
 
 
