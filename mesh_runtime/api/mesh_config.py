@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mesh_runtime.api.core import ConfigMap
+from mesh_runtime.api.networking import LocalityLbSetting
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ObjectKey
 from mesh_runtime.api.spec import Many, Spec
 from mesh_runtime.api.yaml_reader import read
@@ -25,6 +26,9 @@ class MeshConfig(Spec):
 
     outbound_traffic_policy: OutboundTrafficPolicy = Field(default_factory=OutboundTrafficPolicy)
     enable_auto_mtls: bool = True
+    locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
+    """What holds where a DestinationRule has none of its own."""
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
     trust_domain_aliases: Many[str] = ()
 
 

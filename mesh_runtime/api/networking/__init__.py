@@ -1,22 +1,33 @@
 """Specs of ``networking.istio.io``."""
 
 from mesh_runtime.api.networking.destination_rule import (
+    PRIVATE,
+    PUBLIC,
     ClientTLS,
     ConnectionPool,
-    ConsistentHash,
     DestinationRule,
-    HTTPCookie,
     HTTPSettings,
-    LoadBalancer,
-    MagLev,
     OutlierDetection,
-    RingHash,
+    PortPolicy,
+    ProxyProtocol,
+    RetryBudget,
     Subset,
     TcpKeepalive,
     TCPSettings,
     TrafficPolicy,
+    Tunnel,
 )
 from mesh_runtime.api.networking.gateway import Gateway, GatewayPort, Server
+from mesh_runtime.api.networking.load_balancer import (
+    TOPOLOGY,
+    ConsistentHash,
+    HTTPCookie,
+    LoadBalancer,
+    LocalityLbSetting,
+    MagLev,
+    RingHash,
+    Warmup,
+)
 from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry
 from mesh_runtime.api.networking.virtual_service import (
     MESH,
@@ -46,6 +57,9 @@ from mesh_runtime.api.networking.virtual_service import (
 
 __all__ = [
     "MESH",
+    "PRIVATE",
+    "PUBLIC",
+    "TOPOLOGY",
     "Abort",
     "ClientTLS",
     "ConnectionPool",
@@ -71,9 +85,13 @@ __all__ = [
     "Headers",
     "L4MatchAttributes",
     "LoadBalancer",
+    "LocalityLbSetting",
     "MagLev",
     "OutlierDetection",
+    "PortPolicy",
     "PortSelector",
+    "ProxyProtocol",
+    "RetryBudget",
     "RingHash",
     "RouteDestination",
     "Server",
@@ -86,6 +104,8 @@ __all__ = [
     "TLSRoute",
     "TcpKeepalive",
     "TrafficPolicy",
+    "Tunnel",
     "VirtualService",
+    "Warmup",
     "WorkloadEntry",
 ]

@@ -32,14 +32,14 @@ def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ..
 
 
 def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
-    outbound, assignments = outbound_clusters(world, instance.namespace)
+    outbound = outbound_clusters(world, instance)
     tracing = tracing_clusters(world)
     keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
         return {
-            Kind.CDS: (outbound, tracing, keys),
-            Kind.EDS: (assignments,),
-            Kind.SDS: (secrets_named(world, gateway_credentials(world, instance)),),
+            Kind.CDS: (outbound.clusters, tracing, keys),
+            Kind.EDS: (outbound.assignments,),
+            Kind.SDS: (secrets_named(world, (*outbound.secrets, *gateway_credentials(world, instance))),),
             Kind.LDS: (tuple(gateway_listeners(world, instance)),),
             Kind.RDS: (tuple(gateway_routes(world, instance)),),
         }
@@ -52,8 +52,9 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
     )
     inbound = tuple(inbound_listener(world, instance, port) for port in inbound_ports(instance))
     return {
-        Kind.CDS: (outbound, tracing, keys, own),
-        Kind.EDS: (assignments,),
+        Kind.CDS: (outbound.clusters, tracing, keys, own),
+        Kind.EDS: (outbound.assignments,),
+        Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
         Kind.LDS: (tuple(outbound_listeners(world, instance)), inbound),
         Kind.RDS: (outbound_routes(world, instance),),
     }

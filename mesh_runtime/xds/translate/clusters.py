@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-from mesh_runtime.api.networking import ConnectionPool, LoadBalancer, OutlierDetection
+from mesh_runtime.api.networking import ConnectionPool, HTTPSettings, OutlierDetection, RetryBudget
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy, Group
-from mesh_runtime.xds.translate.endpoints import Endpoint, address, assignment, endpoints, identities
-from mesh_runtime.xds.translate.policy import Policy, Rules, rules_for
+from mesh_runtime.xds.translate.balancing import load_balancing, seconds
+from mesh_runtime.xds.translate.client_tls import MeshIdentity, credentials, mutual, security, server_names
+from mesh_runtime.xds.translate.endpoints import Endpoint, address, endpoints, identities
+from mesh_runtime.xds.translate.localities import assignment, is_weighted, places, setting_for
 from mesh_runtime.xds.translate.ports import InboundPort
+from mesh_runtime.xds.translate.rules import NO_POLICY, Client, Policy, Rules, client_of, rules_for
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.telemetry import service_metadata
-from mesh_runtime.xds.translate.tls import ADS, by_endpoint, upstream_tls
+from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
 UNLIMITED: Final = 2**32 - 1
 CONNECT_TIMEOUT: Final = "10s"
 RETRY_BUDGET: Final = {"budget_percent": {"value": 50.0}, "min_retry_concurrency": 100}
 """Retries at once: half of the active requests, and 100 where there are few. Envoy's own 3 are a placebo."""
+DEFAULT_CONCURRENCY: Final = 3
+"""Retries that a budget allows in any case, where it says 0."""
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-_LB_POLICY = {"RANDOM": "RANDOM", "ROUND_ROBIN": "ROUND_ROBIN"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """How some callers reach everything: the same object for all who do it alike."""
+
+    clusters: Group
+    assignments: Group
+    secrets: tuple[str, ...]
+    """The names of the secrets that the clusters need, beside the proxy's own; all of them can be served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """One port of a service or of its subset, as some callers see it."""
+
+    name: str
+    service: MeshService
+    port: MeshPort
+    policy: Policy
+    found: tuple[Endpoint, ...]
+    client: Client
+    identity: MeshIdentity
+
+
+_Built = tuple[Envoy, Envoy | None, tuple[str, ...]]
+"""A cluster, its assignment if it has one by itself, and the secrets it needs."""
 
 
 def outbound_name(service: MeshService, port: MeshPort, subset: str = "") -> str:
@@ -36,19 +67,24 @@ def inbound_name(port: InboundPort) -> str:
     return f"inbound|{port.app_port}||"
 
 
-def outbound_clusters(world: World, namespace: str) -> tuple[Group, Group]:
-    """Return the clusters that callers in a namespace use, and their endpoint assignments."""
+def outbound_clusters(world: World, instance: Instance) -> Outbound:
+    """Return how an instance reaches every service that it sees."""
+    client = client_of(world, instance)
 
-    def build() -> tuple[Group, Group]:
-        pairs = [
-            pair
-            for service in world.services_for(namespace).values()
+    def build() -> Outbound:
+        built = [
+            one
+            for service in world.services_for(client.namespace).values()
             for port in service.ports
-            for pair in _of_port(world, namespace, service, port)
+            for one in _of_port(world, client, service, port)
         ]
-        return tuple(cluster for cluster, _ in pairs), tuple(known for _, known in pairs if known is not None)
+        return Outbound(
+            clusters=tuple(cluster for cluster, _, _ in built),
+            assignments=tuple(known for _, known, _ in built if known is not None),
+            secrets=tuple(sorted({name for _, _, names in built for name in names})),
+        )
 
-    return world.once(("clusters", namespace), build)
+    return world.once(("clusters", client), build)
 
 
 def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -> Envoy:
@@ -59,7 +95,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -
         "type": "STATIC",
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": limits(None),
-        **_protocol_options(protocol, None),
+        **_protocol_options(protocol, NO_POLICY, upgrade=False),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(instance.app_address, port.app_port)}}]}],
@@ -67,74 +103,120 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -
     }
 
 
-def _of_port(
-    world: World, namespace: str, service: MeshService, port: MeshPort
-) -> tuple[tuple[Envoy, Envoy | None], ...]:
-    """Build a port's clusters once for all namespaces to which the same rules apply."""
-    rules = rules_for(world, namespace, service)
-    key = "port", service.host, port.number, id(rules)
-    return world.once(key, lambda: tuple(_variants(world, service, port, rules)))
+def _of_port(world: World, client: Client, service: MeshService, port: MeshPort) -> tuple[_Built, ...]:
+    """Build a port's clusters once for all callers to whom the same rules apply in the same way."""
+    rules = rules_for(world, client.namespace, service, dict(client.labels))
+    seen_by = client if _tells_apart(world, rules, port) else Client("")
+    key = "port", service.host, service.namespace, port.number, rules.key, seen_by
+    return world.once(key, lambda: tuple(_variants(world, seen_by, service, port, rules)))
 
 
-def _variants(world: World, service: MeshService, port: MeshPort, rules: Rules) -> Iterator[tuple[Envoy, Envoy | None]]:
-    variants: dict[str, tuple[Mapping[str, str], Policy]] = {"": ({}, rules.policy), **rules.subsets}
-    for subset, (labels, policy) in variants.items():
-        name = outbound_name(service, port, subset)
-        found = endpoints(world, service, port, labels)
-        accepted = identities(world, service, labels)
-        cluster = _cluster(name, service, port, policy=policy, accepted=accepted, found=found)
-        yield cluster, None if "load_assignment" in cluster else assignment(name, found, policy.tls)
+def _tells_apart(world: World, rules: Rules, port: MeshPort) -> bool:
+    """Whether callers who follow the same rules still differ: in what is near, or in whose Secrets they use."""
+    wanted = (rules.policy(port.number, subset) for subset in ("", *rules.subsets))
+    return any(
+        policy.outlier_detection
+        or (policy.tls and policy.tls.credential_name)
+        or ((setting := setting_for(world, policy)) and setting.distribute)
+        for policy in wanted
+    )
 
 
-def _cluster(
-    name: str,
-    service: MeshService,
-    port: MeshPort,
-    *,
-    policy: Policy,
-    accepted: tuple[str, ...],
-    found: tuple[Endpoint, ...],
-) -> Envoy:
-    pool = policy.connection_pool
-    upgrade = bool(pool and pool.http and pool.http.h2_upgrade_policy == "UPGRADE" and port.protocol == "http")
-    protocol: Protocol = "http2" if upgrade else port.protocol
-    return {
-        "name": name,
-        **_discovery(name, service, policy, found),
-        "connect_timeout": _seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
-        "circuit_breakers": limits(pool),
-        **_load_balancing(policy.load_balancer),
-        **_outliers(policy.outlier_detection),
-        **_keepalive(pool),
-        **_security(service, policy, accepted, protocol),
-        **_protocol_options(protocol, pool),
-        **service_metadata(service),
-    }
+def _variants(world: World, client: Client, service: MeshService, port: MeshPort, rules: Rules) -> Iterator[_Built]:
+    for subset in ("", *rules.subsets):
+        labels = rules.subsets[subset].labels if subset else {}
+        target = _Target(
+            name=outbound_name(service, port, subset),
+            service=service,
+            port=port,
+            policy=rules.policy(port.number, subset),
+            found=endpoints(world, service, port, labels),
+            client=client,
+            identity=MeshIdentity(
+                accepted=identities(world, service, labels),
+                namespace=service.namespace if service.selector else "",
+                sni=f"outbound_.{port.number}_.{subset}_.{service.host}",
+                automatic=world.mesh_config.enable_auto_mtls and bool(service.selector),
+            ),
+        )
+        yield _built(world, target)
 
 
-def _discovery(name: str, service: MeshService, policy: Policy, found: tuple[Endpoint, ...]) -> Envoy:
-    if not service.by_dns and all(one.is_ip for one in found):
+def _built(world: World, target: _Target) -> _Built:
+    policy = target.policy
+    secrets, served = credentials(world, policy.tls, target.client.namespace)
+    if not served:
+        return _out_of_reach(target)
+    near = places(world, target.client, policy, target.found)
+    assigned = assignment(target.name, near, mutual(policy.tls, target.identity))
+    cluster = {"name": target.name, **_discovery(target, assigned), **_calling(world, target)}
+    return cluster, assigned if "eds_cluster_config" in cluster else None, secrets
+
+
+def _out_of_reach(target: _Target) -> _Built:
+    """Answer 503 to what may not be sent: there is no Secret to secure it with."""
+    empty = {"cluster_name": target.name, "endpoints": []}
+    cluster = {"name": target.name, "type": "STATIC", "load_assignment": empty, **service_metadata(target.service)}
+    return cluster, None, ()
+
+
+def _discovery(target: _Target, assigned: Envoy) -> Envoy:
+    if not target.service.by_dns and all(one.is_ip for one in target.found):
         return {"type": "EDS", "eds_cluster_config": {"eds_config": ADS}}
     return {
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": "5s",
         "respect_dns_ttl": True,
-        "load_assignment": assignment(name, found, policy.tls),
+        "load_assignment": assigned,
     }
 
 
-def _security(service: MeshService, policy: Policy, accepted: tuple[str, ...], protocol: Protocol) -> Envoy:
-    alpn = {"http": ["http/1.1"], "tcp": []}.get(protocol, ["h2"])
-    secured = upstream_tls(accepted, service.namespace if service.selector else "", alpn)
-    if policy.tls == "ISTIO_MUTUAL":
-        return {"transport_socket": secured}
-    if policy.tls == "DISABLE" or not service.selector:
-        return {}
-    return {"transport_socket_matches": by_endpoint(secured)}
+def _calling(world: World, target: _Target) -> Envoy:
+    policy, port = target.policy, target.port
+    pool = policy.connection_pool
+    upgrade = port.protocol == "http" and _upgrades(world, pool)
+    weighted: Envoy = {"locality_weighted_lb_config": {}} if is_weighted(setting_for(world, policy), policy) else {}
+    detection = policy.outlier_detection
+    # Without outlier detection every endpoint stays in; without any healthy one nothing is sent.
+    panic = {"value": float(detection.min_health_percent or 0)} if detection else {}
+    return {
+        "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
+        "circuit_breakers": limits(pool, policy.retry_budget),
+        **load_balancing(policy.load_balancer),
+        "common_lb_config": {"healthy_panic_threshold": panic, **weighted},
+        **({"outlier_detection": _outliers(detection)} if detection else {}),
+        **_keepalive(pool),
+        **security(
+            policy.tls, target.client.namespace, target.identity, _alpn(port, policy, upgrade), policy.proxy_protocol
+        ),
+        **_protocol_options(port.protocol, policy, upgrade=upgrade),
+        **service_metadata(target.service),
+    }
 
 
-def limits(pool: ConnectionPool | None) -> Envoy:
+def _upgrades(world: World, pool: ConnectionPool | None) -> bool:
+    """Tell whether HTTP/1.1 of callers goes on as HTTP/2."""
+    http = pool.http if pool else None
+    if http and http.use_client_protocol:
+        return False
+    wanted = http.h2_upgrade_policy if http else "DEFAULT"
+    return (world.mesh_config.h2_upgrade_policy if wanted == "DEFAULT" else wanted) == "UPGRADE"
+
+
+def _alpn(port: MeshPort, policy: Policy, upgrade: bool) -> list[str]:
+    if not port.is_http or _keeps_protocol(policy):
+        # The bytes show what they are: a name agreed on for the connection could differ from the caller's choice.
+        return []
+    return ["http/1.1"] if port.protocol == "http" and not upgrade else ["h2"]
+
+
+def _keeps_protocol(policy: Policy) -> bool:
+    http = policy.connection_pool.http if policy.connection_pool else None
+    return bool(http and http.use_client_protocol)
+
+
+def limits(pool: ConnectionPool | None, budget: RetryBudget | None = None) -> Envoy:
     """Return a cluster's circuit breakers: none but those that are asked for, and a budget for retries."""
     tcp = pool.tcp if pool else None
     http = pool.http if pool else None
@@ -144,33 +226,24 @@ def limits(pool: ConnectionPool | None) -> Envoy:
         "max_requests": _or_unlimited(http.http2_max_requests if http else None),
         "track_remaining": True,
     }
-    if http and http.max_retries is not None:
+    if budget:
+        concurrent = budget.min_retry_concurrency or DEFAULT_CONCURRENCY
+        threshold["retry_budget"] = {"budget_percent": {"value": budget.percent}, "min_retry_concurrency": concurrent}
+    elif http and http.max_retries:
         threshold["max_retries"] = http.max_retries
     else:
         threshold["retry_budget"] = RETRY_BUDGET
     return {"thresholds": [threshold]}
 
 
-def _load_balancing(balancer: LoadBalancer | None) -> Envoy:
-    if balancer is None or balancer.consistent_hash is None:
-        return {"lb_policy": _LB_POLICY.get(str(balancer.simple if balancer else None), "LEAST_REQUEST")}
-    hashing = balancer.consistent_hash
-    if hashing.maglev:
-        return {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": hashing.maglev.table_size}}
-    size = hashing.ring_hash.minimum_ring_size if hashing.ring_hash else 1024
-    return {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": size}}
-
-
-def _outliers(detection: OutlierDetection | None) -> Envoy:
-    """Translate outlier detection; without it every endpoint stays in, and without any healthy one nothing is sent."""
-    if detection is None:
-        return {"common_lb_config": {"healthy_panic_threshold": {}}}
+def _outliers(detection: OutlierDetection) -> Envoy:
     outliers: dict[str, Any] = {
         "enforcing_success_rate": 0,
-        "max_ejection_percent": 10 if detection.max_ejection_percent is None else detection.max_ejection_percent,
+        "max_ejection_percent": detection.max_ejection_percent or 10,
         # Else the default of 10 percent would never eject one of two.
-        "always_eject_one_host": detection.max_ejection_percent is None,
+        "always_eject_one_host": not detection.max_ejection_percent,
         "split_external_local_origin_errors": detection.split_external_local_origin_errors,
+        "enforcing_local_origin_success_rate": 0,
     }
     counts = (
         ("consecutive_5xx", detection.consecutive_5xx_errors),
@@ -183,9 +256,8 @@ def _outliers(detection: OutlierDetection | None) -> Envoy:
             outliers[f"enforcing_{reason}"] = 100 if count else 0
     for name, duration in (("interval", detection.interval), ("base_ejection_time", detection.base_ejection_time)):
         if duration is not None:
-            outliers[name] = _seconds(duration)
-    panic = {"value": float(detection.min_health_percent or 0)}
-    return {"outlier_detection": outliers, "common_lb_config": {"healthy_panic_threshold": panic}}
+            outliers[name] = seconds(duration)
+    return outliers
 
 
 def _keepalive(pool: ConnectionPool | None) -> Envoy:
@@ -201,26 +273,51 @@ def _keepalive(pool: ConnectionPool | None) -> Envoy:
     return {"upstream_connection_options": {"tcp_keepalive": given}}
 
 
-def _protocol_options(protocol: Protocol, pool: ConnectionPool | None) -> Envoy:
+def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> Envoy:
     if protocol == "tcp":
         return {}
-    http = pool.http if pool else None
-    tcp = pool.tcp if pool else None
-    streams = {"max_concurrent_streams": http.max_concurrent_streams} if http and http.max_concurrent_streams else {}
-    explicit: Envoy = {"http_protocol_options": {}} if protocol == "http" else {"http2_protocol_options": streams}
+    pool = policy.connection_pool
+    http, tcp = (pool.http, pool.tcp) if pool else (None, None)
+    idle = (http.idle_timeout if http else None) or (tcp.idle_timeout if tcp else None)
     common = {
-        "idle_timeout": _seconds(http.idle_timeout if http else None),
+        "idle_timeout": seconds(idle),
         "max_requests_per_connection": (http.max_requests_per_connection if http else None) or None,
-        "max_connection_duration": _seconds(tcp.max_connection_duration if tcp else None),
+        "max_connection_duration": seconds(tcp.max_connection_duration if tcp else None),
     }
     given = {name: value for name, value in common.items() if value is not None}
-    options = any_of(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=given)
+    options = any_of(
+        HTTP_OPTIONS,
+        **_codecs(http, is_http2=upgrade or protocol != "http"),
+        common_http_protocol_options=given,
+        **server_names(policy.tls),
+        **_errors(policy.outlier_detection),
+    )
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
+
+
+def _codecs(http: HTTPSettings | None, *, is_http2: bool) -> Envoy:
+    http2: dict[str, Any] = {}
+    if http and http.max_concurrent_streams:
+        http2["max_concurrent_streams"] = http.max_concurrent_streams
+    if http and http.http2_keep_alive:
+        pings = http.http2_keep_alive
+        http2["connection_keepalive"] = {"interval": seconds(pings.interval), "timeout": seconds(pings.timeout)}
+    if http and http.use_client_protocol:
+        return {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
+    return {"explicit_http_config": {"http2_protocol_options": http2} if is_http2 else {"http_protocol_options": {}}}
+
+
+def _errors(detection: OutlierDetection | None) -> Envoy:
+    """Say which answers are errors to outlier detection, where they are not those with 5xx."""
+    if detection is None or not detection.outlier_detection_http_error_codes:
+        return {}
+    rules = [
+        {"http_response_headers_match": {"headers": [{"name": ":status", "string_match": {"exact": str(code)}}]}}
+        for code in detection.outlier_detection_http_error_codes
+    ]
+    matcher = rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
+    return {"outlier_detection": {"error_matcher": matcher}}
 
 
 def _or_unlimited(count: int | None) -> int:
     return count or UNLIMITED
-
-
-def _seconds(duration: Any) -> str | None:
-    return None if duration is None else f"{duration.ms / 1000:g}s"

@@ -33,6 +33,8 @@ class Endpoint:
     accepts_mtls: bool
     """Whether a sidecar is there that takes mutual TLS."""
     weight: int = 1
+    locality: str = ""
+    """``region/zone/subzone``."""
 
     @property
     def app(self) -> str:
@@ -86,9 +88,29 @@ def identities(world: World, service: MeshService, labels: Mapping[str, str]) ->
     return world.once(("identities", service.host, tuple(sorted(labels.items()))), find)
 
 
-def assignment(name: str, found: tuple[Endpoint, ...], tls: str) -> Envoy:
-    """Return Envoy's form. *tls* is the caller's policy, so that telemetry can tell what protects each endpoint."""
-    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [_lb_endpoint(one, tls) for one in found]}]}
+def lb_endpoint(one: Endpoint, mutual: str) -> Envoy:
+    """Return Envoy's form. *mutual* says who is called with mutual TLS: ``all``, ``capable`` or ``none``.
+
+    It is told so that telemetry knows what protects each endpoint.
+    """
+    secured = mutual == "all" or (mutual == "capable" and one.accepts_mtls)
+    described = {"security": MUTUAL if secured else PLAIN}
+    if one.workload:
+        described |= {
+            "workload": one.workload,
+            "namespace": one.namespace,
+            "app": one.app,
+            "version": canonical_revision(one.labels),
+            "cluster": CLUSTER,
+        }
+    metadata: dict[str, Envoy] = {"istio": described}
+    if one.accepts_mtls:
+        metadata["envoy.transport_socket_match"] = {TLS_MODE: "istio"}
+    return {
+        "endpoint": {"address": address(one.address, one.port)},
+        "metadata": {"filter_metadata": metadata},
+        "load_balancing_weight": one.weight,
+    }
 
 
 def address(host: str, port: int) -> Envoy:
@@ -118,6 +140,7 @@ def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[E
         workload=instance.workload,
         labels=instance.labels,
         accepts_mtls=mtls_mode(world, instance.namespace, instance.labels, inbound.app_port) != "DISABLE",
+        locality=instance.locality,
     )
 
 
@@ -132,24 +155,3 @@ def _listed(service: MeshService, port: MeshPort, entry: WorkloadEntry, name: st
         accepts_mtls=False,
         weight=entry.weight or 1,
     )
-
-
-def _lb_endpoint(one: Endpoint, tls: str) -> Envoy:
-    mutual = tls == "ISTIO_MUTUAL" or (not tls and one.accepts_mtls)
-    described = {"security": MUTUAL if mutual else PLAIN}
-    if one.workload:
-        described |= {
-            "workload": one.workload,
-            "namespace": one.namespace,
-            "app": one.app,
-            "version": canonical_revision(one.labels),
-            "cluster": CLUSTER,
-        }
-    metadata: dict[str, Envoy] = {"istio": described}
-    if one.accepts_mtls:
-        metadata["envoy.transport_socket_match"] = {TLS_MODE: "istio"}
-    return {
-        "endpoint": {"address": address(one.address, one.port)},
-        "metadata": {"filter_metadata": metadata},
-        "load_balancing_weight": one.weight,
-    }

@@ -21,8 +21,9 @@ from mesh_runtime.api.networking.virtual_service import GrpcStatus
 from mesh_runtime.api.values import Percent, StringMatch
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
+from mesh_runtime.xds.translate.balancing import hash_policies
 from mesh_runtime.xds.translate.clusters import outbound_name
-from mesh_runtime.xds.translate.policy import rules_for
+from mesh_runtime.xds.translate.rules import Rules, rules_for
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.world import World
 
@@ -80,7 +81,7 @@ def service_route(world: World, caller: Caller, service: MeshService, port: Mesh
         "cluster": outbound_name(service, port),
         "timeout": NO_TIMEOUT,
         **retry_policy(None),
-        **_hash_policy(world, caller, service, ""),
+        **_hash_policy(world, caller, service, port, ""),
     }
     return {"name": "default", "match": {"prefix": "/"}, "route": action}
 
@@ -122,7 +123,7 @@ def destination_cluster(world: World, caller: Caller, namespace: str, destinatio
     port = _destination_port(service, destination, caller.port)
     if port is None:
         return NOWHERE
-    if destination.subset and destination.subset not in rules_for(world, caller.namespace, service).subsets:
+    if destination.subset and destination.subset not in _rules(world, caller, service).subsets:
         return NOWHERE
     return outbound_name(service, port, destination.subset)
 
@@ -229,11 +230,7 @@ def _route_action(world: World, caller: Caller, namespace: str, rule: HTTPRoute)
             }
             for destination, share in mirrors
         ]
-    first = rule.route[0].destination
-    service = world.find_service(resolve_host(first.host, namespace), caller.namespace)
-    if service is not None:
-        action.update(_hash_policy(world, caller, service, first.subset))
-    return action
+    return {**action, **_hash_policies(world, caller, namespace, rule.route)}
 
 
 def _clusters(world: World, caller: Caller, namespace: str, route: Sequence[HTTPRouteDestination]) -> Envoy:
@@ -308,21 +305,25 @@ def _fault(fault: HTTPFaultInjection | None) -> Envoy:
     }
 
 
-def _hash_policy(world: World, caller: Caller, service: MeshService, subset: str) -> Envoy:
-    rules = rules_for(world, caller.namespace, service)
-    policy = rules.subsets[subset][1] if subset in rules.subsets else rules.policy
-    hashing = policy.load_balancer.consistent_hash if policy.load_balancer else None
-    if hashing is None:
-        return {}
-    if hashing.http_header_name:
-        return {"hash_policy": [{"header": {"header_name": hashing.http_header_name}}]}
-    if hashing.http_query_parameter_name:
-        return {"hash_policy": [{"query_parameter": {"name": hashing.http_query_parameter_name}}]}
-    if hashing.http_cookie:
-        cookie = hashing.http_cookie
-        ttl = {"ttl": _seconds(cookie.ttl)} if cookie.ttl else {}
-        return {"hash_policy": [{"cookie": {"name": cookie.name, "path": cookie.path, **ttl}}]}
-    return {"hash_policy": [{"connection_properties": {"source_ip": True}}]}
+def _hash_policies(world: World, caller: Caller, namespace: str, route: Sequence[HTTPRouteDestination]) -> Envoy:
+    """Join what is hashed for each destination: Envoy decides by it once, whichever is chosen."""
+    hashed: list[Envoy] = []
+    for destination in (choice.destination for choice in route):
+        service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
+        port = _destination_port(service, destination, caller.port) if service else None
+        if service and port:
+            found = _hash_policy(world, caller, service, port, destination.subset).get("hash_policy", [])
+            hashed += [one for one in found if one not in hashed]
+    return {"hash_policy": hashed} if hashed else {}
+
+
+def _hash_policy(world: World, caller: Caller, service: MeshService, port: MeshPort, subset: str) -> Envoy:
+    hashed = hash_policies(_rules(world, caller, service).policy(port.number, subset))
+    return {"hash_policy": hashed} if hashed else {}
+
+
+def _rules(world: World, caller: Caller, service: MeshService) -> Rules:
+    return rules_for(world, caller.namespace, service, caller.labels)
 
 
 def _fraction(share: Percent) -> Envoy:

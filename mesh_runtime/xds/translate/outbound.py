@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
+from mesh_runtime.xds.translate.balancing import connection_options
 from mesh_runtime.xds.translate.clusters import outbound_name
 from mesh_runtime.xds.translate.connect import REFUSAL, tunnel_listener
 from mesh_runtime.xds.translate.filters import listener, manager, rds, tcp_proxy
 from mesh_runtime.xds.translate.l4_route import tcp_route
-from mesh_runtime.xds.translate.policy import rules_for
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, TcpBinding, tcp_bindings
 from mesh_runtime.xds.translate.routes import OUTBOUND_ROUTES
+from mesh_runtime.xds.translate.rules import rules_for
 from mesh_runtime.xds.translate.world import World
 
 
@@ -45,14 +45,8 @@ def _tcp(world: World, instance: Instance, binding: TcpBinding) -> Envoy:
     cluster = outbound_name(binding.service, binding.port)
     routed = tcp_route(world, instance, binding)
     logs = telemetry.tcp_source_logs(world, instance)
-    rules = rules_for(world, instance.namespace, binding.service)
-    hashing = rules.policy.load_balancer.consistent_hash if rules.policy.load_balancer else None
-    pool = rules.policy.connection_pool
-    options: dict[str, Any] = {"hash_policy": [{"source_ip": {}}]} if hashing else {}
-    if pool and pool.tcp and pool.tcp.idle_timeout:
-        options["idle_timeout"] = f"{pool.tcp.idle_timeout.ms / 1000:g}s"
-    if pool and pool.tcp and pool.tcp.max_connection_duration:
-        options["max_downstream_connection_duration"] = f"{pool.tcp.max_connection_duration.ms / 1000:g}s"
+    rules = rules_for(world, instance.namespace, binding.service, instance.labels)
+    options = connection_options(rules.policy(binding.port.number))
     proxy = tcp_proxy(cluster, logs, **(routed or {"cluster": cluster}), **options)
     return listener(instance.address, binding.bound, "OUTBOUND", [{"filters": [proxy]}])
 

@@ -11,6 +11,7 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.connect import REFUSED_ROUTE, TUNNEL_ROUTE
 from mesh_runtime.xds.translate.http_route import Caller, rule_routes, service_route
+from mesh_runtime.xds.translate.rules import selectors_of
 from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.telemetry import service_metadata
 from mesh_runtime.xds.translate.world import World, is_for_sidecars
@@ -22,7 +23,7 @@ _Found = tuple[ConfigObject, VirtualService]
 
 def outbound_routes(world: World, instance: Instance) -> Group:
     """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
-    labels = tuple(sorted(instance.labels.items())) if _sees_labels(world) else ()
+    labels = tuple(sorted(instance.labels.items())) if _sees_labels(world, instance.namespace) else ()
     key = "routes", instance.namespace, labels
     return world.once(key, lambda: (_outbound_routes(world, instance),))
 
@@ -35,8 +36,9 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
     return (*names, service.name) if service.namespace == namespace else names
 
 
-def _sees_labels(world: World) -> bool:
-    return world.once(
+def _sees_labels(world: World, namespace: str) -> bool:
+    """Tell whether callers of a namespace differ by their labels."""
+    return bool(selectors_of(world, namespace)) or world.once(
         "sees labels",
         lambda: any(
             match.source_labels for _, spec in world.virtual_services for rule in spec.http for match in rule.match

@@ -20,6 +20,9 @@ SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 ADS: Final[Envoy] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 """What is new waits until all of it is there, however long the server is away; what it replaces serves meanwhile."""
 
+VERSIONS: Final = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+"""Envoy's clients stop at TLS 1.2 unless they are told otherwise."""
+
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
 
 
@@ -39,20 +42,19 @@ def downstream_tls(*, http: bool, trust_domains: Sequence[str]) -> Envoy:
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
-def upstream_tls(identities: Sequence[str], namespace: str, alpn: Sequence[str]) -> Envoy:
+def upstream_tls(identities: Sequence[str], namespace: str, alpn: Sequence[str], sni: str = "") -> Envoy:
     """Return the socket of a cluster: the other end must be one of *identities*.
 
     Where none is known yet, any of the service's *namespace* (``""``: of the mesh) will do.
     """
-    # Envoy's clients stop at TLS 1.2 unless they are told otherwise.
-    versions = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
     matchers = [{"exact": identity} for identity in identities]
     if not matchers and namespace:
         matchers = [{"prefix": spiffe_id(namespace, "")}]
     names = [_uri(matcher) for matcher in matchers]
     context = any_of(
         f"{_TLS}UpstreamTlsContext",
-        common_tls_context=_common(["istio", *alpn], versions, {"match_typed_subject_alt_names": names}),
+        common_tls_context=_common(["istio", *alpn], VERSIONS, {"match_typed_subject_alt_names": names}),
+        **({"sni": sni} if sni else {}),
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
