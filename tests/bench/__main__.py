@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 
-from tests.bench import graph_speed, mesh_speed, otlp_speed
+from tests.bench import graph_speed, mesh_speed, otlp_speed, scale
 
 
 async def _print(lines: AsyncIterator[str]) -> None:
@@ -24,6 +24,11 @@ BENCHMARKS = {
     "graph": lambda: _each(graph_speed.report),
     "otlp": lambda: _each(otlp_speed.report),
     "push": lambda: asyncio.run(_print(mesh_speed.push_report())),
+    "push50": lambda: asyncio.run(_print(scale.push_envoys())),
+    "push1000": lambda: asyncio.run(_print(scale.push_simulated())),
+    "newproxy": lambda: _each(scale.new_proxy),
+    "flat": lambda: asyncio.run(_print(scale.flat_cost())),
+    "pss": lambda: asyncio.run(_print(scale.sidecar_memory())),
     "latency": lambda: asyncio.run(_print(mesh_speed.latency_report())),
 }
 
