@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mesh_runtime.api.core import ConfigMap, Namespace, Service, ServiceAccount
 from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.networking.envoy_filter import EnvoyFilter
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
@@ -62,6 +63,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
             _networking("Gateway", "gateways", "gw", Gateway),
             _networking("VirtualService", "virtualservices", "vs", VirtualService),
+            Kind(
+                "networking.istio.io",
+                ("v1alpha3",),
+                "EnvoyFilter",
+                "envoyfilters",
+                ("ef",),
+                namespaced=True,
+                spec_model=EnvoyFilter,
+            ),
             _security("PeerAuthentication", "peerauthentications", "pa", PeerAuthentication),
             _security("RequestAuthentication", "requestauthentications", "ra", RequestAuthentication),
             _security("AuthorizationPolicy", "authorizationpolicies", "ap", AuthorizationPolicy),
@@ -72,7 +82,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 _ISTIO = frozenset(
     {
-        "EnvoyFilter",
         "ProxyConfig",
         "Sidecar",
         "Telemetry",

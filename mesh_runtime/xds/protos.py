@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import Message
 
-__all__ = ["ParseError", "any_of", "message", "message_class", "pack"]
+__all__ = ["ParseError", "any_of", "content", "merge", "message", "message_class", "option", "pack", "plain"]
 
 TYPE_PREFIX = "type.googleapis.com/"
 
@@ -45,12 +45,69 @@ def message_class(name: str) -> type[Message]:
 
 def message(name: str, fields: Mapping[str, Any]) -> Any:
     """Build a message from its JSON form. An unknown or mistyped field is a :class:`ParseError`."""
-    return json_format.ParseDict(dict(fields), message_class(name)(), descriptor_pool=_pool())
+    try:
+        return json_format.ParseDict(dict(fields), message_class(name)(), descriptor_pool=_pool())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what the parser itself stumbles over
+        raise ParseError(f"is not the JSON of {name}") from error
 
 
 def pack(name: str, content: Mapping[str, Any]) -> bytes:
     """Return a message's bytes."""
     return message(name, content).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def plain(built: Message) -> dict[str, Any]:
+    """Return a message's JSON form, with the names of its ``.proto`` file."""
+    return json_format.MessageToDict(built, preserving_proto_field_name=True, descriptor_pool=_pool())
+
+
+def content(packed: Any) -> Any:
+    """Return what an ``Any`` holds; ``None``: nothing, or of a type that is not in Envoy's API."""
+    try:
+        kind = message_class(packed.type_url.rpartition("/")[2])
+    except KeyError:
+        return None
+    return kind.FromString(packed.value)
+
+
+def merge(into: Any, added: Message, *, replace_lists: bool = False) -> None:
+    """Merge a message into another as Istio does.
+
+    Fields that are set replace, lists are appended (or replaced), maps get entries, messages are merged inside;
+    durations and what an ``Any`` holds are replaced whole.
+    """
+    for field, value in added.ListFields():
+        if field.is_repeated and field.message_type is not None and field.message_type.GetOptions().map_entry:
+            _merge_map(getattr(into, field.name), value, field.message_type.fields_by_name["value"])
+        elif field.is_repeated:
+            if replace_lists:
+                into.ClearField(field.name)
+            getattr(into, field.name).extend(value)
+        elif field.message_type is None:
+            setattr(into, field.name, value)
+        elif field.message_type.full_name in _WHOLE:
+            getattr(into, field.name).CopyFrom(value)
+        else:
+            getattr(into, field.name).SetInParent()
+            merge(getattr(into, field.name), value, replace_lists=replace_lists)
+
+
+_WHOLE = frozenset({"google.protobuf.Duration", "google.protobuf.Any"})
+
+
+def _merge_map(into: Any, added: Any, value_field: Any) -> None:
+    for key, value in added.items():
+        if value_field.message_type is None:
+            into[key] = value
+        else:
+            into[key].CopyFrom(value)
+
+
+def option(described: Any, kind: str, name: str) -> Any:
+    """Return an extension among the options of a field or another part of a message; ``None``: it has none."""
+    extension = _pool().FindExtensionByName(name)
+    options: Any = message_class(f"google.protobuf.{kind}").FromString(described.GetOptions().SerializeToString())
+    return options.Extensions[extension] if options.HasExtension(extension) else None
 
 
 def any_of(name: str, **content: Any) -> dict[str, Any]:

@@ -139,6 +139,51 @@ spec:
   - match: [{port: 6379, sourceLabels: {app: a}, gateways: [mesh], sourceNamespace: shop}]
     route: [{destination: {host: db}, weight: 1}]
 ---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: limits, namespace: shop}
+spec:
+  workloadSelector: {labels: {app: catalog}}
+  priority: -5
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match:
+      context: SIDECAR_INBOUND
+      proxy: {proxyVersion: ^1.3, metadata: {NAMESPACE: shop}}
+      listener:
+        name: virtualInbound
+        portNumber: 8080
+        filterChain:
+          sni: shop
+          transportProtocol: tls
+          applicationProtocols: istio
+          destinationPort: 8080
+          filter:
+            name: envoy.filters.network.http_connection_manager
+            subFilter: {name: envoy.filters.http.router}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: envoy.filters.http.local_ratelimit
+        typed_config:
+          "@type": type.googleapis.com/udpa.type.v1.TypedStruct
+          type_url: type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+          value: {stat_prefix: limits, token_bucket: {max_tokens: 4, fill_interval: 60s}}
+  - applyTo: HTTP_ROUTE
+    match:
+      context: SIDECAR_OUTBOUND
+      routeConfiguration:
+        name: "80"
+        portNumber: 80
+        vhost: {name: catalog, domainName: catalog, route: {name: main, action: ROUTE}}
+    patch: {operation: MERGE, value: {route: {timeout: 5s}}}
+  - applyTo: CLUSTER
+    match: {cluster: {service: catalog.shop.svc.cluster.local, subset: v1, portNumber: 80}}
+    patch: {operation: MERGE, value: {connectTimeout: 1s, http2_protocol_options: {}}}
+  - applyTo: LISTENER
+    match: {listener: {listenerFilter: tls}}
+    patch: {operation: REMOVE}
+---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: shop}

@@ -201,6 +201,14 @@ def test_all_kinds_can_be_written_and_read_again():
             },
         ),
         virtual_service(route(to("catalog", "v1", 80), to("catalog", "v2", 20))),
+        {
+            **manifest(
+                "EnvoyFilter",
+                "slow",
+                {"configPatches": [{"applyTo": "CLUSTER", "patch": {"operation": "MERGE", "value": {"name": "any"}}}]},
+            ),
+            "apiVersion": "networking.istio.io/v1alpha3",
+        },
         manifest("PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}),
         manifest("RequestAuthentication", "default", {}),
         manifest("AuthorizationPolicy", "default", {}),
