@@ -31,6 +31,7 @@ from mesh_runtime.xds.report import (
 from mesh_runtime.xds.server import AdsServer
 from mesh_runtime.xds.snapshot import Kind
 from mesh_runtime.xds.translate import MeshSettings
+from mesh_runtime.xds.translate.gateways import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]
@@ -162,7 +163,13 @@ class ControlPlane:
         """Return every registered proxy, by id."""
         streams, snapshots, problems = self.server.streams, self.server.snapshots, self._publisher.problems
         return tuple(
-            proxy_status(one, streams.get(one.node_id), snapshots.get(one.node_id), problems.get(one.node_id, ""))
+            proxy_status(
+                one,
+                streams.get(one.node_id),
+                snapshots.get(one.node_id),
+                problems.get(one.node_id, ""),
+                self._notes(one),
+            )
             for one in self._instances()
         )
 
@@ -199,6 +206,9 @@ class ControlPlane:
 
     def _instances(self) -> list[Instance]:
         return [instance for _, instance in sorted(self._registry.current.instances.items())]
+
+    def _notes(self, instance: Instance) -> tuple[str, ...]:
+        return gateway_notes(self._publisher.world, instance) if instance.role is Role.GATEWAY else ()
 
     def _proves(self, node_id: str, token: str) -> bool:
         instances = self._registry.current.instances.values()

@@ -34,6 +34,8 @@ def proxy_status(client: Client, proxy: str, output: str | None) -> None:
         for name, state in p["types"].items():
             if state["rejected"]:
                 click.echo(f"\n{p['instance']} rejected {name}: {state['rejected']}")
+        for note in p["notes"]:
+            click.echo(f"\n{p['instance']}: {note}")
 
 
 @click.command()

@@ -33,6 +33,8 @@ class ProxyStatus:
     types: Mapping[str, TypeStatus] = field(default_factory=dict)
     problem: str = ""
     """Why the control plane keeps the proxy at an older config; ``""``: it does not."""
+    notes: tuple[str, ...] = ()
+    """What of the config the proxy does not serve, and why: a server of a Gateway whose Secret is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,11 @@ class GatewayStatus:
 
 
 def proxy_status(
-    instance: Instance, stream: DeltaStream | None, snapshot: Snapshot | None, problem: str
+    instance: Instance,
+    stream: DeltaStream | None,
+    snapshot: Snapshot | None,
+    problem: str,
+    notes: tuple[str, ...] = (),
 ) -> ProxyStatus:
     """Say how far a proxy follows. *stream* and *snapshot* are ``None`` while it has none."""
     answered = stream.answered if stream else None
@@ -88,6 +94,7 @@ def proxy_status(
         in_sync=in_sync,
         types={str(kind): status for kind, status in stream.types.items()} if stream else {},
         problem=problem,
+        notes=notes,
     )
 
 
