@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -55,6 +55,8 @@ class _Names:
     """Full host to its ports; of ServiceEntries also with ``*``."""
     owners: dict[tuple[str, int], ObjectKey] = field(default_factory=dict)
     subsets: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
+    subset_owners: dict[Hashable, ObjectKey] = field(default_factory=dict)
+    """By who follows the rule, host and subset."""
     gateways: set[str] = field(default_factory=set)
     policies: dict[str, ObjectKey] = field(default_factory=dict)
     clashes: list[Problem] = field(default_factory=list)
@@ -101,9 +103,14 @@ def _add_host(names: _Names, key: ObjectKey, host: str, ports: Sequence[int]) ->
 
 
 def _add_subsets(names: _Names, key: ObjectKey, rule: DestinationRule) -> None:
-    subsets = names.subsets.setdefault(resolve_host(rule.host, key.namespace), {})
+    host = resolve_host(rule.host, key.namespace)
+    chosen = rule.workload_selector.match_labels.items() if rule.workload_selector else ()
+    audience = key.namespace, host, tuple(sorted(chosen)), tuple(sorted(rule.export_to))
+    subsets = names.subsets.setdefault(host, {})
     for index, subset in enumerate(rule.subsets):
-        owner = subsets.setdefault(subset.name, key)
+        subsets.setdefault(subset.name, key)
+        # Rules for different callers may say different things by the same name.
+        owner = names.subset_owners.setdefault((*audience, subset.name), key)
         if owner != key:
             message = f"the subset {subset.name} of {rule.host} is defined by {owner} already"
             names.clashes.append(Problem(str(key), path(("spec", "subsets", index)), message, "rename or remove one"))

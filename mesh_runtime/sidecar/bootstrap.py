@@ -25,6 +25,7 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
         "node": {
             "id": grant.node_id,
             "cluster": f"{registration.service}.{registration.namespace}",
+            "locality": dict(zip(("region", "zone", "sub_zone"), registration.locality.split("/"), strict=False)),
             "metadata": {
                 "NAMESPACE": registration.namespace,
                 "WORKLOAD_NAME": grant.workload,

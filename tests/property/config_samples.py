@@ -57,15 +57,24 @@ kind: DestinationRule
 metadata: {name: catalog, namespace: shop}
 spec:
   host: catalog
+  exportTo: [.]
+  workloadSelector: {matchLabels: {app: frontend}}
   trafficPolicy:
-    loadBalancer: {consistentHash: {httpCookie: {name: user, path: /, ttl: 1h}, maglev: {tableSize: 65537}}}
+    loadBalancer:
+      consistentHash:
+        httpCookie: {name: user, path: /, ttl: 1h, attributes: [{name: SameSite, value: Strict}]}
+        maglev: {tableSize: 65537}
+      localityLbSetting:
+        distribute: [{from: "one/a/*", to: {"one/a/*": 80, two: 20}}]
+        failoverPriority: ["topology.kubernetes.io/region", version=v1]
+        enabled: true
     connectionPool:
       tcp:
         maxConnections: 10
         connectTimeout: 30ms
         tcpKeepalive: {probes: 3, time: 7200s, interval: 75s}
         maxConnectionDuration: 1h
-        idleTimeout: 1m
+        idleTimeout: 0s
       http:
         http1MaxPendingRequests: 1
         http2MaxRequests: 2
@@ -73,8 +82,11 @@ spec:
         maxRetries: 4
         idleTimeout: 1h
         h2UpgradePolicy: UPGRADE
+        useClientProtocol: false
         maxConcurrentStreams: 5
+        http2KeepAlive: {interval: 10s, timeout: 5s}
     outlierDetection:
+      consecutiveErrors: 7
       splitExternalLocalOriginErrors: true
       consecutiveLocalOriginFailures: 1
       consecutiveGatewayErrors: 2
@@ -83,10 +95,23 @@ spec:
       baseEjectionTime: 30s
       maxEjectionPercent: 50
       minHealthPercent: 10
-    tls: {mode: ISTIO_MUTUAL}
+      outlierDetectionHttpErrorCodes: [429, 503]
+    tls: {mode: ISTIO_MUTUAL, sni: a.example.com, subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/a"]}
+    proxyProtocol: {version: V2}
+    retryBudget: {percent: 12.5, minRetryConcurrency: 5}
+    portLevelSettings:
+    - port: {number: 80}
+      loadBalancer:
+        simple: ROUND_ROBIN
+        warmup: {duration: 10s, minimumPercent: 20, aggression: 1.5}
+        localityLbSetting: {failover: [{from: one, to: two}]}
+      tls: {mode: SIMPLE, credentialName: web, insecureSkipVerify: false}
+    - port: {number: 81}
+      loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 64}, warmupDurationSecs: 3s}
+      tls: {mode: MUTUAL, clientCertificate: /a.pem, privateKey: /a.key, caCertificates: /ca.pem, caCrl: /crl.pem}
   subsets:
   - {name: v1, labels: {version: v1}}
-  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
+  - {name: v2, labels: {version: v2}, trafficPolicy: {tunnel: {protocol: CONNECT, targetHost: a.b, targetPort: 443}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
