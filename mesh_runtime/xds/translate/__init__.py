@@ -14,6 +14,7 @@ from mesh_runtime.xds.translate.gateway_routes import gateway_routes
 from mesh_runtime.xds.translate.gateways import gateway_credentials, gateway_listeners
 from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_service
 from mesh_runtime.xds.translate.outbound import outbound_listeners
+from mesh_runtime.xds.translate.passthrough import passing_clusters
 from mesh_runtime.xds.translate.patches import patched
 from mesh_runtime.xds.translate.ports import inbound_ports
 from mesh_runtime.xds.translate.routes import outbound_routes
@@ -36,9 +37,10 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
     tracing = tracing_clusters(world)
     keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
+        passing, passed = passing_clusters(world, instance)
         return {
-            Kind.CDS: (outbound.clusters, tracing, keys),
-            Kind.EDS: (outbound.assignments,),
+            Kind.CDS: (outbound.clusters, tracing, keys, passing),
+            Kind.EDS: (outbound.assignments, passed),
             Kind.SDS: (secrets_named(world, (*outbound.secrets, *gateway_credentials(world, instance))),),
             Kind.LDS: (tuple(gateway_listeners(world, instance)),),
             Kind.RDS: (tuple(gateway_routes(world, instance)),),

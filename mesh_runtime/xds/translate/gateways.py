@@ -17,6 +17,7 @@ from mesh_runtime.xds.translate.guards import http_guards, tcp_guards
 from mesh_runtime.xds.translate.http_route import Caller
 from mesh_runtime.xds.translate.l4_route import l4_chains
 from mesh_runtime.xds.translate.merged import OpenPort, Served, merged_gateways
+from mesh_runtime.xds.translate.passthrough import passing_chains
 from mesh_runtime.xds.translate.ports import gateway_ports
 from mesh_runtime.xds.translate.termination import terminating, termination_complaint, termination_names
 from mesh_runtime.xds.translate.world import World
@@ -82,7 +83,9 @@ def _secured_chains(world: World, instance: Instance, port: OpenPort) -> Iterato
     for served in port.secured:
         server, tls = served.server, served.server.tls
         assert tls is not None
-        if not tls.terminates:
+        if tls.mode == "AUTO_PASSTHROUGH":
+            yield from passing_chains(world, instance, served.server_names or ("*",))
+        elif not tls.terminates:
             yield from _connections(world, instance, served, encrypted=True)
         elif termination_complaint(world, tls, instance.namespace):
             yield {**_named(served), "filters": [_refusing(world, instance, served)]}
