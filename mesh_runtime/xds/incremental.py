@@ -71,9 +71,11 @@ class Memo:
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what *make* returns now, without running it where nothing that it would read has changed."""
-        cell = self._cells.get(key)
+        # Two functions never share a cell, even if they were given the same key.
+        place = key, id(getattr(make, "__code__", None))
+        cell = self._cells.get(place)
         if cell is None:
-            cell = self._cells[key] = _Cell(key, _kept(make))
+            cell = self._cells[place] = _Cell(place, _kept(make))
         elif cell.asked != self._change and not _alike(make, cell.make):
             cell.make = _kept(make)
             self._invalidate(cell)

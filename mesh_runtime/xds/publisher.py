@@ -80,4 +80,4 @@ class Publisher:
     def _secrets(self, instance: Instance) -> Group:
         leaf = self.leaves.leaf(instance.node_id, spiffe_id(instance.namespace, instance.service_account))
         chain, key, root = leaf.chain_pem, leaf.key_pem, self._root
-        return self.world.once(("secrets", instance.id), lambda: (leaf_secret(chain, key), root))
+        return self.world.once(("leaf", instance.id), lambda: (leaf_secret(chain, key), root))

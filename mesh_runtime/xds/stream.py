@@ -74,6 +74,10 @@ class _Subscription:
     def state(self) -> str:
         return f"{self.mark & 0xFFFFFFFF:08x}"
 
+    def is_at(self, offer: Offer) -> bool:
+        """Whether nothing can be due but removals."""
+        return self.compared is offer and self.greeted and not self.suspects and not self.unanswered
+
     def compare(self, offer: Offer) -> dict[str, Packed]:
         """Return what is to be sent. Only what may have changed since the last time is looked at."""
         if self.compared is None:
@@ -229,6 +233,8 @@ class DeltaStream:
         if subscription is None:
             return
         offer = snapshot.resources[kind]
+        if subscription.is_at(offer) and not (remove and subscription.leaving):
+            return
         changed = subscription.compare(offer)
         gone = self._gone(kind, subscription, offer, remove=remove)
         greeting = not subscription.greeted and subscription.wildcard

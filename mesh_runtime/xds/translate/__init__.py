@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mesh_runtime.registry import Instance, Role
-from mesh_runtime.xds.snapshot import Group, Kind
+from mesh_runtime.xds.snapshot import Envoy, Group, Kind
 from mesh_runtime.xds.translate.authentication import keys_clusters
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
@@ -32,6 +32,11 @@ def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ..
     return patched(world, instance, _translated(world, instance))
 
 
+def _kept(world: World, instance: Instance, what: str, make: Callable[[World, Instance], Iterable[Envoy]]) -> Group:
+    """Return a group of one proxy's own; the same one as long as nothing in it is different."""
+    return world.once((what, instance.id), lambda: tuple(make(world, instance)))
+
+
 def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
     outbound = outbound_clusters(world, instance)
     tracing = tracing_clusters(world)
@@ -42,21 +47,28 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
             Kind.CDS: (outbound.clusters, tracing, keys, passing),
             Kind.EDS: (outbound.assignments, passed),
             Kind.SDS: (secrets_named(world, (*outbound.secrets, *gateway_credentials(world, instance))),),
-            Kind.LDS: (tuple(gateway_listeners(world, instance)),),
-            Kind.RDS: (tuple(gateway_routes(world, instance)),),
+            Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners),),
+            Kind.RDS: (_kept(world, instance, "gateway routes", gateway_routes),),
         }
-    own = (
-        TUNNEL_CLUSTER,
-        *(
-            inbound_cluster(instance, port, inbound_service(world, instance, port)[1])
-            for port in inbound_ports(instance)
-        ),
+    listeners = (
+        _kept(world, instance, "outbound listeners", outbound_listeners),
+        _kept(world, instance, "inbound listeners", _inbound_listeners),
     )
-    inbound = tuple(inbound_listener(world, instance, port) for port in inbound_ports(instance))
     return {
-        Kind.CDS: (outbound.clusters, tracing, keys, own),
+        Kind.CDS: (outbound.clusters, tracing, keys, _kept(world, instance, "own clusters", _own_clusters)),
         Kind.EDS: (outbound.assignments,),
         Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
-        Kind.LDS: (tuple(outbound_listeners(world, instance)), inbound),
+        Kind.LDS: listeners,
         Kind.RDS: (outbound_routes(world, instance),),
     }
+
+
+def _own_clusters(world: World, instance: Instance) -> Iterator[Envoy]:
+    yield TUNNEL_CLUSTER
+    for port in inbound_ports(instance):
+        yield inbound_cluster(instance, port, inbound_service(world, instance, port)[1])
+
+
+def _inbound_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
+    for port in inbound_ports(instance):
+        yield inbound_listener(world, instance, port)
