@@ -254,6 +254,10 @@ class Mesh:
         answers = [await self.get(caller, url, **options) for _ in range(count)]
         return Counter(answer.app if answer.status == 200 else answer.status for answer in answers)
 
+    async def application(self, name):
+        """Start an echo application without a sidecar; returns its port."""
+        return await self._echo(name, Workload(None, None))
+
     async def _echo(self, name, workload):
         async def answer(request):
             headers = {key.lower(): value for key, value in request.headers.items()}

@@ -1,0 +1,212 @@
+"""Which of a service's instances are near, and how new ones warm up, by who answers."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+from xds_mesh import Mesh, until
+
+from mesh_runtime.api import ObjectKey
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOST = "catalog.shop.svc.cluster.local"
+PLACES = {"near": "r1/z1/s1", "zone": "r1/z2/s1", "region": "r2/z1/s1", "far": "r3/z1/s1"}
+DETECTION = (
+    "outlierDetection: {consecutive5xxErrors: 2, interval: 100ms, baseEjectionTime: 60s, maxEjectionPercent: 100}"
+)
+MESH_CONFIG = ObjectKey("", "ConfigMap", "istio-system", "istio")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def mesh():
+    mesh = await Mesh().start()
+    try:
+        for version, place in PLACES.items():
+            labels = {"tier": "gold" if version in {"region", "far"} else "iron", "rack": version}
+            await mesh.workload("catalog", version, locality=place, labels=labels)
+        await mesh.workload("frontend", locality=PLACES["near"], labels={"tier": "gold", "rack": "far"})
+        await mesh.workload("visitor", locality=PLACES["region"])
+        await mesh.workload("stranger")
+        yield mesh
+    finally:
+        await mesh.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def plain(mesh):
+    for workload in mesh.workloads.values():
+        workload.fail = Counter()
+    old = [key for key in mesh.store.current.objects if key.kind in {"DestinationRule", "ConfigMap"}]
+    if old:
+        await mesh.delete(*old)
+
+
+@pytest.fixture
+def frontend(mesh):
+    return mesh.workloads["frontend"]
+
+
+async def rule(mesh, policy):
+    """Apply a policy, without retries, so that every failure is seen."""
+    await mesh.apply(
+        f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: catalog}}
+spec: {{host: catalog, trafficPolicy: {{{policy}}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: catalog}}
+spec: {{hosts: [catalog], http: [{{route: [{{destination: {{host: catalog}}}}], retries: {{attempts: 0}}}}]}}
+"""
+    )
+
+
+async def mesh_config(mesh, text):
+    await mesh.apply(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+        f"data: {{mesh: {json.dumps(text)}}}"
+    )
+
+
+async def answering(mesh, caller, count=40):
+    found = await mesh.share(caller, "catalog/", count=count)
+    return {str(name).removeprefix("catalog-"): number for name, number in found.items()}
+
+
+async def fail(mesh, *versions):
+    """Have instances fail until their callers leave them alone."""
+    for version in versions:
+        mesh.workloads[f"catalog-{version}"].fail[500] = 10_000
+
+
+async def turn_to(mesh, caller, expected):
+    """Send requests until only these instances answer."""
+
+    async def settled():
+        return set(await answering(mesh, caller, 20)) == expected
+
+    await until(settled, 10)
+
+
+async def test_without_outlier_detection_every_place_is_as_good_as_any(mesh, frontend):
+    await rule(mesh, "loadBalancer: {simple: ROUND_ROBIN}")
+    assert await answering(mesh, frontend) == dict.fromkeys(PLACES, 10)
+
+
+async def test_with_outlier_detection_the_nearest_answer_and_the_next_take_over(mesh, frontend):
+    await rule(mesh, DETECTION)
+    assert set(await answering(mesh, frontend)) == {"near"}
+    assert set(await answering(mesh, mesh.workloads["visitor"])) == {"region"}
+    await fail(mesh, "near")
+    await turn_to(mesh, frontend, {"zone"})
+    await fail(mesh, "zone")
+    await turn_to(mesh, frontend, {"region", "far"})
+
+
+async def test_a_caller_of_unknown_place_asks_everybody(mesh):
+    await rule(mesh, DETECTION)
+    assert set(await answering(mesh, mesh.workloads["stranger"])) == set(PLACES)
+
+
+async def test_a_region_may_have_a_refuge(mesh, frontend):
+    setting = "localityLbSetting: {failover: [{from: r1, to: r3}]}"
+    await rule(mesh, f"loadBalancer: {{{setting}}}, {DETECTION}")
+    assert set(await answering(mesh, frontend)) == {"near"}
+    await fail(mesh, "near", "zone")
+    await turn_to(mesh, frontend, {"far"})
+    await fail(mesh, "far")
+    await turn_to(mesh, frontend, {"region"})
+
+
+async def test_labels_may_say_who_is_near(mesh, frontend):
+    await rule(mesh, f"loadBalancer: {{localityLbSetting: {{failoverPriority: [tier, rack]}}}}, {DETECTION}")
+    assert set(await answering(mesh, frontend)) == {"far"}
+    await fail(mesh, "far")
+    await turn_to(mesh, frontend, {"region"})
+    await fail(mesh, "region")
+    await turn_to(mesh, frontend, {"near", "zone"})
+
+
+async def test_the_place_s_parts_and_values_may_stand_for_labels(mesh, frontend):
+    labels = '["topology.kubernetes.io/region", "rack=zone"]'
+    await rule(mesh, f"loadBalancer: {{localityLbSetting: {{failoverPriority: {labels}}}}}, {DETECTION}")
+    assert set(await answering(mesh, frontend)) == {"zone"}
+    assert set(await answering(mesh, mesh.workloads["visitor"])) == {"region"}
+
+
+@pytest.mark.parametrize("where", ["rule", "mesh"])
+async def test_places_may_have_shares(mesh, frontend, where):
+    shares = '{distribute: [{from: "r1/z1/*", to: {"r1/z1/*": 70, "r2/*": 30}}]}'
+    if where == "mesh":
+        await mesh_config(mesh, f"localityLbSetting: {shares}")
+    await rule(
+        mesh, "loadBalancer: {simple: ROUND_ROBIN%s}" % (f", localityLbSetting: {shares}" if where == "rule" else "")
+    )
+    found = await answering(mesh, frontend, 200)
+    assert set(found) == {"near", "region"}
+    assert 40 <= found["region"] <= 80
+    assert set(await answering(mesh, mesh.workloads["visitor"])) == set(PLACES)
+
+
+async def test_nearness_can_be_switched_off_by_a_rule_and_for_the_mesh(mesh, frontend):
+    await rule(mesh, f"loadBalancer: {{localityLbSetting: {{enabled: false}}}}, {DETECTION}")
+    assert set(await answering(mesh, frontend)) == set(PLACES)
+    await mesh_config(mesh, "localityLbSetting: {enabled: false}")
+    await rule(mesh, DETECTION)
+    assert set(await answering(mesh, frontend)) == set(PLACES)
+
+
+async def test_an_envoy_knows_its_place(mesh, frontend):
+    node = json.loads((await mesh.admin(frontend, "/server_info")).text)["node"]
+    assert node["locality"] == {"region": "r1", "zone": "z1", "sub_zone": "s1"}
+
+
+WINDOW_S = 3
+WARMUPS = {
+    "floor": f"warmup: {{duration: {WINDOW_S}s, minimumPercent: 1}}",
+    "eager": f"warmup: {{duration: {WINDOW_S}s, aggression: 1.5}}",
+    "old": f"warmupDurationSecs: {WINDOW_S}s",
+}
+
+
+def shelves(ports, endpoints):
+    """Services of applications without a sidecar, each with a warm-up of its own."""
+    return "---".join(
+        f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.example.com]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{", ".join(f"{{address: 127.0.0.1, ports: {{http: {ports[one]}}}}}" for one in endpoints)}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}}}
+spec: {{host: {name}.example.com, trafficPolicy: {{loadBalancer: {{simple: ROUND_ROBIN, {warmup}}}}}}}
+"""
+        for name, warmup in WARMUPS.items()
+    )
+
+
+async def test_a_new_instance_gets_its_share_little_by_little(mesh, frontend):
+    ports = {name: await mesh.application(name) for name in ("one", "two", "new")}
+    await mesh.apply(shelves(ports, ["one", "two"]))
+    answers = await mesh.share(frontend, "floor.example.com/", count=10)
+    assert answers == {"one": 5, "two": 5}
+    await asyncio.sleep(WINDOW_S)  # until they are no longer new themselves
+    await mesh.apply(shelves(ports, ["one", "two", "new"]))
+    for name in WARMUPS:
+        assert (await mesh.share(frontend, f"{name}.example.com/", count=60))["new"] < 15
+
+    async def warm():
+        return all([(await mesh.share(frontend, f"{name}.example.com/", count=30))["new"] >= 9 for name in WARMUPS])
+
+    await until(warm, 3 * WINDOW_S)
