@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.identity.authority import Authority
 from mesh_runtime.identity.enrolment import instance_of, missing_service, workload_name
+from mesh_runtime.identity.rotation import RootRotation, Rotation
 from mesh_runtime.registration import Grant, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
 from mesh_runtime.store.port import Change, ConfigStore, Conflict
@@ -86,6 +87,10 @@ class ControlPlane:
         self._addresses = addresses
         self._clock = clock
         self._publisher = Publisher(authority, settings or MeshSettings(unprivileged_from=unprivileged_from()))
+        self._authority = authority
+        self._rotation = RootRotation(
+            authority, publish=self._publish_secrets, waiting=self._without_secrets, progress=self._progress
+        )
         self._published = (-1, -1)
         """Revisions of config and registry that the proxies are given; negative: to be made anew."""
         self._changed = asyncio.Event()
@@ -101,6 +106,7 @@ class ControlPlane:
             group.create_task(self._watch(self._registry.watch()), name="registry watch")
             group.create_task(self._tick(), name="leases and leaves")
             group.create_task(self._publish_changes(), name="publish")
+            group.create_task(self._rotation.run(), name="root rotation")
             await self.server.run(ready)
 
     async def register(self, registration: Registration) -> Grant:
@@ -135,6 +141,25 @@ class ControlPlane:
         """Give every proxy a new certificate now: it is published when this returns."""
         self._publisher.leaves.rotate_all()
         self._publish_anew()
+
+    def start_root_rotation(self) -> None:
+        """Have a new root take over from the present one; one that is under way goes on, also after a restart.
+
+        Each of its three steps waits until every registered proxy has acknowledged it, or has lost its lease
+        (:data:`~mesh_runtime.registry.LEASE_S` after its agent was last heard of). A proxy that comes back after
+        that is given the present certificates before it can call anyone.
+        """
+        self._rotation.start()
+
+    async def rotate_root(self) -> None:
+        """Rotate the root as :meth:`start_root_rotation` does, and wait until nobody trusts the old one."""
+        self._rotation.start()
+        await self._rotation.finished()
+
+    @property
+    def rotation(self) -> Rotation:
+        """How far the rotation of the root is."""
+        return self._rotation.state
 
     async def settled(self, revision: int, timeout_s: float) -> Settled:
         """Wait until a revision is published and every connected proxy has answered all it was given."""
@@ -252,6 +277,9 @@ class ControlPlane:
                 self._addresses.give_back(key)
             if self._publisher.leaves.renew_due(now_ms):
                 self._publish_anew()
+            if self._authority.root_is_due and not self._rotation.state.running:
+                log.warning("the root ends soon and is replaced", extra={"root": self._authority.fingerprint})
+                self._rotation.start()
 
     async def _publish_changes(self) -> None:
         while True:
@@ -261,6 +289,27 @@ class ControlPlane:
             self._publish()
             # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
             await self.server.written(WRITING_S)
+
+    def _publish_secrets(self, new_leaves: bool) -> None:
+        if new_leaves:
+            self._publisher.leaves.rotate_all()
+        self._publish_anew()
+
+    async def _progress(self) -> None:
+        await self.server.progress()
+
+    def _without_secrets(self) -> list[str]:
+        return [one.id for one in self._instances() if not self._has_secrets(one.node_id)]
+
+    def _has_secrets(self, node_id: str) -> bool:
+        """Whether a proxy has acknowledged its present secrets. One without a snapshot has nothing to lose."""
+        stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
+        if snapshot is None:
+            return True
+        if stream is None or stream.answered is None or Kind.SDS in stream.rejections:
+            return False
+        wanted, has = snapshot.resources[Kind.SDS], stream.answered.resources[Kind.SDS]
+        return all(name in has and has[name].version == packed.version for name, packed in wanted.items())
 
     def _publish_anew(self) -> None:
         self._published = (-1, -1)

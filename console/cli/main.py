@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollback": ("console.cli.config", "Return to a revision, as a new one."),
     "proxy-status": ("console.cli.proxies", "Show what each Envoy has acknowledged."),
     "proxy-config": ("console.cli.proxies", "Show the configuration of one Envoy."),
+    "certificates": ("console.cli.certificates", "List workloads' certificates, or replace them."),
     "graph": ("console.cli.graph", "Print the traffic graph."),
     "logs": ("console.cli.logs", "Print what a workload or its proxy has logged."),
     "wizard": ("console.cli.wizard", "Plan and apply a change of traffic."),

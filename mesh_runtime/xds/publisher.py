@@ -11,7 +11,7 @@ from mesh_runtime.api.objects import Config
 from mesh_runtime.identity.authority import Authority, spiffe_id
 from mesh_runtime.identity.leaves import Leaves
 from mesh_runtime.registry import Instance, RegistryState
-from mesh_runtime.xds.snapshot import Group, InconsistentSnapshotError, Kind, Packer, Snapshot
+from mesh_runtime.xds.snapshot import Group, InconsistentSnapshotError, Kind, Offer, Packer, Snapshot
 from mesh_runtime.xds.translate import MeshSettings, World, translate
 from mesh_runtime.xds.translate.patches import Resources
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
@@ -37,7 +37,9 @@ class Publisher:
         """What the newest snapshots were made from, or newer."""
         self.problems: Mapping[str, str] = {}
         """Why a proxy is kept at what it has, by node id."""
-        self._root = root_secret(authority.root_pem)
+        self._authority = authority
+        self._bundle = authority.bundle_pem
+        self._root = root_secret(self._bundle)
         self._packer = Packer()
         self._made: dict[str, _Made] = {}
 
@@ -49,6 +51,7 @@ class Publisher:
         Where nothing is different for a proxy, its snapshot's resources are the same object as before.
         """
         self.world.advance(config, registry)
+        self._trust(self._authority.bundle_pem)
         instances = self.world.instances
         self.leaves.keep_only({instance.node_id for instance in instances})
         made: dict[str, _Made] = {}
@@ -62,7 +65,7 @@ class Publisher:
                 log.exception("config not served", extra={"instance": instance.id})
                 problems[node_id] = str(error)
                 if node_id in previous:
-                    kept[node_id] = previous[node_id]
+                    kept[node_id] = self._with_new_secrets(previous[node_id], instance)
         self.world.forget()
         self._made = made
         self.problems = problems
@@ -76,6 +79,19 @@ class Publisher:
             return made._replace(snapshot=replace(made.snapshot, revision=revision))
         resources = {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)}
         return _Made(translated, secrets, self._packer.snapshot(revision, resources))
+
+    def _trust(self, bundle_pem: str) -> None:
+        if bundle_pem != self._bundle:
+            self._bundle = bundle_pem
+            self._root = root_secret(bundle_pem)
+
+    def _with_new_secrets(self, kept: Snapshot, instance: Instance) -> Snapshot:
+        """Return a snapshot as it was, but for its proxy's leaf and the roots: these must never grow old."""
+        fresh = self._packer.snapshot(kept.revision, {Kind.SDS: (self._secrets(instance),)}).resources[Kind.SDS]
+        *others, own = kept.resources[Kind.SDS].groups
+        if (own,) == fresh.groups:
+            return kept
+        return replace(kept, resources={**kept.resources, Kind.SDS: Offer((*others, *fresh.groups))})
 
     def _secrets(self, instance: Instance) -> Group:
         leaf = self.leaves.leaf(instance.node_id, spiffe_id(instance.namespace, instance.service_account))

@@ -58,6 +58,8 @@ class CertificateInfo:
     workload: str
     identity: str
     serial: str
+    root: str
+    """The SHA-256 fingerprint of the root that signed it."""
     not_before_ms: int
     not_after_ms: int
 
@@ -107,6 +109,7 @@ def certificate_info(instance: Instance, leaf: Leaf) -> CertificateInfo:
         workload=instance.workload,
         identity=leaf.identity,
         serial=leaf.serial,
+        root=leaf.root,
         not_before_ms=leaf.not_before_ms,
         not_after_ms=leaf.not_after_ms,
     )

@@ -233,7 +233,7 @@ async def _wait(event: asyncio.Event, patience_ms: int | None) -> None:
 
 
 def _credentials(address: str, authority: Authority, clock_ms: Callable[[], int]) -> Any:
-    """Return credentials whose certificate is renewed at half its life, at a handshake."""
+    """Return credentials whose certificate is renewed, at a handshake, at half its life or with a new root."""
     host = address.rpartition(":")[0].strip("[]")
     leaf = authority.issue_server([host])
 
@@ -243,7 +243,7 @@ def _credentials(address: str, authority: Authority, clock_ms: Callable[[], int]
 
     def renewed() -> Any:
         nonlocal leaf
-        if clock_ms() < leaf.half_life_ms:
+        if clock_ms() < leaf.half_life_ms and leaf.root == authority.fingerprint:
             return None
         leaf = authority.issue_server([host])
         return configuration()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from console.context import Console
@@ -15,6 +16,15 @@ from mesh_runtime.control import ProxyStatus
 api = router("proxies")
 
 What = Literal["listeners", "routes", "clusters", "endpoints", "secrets", "bootstrap"]
+
+
+class Rotate(BaseModel):
+    """Which certificates are to be new."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    root: bool = False
+    """The root and all leaves, not only the leaves."""
 
 
 @api.get("/proxies")
@@ -32,8 +42,19 @@ async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], w
 
 @api.get("/certificates")
 async def certificates(here: Here) -> Response:
-    """List the workload certificates in use."""
-    return Json({"items": [_public(c) for c in here.control.certificates()]})
+    """List the workload certificates in use, and how far the rotation of the root is."""
+    items = [_public(c) for c in here.control.certificates()]
+    return Json({"items": items, "rotation": _public(here.control.rotation)})
+
+
+@api.post("/certificates/rotate")
+async def rotate(here: Here, wanted: Rotate) -> Response:
+    """Give every proxy a new certificate now; with ``root`` begin to replace the root, which goes on by itself."""
+    if wanted.root:
+        here.control.start_root_rotation()
+    else:
+        here.control.rotate()
+    return await certificates(here)
 
 
 def find(here: Console, name: str) -> ProxyStatus:

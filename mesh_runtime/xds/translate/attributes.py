@@ -23,10 +23,8 @@ _PARTS_OF_AN_ID: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Where policies are read: what its connections are, and whose names they carry."""
+    """Where policies are read: at which port, and in which mesh."""
 
-    tcp: bool
-    """Requests cannot be told apart."""
     port: Callable[[int], Envoy]
     """Makes the permission for a port's number as a policy writes it."""
     trust_domains: tuple[str, ...] = (TRUST_DOMAIN,)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mesh_runtime.api.security import JWTRule, RequestAuthentication
 from mesh_runtime.api.security.request import KeysAddress, keys_address
 from mesh_runtime.api.values import address as not_an_address
-from mesh_runtime.registry import Instance, Role
+from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.clusters import CONNECT_TIMEOUT, limits, outbound_name
 from mesh_runtime.xds.translate.endpoints import address
 from mesh_runtime.xds.translate.matchers import JWT_FILTER, JWT_PAYLOAD
-from mesh_runtime.xds.translate.selection import applying
+from mesh_runtime.xds.translate.selection import Workload, applying, workload_of
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.tls import SYSTEM_ROOTS
 from mesh_runtime.xds.translate.world import World
@@ -24,15 +24,15 @@ _KEYS_LIVE: Final = "300s"
 _SPACE_DELIMITED: Final = frozenset({"permission", "scope"})
 
 
-def jwt_filter(world: World, instance: Instance) -> tuple[Envoy, ...]:
+def jwt_filter(world: World, workload: Workload) -> tuple[Envoy, ...]:
     """Return the filter that refuses requests with a bad token; none where no tokens are expected."""
-    rules = _rules(world, instance.namespace, instance.labels)
+    rules = _rules(world, workload)
     if not rules:
         return ()
     providers = {f"origins-{index}": rule for index, rule in enumerate(rules)}
     config = any_of(
         "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-        providers={name: _provider(world, instance, rule) for name, rule in providers.items()},
+        providers={name: _provider(world, workload, rule) for name, rule in providers.items()},
         rules=[{"match": {"prefix": "/"}, "requires": _requirement(list(providers))}],
         bypass_cors_preflight=True,
     )
@@ -41,21 +41,22 @@ def jwt_filter(world: World, instance: Instance) -> tuple[Envoy, ...]:
 
 def keys_clusters(world: World, instance: Instance) -> Group:
     """Return the clusters of keys' servers that are no services of the mesh."""
-    rules = _rules(world, instance.namespace, instance.labels)
+    workload = workload_of(instance)
+    rules = _rules(world, workload)
     found = {keys_address(rule.jwks_uri) for rule in rules if rule.jwks_uri}
-    servers = sorted(server for server in found if server and not _service_cluster(world, instance, server))
+    servers = sorted(server for server in found if server and not _service_cluster(world, workload.namespace, server))
     return world.once(("keys clusters", tuple(servers)), lambda: tuple(_cluster(server) for server in servers))
 
 
-def _rules(world: World, namespace: str, labels: Mapping[str, str]) -> Sequence[JWTRule]:
+def _rules(world: World, workload: Workload) -> Sequence[JWTRule]:
     """Return a workload's rules in Istio's order: by issuer."""
+    return world.once(("jwt rules", workload), lambda: _sorted_rules(world, workload))
 
-    def find() -> Sequence[JWTRule]:
-        found = applying(world, "RequestAuthentication", namespace, labels)
-        rules = [rule for item in found for rule in spec_of(item, RequestAuthentication).jwt_rules]
-        return sorted(rules, key=lambda rule: rule.issuer)
 
-    return world.once(("jwt rules", namespace, tuple(sorted(labels.items()))), find)
+def _sorted_rules(world: World, workload: Workload) -> Sequence[JWTRule]:
+    found = applying(world, "RequestAuthentication", workload)
+    rules = [rule for item in found for rule in spec_of(item, RequestAuthentication).jwt_rules]
+    return sorted(rules, key=lambda rule: rule.issuer)
 
 
 def _requirement(names: Sequence[str]) -> Envoy:
@@ -67,7 +68,7 @@ def _requirement(names: Sequence[str]) -> Envoy:
     return {"requires_any": {"requirements": [*alone, {"requires_all": {"requirements": each}}]}}
 
 
-def _provider(world: World, instance: Instance, rule: JWTRule) -> dict[str, Any]:
+def _provider(world: World, workload: Workload, rule: JWTRule) -> dict[str, Any]:
     provider: dict[str, Any] = {
         "issuer": rule.issuer,
         "audiences": list(rule.audiences),
@@ -84,30 +85,30 @@ def _provider(world: World, instance: Instance, rule: JWTRule) -> dict[str, Any]
             "space_delimited_claims": sorted(_SPACE_DELIMITED.union(rule.space_delimited_claims))
         },
         # A gateway's routes may depend on claims.
-        "clear_route_cache": instance.role is Role.GATEWAY,
+        "clear_route_cache": workload.gateway,
     }
-    return provider | _keys(world, instance, rule)
+    return provider | _keys(world, workload, rule)
 
 
-def _keys(world: World, instance: Instance, rule: JWTRule) -> dict[str, Any]:
+def _keys(world: World, workload: Workload, rule: JWTRule) -> dict[str, Any]:
     server = keys_address(rule.jwks_uri)
     if server is None:
         return {"local_jwks": {"inline_string": rule.jwks}}
     uri = {
         "uri": rule.jwks_uri,
-        "cluster": _service_cluster(world, instance, server) or _cluster_name(server),
+        "cluster": _service_cluster(world, workload.namespace, server) or _cluster_name(server),
         "timeout": f"{rule.timeout.seconds:g}s" if rule.timeout else _FETCH_TIMEOUT,
     }
     # Fetched at once and again before they end; a request that comes earlier fetches them itself.
     return {"remote_jwks": {"http_uri": uri, "cache_duration": _KEYS_LIVE, "async_fetch": {"fast_listener": True}}}
 
 
-def _service_cluster(world: World, instance: Instance, server: KeysAddress) -> str:
+def _service_cluster(world: World, namespace: str, server: KeysAddress) -> str:
     """Return the cluster of a service that a proxy knows; ``""``: it knows none by this name and port.
 
     TLS to the outside is begun here: a ServiceEntry alone leaves it to the application.
     """
-    service = world.services_for(instance.namespace).get(server.host)
+    service = world.services_for(namespace).get(server.host)
     port = service.port(server.port) if service else None
     if service is None or port is None or (service.external and server.tls):
         return ""

@@ -39,7 +39,7 @@ def http_rbac(policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ..
             "name": "envoy.filters.http.rbac",
             "typed_config": any_of("envoy.extensions.filters.http.rbac.v3.RBAC", **rules),
         }
-        for rules in _by_action(policies, scope)
+        for rules in _by_action(policies, scope, tcp=False)
     )
 
 
@@ -50,7 +50,7 @@ def tcp_rbac(policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ...
             "name": "envoy.filters.network.rbac",
             "typed_config": any_of("envoy.extensions.filters.network.rbac.v3.RBAC", stat_prefix="tcp.", **rules),
         }
-        for rules in _by_action(policies, scope)
+        for rules in _by_action(policies, scope, tcp=True)
     )
 
 
@@ -59,14 +59,14 @@ def mention_ports(policies: Sequence[ConfigObject]) -> bool:
     return any(mentions_ports(rule) for item in policies for rule in spec_of(item, AuthorizationPolicy).rules)
 
 
-def engine(policies: Sequence[ConfigObject], action: Action, scope: Scope, prefix: str = "") -> Envoy:
+def engine(policies: Sequence[ConfigObject], action: Action, scope: Scope, *, tcp: bool, prefix: str = "") -> Envoy:
     """Return the rules of policies with one action. Names of rules begin with *prefix*."""
     rules: dict[str, Envoy] = {}
     for item in policies:
         spec = spec_of(item, AuthorizationPolicy)
         name = f"{prefix}ns[{item.key.namespace}]-policy[{item.key.name}]-rule"
         for index, rule in enumerate(spec.rules):
-            made = _policy(rule, item.key.namespace, scope, widens=action != "ALLOW")
+            made = _policy(rule, item.key.namespace, scope, tcp=tcp, widens=action != "ALLOW")
             if made is not None:
                 rules[f"{name}[{index}]"] = made
         if not spec.rules:
@@ -79,29 +79,32 @@ def is_dry_run(item: ConfigObject) -> bool:
     return item.annotations.get(DRY_RUN) in _TRUE
 
 
-def _by_action(policies: Sequence[ConfigObject], scope: Scope) -> Iterator[dict[str, Any]]:
+def _by_action(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> Iterator[dict[str, Any]]:
     for action in _ORDER:  # CUSTOM comes before all of them
         found = [item for item in policies if spec_of(item, AuthorizationPolicy).action == action]
         enforced = [item for item in found if not is_dry_run(item)]
         tried = [item for item in found if is_dry_run(item)]
         if action == "AUDIT":
-            yield from _audited(enforced, scope)
+            yield from _audited(enforced, scope, tcp=tcp)
         elif found:
-            rules = {"rules": engine(enforced, action, scope)} if enforced else {}
-            yield rules | (_shadow(engine(tried, action, scope), f"dry_run_{action.lower()}") if tried else {})
+            rules = {"rules": engine(enforced, action, scope, tcp=tcp)} if enforced else {}
+            yield rules | (_shadow(engine(tried, action, scope, tcp=tcp), f"dry_run_{action.lower()}") if tried else {})
 
 
-def _audited(policies: Sequence[ConfigObject], scope: Scope) -> Iterator[dict[str, Any]]:
+def _audited(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> Iterator[dict[str, Any]]:
     """Yield what marks audited requests for access logs. Envoy counts them as "allowed" by a shadow of the rules."""
     if policies:
-        yield {"rules": engine(policies, "LOG", scope), **_shadow(engine(policies, "ALLOW", scope), "audit")}
+        yield {
+            "rules": engine(policies, "LOG", scope, tcp=tcp),
+            **_shadow(engine(policies, "ALLOW", scope, tcp=tcp), "audit"),
+        }
 
 
 def _shadow(rules: Envoy, name: str) -> dict[str, Any]:
     return {"shadow_rules": rules, "shadow_rules_stat_prefix": f"istio_{name}_"}
 
 
-def _policy(rule: Rule, namespace: str, scope: Scope, *, widens: bool) -> Envoy | None:
+def _policy(rule: Rule, namespace: str, scope: Scope, *, tcp: bool, widens: bool) -> Envoy | None:
     """Return a rule as Envoy's policy; ``None``: it needs what a TCP connection does not have.
 
     Of a rule that *widens* (DENY, AUDIT) only the conditions that cannot be told are left out, as in Istio.
@@ -111,19 +114,19 @@ def _policy(rule: Rule, namespace: str, scope: Scope, *, widens: bool) -> Envoy 
     known = [term for of_operation, term in conditions if not of_operation]
     operations = [[*operation(one.operation, scope), *asked] for one in rule.to] or [asked]
     sources = [[*source(one.source, namespace, scope), *known] for one in rule.from_] or [known]
-    if scope.tcp and not widens and any(term.http_only for terms in (*operations, *sources) for term in terms):
+    if tcp and not widens and any(term.http_only for terms in (*operations, *sources) for term in terms):
         return None
     return {
-        "permissions": [_every(terms, _PERMISSION, scope) for terms in operations],
-        "principals": [_every(terms, _PRINCIPAL, scope) for terms in sources],
+        "permissions": [_every(terms, _PERMISSION, tcp=tcp) for terms in operations],
+        "principals": [_every(terms, _PRINCIPAL, tcp=tcp) for terms in sources],
     }
 
 
-def _every(terms: Sequence[Term], words: _Words, scope: Scope) -> Envoy:
+def _every(terms: Sequence[Term], words: _Words, *, tcp: bool) -> Envoy:
     found = [
         part
         for term in terms
-        if not (scope.tcp and term.http_only)
+        if not (tcp and term.http_only)
         for part in (
             *([_one_of(term, term.values, words)] if term.values else ()),
             *([{words.negated: _one_of(term, term.without, words)}] if term.without else ()),

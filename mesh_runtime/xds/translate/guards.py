@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
 from mesh_runtime.api.objects import TRUST_DOMAIN, ConfigObject
 from mesh_runtime.registry import Instance
@@ -11,10 +13,18 @@ from mesh_runtime.xds.translate.attributes import Scope
 from mesh_runtime.xds.translate.authentication import jwt_filter
 from mesh_runtime.xds.translate.authorization import http_rbac, mention_ports, tcp_rbac
 from mesh_runtime.xds.translate.ports import InboundPort, gateway_ports
-from mesh_runtime.xds.translate.selection import applying
+from mesh_runtime.xds.translate.selection import applying, workload_of
 from mesh_runtime.xds.translate.world import World
 
-_Build = Callable[[Sequence[ConfigObject], Scope], tuple[Envoy, ...]]
+
+class _Build(Protocol):
+    """From policies to the filters of one kind of connection."""
+
+    __name__: str
+
+    def __call__(self, policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ...]:
+        """Build."""
+        ...
 
 
 def http_guards(world: World, instance: Instance, port: InboundPort | None) -> tuple[Envoy, ...]:
@@ -22,12 +32,12 @@ def http_guards(world: World, instance: Instance, port: InboundPort | None) -> t
 
     A token is looked at before the policies that may ask for what it says.
     """
-    return (*_jwt(world, instance), *_authorization(world, instance, port, http_rbac, tcp=False))
+    return (*_jwt(world, instance), *_authorization(world, instance, port, http_rbac))
 
 
 def tcp_guards(world: World, instance: Instance, port: InboundPort | None) -> tuple[Envoy, ...]:
     """Return the network filters that connections pass."""
-    return _authorization(world, instance, port, tcp_rbac, tcp=True)
+    return _authorization(world, instance, port, tcp_rbac)
 
 
 def trust_domains(world: World) -> tuple[str, ...]:
@@ -36,41 +46,29 @@ def trust_domains(world: World) -> tuple[str, ...]:
 
 
 def _jwt(world: World, instance: Instance) -> tuple[Envoy, ...]:
-    key = "jwt filter", instance.role, *_workload(instance)
-    return world.once(key, lambda: jwt_filter(world, instance))
+    workload = workload_of(instance)
+    return world.once(("jwt filter", workload), lambda: jwt_filter(world, workload))
 
 
-def _authorization(
-    world: World, instance: Instance, port: InboundPort | None, build: _Build, *, tcp: bool
-) -> tuple[Envoy, ...]:
+def _authorization(world: World, instance: Instance, port: InboundPort | None, build: _Build) -> tuple[Envoy, ...]:
     """Build the filters once for all ports of a workload, unless its policies tell them apart."""
-    workload = _workload(instance)
-    policies = world.once(
-        ("authorization policies", *workload),
-        lambda: tuple(applying(world, "AuthorizationPolicy", instance.namespace, instance.labels)),
-    )
+    workload = workload_of(instance)
+    policies = world.once(("authorization", workload), lambda: tuple(applying(world, "AuthorizationPolicy", workload)))
     if not policies:
         return ()
-    number = port.app_port if port and mention_ports(policies) else 0
-    key = "authorization", instance.role, *workload, tcp, number
-
-    def make() -> tuple[Envoy, ...]:
-        matches = _of_port(port.app_port) if port else _of_gateway(world, instance)
-        return build(policies, Scope(tcp=tcp, port=matches, trust_domains=trust_domains(world)))
-
-    return world.once(key, make)
+    ports: Mapping[int, int] | int | None = None
+    if mention_ports(policies):
+        ports = port.app_port if port else gateway_ports(world, instance)
+    domains = trust_domains(world)
+    key = "authorization", workload, build.__name__, ports if isinstance(ports, int) else 0
+    return world.once(key, lambda: build(policies, Scope(port=partial(_port, ports), trust_domains=domains)))
 
 
-def _workload(instance: Instance) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return instance.namespace, tuple(sorted(instance.labels.items()))
+def _port(known: Mapping[int, int] | int | None, wanted: int) -> Envoy:
+    """Match a port: of a workload by its own number, since Envoy only knows its listener's.
 
-
-def _of_port(number: int) -> Callable[[int], Envoy]:
-    """Answer for one port of a workload: Envoy itself only knows its own listener's number."""
-    return lambda wanted: {"any": True} if wanted == number else {"not_rule": {"any": True}}
-
-
-def _of_gateway(world: World, instance: Instance) -> Callable[[int], Envoy]:
-    """Match a gateway's port by the number that is opened, or by the declared one that it stands for."""
-    ports = gateway_ports(world, instance)
-    return lambda wanted: {"destination_port": ports.get(wanted, wanted)}
+    Of a gateway it is the number that is opened, or the declared one that this stands for.
+    """
+    if isinstance(known, int):
+        return {"any": True} if wanted == known else {"not_rule": {"any": True}}
+    return {"destination_port": (known or {}).get(wanted, wanted)}

@@ -4,7 +4,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mesh_runtime.identity.authority import Authority, AuthorityError, spiffe_id
+from mesh_runtime.identity.authority import ROOT_TTL_S, Authority, AuthorityError, Stage, spiffe_id
 from mesh_runtime.identity.leaves import Leaves
 
 CATALOG = spiffe_id("shop", "catalog")
@@ -96,3 +96,63 @@ def test_a_proxy_that_changes_identity_gets_another_leaf_and_one_that_left_has_n
     assert leaves.leaf("one", spiffe_id("shop", "orders")).identity.endswith("/orders")
     leaves.keep_only([])
     assert not leaves.current
+
+
+def issuers(authority):
+    """Who signs, and how many are trusted."""
+    return authority.fingerprint, len(x509.load_pem_x509_certificates(authority.bundle_pem.encode()))
+
+
+def test_a_new_root_is_trusted_before_it_signs_and_the_old_one_after_it_does(authority):
+    old, _ = issuers(authority)
+    authority.prepare()
+    assert issuers(authority) == (old, 2)
+    assert authority.issue(CATALOG).root == old
+    authority.switch()
+    new, trusted = issuers(authority)
+    assert (new != old, trusted) == (True, 2)
+    leaf, root = certificates(authority.issue(CATALOG))
+    leaf.verify_directly_issued_by(root)
+    assert leaf.issuer != x509.load_pem_x509_certificates(authority.bundle_pem.encode())[1].subject
+    authority.retire()
+    assert issuers(authority) == (new, 1)
+
+
+@pytest.mark.parametrize("steps", [("prepare",), ("prepare", "switch"), ("prepare", "switch", "retire")])
+def test_each_step_of_a_new_root_survives_a_crash_and_whatever_it_left(tmp_path, now, steps):
+    first = Authority(tmp_path, now)
+    for step in steps:
+        getattr(first, step)()
+    (tmp_path / "root.tmp").write_text("half a fi")
+    again = Authority(tmp_path, now)
+    assert (again.stage, again.bundle_pem) == (first.stage, first.bundle_pem)
+    assert issuers(again) == issuers(first)
+    assert stat.S_IMODE((tmp_path / "root.pem").stat().st_mode) == 0o600
+    for step in ("prepare", "switch", "retire"):
+        getattr(again, step)()
+    assert Authority(tmp_path, now).stage is Stage.ONE_ROOT
+
+
+def test_steps_out_of_turn_change_nothing(authority):
+    before = authority.bundle_pem
+    authority.switch()
+    authority.retire()
+    assert authority.bundle_pem == before
+    authority.prepare()
+    both = authority.bundle_pem
+    authority.prepare()
+    assert authority.bundle_pem == both
+
+
+def test_the_old_roots_key_is_forgotten_when_the_new_one_signs(tmp_path, authority):
+    authority.prepare()
+    assert (tmp_path / "ca/root.pem").read_text().count("PRIVATE KEY-----\n") == 4
+    authority.switch()
+    assert (tmp_path / "ca/root.pem").read_text().count("PRIVATE KEY-----\n") == 2
+
+
+def test_a_root_is_due_a_month_before_it_ends(authority, now):
+    now.ms += (ROOT_TTL_S - 31 * 24 * 3600) * 1000
+    assert not authority.root_is_due
+    now.ms += 2 * 24 * 3600 * 1000
+    assert authority.root_is_due
