@@ -33,7 +33,7 @@ async def proxies(here: Here) -> Response:
     return Json({"revision": here.store.current.revision, "items": [_status(p) for p in here.control.status()]})
 
 
-@api.get("/proxies/{node}/{what}")
+@api.get("/proxies/{node:path}/{what}")
 async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], what: What) -> Response:
     """Return what was sent to a proxy, as Envoy's JSON; keys are left out of secrets."""
     found = find(here, node)

@@ -88,6 +88,7 @@ def test_an_application_that_runs_already_joins_the_mesh_and_leaves_it_again(dat
         proxy = added.stdout.strip().removeprefix("http_proxy=")
         until(lambda: ask(proxy, "http://legacy.shop/") == (200, "hello from legacy"))
         assert "shop/legacy~0" in instances(data)
+        assert "inbound|" in meshscope(data, "proxy-config", "clusters", "shop/legacy~0").stdout
         removed = meshscope(data, "remove-from-mesh", "legacy", "-n", "shop")
         assert (removed.returncode, removed.stderr) == (0, "shop/legacy~0 left the mesh\n")
         assert "shop/legacy~0" not in instances(data)
