@@ -19,6 +19,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -58,6 +59,8 @@ class Report:
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first answer."""
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
     """Of the newest answers."""
 
@@ -237,6 +240,7 @@ async def _send(session: aiohttp.ClientSession, ask: Ask, due: float, report: Re
         report.reasons[type(error).__name__] += 1
         return
     report.completed += 1
+    report.began.set()
     report.statuses[answer.status] += 1
     report.latencies_ms.append((asyncio.get_running_loop().time() - due) * 1000)
 
@@ -251,6 +255,11 @@ async def _tell(report: Callable[[], Report], stopped: asyncio.Event) -> None:
         print(report().line(), flush=True)  # noqa: T201
 
 
+async def _touch_when(happened: asyncio.Event, path: Path) -> None:
+    await happened.wait()
+    path.touch()  # noqa: ASYNC240  one file, once
+
+
 async def _main(options: argparse.Namespace) -> int:
     chance = None if options.paths or options.steady else random.Random(options.seed)  # noqa: S311 - visitors
     asks = visit(options.paths.split(",")) if options.paths else browse(random.Random(options.seed))  # noqa: S311
@@ -260,6 +269,7 @@ async def _main(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stopped.set)
     async with asyncio.TaskGroup() as group:
         teller = None if options.json else group.create_task(_tell(lambda: report, stopped))
+        beginning = group.create_task(_touch_when(report.began, options.began)) if options.began else None
         await generate(
             options.url,
             asks,
@@ -273,8 +283,9 @@ async def _main(options: argparse.Namespace) -> int:
             addresses=dict(_resolved(pair) for pair in options.resolve),
             verify=not options.insecure,
         )
-        if teller:
-            teller.cancel()
+        for task in (teller, beginning):
+            if task:
+                task.cancel()
     print(json.dumps(report.json()) if options.json else report.line(), flush=True)  # noqa: T201
     return 0 if report.completed else 1
 
@@ -288,6 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, help="stop after so many")
     parser.add_argument("--paths", default="", help="comma-separated paths to GET in turn instead of shopping")
     parser.add_argument("--steady", action="store_true", help="evenly, not as people come (always so with --paths)")
+    parser.add_argument("--began", type=Path, help="create this file when the first answer has come")
     parser.add_argument("--insecure", action="store_true", help="take any certificate")
     parser.add_argument(
         "--resolve", action="append", default=[], metavar="NAME=IP,IP", help="where a name is; each address is tried"

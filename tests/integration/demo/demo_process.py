@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from socket import AF_UNIX, socket
 
 from console.cli.client import Client, ServerError
+from console.datadir import DataDir
 
 MESHSCOPE = (sys.executable, "-m", "console")
 ECHO = (sys.executable, str(Path(__file__).parents[2] / "echo.py"))
@@ -47,6 +50,25 @@ def until(condition, timeout_s):
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(0.1)
     return result
+
+
+class _Admin(HTTPConnection):
+    def connect(self):
+        self.sock = socket(AF_UNIX)
+        self.sock.connect(self.host)
+
+
+def why(data):
+    """What the proxies say of requests that failed: each of their counters with a 5xx or a flag."""
+    lines = []
+    for admin in DataDir(data).run_dir().glob("a*/*.sock"):
+        with suppress(OSError):
+            connection = _Admin(str(admin))
+            connection.request("GET", "/stats/prometheus?filter=^istio", headers={"host": "envoy"})
+            page = connection.getresponse().read().decode()
+            connection.close()
+            lines += [line for line in page.splitlines() if 'response_code="5' in line or 'response_code="0' in line]
+    return "\n".join(lines)
 
 
 class Demo:

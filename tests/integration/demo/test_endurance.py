@@ -12,12 +12,10 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
 from pathlib import Path
-from socket import AF_UNIX, socket
 
 import pytest
-from demo_process import Demo, alive, family, name_of, until
+from demo_process import Demo, alive, family, name_of, until, why
 
 from console.cli.client import ServerError
 from console.datadir import DataDir
@@ -257,25 +255,6 @@ def node_of(pid):
     with suppress(OSError, ValueError):
         return json.loads(Path(words[words.index("-c") + 1]).read_text())["node"]["id"] + "."
     return ""
-
-
-class _Admin(HTTPConnection):
-    def connect(self):
-        self.sock = socket(AF_UNIX)
-        self.sock.connect(self.host)
-
-
-def why(data):
-    """What the proxies say of requests that failed: each of their counters with a 5xx or a flag."""
-    lines = []
-    for admin in DataDir(data).run_dir().glob("a*/*.sock"):
-        with suppress(OSError):
-            connection = _Admin(str(admin))
-            connection.request("GET", "/stats/prometheus?filter=^istio", headers={"host": "envoy"})
-            page = connection.getresponse().read().decode()
-            connection.close()
-            lines += [line for line in page.splitlines() if 'response_code="5' in line or 'response_code="0' in line]
-    return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
