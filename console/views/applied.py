@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from console.views import links
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
+from mesh_runtime.api.networking import MESH, Headers, VirtualService
 from mesh_runtime.api.networking.destination_rule import DestinationRule
-from mesh_runtime.api.networking.virtual_service import MESH, Headers, VirtualService
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.api.security import PeerAuthentication
 

@@ -10,6 +10,7 @@ from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
 from mesh_runtime.api.networking import (
     MESH,
+    Delegate,
     Destination,
     DestinationRule,
     Gateway,
@@ -58,6 +59,7 @@ class _Names:
     subset_owners: dict[Hashable, ObjectKey] = field(default_factory=dict)
     """By who follows the rule, host and subset."""
     gateways: set[str] = field(default_factory=set)
+    delegates: set[tuple[str, str]] = field(default_factory=set)
     policies: dict[str, ObjectKey] = field(default_factory=dict)
     clashes: list[Problem] = field(default_factory=list)
 
@@ -86,6 +88,8 @@ def _names(config: Config) -> _Names:
                     _add_host(names, key, full, [port.number for port in item.spec.ports])
             case DestinationRule():
                 _add_subsets(names, key, item.spec)
+            case VirtualService() if item.spec.is_delegate:
+                names.delegates.add((key.namespace, key.name))
             case Gateway():
                 names.gateways.add(f"{key.namespace}/{key.name}")
             case PeerAuthentication():
@@ -133,8 +137,20 @@ def _virtual_service(key: ObjectKey, spec: VirtualService, names: _Names) -> Ite
             known = ", ".join(sorted(names.gateways)[:_LISTED])
             fix = f"the gateways are {known}" if known else "apply a Gateway first, or in the same change"
             yield Problem(str(key), f"spec.gateways[{index}]", f"there is no Gateway {full}", fix)
+    for index, rule in enumerate(spec.http):
+        if rule.delegate:
+            yield from _delegate(key, index, rule.delegate, names)
     for steps, destination in _destinations(spec):
         yield from _destination(key, ("spec", *steps), destination, names)
+
+
+def _delegate(key: ObjectKey, index: int, delegate: Delegate, names: _Names) -> Iterator[Problem]:
+    where = delegate.namespace or key.namespace
+    if (where, delegate.name) not in names.delegates:
+        known = ", ".join(f"{namespace}/{name}" for namespace, name in sorted(names.delegates)[:_LISTED])
+        fix = f"those are {known}" if known else "apply it first, or in the same change"
+        message = f"there is no VirtualService {where}/{delegate.name} without hosts"
+        yield Problem(str(key), f"spec.http[{index}].delegate", message, fix)
 
 
 def _destinations(spec: VirtualService) -> Iterator[tuple[tuple[str | int, ...], Destination]]:
@@ -145,9 +161,10 @@ def _destinations(spec: VirtualService) -> Iterator[tuple[tuple[str | int, ...],
             yield ("http", index, "mirror"), rule.mirror
         for at, policy in enumerate(rule.mirrors):
             yield ("http", index, "mirrors", at, "destination"), policy.destination
-    for index, connection in enumerate(spec.tcp):
-        for at, target in enumerate(connection.route):
-            yield ("tcp", index, "route", at, "destination"), target.destination
+    for kind, routes in (("tls", [rule.route for rule in spec.tls]), ("tcp", [rule.route for rule in spec.tcp])):
+        for index, targets in enumerate(routes):
+            for at, target in enumerate(targets):
+                yield (kind, index, "route", at, "destination"), target.destination
 
 
 def _destination(

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mesh_runtime.api.core import ConfigMap
-from mesh_runtime.api.networking import LocalityLbSetting
+from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ObjectKey
 from mesh_runtime.api.spec import Many, Spec
 from mesh_runtime.api.yaml_reader import read
@@ -30,6 +30,8 @@ class MeshConfig(Spec):
     """What holds where a DestinationRule has none of its own."""
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
     trust_domain_aliases: Many[str] = ()
+    default_http_retry_policy: HTTPRetry | None = None
+    """For routes that do not say themselves when to try again; absent: Istio's default."""
 
 
 DEFAULT = MeshConfig()

@@ -37,6 +37,18 @@ def complaint(pattern: str) -> str | None:
     return None
 
 
+def rewrite_complaint(pattern: str, rewrite: str) -> str | None:
+    r"""Say why RE2 could not put *rewrite*, with its groups such as ``\1``, in place of what *pattern* finds."""
+    reader = _Reader(pattern)
+    reader.read()
+    for escape in re.findall(r"\\(.?)", rewrite, re.DOTALL):
+        if escape != "\\" and not (escape.isascii() and escape.isdecimal()):
+            return "a \\ is followed by neither a digit nor a \\"
+        if escape.isdecimal() and int(escape) > reader.captures:
+            return f"\\{escape} is a group that the regular expression does not have"
+    return None
+
+
 class _BadPatternError(Exception):
     def __init__(self, message: str, at: int) -> None:
         super().__init__(message)
@@ -64,6 +76,7 @@ class _Reader:
         """What a repetition would repeat; not yet added to its group."""
         self.repeated = False
         self.names: set[str] = set()
+        self.captures = 0
 
     def read(self) -> None:
         while self.at < len(self.pattern):
@@ -105,6 +118,7 @@ class _Reader:
         if len(self.groups) > MAX_DEPTH:
             raise self._bad("it is nested too deep")
         if not self.pattern.startswith("(?", self.at):
+            self.captures += 1
             self._put(None, 1)
             self.groups.append(_Part(2))
             return
@@ -114,6 +128,7 @@ class _Reader:
         if head["name"] and head["name"] in self.names:
             raise self._bad(f"the name {head['name']} is there twice")
         if head["name"]:
+            self.captures += 1
             self.names.add(head["name"])
         self._put(None, len(head[0]))
         if head["end"] != ")":

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mesh_runtime.api import regex
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import ISTIO, Flaw, Spec, refused, text, unsupported
+from mesh_runtime.api.spec import Flaw, Spec, refused, text
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -111,20 +111,15 @@ def _gateway_host(value: str) -> str | None:
     return host(name)
 
 
-def _header_name(value: str) -> str | None:
+def header_name(value: str) -> str | None:
+    """Complain about what cannot be a header's name."""
     if len(value) <= 256 and _TOKEN.fullmatch(value):
         return None
     return f"{quoted(value)} is not a header name"
 
 
-def _matched_header(value: str) -> str:
-    if value.startswith("@request.auth."):
-        raise refused(unsupported(ISTIO, "matching claims (@request.auth)"))
-    return value
-
-
 def _operated_header(value: str) -> str | None:
-    return None if value == ":authority" else _header_name(value)
+    return None if value == ":authority" else header_name(value)
 
 
 def _header_value(value: str) -> str | None:
@@ -146,8 +141,7 @@ DnsName = Annotated[str, AfterValidator(text(dns_name, _LOWER + ", in parts join
 Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or as its first part"))]
 GatewayName = Annotated[str, AfterValidator(text(_gateway_name, "write mesh, name or namespace/name"))]
 GatewayHost = Annotated[str, AfterValidator(text(_gateway_host, "write host or namespace/host"))]
-HeaderName = Annotated[str, AfterValidator(text(_header_name, "use letters, digits and '-'"))]
-MatchedHeader = Annotated[str, AfterValidator(_matched_header), AfterValidator(text(_header_name))]
+HeaderName = Annotated[str, AfterValidator(text(header_name, "use letters, digits and '-'"))]
 OperatedHeader = Annotated[str, AfterValidator(text(_operated_header, "use letters, digits and '-'"))]
 HeaderValue = Annotated[
     str, AfterValidator(text(_header_value, "write it in one line, with %% for a percent sign (%NAME% is Envoy's)"))
@@ -226,16 +220,6 @@ class StringMatch(Spec):
     def flaws(self) -> Iterator[Flaw]:
         """At most one way of comparing."""
         yield from self.one_of("exact", "prefix", "regex", needed=False)
-
-
-def _something(match: StringMatch) -> StringMatch:
-    if not (match.exact or match.prefix or match.regex):
-        raise refused("compares with nothing", "add exact, prefix or regex with a text that is not empty")
-    return match
-
-
-RequiredMatch = Annotated[StringMatch, AfterValidator(_something)]
-"""A match that says what it compares with."""
 
 
 def _authority(value: str) -> str | None:

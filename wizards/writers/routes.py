@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
-from mesh_runtime.api.networking import DestinationRule, VirtualService
-from mesh_runtime.api.networking.virtual_service import HTTPMatchRequest, HTTPRoute
+from mesh_runtime.api.networking import DestinationRule, HTTPMatchRequest, HTTPRoute, VirtualService
 from mesh_runtime.api.objects import Config, ConfigObject
 from wizards.intents import MESH, Foreign
 

@@ -1,5 +1,6 @@
 """Specs of ``networking.istio.io``."""
 
+from mesh_runtime.api.networking.destination import Destination, PortSelector
 from mesh_runtime.api.networking.destination_rule import (
     PRIVATE,
     PUBLIC,
@@ -18,6 +19,24 @@ from mesh_runtime.api.networking.destination_rule import (
     Tunnel,
 )
 from mesh_runtime.api.networking.gateway import Gateway, GatewayPort, Server
+from mesh_runtime.api.networking.http_action import (
+    Abort,
+    CorsPolicy,
+    Delay,
+    Delegate,
+    HeaderOperations,
+    Headers,
+    HTTPBody,
+    HTTPDirectResponse,
+    HTTPFaultInjection,
+    HTTPMirrorPolicy,
+    HTTPRedirect,
+    HTTPRetry,
+    HTTPRewrite,
+    HTTPRouteDestination,
+    RegexRewrite,
+)
+from mesh_runtime.api.networking.http_match import HTTPMatchRequest
 from mesh_runtime.api.networking.load_balancer import (
     TOPOLOGY,
     ConsistentHash,
@@ -31,23 +50,8 @@ from mesh_runtime.api.networking.load_balancer import (
 from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry
 from mesh_runtime.api.networking.virtual_service import (
     MESH,
-    Abort,
-    Delay,
-    Destination,
-    HeaderOperations,
-    Headers,
-    HTTPBody,
-    HTTPDirectResponse,
-    HTTPFaultInjection,
-    HTTPMatchRequest,
-    HTTPMirrorPolicy,
-    HTTPRedirect,
-    HTTPRetry,
-    HTTPRewrite,
     HTTPRoute,
-    HTTPRouteDestination,
     L4MatchAttributes,
-    PortSelector,
     RouteDestination,
     TCPRoute,
     TLSMatchAttributes,
@@ -64,7 +68,9 @@ __all__ = [
     "ClientTLS",
     "ConnectionPool",
     "ConsistentHash",
+    "CorsPolicy",
     "Delay",
+    "Delegate",
     "Destination",
     "DestinationRule",
     "Gateway",
@@ -91,6 +97,7 @@ __all__ = [
     "PortPolicy",
     "PortSelector",
     "ProxyProtocol",
+    "RegexRewrite",
     "RetryBudget",
     "RingHash",
     "RouteDestination",

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from mesh_runtime.api.networking.destination import PortSelector
 from mesh_runtime.api.networking.load_balancer import LoadBalancer, NoTime
-from mesh_runtime.api.networking.virtual_service import PortSelector
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import ISTIO, Flaw, Many, Spec, repeated, text, unsupported
 from mesh_runtime.api.values import Count, DnsLabel, Duration, Host, Labels, Port, address, dns_label, dns_name

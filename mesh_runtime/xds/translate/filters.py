@@ -10,7 +10,7 @@ from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.endpoints import address
-from mesh_runtime.xds.translate.http_route import FAULT_FILTER
+from mesh_runtime.xds.translate.http_options import PER_ROUTE_FILTERS
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
@@ -27,12 +27,12 @@ def manager(
     **options: Any,
 ) -> Envoy:
     """Return the network filter that understands HTTP. *guards* are filters that a request passes first."""
-    fault = any_of("envoy.extensions.filters.http.fault.v3.HTTPFault")
     router = any_of("envoy.extensions.filters.http.router.v3.Router")
     filters: list[dict[str, Any]] = [{"name": "envoy.filters.http.router", "typed_config": router}]
     if "rds" in options:
-        # Off, and so free of cost, except on routes that carry a fault of their own.
-        filters.insert(0, {"name": FAULT_FILTER, "typed_config": fault, "disabled": True})
+        # Off, and so free of cost, except on routes that configure them.
+        optional = [{"name": name, "typed_config": one, "disabled": True} for name, one in PER_ROUTE_FILTERS.items()]
+        filters = [*optional, *filters]
     config = any_of(
         _HCM,
         stat_prefix=prefix,

@@ -7,12 +7,14 @@ from typing import Any
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import MESH, Server, VirtualService
+from mesh_runtime.api.networking.http_action import MAX_BODY
 from mesh_runtime.api.objects import ConfigObject
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.host_rules import rules_routes, virtual_services_for
+from mesh_runtime.xds.translate.http_match import catches_all
 from mesh_runtime.xds.translate.http_route import Caller
 from mesh_runtime.xds.translate.merged import Served, merged_gateways
-from mesh_runtime.xds.translate.routes import rules_routes
 from mesh_runtime.xds.translate.world import World
 
 
@@ -44,6 +46,7 @@ def _routes(world: World, instance: Instance, servers: Sequence[Served]) -> Envo
         "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
         # Clients name the port that is opened, which may not be the declared one.
         "ignore_port_in_host_matching": True,
+        "max_direct_response_body_size_bytes": MAX_BODY,
     }
 
 
@@ -52,8 +55,14 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
     routes: dict[str, list[Envoy]] = {}
     redirected: set[str] = set()
     for gateway, group in _by_gateway(servers).items():
-        caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=gateway, port=number)
-        for item, bound in world.virtual_services:
+        caller = Caller(
+            namespace=instance.namespace,
+            labels=instance.labels,
+            gateway=gateway,
+            port=number,
+            tls=servers[0].server.over_tls,
+        )
+        for item, bound in virtual_services_for(world, instance.namespace):
             if bound.http and gateway in _gateways(item, bound):
                 added = rules_routes(world, caller, [(item, bound)])
                 for domain, server in _served(group, gateway.partition("/")[0], item, bound):
@@ -68,7 +77,8 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
         yield {
             "name": f"{domain}:{number}",
             "domains": [domain],
-            "routes": sorted(found, key=_catches_all),
+            # Of what several VirtualServices say of one host, a route for every request hides none of the others.
+            "routes": sorted(found, key=catches_all),
             "include_request_attempt_count": True,
             **host,
         }
@@ -109,8 +119,3 @@ def _served(
                 if common and common not in seen:
                     seen.add(common)
                     yield common, server
-
-
-def _catches_all(route: Envoy) -> bool:
-    """Order what several VirtualServices say of one host: a route for every request hides none of the others."""
-    return dict(route["match"]) == {"prefix": "/"}

@@ -16,6 +16,7 @@ from mesh_runtime.api.networking import MESH, L4MatchAttributes, RouteDestinatio
 from mesh_runtime.api.objects import ConfigObject
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.host_rules import virtual_services_for
 from mesh_runtime.xds.translate.http_route import Caller, destination_cluster
 from mesh_runtime.xds.translate.ports import TcpBinding
 from mesh_runtime.xds.translate.services import MeshService
@@ -54,7 +55,7 @@ def l4_chains(world: World, caller: Caller, hosts: Iterable[str], *, tls: bool) 
     wanted = tuple(hosts)
     rules = (
         (item, rule)
-        for item, spec in world.virtual_services
+        for item, spec in virtual_services_for(world, caller.namespace)
         if _is_bound(caller, item, spec) and _speaks_of(caller, item, spec, wanted)
         for rule in (_tls_rules(spec, caller, item) if tls else _tcp_rules(spec, caller, item))
     )
@@ -80,12 +81,7 @@ def _names_gateway(caller: Caller, item: ConfigObject, gateways: Iterable[str]) 
 def _speaks_of(caller: Caller, item: ConfigObject, spec: VirtualService, hosts: Sequence[str]) -> bool:
     written = [resolve_host(host, item.key.namespace) for host in spec.hosts]
     offered = [_offered(caller, item, host) for host in hosts]
-    return any(
-        matches(own, other) or (caller.gateway != MESH and matches(other, own))
-        for own in written
-        for other in offered
-        if other
-    )
+    return any(matches(own, other) or matches(other, own) for own in written for other in offered if other)
 
 
 def _offered(caller: Caller, item: ConfigObject, host: str) -> str:

@@ -14,6 +14,7 @@ from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, W
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.registry import Instance, RegistryState, Role
 from mesh_runtime.xds.incremental import Collection, Memo
+from mesh_runtime.xds.translate.delegation import merged
 from mesh_runtime.xds.translate.services import MeshService, declared_services, service_entries
 from mesh_runtime.xds.translate.spec import spec_of
 
@@ -146,11 +147,11 @@ class World:
 
     @property
     def virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        """All of them, by namespace and name."""
+        """Those that have hosts, by namespace and name, with the rules of their delegates put in."""
         return self.once(("world", "virtual services"), self._virtual_services)
 
     def _virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        return tuple((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
+        return merged((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
         """Workloads of a namespace that are listed in config."""

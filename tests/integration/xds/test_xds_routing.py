@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 from xds_mesh import Mesh, until
 
+from mesh_runtime.api.objects import ObjectKey
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SUBSETS = """
@@ -192,19 +194,25 @@ async def test_a_failed_try_is_repeated_as_often_as_the_rule_says(mesh, frontend
     assert (await mesh.get(frontend, "catalog/")).status == 500
 
 
-async def test_without_a_rule_503_is_tried_again_and_500_is_not(mesh, frontend):
+@pytest.mark.parametrize("status", [500, 503])
+async def test_without_a_rule_an_answer_is_an_answer_whatever_its_status(mesh, frontend, status):
     await route(mesh, f"- {V1}")
-    catalog = mesh.workloads["catalog-v1"]
-    catalog.fail[503] = 2
+    mesh.workloads["catalog-v1"].fail[status] = 1
+    assert (await mesh.get(frontend, "catalog/")).status == status
+
+
+async def test_the_mesh_may_have_a_retry_policy_and_zero_attempts_means_no_retry(mesh, frontend):
+    await mesh.apply(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+        "data: {mesh: 'defaultHttpRetryPolicy: {attempts: 2, retryOn: \"503\"}'}"
+    )
+    await route(mesh, f"- {V1}")
+    mesh.workloads["catalog-v1"].fail[503] = 1
     assert (await mesh.get(frontend, "catalog/")).status == 200
-    catalog.fail = Counter({500: 1})
-    assert (await mesh.get(frontend, "catalog/")).status == 500
-
-
-async def test_zero_attempts_means_no_retry(mesh, frontend):
     await route(mesh, f"- {{{V1}, retries: {{attempts: 0}}}}")
     mesh.workloads["catalog-v1"].fail[503] = 1
     assert (await mesh.get(frontend, "catalog/")).status == 503
+    await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
 
 
 async def test_a_status_code_may_be_the_reason_to_retry(mesh, frontend):

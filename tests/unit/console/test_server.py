@@ -151,7 +151,7 @@ async def test_a_second_server_on_the_same_data_is_refused(server, paths):
 
 async def test_wrong_config_is_refused_whole_naming_object_field_and_way_out(server):
     before = server.console.store.current.revision
-    bad = VIRTUAL_SERVICE % (50, 60) + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n"
+    bad = VIRTUAL_SERVICE % (0, 0) + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n"
     status, answer = await server.ask("POST", "/api/v1/config", {"yaml": bad})
     assert status == 422
     assert answer["problems"][0]["object"] == "VirtualService shop/catalog"
