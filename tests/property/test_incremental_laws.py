@@ -54,6 +54,17 @@ def test_after_any_changes_every_result_is_the_one_worked_out_from_nothing(steps
         assert len(kept.memo) <= 5
 
 
+@given(st.lists(st.tuples(numbers, numbers, st.integers(1, 2)), min_size=1))
+def test_a_collection_is_what_its_items_would_be_one_by_one(steps):
+    kept = Sheet()
+    for found, items, factor in steps:
+        kept.fill(found)
+        results = kept.memo.each("all", items, lambda name, item: (kept.value(name) * factor, item))  # noqa: B023
+        assert list(results.items()) == [(name, (found.get(name, 0) * factor, item)) for name, item in items.items()]
+        kept.memo.sweep()
+        assert len(kept.memo) == 1 + len(items)
+
+
 @given(st.lists(numbers, min_size=1))
 def test_nothing_is_worked_out_twice_for_the_same_input(steps):
     sheet = Sheet()

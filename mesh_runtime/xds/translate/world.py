@@ -18,6 +18,8 @@ from mesh_runtime.xds.translate.delegation import merged
 from mesh_runtime.xds.translate.services import MeshService, declared_services, service_entries
 from mesh_runtime.xds.translate.spec import spec_of
 
+K = TypeVar("K")
+V = TypeVar("V")
 T = TypeVar("T")
 Protocol = Literal["http", "http2", "grpc", "tcp"]
 _Label = tuple[str, str, str]
@@ -72,6 +74,10 @@ class World:
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what *make* makes for this key. It must be pure; what it reads and captures is watched."""
         return self._memo.once(key, make)
+
+    def each(self, key: Hashable, items: Mapping[K, V], make: Callable[[K, V], T]) -> Mapping[K, T]:
+        """Return what *make* makes of each name and item, run again only where the item or what it reads changed."""
+        return self._memo.each(key, items, make)
 
     def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
         """Return the objects of a kind, by namespace and name."""

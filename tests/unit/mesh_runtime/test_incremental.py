@@ -126,3 +126,21 @@ def test_what_nobody_asks_for_any_more_is_forgotten():
     assert len(shop.memo) == 2
     shop.memo.sweep()
     assert len(shop.memo) == 0
+
+
+def test_of_a_collection_only_what_changed_is_run_again():
+    shop = Shop(tea=2, jam=3, ham=4)
+    ran = []
+
+    def doubled(names):
+        return shop.memo.each("doubled", names, lambda name, times: ran.append(name) or shop.price(name) * times)
+
+    names = {"tea": 1, "jam": 1}
+    before = doubled(names)
+    shop.sell(tea=2, jam=9)
+    after = doubled({**names, "ham": 2})
+    assert ran == ["tea", "jam", "jam", "ham"]
+    assert after == {"tea": [2], "jam": [9], "ham": []}
+    assert after["tea"] is before["tea"]
+    shop.sell(tea=2, jam=9, bun=1)
+    assert doubled({**names, "ham": 2}) is after
