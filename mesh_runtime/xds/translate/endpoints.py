@@ -12,7 +12,7 @@ from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.policy import mtls_mode
-from mesh_runtime.xds.translate.ports import inbound_ports, workload_port
+from mesh_runtime.xds.translate.ports import gateway_ports, inbound_ports, workload_port
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.world import World, selects
 
@@ -121,6 +121,8 @@ def address(host: str, port: int) -> Envoy:
 def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[Endpoint]:
     for instance in world.selected(service.namespace, service.selector):
         yield from _of_instance(world, instance, port)
+    for instance in world.selected_gateways(service.namespace, service.selector):
+        yield from _of_gateway(world, instance, port)
     for item, entry in world.workload_entries(service.namespace):
         if selects(service.selector, entry.labels):
             yield _listed(service, port, entry, item.key.name)
@@ -142,6 +144,22 @@ def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[E
         accepts_mtls=mtls_mode(world, instance.namespace, instance.labels, inbound.app_port) != "DISABLE",
         locality=instance.locality,
     )
+
+
+def _of_gateway(world: World, instance: Instance, port: MeshPort) -> Iterator[Endpoint]:
+    """A gateway answers at a port that its Gateways declare; whether TLS is wanted there, they say, not the mesh."""
+    opened = gateway_ports(world, instance)
+    number = next((number for number in (port.number, port.target) if number in opened), None)
+    if isinstance(number, int) and not instance.draining:
+        yield Endpoint(
+            address=instance.address,
+            port=opened[number],
+            namespace=instance.namespace,
+            workload=instance.workload,
+            labels=instance.labels,
+            accepts_mtls=False,
+            locality=instance.locality,
+        )
 
 
 def _listed(service: MeshService, port: MeshPort, entry: WorkloadEntry, name: str) -> Endpoint:

@@ -119,6 +119,13 @@ class World:
                 if selects(selector, instance.labels):
                     yield instance
 
+    def selected_gateways(self, namespace: str, selector: Mapping[str, str]) -> Iterator[Instance]:
+        """Yield the namespace's gateway instances that carry all of a selector's labels."""
+        for pair in list(selector.items())[:1]:
+            for instance in self._instances.under((Role.GATEWAY, namespace, *pair)):
+                if selects(selector, instance.labels):
+                    yield instance
+
     def services_of(self, instance: Instance) -> Iterator[MeshService]:
         """Yield the services that select an instance."""
         for name, value in instance.labels.items():
@@ -191,6 +198,9 @@ def _labels(instance: Instance) -> Iterator[Hashable]:
         yield Role.SIDECAR
         for name, value in instance.labels.items():
             yield instance.namespace, name, value
+    else:
+        for name, value in instance.labels.items():
+            yield instance.role, instance.namespace, name, value
 
 
 _shown = attrgetter(*(field.name for field in fields(Instance) if field.name != "lease_until_ms"))
