@@ -46,13 +46,13 @@ def mutual(tls: ClientTLS | None, identity: MeshIdentity) -> str:
 def security(
     tls: ClientTLS | None, namespace: str, identity: MeshIdentity, alpn: Sequence[str], header: ProxyProtocol | None
 ) -> Envoy:
-    """Return a cluster's sockets, for callers of a namespace. *alpn* is what the cluster speaks above TLS."""
+    """Return a cluster's sockets, for callers of a namespace. *alpn* is what the cluster speaks above mutual TLS."""
     if tls is None and not identity.automatic:
         return _single(None, header)
     if tls is not None and tls.mode == "DISABLE":
         return _single(None, header)
     if tls is not None and is_originated(tls):
-        return _single(_originated(tls, namespace, alpn), header)
+        return _single(_originated(tls, namespace), header)
     accepted = (tls.subject_alt_names if tls else ()) or identity.accepted
     secured = upstream_tls(accepted, identity.namespace, alpn, (tls.sni if tls else "") or identity.sni)
     if tls is not None:
@@ -83,11 +83,9 @@ def server_names(tls: ClientTLS | None) -> Envoy:
     return {"upstream_http_protocol_options": {"auto_sni": True, **({"auto_san_validation": True} if verified else {})}}
 
 
-def _originated(tls: ClientTLS, namespace: str, alpn: Sequence[str]) -> Envoy:
+def _originated(tls: ClientTLS, namespace: str) -> Envoy:
     context: dict[str, Any] = {"tls_params": VERSIONS, **_certificate(tls, namespace), **_validation(tls, namespace)}
-    # HTTP/1.1 needs no agreement, and some servers refuse what they do not know.
-    if "h2" in alpn:
-        context["alpn_protocols"] = ["h2"]
+    # Which HTTP is offered, Envoy adds by itself, connection by connection.
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": any_of(
