@@ -1,76 +1,51 @@
 """Hold our behaviour against a peer's own expectations: ``python -m tests.conformance SUITE FOLDER``.
 
 The data is not part of the project. Each suite yields one verdict per case; a case about something
-the runtime says it does not support yet is counted apart, never as passed.
+the runtime says it does not support is counted apart, never as passed.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from mesh_runtime.api import load
-from mesh_runtime.api.objects import ConfigError
+from tests.conformance import istio_schema, istio_traffic
+from tests.conformance.outcomes import Outcome, Verdict
 
-
-class Verdict(StrEnum):
-    PASSED = "passed"
-    FAILED = "failed"
-    UNSUPPORTED = "unsupported"
-
-
-class Outcome(NamedTuple):
-    case: str
-    verdict: Verdict
-    reason: str
-
-
-def istio_schema(folder: Path) -> Iterator[Outcome]:
-    """Istio's own valid and invalid documents: do we accept and refuse the same ones?"""
-    for case in json.loads((folder / "cases.json").read_text())["cases"]:
-        if case["crd_only"]:
-            continue
-        wanted = bool(case["expected"]) or case["rejected_at_decoding"]
-        problems = [problem for name in case["inputs"] for problem in _refused((folder / name).read_text())]
-        if any("support" in str(problem) for problem in problems):
-            yield Outcome(case["id"], Verdict.UNSUPPORTED, str(problems[0]))
-        elif wanted == bool(problems):
-            yield Outcome(case["id"], Verdict.PASSED, "")
-        else:
-            reason = str(problems[0]) if problems else f"accepted, but Istio says: {case['want_err']}"
-            yield Outcome(case["id"], Verdict.FAILED, reason)
-
-
-def _refused(text: str) -> tuple[object, ...]:
-    try:
-        load(text)
-    except ConfigError as error:
-        return error.problems
-    return ()
-
-
-SUITES: dict[str, Callable[[Path], Iterator[Outcome]]] = {"istio_schema": istio_schema}
+SUITES: dict[str, Callable[[Path], Iterator[Outcome]]] = {
+    "istio_schema": istio_schema.run,
+    "istio_traffic": istio_traffic.run,
+}
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2 or arguments[0] not in SUITES:
+    if len(arguments) < 2 or arguments[0] not in SUITES:
         print(f"usage: make conformance SUITE={{{','.join(SUITES)}}} CONFORMANCE_DIR=folder", file=sys.stderr)
         return 2
     folder = Path(arguments[1]) / arguments[0]
     if not (folder / "cases.json").is_file():
         print(f"{folder}/cases.json does not exist; CONFORMANCE_DIR names the folder of the suites", file=sys.stderr)
         return 2
-    outcomes = list(SUITES[arguments[0]](folder))
-    for outcome in outcomes:
-        print(f"{outcome.verdict:<12} {outcome.case}  {outcome.reason}".rstrip())
-    counts = {verdict: sum(outcome.verdict is verdict for outcome in outcomes) for verdict in Verdict}
-    print(f"{counts[Verdict.UNSUPPORTED]} about kinds and fields that are not supported yet")
-    print(f"{counts[Verdict.PASSED]} passed, {counts[Verdict.FAILED]} failed")
-    return 1 if counts[Verdict.FAILED] else 0
+    outcomes = []
+    for outcome in SUITES[arguments[0]](folder):
+        outcomes.append(outcome)
+        print(f"{outcome.verdict:<8} {outcome.case}  {outcome.reason}".rstrip(), flush=True)
+    _summary(outcomes)
+    return 1 if any(outcome.verdict is Verdict.FAILED for outcome in outcomes) else 0
+
+
+def _summary(outcomes: Sequence[Outcome]) -> None:
+    counts = Counter((outcome.feature, outcome.verdict) for outcome in outcomes)
+    print()
+    for feature in dict.fromkeys(outcome.feature for outcome in outcomes):
+        print(f"  {feature:<28}", _counted({verdict: counts[feature, verdict] for verdict in Verdict}))
+    print(f"  {'all':<28}", _counted(Counter(outcome.verdict for outcome in outcomes)))
+
+
+def _counted(counts: dict[Verdict, int]) -> str:
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
 
 
 if __name__ == "__main__":
