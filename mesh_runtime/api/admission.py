@@ -16,13 +16,11 @@ from mesh_runtime.api.networking import (
     Gateway,
     ServiceEntry,
     VirtualService,
-    WorkloadEntry,
 )
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import PeerAuthentication
-from mesh_runtime.api.values import address
 
 _LISTED = 20
 
@@ -42,9 +40,6 @@ def admit(config: Config) -> Sequence[Problem]:
                 found += [Problem(str(key), path(flaw.path), flaw.message, flaw.fix) for flaw in item.spec.unsound]
             case DestinationRule():
                 found += _destination_rule(key, item.spec, names)
-            case WorkloadEntry() if address(item.spec.address):
-                message = f"{item.spec.address} is not an IP address"
-                found.append(Problem(str(key), "spec.address", message, "for a DNS name use a ServiceEntry"))
     return found
 
 
@@ -54,7 +49,8 @@ class _Names:
 
     hosts: dict[str, set[int]] = field(default_factory=dict)
     """Full host to its ports; of ServiceEntries also with ``*``."""
-    owners: dict[tuple[str, int], ObjectKey] = field(default_factory=dict)
+    owners: dict[tuple[str, int, str], ObjectKey] = field(default_factory=dict)
+    """By host, port, and the namespace that keeps them for itself and those it names; empty: nobody does."""
     subsets: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
     subset_owners: dict[Hashable, ObjectKey] = field(default_factory=dict)
     """By who follows the rule, host and subset."""
@@ -81,11 +77,16 @@ def _names(config: Config) -> _Names:
     for key, item in sorted(config.objects.items()):
         match item.spec:
             case Service():
-                _add_host(names, key, service_host(key.name, key.namespace), [port.port for port in item.spec.ports])
+                host, ports = service_host(key.name, key.namespace), [port.port for port in item.spec.ports]
+                _add_host(names, key, host, ports)
+                if item.spec.headless:  # each of its workloads has a name below it
+                    names.hosts.setdefault(f"*.{host}", set()).update(ports)
             case ServiceEntry():
+                shown = {{".": key.namespace}.get(to, to) for to in item.spec.export_to or ("*",)}
                 for host in item.spec.hosts:
                     full = resolve_host(host, key.namespace)
-                    _add_host(names, key, full, [port.number for port in item.spec.ports])
+                    numbers = [port.number for port in item.spec.ports]
+                    _add_host(names, key, full, numbers, "" if "*" in shown else key.namespace)
             case DestinationRule():
                 _add_subsets(names, key, item.spec)
             case VirtualService() if item.spec.is_delegate:
@@ -97,10 +98,10 @@ def _names(config: Config) -> _Names:
     return names
 
 
-def _add_host(names: _Names, key: ObjectKey, host: str, ports: Sequence[int]) -> None:
+def _add_host(names: _Names, key: ObjectKey, host: str, ports: Sequence[int], private: str = "") -> None:
     names.hosts.setdefault(host, set()).update(ports)
     for port in ports:
-        owner = names.owners.setdefault((host, port), key)
+        owner = names.owners.setdefault((host, port, private), key)
         if owner != key:
             message = f"defines {host} port {port}, which {owner} defines already"
             names.clashes.append(Problem(str(key), "spec", message, "change or delete one of them"))

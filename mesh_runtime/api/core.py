@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mesh_runtime.api.certificates import (
     certificates_complaint,
@@ -17,28 +17,30 @@ from mesh_runtime.api.certificates import (
     served_names,
     trusted_names,
 )
+from mesh_runtime.api.protocols import Protocol, by_port, first_word
 from mesh_runtime.api.redaction import is_redacted
-from mesh_runtime.api.spec import KUBERNETES, Flaw, Many, Spec, not_yet, repeated, text
-from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, dns_label
+from mesh_runtime.api.spec import KUBERNETES, Flaw, Many, Spec, refused, repeated, text
+from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, address, dns_label
 
-_APP_PROTOCOLS = {
-    "http": "http",
-    "http2": "http2",
-    "kubernetes.io/h2c": "http2",
-    "grpc": "grpc",
-    "tcp": "tcp",
-    "https": "tcp",
-    "tls": "tcp",
-    "redis": "tcp",
-    "mysql": "tcp",
-    "mongo": "tcp",
-    "postgres": "tcp",
-}
 _DATABASES = frozenset({"redis", "mysql", "mongo", "postgres"})
+
+
+def tcp_only(value: Any) -> Any:
+    """Refuse protocols that are not carried on TCP: a proxy would leave them out without a word."""
+    if isinstance(value, str) and value.upper() in {"UDP", "SCTP"}:
+        raise refused(
+            f"{value} does not go through the mesh: sidecars carry TCP only",
+            "remove the port; the application can be reached at its own address",
+        )
+    return value
 
 
 def _port_name(value: str) -> str | None:
     return None if not value or dns_label(value) is None else f'"{value}" is not a port name'
+
+
+def _cluster_ip(value: str) -> str | None:
+    return None if value in {"", "None"} else address(value)
 
 
 class ServicePort(Spec):
@@ -51,34 +53,32 @@ class ServicePort(Spec):
     port: Port
     target_port: NumberOrName = None
     """Number, or name among the workload's ports; ``None``: as ``port``."""
-    protocol: Annotated[Literal["TCP"], not_yet("UDP", "SCTP", owner=KUBERNETES)] = "TCP"
+    protocol: Annotated[Literal["TCP"], BeforeValidator(tcp_only)] = "TCP"
     app_protocol: str = Field(default="", max_length=63)
 
     @property
-    def mesh_protocol(self) -> str:
-        """``http``, ``http2``, ``grpc`` or ``tcp``, by Istio's rule: appProtocol, else the name before ``-``."""
-        return _APP_PROTOCOLS.get(self._declared, "tcp")
+    def mesh_protocol(self) -> Protocol:
+        """What is spoken here, by Istio's rule: appProtocol, else the name before ``-``."""
+        return by_port(self.port, self.name, self.app_protocol)
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests can be told apart here, if only where a connection shows to be HTTP."""
+        return self.mesh_protocol not in {"tcp", "tls"}
 
     @property
     def is_database(self) -> bool:
         """Whether a database is spoken to here, by the same rule: ``redis``, ``mysql``, ``mongo``, ``postgres``."""
-        return self._declared in _DATABASES
-
-    @property
-    def _declared(self) -> str:
-        return self.app_protocol.lower() or self.name.partition("-")[0]
+        return first_word(self.name, self.app_protocol) in _DATABASES
 
 
 class Service(Spec):
     """A name for the workloads its selector finds in its namespace."""
 
     owner: ClassVar[str] = KUBERNETES
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"externalIPs", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "sessionAffinityConfig"}
-    )
+    later: ClassVar[frozenset[str]] = frozenset({"externalIPs"})
     ignored: ClassVar[frozenset[str]] = frozenset(
         {
-            "clusterIP",
             "clusterIPs",
             "ipFamilies",
             "ipFamilyPolicy",
@@ -86,25 +86,46 @@ class Service(Spec):
             "externalTrafficPolicy",
             "healthCheckNodePort",
             "allocateLoadBalancerNodePorts",
-            "publishNotReadyAddresses",
+            "loadBalancerIP",
+            "loadBalancerClass",
+            "loadBalancerSourceRanges",
+            # Istio's proxies choose an endpoint for each request, whoever the client is.
+            "sessionAffinity",
+            "sessionAffinityConfig",
             "trafficDistribution",
         }
     )
 
-    type: Annotated[Literal["ClusterIP", "ExternalName"], not_yet("NodePort", "LoadBalancer", owner=KUBERNETES)] = (
-        "ClusterIP"
-    )
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
+    """``NodePort`` and ``LoadBalancer`` are reached inside the mesh as ``ClusterIP``; gateways let others in."""
+    cluster_ip: Annotated[str, Field(alias="clusterIP"), AfterValidator(text(_cluster_ip, "remove it"))] = ""
+    """``None``: headless, each of its workloads has a name of its own. An address is a cluster's, and left out."""
     selector: Labels = Field(default_factory=dict)
+    """It may find no workload; an empty one finds none."""
     ports: Many[ServicePort] = ()
     external_name: DnsName = ""
-    session_affinity: Annotated[Literal["None"], not_yet("ClientIP", owner=KUBERNETES)] = "None"
+    publish_not_ready_addresses: bool = False
+    """Traffic is sent also to workloads that do not listen yet, or end."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_address(cls, data: Any) -> Any:
+        given = data.get("clusterIP") if isinstance(data, dict) else None
+        if not isinstance(given, str) or (given and address(given)):
+            return data
+        return {name: value for name, value in data.items() if name != "clusterIP"}
+
+    @property
+    def headless(self) -> bool:
+        """Whether it has no address, only its workloads'."""
+        return self.cluster_ip == "None" and self.type != "ExternalName"
 
     def flaws(self) -> Iterator[Flaw]:
         """Ports are told apart by number and, where there are several, by name."""
         if self.type == "ExternalName":
             if not self.external_name:
                 yield Flaw(("externalName",), "type ExternalName needs it", "add the DNS name")
-        elif not self.ports:
+        elif not self.ports and not self.headless:
             yield Flaw(("ports",), "is empty", "add a port")
         for index, number in repeated([port.port for port in self.ports]):
             yield Flaw(("ports", index, "port"), f"the port {number} is there twice", "remove one")

@@ -7,7 +7,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mesh_runtime.api.core import ConfigMap, Namespace, Service, ServiceAccount
-from mesh_runtime.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService, WorkloadEntry
+from mesh_runtime.api.networking import (
+    DestinationRule,
+    Gateway,
+    ServiceEntry,
+    VirtualService,
+    WorkloadEntry,
+    WorkloadGroup,
+)
 from mesh_runtime.api.networking.envoy_filter import EnvoyFilter
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
@@ -59,6 +66,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("", ("v1",), "Secret", "secrets", (), namespaced=True, spec_model=Secret, flat=True),
             Kind("", ("v1",), "ConfigMap", "configmaps", ("cm",), namespaced=True, spec_model=ConfigMap, flat=True),
             _networking("WorkloadEntry", "workloadentries", "we", WorkloadEntry),
+            _networking("WorkloadGroup", "workloadgroups", "wg", WorkloadGroup),
             _networking("ServiceEntry", "serviceentries", "se", ServiceEntry),
             _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
             _networking("Gateway", "gateways", "gw", Gateway),
@@ -87,7 +95,6 @@ _ISTIO = frozenset(
         "Telemetry",
         "TrafficExtension",
         "WasmPlugin",
-        "WorkloadGroup",
     }
 )
 _KUBERNETES = frozenset({"Endpoints", "EndpointSlice", "Ingress"})

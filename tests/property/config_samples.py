@@ -27,6 +27,11 @@ spec:
   - {name: grpc, port: 81, targetPort: grpc}
 ---
 apiVersion: v1
+kind: Service
+metadata: {name: queue, namespace: shop, annotations: {networking.istio.io/exportTo: "., other"}}
+spec: {selector: {app: queue}, clusterIP: None, publishNotReadyAddresses: true, ports: [{name: mongo, port: 27017}, {name: any, port: 90}]}
+---
+apiVersion: v1
 kind: Secret
 metadata: {name: web, namespace: shop}
 type: kubernetes.io/tls
@@ -40,7 +45,52 @@ data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: db, namespace: shop}
-spec: {address: 127.64.0.3, ports: {tcp: 6379}, labels: {app: db}, weight: 3, serviceAccount: db}
+spec: {address: 127.64.0.3, ports: {tcp: 6379}, labels: {app: db}, weight: 3, serviceAccount: db, locality: a/b/c, network: n}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: vm, namespace: shop}
+spec:
+  metadata: {labels: {app: vm}, annotations: {note: x}}
+  template: {ports: {http: 8080}, labels: {class: vm}, network: n, locality: a/b, weight: 2, serviceAccount: vm}
+  probe:
+    initialDelaySeconds: 1
+    timeoutSeconds: 2
+    periodSeconds: 3
+    successThreshold: 4
+    failureThreshold: 5
+    httpGet: {path: /ready, port: 8080, host: 127.0.0.1, scheme: HTTP, httpHeaders: [{name: a, value: b}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: files, namespace: shop}
+spec:
+  hosts: [files.example.com]
+  addresses: [10.1.2.3, 10.2.0.0/16]
+  ports: [{number: 80, name: http, protocol: GRPC-WEB}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  exportTo: [".", other]
+  subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/files"]
+  endpoints: [{address: "unix:///run/files.sock"}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wide, namespace: shop}
+spec:
+  hosts: ["*.wide.example.com"]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: DYNAMIC_DNS
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: vms, namespace: shop}
+spec:
+  hosts: [vms.example.com]
+  ports: [{number: 80, name: any}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  workloadSelector: {labels: {app: vm}}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

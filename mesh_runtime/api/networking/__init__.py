@@ -47,7 +47,7 @@ from mesh_runtime.api.networking.load_balancer import (
     RingHash,
     Warmup,
 )
-from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry
+from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry, WorkloadTemplate
 from mesh_runtime.api.networking.virtual_service import (
     MESH,
     HTTPRoute,
@@ -58,6 +58,7 @@ from mesh_runtime.api.networking.virtual_service import (
     TLSRoute,
     VirtualService,
 )
+from mesh_runtime.api.networking.workload_group import WorkloadGroup
 
 __all__ = [
     "MESH",
@@ -115,4 +116,6 @@ __all__ = [
     "VirtualService",
     "Warmup",
     "WorkloadEntry",
+    "WorkloadGroup",
+    "WorkloadTemplate",
 ]

@@ -8,7 +8,7 @@ from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy, Group, Kind
 from mesh_runtime.xds.translate.authentication import keys_clusters
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
-from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER
+from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER, raw_tunnel_cluster
 from mesh_runtime.xds.translate.credentials import secrets_named
 from mesh_runtime.xds.translate.gateway_routes import gateway_routes
 from mesh_runtime.xds.translate.gateways import gateway_credentials, gateway_listeners
@@ -16,9 +16,10 @@ from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_service
 from mesh_runtime.xds.translate.outbound import outbound_listeners
 from mesh_runtime.xds.translate.passthrough import passing_clusters
 from mesh_runtime.xds.translate.patches import patched
-from mesh_runtime.xds.translate.ports import inbound_ports
-from mesh_runtime.xds.translate.routes import outbound_routes
+from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
+from mesh_runtime.xds.translate.routes import outbound_routes, port_routes, sniffed_routes
 from mesh_runtime.xds.translate.telemetry import tracing_clusters
+from mesh_runtime.xds.translate.unknown_hosts import PASSTHROUGH_CLUSTER
 from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 
 __all__ = ["MeshSettings", "Tracing", "World", "translate"]
@@ -59,12 +60,23 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
         Kind.EDS: (outbound.assignments,),
         Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
         Kind.LDS: listeners,
-        Kind.RDS: (outbound_routes(world, instance),),
+        Kind.RDS: (
+            outbound_routes(world, instance),
+            sniffed_routes(world, instance),
+            _kept(world, instance, "port routes", _port_routes),
+        ),
     }
+
+
+def _port_routes(world: World, instance: Instance) -> Iterator[Envoy]:
+    for number in request_ports(world, instance):
+        yield port_routes(world, instance, number)
 
 
 def _own_clusters(world: World, instance: Instance) -> Iterator[Envoy]:
     yield TUNNEL_CLUSTER
+    yield PASSTHROUGH_CLUSTER
+    yield raw_tunnel_cluster(tcp_bindings(world, instance), instance.address)
     for port in inbound_ports(instance):
         yield inbound_cluster(instance, port, inbound_service(world, instance, port)[1])
 

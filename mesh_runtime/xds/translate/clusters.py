@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mesh_runtime.api.networking import ConnectionPool, HTTPSettings, OutlierDetection, RetryBudget
+from mesh_runtime.api.protocols import HTTP2
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy, Group
@@ -14,6 +15,7 @@ from mesh_runtime.xds.translate.balancing import load_balancing, seconds
 from mesh_runtime.xds.translate.client_tls import MeshIdentity, credentials, mutual, security, server_names
 from mesh_runtime.xds.translate.endpoints import Endpoint, address, endpoints, identities
 from mesh_runtime.xds.translate.localities import assignment, is_weighted, places, setting_for
+from mesh_runtime.xds.translate.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
 from mesh_runtime.xds.translate.rules import NO_POLICY, Client, Policy, Rules, client_of, rules_for
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
@@ -134,9 +136,9 @@ def _variants(world: World, client: Client, service: MeshService, port: MeshPort
             client=client,
             identity=MeshIdentity(
                 accepted=identities(world, service, labels),
-                namespace=service.namespace if service.selector else "",
+                namespace=service.namespace if service.is_inside else "",
                 sni=f"outbound_.{port.number}_.{subset}_.{service.host}",
-                automatic=world.mesh_config.enable_auto_mtls and bool(service.selector),
+                automatic=world.mesh_config.enable_auto_mtls and service.is_inside,
             ),
         )
         yield _built(world, target)
@@ -161,10 +163,12 @@ def _out_of_reach(target: _Target) -> _Built:
 
 
 def _discovery(target: _Target, assigned: Envoy) -> Envoy:
+    if target.service.by_request:
+        return {}
     if not target.service.by_dns and all(one.is_ip for one in target.found):
         return {"type": "EDS", "eds_cluster_config": {"eds_config": ADS}}
     return {
-        "type": "STRICT_DNS",
+        "type": "LOGICAL_DNS" if target.service.round_robin and len(target.found) == 1 else "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": "5s",
         "respect_dns_ttl": True,
@@ -183,7 +187,7 @@ def _calling(world: World, target: _Target) -> Envoy:
     return {
         "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
         "circuit_breakers": limits(pool, policy.retry_budget),
-        **load_balancing(policy.load_balancer),
+        **(by_request() if target.service.by_request else load_balancing(policy.load_balancer)),
         "common_lb_config": {"healthy_panic_threshold": panic, **weighted},
         **({"outlier_detection": _outliers(detection)} if detection else {}),
         **_keepalive(pool),
@@ -205,15 +209,20 @@ def _upgrades(world: World, pool: ConnectionPool | None) -> bool:
 
 
 def _alpn(port: MeshPort, policy: Policy, upgrade: bool) -> list[str]:
-    if not port.is_http or _keeps_protocol(policy):
+    if port.is_raw or _keeps_protocol(policy):
         # The bytes show what they are: a name agreed on for the connection could differ from the caller's choice.
         return []
-    return ["http/1.1"] if port.protocol == "http" and not upgrade else ["h2"]
+    return ["h2"] if upgrade or port.protocol in HTTP2 else ["http/1.1"]
 
 
 def _keeps_protocol(policy: Policy) -> bool:
     http = policy.connection_pool.http if policy.connection_pool else None
     return bool(http and http.use_client_protocol)
+
+
+def any_http() -> Envoy:
+    """Return the part of a cluster by which requests leave in the version of HTTP in which they came."""
+    return _protocol_options("auto", NO_POLICY, upgrade=False)
 
 
 def limits(pool: ConnectionPool | None, budget: RetryBudget | None = None) -> Envoy:
@@ -274,7 +283,7 @@ def _keepalive(pool: ConnectionPool | None) -> Envoy:
 
 
 def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> Envoy:
-    if protocol == "tcp":
+    if protocol in {"tcp", "tls"}:
         return {}
     pool = policy.connection_pool
     http, tcp = (pool.http, pool.tcp) if pool else (None, None)
@@ -287,7 +296,7 @@ def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> E
     given = {name: value for name, value in common.items() if value is not None}
     options = any_of(
         HTTP_OPTIONS,
-        **_codecs(http, is_http2=upgrade or protocol != "http"),
+        **_codecs(http, None if protocol == "auto" else upgrade or protocol in HTTP2),
         common_http_protocol_options=given,
         **server_names(policy.tls),
         **_errors(policy.outlier_detection),
@@ -295,14 +304,15 @@ def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> E
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
 
 
-def _codecs(http: HTTPSettings | None, *, is_http2: bool) -> Envoy:
+def _codecs(http: HTTPSettings | None, is_http2: bool | None) -> Envoy:
+    """Return which HTTP is spoken; ``None``: what the client speaks."""
     http2: dict[str, Any] = {}
     if http and http.max_concurrent_streams:
         http2["max_concurrent_streams"] = http.max_concurrent_streams
     if http and http.http2_keep_alive:
         pings = http.http2_keep_alive
         http2["connection_keepalive"] = {"interval": seconds(pings.interval), "timeout": seconds(pings.timeout)}
-    if http and http.use_client_protocol:
+    if is_http2 is None or (http and http.use_client_protocol):
         return {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
     return {"explicit_http_config": {"http2_protocol_options": http2} if is_http2 else {"http_protocol_options": {}}}
 

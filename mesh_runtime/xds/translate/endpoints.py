@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mesh_runtime.api.networking import WorkloadEntry
-from mesh_runtime.api.objects import CLUSTER
+from mesh_runtime.api.networking.service_entry import UNIX
+from mesh_runtime.api.objects import CLUSTER, ConfigObject
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import gateway_ports, inbound_ports, workload_port
-from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.services import MeshPort, MeshService, has_sidecar, member_name
 from mesh_runtime.xds.translate.world import World, selects
 
 MUTUAL = "mutual_tls"
@@ -44,6 +45,8 @@ class Endpoint:
     @property
     def is_ip(self) -> bool:
         """Whether it needs no DNS."""
+        if self.address.startswith(UNIX):
+            return True
         try:
             ipaddress.ip_address(self.address)
         except ValueError:
@@ -73,19 +76,26 @@ def canonical_revision(labels: Mapping[str, str]) -> str:
 
 def endpoints(world: World, service: MeshService, port: MeshPort, labels: Mapping[str, str]) -> tuple[Endpoint, ...]:
     """Return who answers for a port of a service, or of its subset with these labels. Draining ones do not."""
-    everyone = world.once(("endpoints", service.host, port.number), lambda: tuple(_endpoints(world, service, port)))
+    key = "endpoints", service.namespace, service.host, port.number
+    everyone = world.once(key, lambda: tuple(_endpoints(world, service, port)))
     return tuple(one for one in everyone if not labels or selects(labels, one.labels))
 
 
 def identities(world: World, service: MeshService, labels: Mapping[str, str]) -> tuple[str, ...]:
     """Return who may answer for a service, by SPIFFE id; those that drain are among them."""
+    key = "identities", service.namespace, service.host, tuple(sorted(labels.items()))
+    return world.once(key, lambda: tuple(sorted(_identities(world, service, labels))))
 
-    def find() -> tuple[str, ...]:
-        wanted = {**service.selector, **labels} if service.selector else {}
-        found = {spiffe_id(one.namespace, one.service_account) for one in world.selected(service.namespace, wanted)}
-        return tuple(sorted(found))
 
-    return world.once(("identities", service.host, tuple(sorted(labels.items()))), find)
+def _identities(world: World, service: MeshService, labels: Mapping[str, str]) -> set[str]:
+    wanted = {**service.selector, **labels} if service.selector else {}
+    accounts = {
+        one.service_account for one in world.selected(service.namespace, wanted) if service.answers_as(member_name(one))
+    }
+    listed = [entry for item, entry in _selected_entries(world, service)]
+    accounts |= {entry.service_account for entry in (*listed, *service.listed) if entry.service_account}
+    named = {name for name in service.subject_alt_names if name.startswith("spiffe://")}
+    return named | {spiffe_id(service.namespace, account) for account in accounts}
 
 
 def lb_endpoint(one: Endpoint, mutual: str) -> Envoy:
@@ -114,25 +124,35 @@ def lb_endpoint(one: Endpoint, mutual: str) -> Envoy:
 
 
 def address(host: str, port: int) -> Envoy:
-    """Return Envoy's form of an address."""
+    """Return Envoy's form of an address: of an IP, a DNS name, or ``unix://`` and a path."""
+    if host.startswith(UNIX):
+        return {"pipe": {"path": host.removeprefix(UNIX)}}
     return {"socket_address": {"address": host, "port_value": port}}
 
 
 def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[Endpoint]:
     for instance in world.selected(service.namespace, service.selector):
-        yield from _of_instance(world, instance, port)
+        if service.answers_as(member_name(instance)):
+            yield from _of_instance(world, service, instance, port)
     for instance in world.selected_gateways(service.namespace, service.selector):
-        yield from _of_gateway(world, instance, port)
-    for item, entry in world.workload_entries(service.namespace):
-        if selects(service.selector, entry.labels):
-            yield _listed(service, port, entry, item.key.name)
+        if service.answers_as(member_name(instance)):
+            yield from _of_gateway(world, instance, port)
+    for item, entry in _selected_entries(world, service):
+        yield _listed(service, port, entry, item.key.name)
     for entry in service.listed:
-        yield _listed(service, port, entry, "")
+        if entry.address:  # else it is behind another network's gateway, which nobody has named
+            yield _listed(service, port, entry, "")
 
 
-def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[Endpoint]:
+def _selected_entries(world: World, service: MeshService) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
+    for item, entry in world.workload_entries(service.namespace):
+        if entry.address and selects(service.selector, entry.labels) and service.answers_as(item.key.name):
+            yield item, entry
+
+
+def _of_instance(world: World, service: MeshService, instance: Instance, port: MeshPort) -> Iterator[Endpoint]:
     name = workload_port(port, instance.ports)
-    if instance.draining or name is None:
+    if name is None or (instance.draining and not service.unready):
         return
     inbound = next(inbound for inbound in inbound_ports(instance) if inbound.name == name)
     yield Endpoint(
@@ -141,8 +161,9 @@ def _of_instance(world: World, instance: Instance, port: MeshPort) -> Iterator[E
         namespace=instance.namespace,
         workload=instance.workload,
         labels=instance.labels,
-        accepts_mtls=mtls_mode(world, instance.namespace, instance.labels, inbound.app_port) != "DISABLE",
         locality=instance.locality,
+        accepts_mtls=service.is_inside
+        and mtls_mode(world, instance.namespace, instance.labels, inbound.app_port) != "DISABLE",
     )
 
 
@@ -170,6 +191,6 @@ def _listed(service: MeshService, port: MeshPort, entry: WorkloadEntry, name: st
         namespace=service.namespace,
         workload=name,
         labels=entry.labels,
-        accepts_mtls=False,
+        accepts_mtls=service.is_inside and has_sidecar(entry),
         weight=entry.weight or 1,
     )

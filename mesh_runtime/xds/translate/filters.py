@@ -11,9 +11,16 @@ from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.endpoints import address
 from mesh_runtime.xds.translate.http_options import PER_ROUTE_FILTERS
+from mesh_runtime.xds.translate.lookup import lookup_filter
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
+GRPC_WEB_FILTER: Final = "envoy.filters.http.grpc_web"
+_GRPC_WEB: Final = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"
+GRPC_WEB_ON: Final = any_of("envoy.config.route.v3.FilterConfig", config={})
+"""What turns it on for a virtual host: elsewhere an application may speak it by itself."""
+PLAIN_HTTP: Final[Envoy] = {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}
+"""What Envoy calls a connection that it has seen a request begin on."""
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -32,7 +39,8 @@ def manager(
     if "rds" in options:
         # Off, and so free of cost, except on routes that configure them.
         optional = [{"name": name, "typed_config": one, "disabled": True} for name, one in PER_ROUTE_FILTERS.items()]
-        filters = [*optional, *filters]
+        web = {"name": GRPC_WEB_FILTER, "typed_config": any_of(_GRPC_WEB), "disabled": True}
+        filters = [web, *optional, lookup_filter(), *filters]
     config = any_of(
         _HCM,
         stat_prefix=prefix,
@@ -77,3 +85,27 @@ def listener(host: str, port: int, direction: str, chains: Sequence[Envoy]) -> E
 def rds(name: str) -> Envoy:
     """Return the reference to routes by name."""
     return {"route_config_name": name, "config_source": ADS}
+
+
+def grpc_web() -> Envoy:
+    """Return the HTTP filter that makes gRPC of what browsers send, and the answers theirs."""
+    return {"name": GRPC_WEB_FILTER, "typed_config": any_of(_GRPC_WEB)}
+
+
+def inspected(*looks: str) -> Envoy:
+    """Return the part of a listener by which it looks at a connection's first bytes for ``tls`` and ``http``.
+
+    Where requests are looked for, one that says nothing for a while is taken for what waits for the server to speak.
+    """
+    if not looks:
+        return {}
+    kinds = {"tls": "tls_inspector.v3.TlsInspector", "http": "http_inspector.v3.HttpInspector"}
+    filters = [
+        {
+            "name": f"envoy.filters.listener.{look}_inspector",
+            "typed_config": any_of(f"envoy.extensions.filters.listener.{kinds[look]}"),
+        }
+        for look in looks
+    ]
+    patience = {"continue_on_listener_filters_timeout": True} if "http" in looks else {}
+    return {"listener_filters": filters, "listener_filters_timeout": "5s", **patience}

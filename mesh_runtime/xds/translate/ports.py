@@ -84,28 +84,56 @@ def gateway_ports(world: World, instance: Instance) -> Mapping[int, int]:
     return dict(sorted(ports.items()))
 
 
+def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
+    """Return the ports of services where requests go, and where an instance finds each, beside the one for all."""
+    if not world.settings.port_listeners:
+        return {}
+    numbers = {
+        port.number
+        for service in world.services_for(instance.namespace).values()
+        for port in service.ports
+        if port.is_http
+    }
+    taken = _own_ports(instance)
+    ports: dict[int, int] = {}
+    for number in sorted(numbers, reverse=True):
+        bound = bound_port(number, world.settings.unprivileged_from)
+        if bound in taken or bound in instance.ports.values():
+            bound = _free_port(f"requests:{number}", taken)
+        taken.add(bound)
+        ports[number] = bound
+    return dict(sorted(ports.items()))
+
+
+def _own_ports(instance: Instance) -> set[int]:
+    return {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(instance)}
+
+
+def _is_second(service: MeshService) -> bool:
+    """Tell whether a service leaves its number to others: there may be many of its kind with the same one."""
+    return bool(service.member) or service.host.startswith("*")
+
+
 def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
     """Return where an instance reaches each raw-TCP port: at its own address, at the service's number if possible.
 
     The caller's own namespace comes first; an application's number is never used, since one that listens
-    on all addresses would have taken it.
+    on all addresses would have taken it. A service that each request leads elsewhere has no place of its own.
     """
     wanted = sorted(
         (
             (service, port)
             for service in world.services_for(instance.namespace).values()
             for port in service.ports
-            if not port.is_http
+            if port.is_raw and not service.by_request
         ),
-        key=lambda pair: (pair[0].namespace != instance.namespace, pair[0].host, pair[1].number),
+        key=lambda pair: (pair[0].namespace != instance.namespace, _is_second(pair[0]), pair[0].host, pair[1].number),
     )
-    taken = {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(instance)}
+    taken = {*_own_ports(instance), *request_ports(world, instance).values()}
     bindings = []
     for service, port in wanted:
-        if service.host.startswith("*"):
-            continue  # bytes do not say which of its hosts was meant
         bound = bound_port(port.number, world.settings.unprivileged_from)
-        if bound in taken or _is_an_application_s(service, port, bound):
+        if bound in taken or _is_second(service) or _is_an_application_s(service, port, bound):
             bound = _free_port(f"{service.host}:{port.number}", taken)
         taken.add(bound)
         bindings.append(TcpBinding(service=service, port=port, bound=bound))
@@ -115,13 +143,17 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
 def tcp_names(world: World, instance: Instance) -> Mapping[str, int]:
     """Return the ports at which an instance reaches raw-TCP services, by the name it calls them.
 
-    A service of another namespace carries its namespace; a service's further ports carry their names.
+    A service of another namespace carries its namespace; a service's further ports carry their names. A host with
+    ``*`` is nobody's name: it is reached by CONNECT.
     """
     names: dict[str, int] = {}
     for binding in tcp_bindings(world, instance):
         service, port = binding.service, binding.port
+        if service.host.startswith("*"):
+            continue
         short = service.namespace == instance.namespace or service.external
-        name = service.name if short else f"{service.name}.{service.namespace}"
+        own = f"{service.member}.{service.name}" if service.member else service.name
+        name = own if short else f"{own}.{service.namespace}"
         names[f"{name}-{port.name or port.number}" if name in names else name] = binding.bound
     return names
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mesh_runtime.api.networking.http_action import MAX_BODY
-from mesh_runtime.api.objects import DOMAIN
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
-from mesh_runtime.xds.translate.connect import REFUSED_ROUTE, TUNNEL_ROUTE
+from mesh_runtime.xds.translate.clusters import outbound_name
+from mesh_runtime.xds.translate.connect import TUNNEL_ROUTE, connect_route, raw_route
+from mesh_runtime.xds.translate.filters import GRPC_WEB_FILTER, GRPC_WEB_ON
 from mesh_runtime.xds.translate.host_rules import DEFAULT_PORT, host_routes, other_hosts, rules_routes, sees_labels
 from mesh_runtime.xds.translate.http_route import Caller
-from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.telemetry import service_metadata
+from mesh_runtime.xds.translate.unknown_hosts import unknown_host
 from mesh_runtime.xds.translate.world import World
 
 OUTBOUND_ROUTES = "15001"
@@ -40,10 +42,7 @@ def _kind_of_caller(world: World, instance: Instance) -> tuple[str, tuple[tuple[
 
 def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
     """Return every name under which callers in a namespace know a service, the full one first."""
-    if service.host != f"{service.name}.{service.namespace}.svc.{DOMAIN}":
-        return (service.host,)
-    names = (service.host, f"{service.name}.{service.namespace}.svc", f"{service.name}.{service.namespace}")
-    return (*names, service.name) if service.namespace == namespace else names
+    return service.names(namespace)
 
 
 def _outbound_routes(world: World, instance: Instance) -> Envoy:
@@ -77,23 +76,19 @@ def _port_hosts(world: World, instance: Instance, number: int) -> Iterator[Envoy
     for service in world.services_for(instance.namespace).values():
         port = service.port(number)
         if port and port.is_http:
-            caller = Caller(namespace=instance.namespace, labels=instance.labels, port=number)
-            routes = host_routes(world, caller, service, port)
-            names = service_names(service, instance.namespace)
-            yield {**_virtual_host(service.host, number, names, routes), **service_metadata(service)}
+            yield _service_host(world, instance, service, port, service_names(service, instance.namespace))
     yield from _other_hosts(world, instance, number)
 
 
 def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
     for service in world.services_for(instance.namespace).values():
         for port in service.ports:
+            names = service_names(service, instance.namespace)
             if port.is_http:
-                caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
-                routes = host_routes(world, caller, service, port)
-                names = service_names(service, instance.namespace)
-                is_default = port is service.default_http_port
-                known = _host(service.host, port.number, names, is_default, routes)
-                yield {**known, **service_metadata(service)}
+                domains = _domains(names, port.number, port is service.default_http_port)
+                yield _service_host(world, instance, service, port, domains)
+            else:
+                yield _tunnels_host(service, port, _domains(names, port.number, False))
     for number in sorted(_request_ports(world, instance.namespace)):
         for known in _other_hosts(world, instance, number):
             yield {**known, "domains": _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)}
@@ -112,18 +107,62 @@ def _other_hosts(world: World, instance: Instance, number: int) -> Iterator[Envo
         routes = rules_routes(world, caller, [rules])
         found = world.find_service(host, instance.namespace)
         if routes:
-            yield {**_virtual_host(host, number, [host], routes), **(service_metadata(found) if found else {})}
+            yield {
+                **_virtual_host(host, number, [host], [*routes, TUNNEL_ROUTE]),
+                **(service_metadata(found) if found else {}),
+            }
 
 
-def _host(host: str, port: int, names: Sequence[str], is_default: bool, routes: list[Envoy]) -> Envoy:
-    return _virtual_host(host, port, _domains(names, port, is_default), routes)
+def sniffed_routes_name(service: MeshService, port: MeshPort) -> str:
+    """Return the name of the routes of requests that are found at a port for bytes of any kind."""
+    return f"{service.host}:{port.number}"
+
+
+def sniffed_routes(world: World, instance: Instance) -> Group:
+    """Return, port by port, what becomes of such requests: whatever host they name, the port says which is meant."""
+    key = "sniffed routes", _kind_of_caller(world, instance)
+    return world.once(key, lambda: tuple(_sniffed_routes(world, instance)))
+
+
+def _sniffed_routes(world: World, instance: Instance) -> Iterator[Envoy]:
+    for service in world.services_for(instance.namespace).values():
+        for port in service.ports:
+            if port.protocol == "auto" and not service.by_request:
+                host = _service_host(world, instance, service, port, ["*"])
+                yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host]}
+
+
+def _service_host(
+    world: World, instance: Instance, service: MeshService, port: MeshPort, domains: Sequence[str]
+) -> Envoy:
+    caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
+    routes = host_routes(world, caller, service, port)
+    filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
+    known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])
+    return {**known, **filters, **service_metadata(service)}
+
+
+def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+    """Return the virtual host of a port that takes no requests, only what comes through a tunnel."""
+    refused = {"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}
+    known = _virtual_host(service.host, port.number, domains, [refused, _tunnel(service, port)])
+    return {**known, **service_metadata(None)}
+
+
+def _tunnel(service: MeshService, port: MeshPort) -> Envoy:
+    """Return where a tunnel to a port leads."""
+    if not port.is_raw:
+        return TUNNEL_ROUTE
+    if service.by_request:
+        return connect_route(outbound_name(service, port))
+    return raw_route(service.host, port.number)
 
 
 def _virtual_host(host: str, port: int, domains: Sequence[str], routes: list[Envoy]) -> Envoy:
     return {
         "name": f"{host}:{port}",
         "domains": list(domains),
-        "routes": [*routes, TUNNEL_ROUTE],
+        "routes": routes,
         "include_request_attempt_count": True,
     }
 
@@ -131,16 +170,3 @@ def _virtual_host(host: str, port: int, domains: Sequence[str], routes: list[Env
 def _domains(names: Sequence[str], port: int, is_default: bool) -> list[str]:
     with_port = [f"{name}:{port}" for name in names]
     return [*names, *with_port] if is_default else with_port
-
-
-def unknown_host(world: World) -> Envoy:  # noqa: ARG001  what the mesh's config says of unknown hosts comes here
-    """Return what becomes of requests to hosts that nobody knows."""
-    return _NOWHERE_HOST
-
-
-_NOWHERE_HOST: Envoy = {
-    "name": "block_all",
-    "domains": ["*"],
-    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE],
-    **service_metadata(None),
-}

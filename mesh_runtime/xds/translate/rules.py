@@ -126,7 +126,7 @@ def rules_for(world: World, namespace: str, service: MeshService, labels: Labels
     such *labels*, else those that choose none.
     """
     for where, scope in _places(namespace, service.namespace):
-        host = _closest(world, where, scope, service.host)
+        host = _closest(world, where, scope, service.known_as)
         visible = _visible(world, where, scope, host, namespace) if host else ()
         if visible:
             return _merged(world, (where, host), _followed(visible, labels))

@@ -1,20 +1,36 @@
-"""What can be called by name: Services, and the hosts of ServiceEntries."""
+"""What can be called by name: Services with their workloads' own names, and the hosts of ServiceEntries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import service_host
 from mesh_runtime.api.networking import ServiceEntry, WorkloadEntry
+from mesh_runtime.api.objects import DOMAIN, ConfigObject
+from mesh_runtime.api.protocols import HTTP, Protocol, by_word
+from mesh_runtime.registry import Instance
 from mesh_runtime.xds.translate.spec import spec_of
 
 if TYPE_CHECKING:
     from mesh_runtime.xds.translate.world import World
 
-Protocol = Literal["http", "http2", "grpc", "tcp"]
+__all__ = [
+    "MeshPort",
+    "MeshService",
+    "Protocol",
+    "by_host",
+    "declared_services",
+    "has_sidecar",
+    "member_name",
+    "member_services",
+    "service_entries",
+]
+
+_EXPORT_TO: Final = "networking.istio.io/exportTo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +45,18 @@ class MeshPort:
 
     @property
     def is_http(self) -> bool:
-        """Whether requests can be told apart in it."""
-        return self.protocol != "tcp"
+        """Whether requests can be told apart in it, if only where a connection shows to be HTTP."""
+        return self.protocol in HTTP or self.protocol == "auto"
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether bytes of any kind come here, so that callers need an address for it, not only a name."""
+        return self.protocol not in HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshService:
-    """Something that can be called by name: a Service, or one host of a ServiceEntry."""
+    """Something that can be called by name: a Service, one workload of it, or one host of a ServiceEntry."""
 
     host: str
     name: str
@@ -47,6 +68,24 @@ class MeshService:
     """Endpoints by address, not by selector."""
     external: bool = False
     by_dns: bool = False
+    round_robin: bool = False
+    """Its DNS name stands for one place with many addresses, any of which will do for the next connection."""
+    by_request: bool = False
+    """Each request, or server name of TLS, says by itself where to go: what DNS knows it as."""
+    addresses: tuple[str, ...] = ()
+    """IP addresses by which callers know it, beside its host."""
+    headless: bool = False
+    """Its workloads have names of their own below its host."""
+    member: str = ""
+    """The one workload meant, of those that the selector finds: see :func:`member_name`."""
+    parent: str = ""
+    """The host of the headless Service that a member belongs to."""
+    unready: bool = False
+    """Also those that do not listen yet, or end, are sent traffic."""
+    export_to: tuple[str, ...] = ()
+    """Namespaces whose callers see it; ``()``: all."""
+    subject_alt_names: tuple[str, ...] = ()
+    """Who may answer, beside its workloads."""
 
     def port(self, number: int) -> MeshPort | None:
         """Return the port with this number."""
@@ -58,30 +97,69 @@ class MeshService:
         http = [port for port in self.ports if port.is_http]
         return next((port for port in http if port.number == 80), http[0] if http else None)
 
+    @property
+    def known_as(self) -> str:
+        """The host by which rules and telemetry know it: a headless Service's workload goes by the Service."""
+        return self.parent or self.host
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether workloads of the mesh may answer, with mutual TLS."""
+        return not self.external and (bool(self.selector) or any(map(has_sidecar, self.listed)))
+
+    def names(self, namespace: str) -> tuple[str, ...]:
+        """Return every name under which callers in a namespace know it, the full one first; some begin with ``*.``."""
+        domain = f".{self.namespace}.svc.{DOMAIN}"
+        addresses = tuple(f"[{address}]" if ":" in address else address for address in self.addresses)
+        if self.name == self.host or not self.host.endswith(domain):
+            return (self.host, *addresses)
+        short = self.host.removesuffix(domain)
+        local = (short,) if self.namespace == namespace else ()
+        names = (self.host, f"{short}.{self.namespace}.svc", f"{short}.{self.namespace}", *local)
+        # Whatever Kubernetes' DNS would know below a headless service is one of its workloads.
+        below = tuple(f"*.{name}" for name in names) if self.headless else ()
+        return (*names, *below, *addresses)
+
+    def joined(self, other: MeshService) -> MeshService:
+        """Return this one with the ports of another of the same host, if nothing else tells them apart."""
+        alike = replace(other, ports=self.ports, namespace=self.namespace, export_to=self.export_to) == self
+        more = tuple(port for port in other.ports if self.port(port.number) is None) if alike else ()
+        return replace(self, ports=(*self.ports, *more)) if more else self
+
+    def is_visible(self, namespace: str) -> bool:
+        """Tell whether callers in a namespace see it."""
+        if not self.export_to:
+            return True
+        return any(to in {"*", namespace} or (to == "." and namespace == self.namespace) for to in self.export_to)
+
+    def answers_as(self, name: str) -> bool:
+        """Tell whether the selected workload of this name is one of those meant."""
+        return not self.member or self.member == name
+
+
+def has_sidecar(entry: WorkloadEntry) -> bool:
+    """Tell whether a listed workload takes mutual TLS, by the label with which Istio says so."""
+    return entry.labels.get("security.istio.io/tlsMode") == "istio"
+
+
+def by_host(services: Iterable[MeshService]) -> dict[str, MeshService]:
+    """Return services by host, of several for one the first; ServiceEntries that differ in ports only are one."""
+    found: dict[str, MeshService] = {}
+    for service in services:
+        known = found.get(service.host)
+        found[service.host] = known.joined(service) if known else service
+    return found
+
+
+def member_name(instance: Instance) -> str:
+    """Return the name of an instance below headless services, as a StatefulSet would: ``db-0``."""
+    return instance.id.rpartition("/")[2].replace("~", "-")
+
 
 def declared_services(world: World) -> Iterator[MeshService]:
     """Yield what Service objects declare."""
     for item in world.objects("Service"):
-        spec = spec_of(item, Service)
-        outside = spec.type == "ExternalName"
-        yield MeshService(
-            host=service_host(item.key.name, item.key.namespace),
-            name=item.key.name,
-            namespace=item.key.namespace,
-            ports=tuple(
-                MeshPort(
-                    number=port.port,
-                    name=port.name,
-                    protocol=_protocol(port.mesh_protocol),
-                    target=port.target_port,
-                )
-                for port in spec.ports
-            ),
-            selector={} if outside else spec.selector,
-            listed=(WorkloadEntry(address=spec.external_name),) if outside else (),
-            external=outside,
-            by_dns=outside,
-        )
+        yield _declared(item, spec_of(item, Service))
 
 
 def service_entries(world: World) -> Iterator[MeshService]:
@@ -89,26 +167,84 @@ def service_entries(world: World) -> Iterator[MeshService]:
     for item in world.objects("ServiceEntry"):
         spec = spec_of(item, ServiceEntry)
         for host in spec.hosts:
-            by_dns = spec.resolution == "DNS"
-            yield MeshService(
-                host=host,
-                name=host,
-                namespace=item.key.namespace,
-                ports=tuple(
-                    MeshPort(
-                        number=port.number,
-                        name=port.name,
-                        protocol=_protocol(port.protocol.lower()),
-                        target=port.target_port,
-                    )
-                    for port in spec.ports
-                ),
-                selector={},
-                listed=spec.endpoints or ((WorkloadEntry(address=host),) if by_dns else ()),
-                external=spec.location == "MESH_EXTERNAL",
-                by_dns=by_dns,
-            )
+            yield _entry(item, spec, host)
 
 
-def _protocol(name: str) -> Protocol:
-    return name if name in {"http", "http2", "grpc"} else "tcp"  # type: ignore[return-value]
+def member_services(world: World, services: Iterable[MeshService]) -> Iterator[MeshService]:
+    """Yield a service for each workload of the headless ones among *services*."""
+    for service in services:
+        if service.headless:
+            for name, address in sorted(_members(world, service)):
+                yield replace(
+                    service,
+                    host=f"{name}.{service.host}",
+                    addresses=(address,),
+                    headless=False,
+                    member=name,
+                    parent=service.host,
+                )
+
+
+def _declared(item: ConfigObject, spec: Service) -> MeshService:
+    outside = spec.type == "ExternalName"
+    return MeshService(
+        host=service_host(item.key.name, item.key.namespace),
+        name=item.key.name,
+        namespace=item.key.namespace,
+        ports=tuple(
+            MeshPort(number=port.port, name=port.name, protocol=port.mesh_protocol, target=port.target_port)
+            for port in spec.ports
+        ),
+        selector={} if outside else spec.selector,
+        listed=(WorkloadEntry(address=spec.external_name),) if outside else (),
+        external=outside,
+        by_dns=outside,
+        headless=spec.headless,
+        unready=spec.publish_not_ready_addresses,
+        export_to=tuple(name for word in item.annotations.get(_EXPORT_TO, "").split(",") if (name := word.strip())),
+    )
+
+
+def _entry(item: ConfigObject, spec: ServiceEntry, host: str) -> MeshService:
+    addresses = tuple(address for address in map(_single, spec.addresses) if address)
+    wide = host.startswith("*")
+    listed, by_dns = spec.endpoints, spec.resolution in {"DNS", "DNS_ROUND_ROBIN"}
+    if spec.resolution == "NONE" and addresses:
+        listed = tuple(WorkloadEntry(address=address) for address in addresses)
+    elif by_dns or spec.resolution == "NONE":
+        by_dns = True
+        listed = listed or (WorkloadEntry(address=host),)
+    by_request = spec.resolution == "DYNAMIC_DNS" or (spec.resolution == "NONE" and wide and not addresses)
+    selector = spec.workload_selector.labels if spec.workload_selector else {}
+    return MeshService(
+        host=host,
+        name=host,
+        namespace=item.key.namespace,
+        ports=tuple(
+            MeshPort(number=port.number, name=port.name, protocol=by_word(port.protocol), target=port.target_port)
+            for port in spec.ports
+        ),
+        selector=selector,
+        listed=() if by_request or selector else listed,
+        external=spec.location == "MESH_EXTERNAL",
+        by_dns=by_dns and not by_request and not selector,
+        round_robin=spec.resolution == "DNS_ROUND_ROBIN",
+        by_request=by_request,
+        addresses=addresses,
+        export_to=spec.export_to,
+        subject_alt_names=spec.subject_alt_names,
+    )
+
+
+def _single(subnet: str) -> str:
+    """Return the one address that a network is; empty: it is of many."""
+    network = ipaddress.ip_network(subnet, strict=False)
+    return str(network.network_address) if network.num_addresses == 1 else ""
+
+
+def _members(world: World, service: MeshService) -> Iterator[tuple[str, str]]:
+    for instance in world.selected(service.namespace, service.selector):
+        yield member_name(instance), instance.address
+    for item, entry in world.workload_entries(service.namespace):
+        if entry.address and not entry.is_socket and service.selector.items() <= entry.labels.items():
+            yield item.key.name, entry.address

@@ -34,6 +34,8 @@ from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.world import World
 
 UNKNOWN: Final = "unknown"
+PASSTHROUGH: Final = "PassthroughCluster"
+"""Where requests go whose host no service has."""
 TRACING_CLUSTER: Final = "otel-collector"
 
 Labels = Mapping[str, str]
@@ -84,7 +86,7 @@ def _outbound_labels(instance: Instance) -> Labels:
         "destination_service": _of_cluster("host"),
         "destination_service_name": _of_cluster("name"),
         "destination_service_namespace": _of_cluster("namespace"),
-        "connection_security_policy": "%UPSTREAM_METADATA(istio:security)%",
+        "connection_security_policy": _SECURITY,
     }
 
 
@@ -104,6 +106,15 @@ def _inbound_labels(instance: Instance, service: MeshService | None, *, mutual: 
         "destination_service_namespace": service.namespace if service else instance.namespace,
         "connection_security_policy": MUTUAL if mutual else PLAIN,
     }
+
+
+_SECURITY: Final = (
+    '%COALESCE({"operators":['
+    '{"command":"UPSTREAM_METADATA","param":"istio:security"},'
+    '{"command":"METADATA","param":"CLUSTER:istio:security"}'
+    "]})%"
+)
+"""As the chosen endpoint says, or its cluster where the endpoints are DNS' own."""
 
 
 def _of_cluster(name: str) -> str:
@@ -196,7 +207,7 @@ def service_metadata(service: MeshService | None) -> Envoy:
     if service is None:
         described = {"host": NOWHERE, "name": NOWHERE, "namespace": UNKNOWN}
     else:
-        described = {"host": service.host, "name": service.name, "namespace": service.namespace}
+        described = {"host": service.known_as, "name": service.name, "namespace": service.namespace}
     return {"metadata": {"filter_metadata": {"istio": described}}}
 
 
@@ -242,3 +253,9 @@ def tracing_clusters(world: World) -> tuple[Envoy, ...]:
             },
         },
     )
+
+
+def outside_metadata() -> Envoy:
+    """Return the metadata of the cluster of hosts that the mesh does not know, under Istio's name for them."""
+    described = {"host": PASSTHROUGH, "name": PASSTHROUGH, "namespace": UNKNOWN, "security": PLAIN}
+    return {"metadata": {"filter_metadata": {"istio": described}}}

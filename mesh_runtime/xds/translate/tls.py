@@ -12,6 +12,8 @@ from mesh_runtime.xds.translate.endpoints import TLS_MODE
 
 LEAF: Final = "default"
 """The secret with a proxy's own certificate and key. Every proxy asks for its own by this name."""
+RAW_ALPN: Final = ("istio-peer-exchange", "istio")
+"""What a caller of the mesh offers, by Istio's word for it, where a port takes requests and other bytes alike."""
 ROOT: Final = "ROOTCA"
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"

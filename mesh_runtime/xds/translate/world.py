@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
@@ -15,13 +15,18 @@ from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, Objec
 from mesh_runtime.registry import Instance, RegistryState, Role
 from mesh_runtime.xds.incremental import Collection, Memo
 from mesh_runtime.xds.translate.delegation import merged
-from mesh_runtime.xds.translate.services import MeshService, declared_services, service_entries
+from mesh_runtime.xds.translate.services import (
+    MeshService,
+    by_host,
+    declared_services,
+    member_services,
+    service_entries,
+)
 from mesh_runtime.xds.translate.spec import spec_of
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
-Protocol = Literal["http", "http2", "grpc", "tcp"]
 _Label = tuple[str, str, str]
 """Namespace, name and value."""
 
@@ -44,6 +49,8 @@ class MeshSettings:
     max_connection_s: int = 3600
     """Inbound connections are closed gracefully after this time, so that none outlives its certificate for long."""
     tracing: Tracing | None = None
+    port_listeners: bool = False
+    """Sidecars take requests also at the number of each service port, for clients that leave it out of Host."""
 
 
 class World:
@@ -94,13 +101,16 @@ class World:
     @property
     def services(self) -> Mapping[str, MeshService]:
         """Services by host. A Service comes before a ServiceEntry of the same host."""
-        return self.once(("world", "services"), self._services)
+        return self.once(("world", "services"), lambda: by_host(self._every_service))
 
-    def _services(self) -> dict[str, MeshService]:
-        found = {service.host: service for service in declared_services(self)}
-        for service in service_entries(self):
-            found.setdefault(service.host, service)
-        return found
+    @property
+    def _every_service(self) -> tuple[MeshService, ...]:
+        """Also those of a host that several namespaces define for themselves."""
+        return self.once(("world", "every service"), self._all_services)
+
+    def _all_services(self) -> tuple[MeshService, ...]:
+        declared = (*declared_services(self), *service_entries(self))
+        return (*declared, *member_services(self, declared))
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -140,8 +150,8 @@ class World:
 
     def _by_label(self) -> dict[_Label, tuple[MeshService, ...]]:
         found = defaultdict[_Label, list[MeshService]](list)
-        for service in self.services.values():
-            for name, value in list(service.selector.items())[:1]:
+        for service in self._every_service:
+            for name, value in [] if service.parent else list(service.selector.items())[:1]:
                 found[service.namespace, name, value].append(service)
         return {label: tuple(services) for label, services in found.items()}
 
@@ -171,9 +181,15 @@ class World:
         for item in self.objects("WorkloadEntry", namespace):
             yield item, spec_of(item, WorkloadEntry)
 
-    def services_for(self, namespace: str) -> Mapping[str, MeshService]:  # noqa: ARG002  every service is public yet
-        """Return the services that callers in a namespace see, by host."""
-        return self.services
+    def services_for(self, namespace: str) -> Mapping[str, MeshService]:
+        """Return the services that callers in a namespace see, by host: of several for one, their own."""
+        if self.once(("world", "all public"), lambda: not any(service.export_to for service in self._every_service)):
+            return self.services
+        return self.once(("world", "services for", namespace), lambda: self._services_for(namespace))
+
+    def _services_for(self, namespace: str) -> dict[str, MeshService]:
+        visible = [service for service in self._every_service if service.is_visible(namespace)]
+        return by_host(sorted(visible, key=lambda service: service.namespace != namespace))
 
     def find_service(self, host: str, namespace: str) -> MeshService | None:
         """Return the service that callers in a namespace reach by this full name, also by a ServiceEntry's wildcard."""
@@ -184,6 +200,9 @@ class World:
         exact = visible.get(host)
         if exact is not None:
             return exact
+        parent = visible.get(host.partition(".")[2])
+        if parent is not None and parent.headless:
+            return parent
         wide = [service for name, service in visible.items() if name.startswith("*") and matches(name, host)]
         return max(wide, key=lambda service: len(service.host), default=None)
 

@@ -193,15 +193,23 @@ async def test_an_unknown_host_in_a_tunnel_is_refused_and_counted(mesh, frontend
     assert await counted(mesh, frontend, **NOWHERE) == before + 1
 
 
-@pytest.mark.parametrize("target", ["nobody:80", "example.com:443", "catalog:443", "db:80"])
-async def test_a_tunnel_to_what_is_not_known_to_take_plain_http_is_refused_and_counted(mesh, frontend, target):
+@pytest.mark.parametrize("target", ["nobody:80", "catalog:443", "catalog.shop:443"])
+async def test_a_tunnel_to_a_name_or_port_that_the_mesh_does_not_have_is_refused_and_counted(mesh, frontend, target):
     before = await counted(mesh, frontend, **NOWHERE)
     async with Tunnel(frontend, target) as tunnel:
         assert tunnel.answer.status == 502
-        assert tunnel.answer.text.startswith(
-            f"{target}: no service of the mesh takes HTTP or gRPC at this name and port"
-        )
+        assert tunnel.answer.text.startswith(f"{target}: there is no such service in the mesh, or no such port of it")
     assert await counted(mesh, frontend, **NOWHERE) == before + 1
+
+
+async def test_raw_bytes_reach_a_service_through_a_tunnel(mesh, frontend):
+    opened = {"reporter": "source", "destination_service_name": "db", "connection_security_policy": "mutual_tls"}
+    before = await mesh.metrics(frontend, "istio_tcp_connections_opened_total", **opened)
+    async with Tunnel(frontend, "db:80") as tunnel:
+        assert tunnel.answer.status == 200
+        tunnel.writer.write(b"hello")
+        assert await tunnel.reader.readexactly(5) == b"hello"
+    assert await mesh.metrics(frontend, "istio_tcp_connections_opened_total", **opened) == before + 1
 
 
 async def test_tls_to_a_plain_port_ends_at_once(frontend):
@@ -214,7 +222,7 @@ async def test_tls_to_a_plain_port_ends_at_once(frontend):
 
 async def test_a_program_is_told_why_its_tunnel_is_refused(frontend):
     with pytest.raises(OSError, match="502 Bad Gateway"):
-        await asyncio.to_thread(through_a_tunnel, frontend, ("payments.example.com", 443), ["/"])
+        await asyncio.to_thread(through_a_tunnel, frontend, ("payments", 443), ["/"])
 
 
 async def test_a_tunnel_outlives_a_change_of_the_routes_and_follows_it(mesh, frontend):

@@ -118,9 +118,22 @@ def test_a_namespace_has_one_policy_without_a_selector():
     assert "as PeerAuthentication shop/a does already" in said(strict, open_, one)[0]
 
 
-def test_a_workload_entry_of_its_own_needs_an_ip_address():
-    (problem,) = said(manifest("WorkloadEntry", "a", {"address": "db.example.com"}))
-    assert "for a DNS name use a ServiceEntry" in problem
+def test_a_workload_entry_may_be_known_by_a_dns_name():
+    assert said(manifest("WorkloadEntry", "a", {"address": "db.example.com"})) == []
+
+
+def test_namespaces_may_keep_entries_of_the_same_host_for_themselves():
+    mine = entry("a", "pay.example.com", exportTo=["."])
+    yours = entry("a", "pay.example.com", exportTo=["."])
+    yours["metadata"] = {**yours["metadata"], "namespace": "other"}
+    assert said(mine, yours) == []
+    assert said(entry("a", "pay.example.com"), entry("b", "pay.example.com"))
+
+
+def test_rules_may_speak_of_one_workload_of_a_headless_service():
+    headless = service("db", clusterIP="None")
+    one = virtual_service(route(to("db-0.db.shop.svc.cluster.local")), hosts=["db-0.db.shop.svc.cluster.local"])
+    assert said(headless, one) == []
 
 
 def test_short_names_are_completed_and_others_left_alone():

@@ -61,7 +61,6 @@ def test_a_field_that_istio_has_and_we_do_not_is_told_apart_from_a_wrong_one():
 @pytest.mark.parametrize(
     ("version", "kind", "words"),
     [
-        ("networking.istio.io/v1", "WorkloadGroup", "Istio's, but this runtime does not support it yet"),
         ("gateway.networking.k8s.io/v1", "Gateway", "the Gateway API's, but this runtime does not support it yet"),
         ("apps/v1", "Deployment", "start them with meshscope run"),
         ("networking.istio.io/v1", "VirtualServce", "did you mean VirtualService?"),
@@ -192,6 +191,7 @@ def test_all_kinds_can_be_written_and_read_again():
                 "endpoints": [{"address": "127.0.0.1", "ports": {"http": 8443}}],
             },
         ),
+        manifest("WorkloadGroup", "vm", {"template": {"serviceAccount": "vm", "ports": {"http": 80}}}),
         rule("v1", "v2"),
         manifest(
             "Gateway",

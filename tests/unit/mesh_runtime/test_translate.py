@@ -95,6 +95,8 @@ def test_clusters_have_istio_s_names_and_explicit_limits():
         "outbound|80|v1|catalog.shop.svc.cluster.local",
         "inbound|8080||",
         "tunnel",
+        "tunnel-raw",
+        "PassthroughCluster",
     }
     for cluster in clusters.values():
         (limits,) = cluster["circuit_breakers"]["thresholds"]
@@ -160,7 +162,7 @@ def test_every_name_of_a_service_is_a_domain_and_short_names_are_the_caller_s():
     names = ["catalog.shop.svc.cluster.local", "catalog.shop.svc", "catalog.shop", "catalog"]
     assert found["catalog.shop.svc.cluster.local:80"] == names + [f"{name}:80" for name in names]
     assert "catalog" not in found["catalog.other.svc.cluster.local:80"]
-    assert found["block_all"] == ["*"]
+    assert found["allow_any"] == ["*"]
 
 
 def test_a_name_without_port_means_port_80_else_the_first_http_port():
@@ -170,7 +172,7 @@ def test_a_name_without_port_means_port_80_else_the_first_http_port():
     assert "a" in found["a.shop.svc.cluster.local:80"]
     assert "a" not in found["a.shop.svc.cluster.local:9000"]
     assert "b" in found["b.shop.svc.cluster.local:9000"]
-    assert "b.shop.svc.cluster.local:7000" not in found
+    assert "b" not in found["b.shop.svc.cluster.local:7000"]
 
 
 def test_the_caller_s_own_rule_comes_before_the_service_s_and_the_mesh_s():

@@ -1,0 +1,29 @@
+"""Where each request goes by the host that it names: looked up in DNS when the first one comes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import Envoy
+
+_DNS: Final[Envoy] = {"name": "outside", "dns_lookup_family": "V4_PREFERRED"}
+
+
+def lookup_filter() -> dict[str, Any]:
+    """Return the HTTP filter that looks up the hosts of requests to clusters of :func:`by_request`, and no others."""
+    config = any_of("envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig", dns_cache_config=_DNS)
+    return {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": config}
+
+
+def by_request() -> dict[str, Any]:
+    """Return the part of a cluster by which each request's host, or a tunnel's target, is where it goes."""
+    config = any_of(
+        "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+        dns_cache_config=_DNS,
+        allow_insecure_cluster_options=True,
+    )
+    return {
+        "cluster_type": {"name": "envoy.clusters.dynamic_forward_proxy", "typed_config": config},
+        "lb_policy": "CLUSTER_PROVIDED",
+    }
