@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,29 @@ class OutboundTrafficPolicy(Spec):
     mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
 
 
+class EmptyMessage(Spec):
+    """Something that is there or not, and has no fields."""
+
+
+class GatewayTopology(Spec):
+    """What stands before the gateways."""
+
+    num_trusted_proxies: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many proxies' word on the client's address and protocol is taken."""
+    forward_client_cert_details: Literal[
+        "UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"
+    ] = "UNDEFINED"
+    """What becomes of ``x-forwarded-client-cert``; by default it says what the gateway has verified itself."""
+    proxy_protocol: EmptyMessage | None = None
+    """Connections begin with a line of the PROXY protocol."""
+
+
+class ProxyConfig(Spec):
+    """What holds for every proxy."""
+
+    gateway_topology: GatewayTopology = Field(default_factory=GatewayTopology)
+
+
 class MeshConfig(Spec):
     """What holds for the whole mesh."""
 
@@ -30,6 +53,7 @@ class MeshConfig(Spec):
     """What holds where a DestinationRule has none of its own."""
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
     trust_domain_aliases: Many[str] = ()
+    default_config: ProxyConfig = Field(default_factory=ProxyConfig)
     default_http_retry_policy: HTTPRetry | None = None
     """For routes that do not say themselves when to try again; absent: Istio's default."""
 

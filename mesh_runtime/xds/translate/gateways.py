@@ -24,11 +24,8 @@ from mesh_runtime.xds.translate.world import World
 
 _ALPN: Final = ("h2", "http/1.1")
 _GRPC_WEB: Final = "envoy.filters.http.grpc_web"
-_TRUSTED: Final[Envoy] = {
-    "forward_client_cert_details": "SANITIZE_SET",
-    "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
-}
-"""Of a client's certificate the workloads are told what was verified here, never what the client claims."""
+_OWN_WORD: Final = frozenset({"SANITIZE_SET", "APPEND_FORWARD"})
+"""Where the workloads are told what the gateway has seen of a client's certificate itself."""
 
 
 def gateway_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
@@ -38,7 +35,21 @@ def gateway_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
         chains = list(_told_apart([*_secured_chains(world, instance, port), *_plain_chains(world, instance, port)]))
         if chains:
             opened = listener(port.bind or instance.address, numbers[port.number], "OUTBOUND", chains)
-            yield {**opened, **(_INSPECTED if port.secured else {}), **({"freebind": True} if port.bind else {})}
+            filters = list(_listener_filters(world, port))
+            bound = {"freebind": True} if port.bind else {}
+            yield {**opened, **bound, **({"listener_filters": filters} if filters else {})}
+
+
+def _listener_filters(world: World, port: OpenPort) -> Iterator[Envoy]:
+    if world.mesh_config.default_config.gateway_topology.proxy_protocol is not None:
+        yield _listener_filter("proxy_protocol", "ProxyProtocol")
+    if port.secured:
+        yield _listener_filter("tls_inspector", "TlsInspector")
+
+
+def _listener_filter(name: str, message: str) -> Envoy:
+    config = any_of(f"envoy.extensions.filters.listener.{name}.v3.{message}")
+    return {"name": f"envoy.filters.listener.{name}", "typed_config": config}
 
 
 def gateway_credentials(world: World, instance: Instance) -> tuple[str, ...]:
@@ -129,7 +140,7 @@ def _requests(world: World, instance: Instance, servers: Iterable[Server], prefi
     web = any_of("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")
     speaks_grpc_web = any(server.port.protocol == "GRPC-WEB" for server in servers)
     translation = ({"name": _GRPC_WEB, "typed_config": web},) if speaks_grpc_web else ()
-    options: dict[str, Any] = {"use_remote_address": True, "server_name": "meshscope", **_TRUSTED}
+    options: dict[str, Any] = {"use_remote_address": True, "server_name": "meshscope", **_trust(world)}
     return manager(
         world,
         instance,
@@ -139,6 +150,19 @@ def _requests(world: World, instance: Instance, servers: Iterable[Server], prefi
         guards=(*http_guards(world, instance, None), *translation),
         **options,
     )
+
+
+def _trust(world: World) -> Envoy:
+    """Say what of a client's words is believed; by default none, so that what was verified here stands alone."""
+    topology = world.mesh_config.default_config.gateway_topology
+    written = topology.forward_client_cert_details
+    details = "SANITIZE_SET" if written == "UNDEFINED" else written
+    seen = {"subject": True, "cert": True, "dns": True, "uri": True}
+    return {
+        "xff_num_trusted_hops": topology.num_trusted_proxies,
+        "forward_client_cert_details": details,
+        **({"set_current_client_cert_details": seen} if details in _OWN_WORD else {}),
+    }
 
 
 def _told_apart(chains: Iterable[Envoy]) -> Iterator[Envoy]:
@@ -152,13 +176,3 @@ def _told_apart(chains: Iterable[Envoy]) -> Iterator[Envoy]:
         if free:
             kept = match if free == [""] else {"server_names": free, **match}
             yield {**chain, "filter_chain_match": kept}
-
-
-_INSPECTED: Final[Envoy] = {
-    "listener_filters": [
-        {
-            "name": "envoy.filters.listener.tls_inspector",
-            "typed_config": any_of("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
-        }
-    ]
-}

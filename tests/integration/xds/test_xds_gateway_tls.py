@@ -11,7 +11,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from own_ca import OwnCA, rsa_key, secret, tls_secret
 from tls_visits import echoed, is_refused, visit
-from xds_mesh import Mesh, free_echo_server
+from xds_mesh import Mesh, free_echo_server, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.xds.translate import MeshSettings
@@ -317,3 +317,106 @@ async def test_what_is_told_of_a_proxy_holds_no_key(mesh):
     assert ANY.key_pem.splitlines()[1] not in told
     log = (mesh.dir / "ingress.log").read_text()
     assert ANY.key_pem.splitlines()[1] not in log
+
+
+async def test_what_was_verified_of_a_client_reaches_the_application(mesh):
+    answer = await go(mesh, "mutual.example.com", ALICE, headers=["x-forwarded-client-cert: By=me;Subject=forged"])
+    told = json.loads(answer.text)["headers"]["x-forwarded-client-cert"]
+    assert "CN=alice.example.com" in told
+    assert "forged" not in told
+    assert told.endswith("URI=spiffe://cluster.local/ns/shop/sa/ingress")
+
+
+async def test_a_client_s_revoked_certificate_is_refused(mesh):
+    crl = {"ca.crl": CLIENTS.revoke(BOB)}
+    await mesh.apply(tls_secret("mutual", ANY, authority=CLIENTS, **crl))
+    try:
+        assert (await go(mesh, "mutual.example.com", ALICE)).status == 200
+        assert await is_refused(go(mesh, "mutual.example.com", BOB))
+    finally:
+        await mesh.apply(tls_secret("mutual", ANY, authority=CLIENTS))
+    assert (await go(mesh, "mutual.example.com", BOB)).status == 200
+
+
+FILES = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: files}}
+spec:
+  selector: {{istio: ingress}}
+  servers:
+  - port: {{number: 9443, name: https-files, protocol: HTTPS}}
+    hosts: [files.example.com]
+    tls: {{mode: MUTUAL, serverCertificate: {0}/a.pem, privateKey: {0}/a.key, caCertificates: {0}/ca.pem}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: files}}
+spec:
+  hosts: [files.example.com]
+  gateways: [files]
+  http:
+  - route: [{{destination: {{host: frontend}}}}]
+"""
+
+
+async def test_certificates_may_be_in_files_and_are_read_again_when_they_are_replaced(mesh, tmp_path):
+    def put(pair):
+        for name, content in (("a.pem", pair.pem), ("a.key", pair.key_pem), ("ca.pem", CLIENTS.pem)):
+            (tmp_path / f"new-{name}").write_text(content)
+            (tmp_path / f"new-{name}").rename(tmp_path / name)
+
+    async def served():
+        answer = await visit(mesh.workloads["ingress"].address, 9443, "files.example.com", CA.client(ALICE))
+        return answer.certificate["serialNumber"].lstrip("0")
+
+    put(ANY)
+    await mesh.apply(FILES.format(tmp_path))
+    try:
+        assert await served() == ANY.serial.lstrip("0")
+        put(RSA)
+
+        async def is_new():
+            return await served() == RSA.serial.lstrip("0")
+
+        await until(is_new)
+    finally:
+        await mesh.delete(
+            *(ObjectKey("networking.istio.io", kind, "shop", "files") for kind in ("Gateway", "VirtualService"))
+        )
+
+
+TOPOLOGY = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    defaultConfig:
+      gatewayTopology: %s
+"""
+
+
+@pytest.mark.parametrize(("trusted", "told"), [(0, "https"), (1, "http")])
+async def test_the_word_of_trusted_proxies_before_the_gateway_is_taken(mesh, trusted, told):
+    await mesh.apply(TOPOLOGY % f"{{numTrustedProxies: {trusted}}}")
+    try:
+        headers = ["x-forwarded-proto: http", "x-forwarded-for: 9.9.9.9"]
+        answer = await go(mesh, "simple.example.com", headers=headers)
+        assert json.loads(answer.text)["headers"]["x-forwarded-proto"] == told
+    finally:
+        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+
+
+async def test_the_proxy_protocol_names_the_client(mesh):
+    await mesh.apply(TOPOLOGY % "{proxyProtocol: {}}")
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(mesh.workloads["ingress"].address, 8080)
+            writer.write(b"PROXY TCP4 9.9.9.9 1.1.1.1 1 2\r\nGET / HTTP/1.1\r\nHost: plain.example.com\r\n")
+            writer.write(b"Connection: close\r\n\r\n")
+            answer = (await reader.read()).decode()
+            writer.close()
+        assert json.loads(answer.partition("\r\n\r\n")[2])["headers"]["x-forwarded-for"].startswith("9.9.9.9")
+    finally:
+        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
