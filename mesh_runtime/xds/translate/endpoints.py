@@ -193,4 +193,5 @@ def _listed(service: MeshService, port: MeshPort, entry: WorkloadEntry, name: st
         labels=entry.labels,
         accepts_mtls=service.is_inside and has_sidecar(entry),
         weight=entry.weight or 1,
+        locality=entry.locality,
     )
