@@ -1,7 +1,7 @@
-"""Hold our behaviour against a peer's own expectations: ``python -m tests.conformance SUITE FOLDER``.
+"""Hold our behaviour against a peer's own expectations: ``python -m tests.conformance SUITE FOLDER [CASE ...]``.
 
 The data is not part of the project. Each suite yields one verdict per case; a case about something
-the runtime says it does not support is counted apart, never as passed.
+the runtime says it does not support is counted apart, never as passed. CASE is a part of a case's name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.conformance import istio_schema, istio_traffic
 from tests.conformance.outcomes import Outcome, Verdict
 
-SUITES: dict[str, Callable[[Path], Iterator[Outcome]]] = {
+SUITES: dict[str, Callable[[Path, Sequence[str]], Iterator[Outcome]]] = {
     "istio_schema": istio_schema.run,
     "istio_traffic": istio_traffic.run,
 }
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         print(f"{folder}/cases.json does not exist; CONFORMANCE_DIR names the folder of the suites", file=sys.stderr)
         return 2
     outcomes = []
-    for outcome in SUITES[arguments[0]](folder):
+    for outcome in SUITES[arguments[0]](folder, arguments[2:]):
         outcomes.append(outcome)
         print(f"{outcome.verdict:<8} {outcome.case}  {outcome.reason}".rstrip(), flush=True)
     _summary(outcomes)

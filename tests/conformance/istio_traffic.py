@@ -11,12 +11,12 @@ import base64
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mesh_runtime.api.objects import ConfigError, ConfigObject
-from tests.conformance.outcomes import Outcome, Verdict, unsupported
+from tests.conformance.outcomes import Outcome, Verdict, chosen, unsupported
 from tests.conformance.traffic_calls import Caller, Reply, same_code
 from tests.conformance.traffic_mesh import TrafficMesh, with_certificates
 from tests.own_ca import OwnCA
@@ -24,11 +24,11 @@ from tests.own_ca import OwnCA
 PATIENCE_S = 4.0
 
 
-def run(folder: Path) -> Iterator[Outcome]:
+def run(folder: Path, only: Sequence[str]) -> Iterator[Outcome]:
     """Judge each case in one mesh."""
     suite = json.loads((folder / "cases.json").read_text())
     with asyncio.Runner() as runner:
-        cases = _cases(folder, suite)
+        cases = _cases(folder, suite, only)
         try:
             while True:
                 yield runner.run(anext(cases))  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def run(folder: Path) -> Iterator[Outcome]:
             runner.run(cases.aclose())
 
 
-async def _cases(folder: Path, suite: Mapping[str, Any]) -> AsyncIterator[Outcome]:
+async def _cases(folder: Path, suite: Mapping[str, Any], only: Sequence[str]) -> AsyncIterator[Outcome]:
     traffic = TrafficMesh(suite["environment"])
     pair = OwnCA().issue("*.echo.svc.cluster.local", "b.echo.svc.cluster.local", "*.foo.bar")
     secret = {
@@ -48,6 +48,8 @@ async def _cases(folder: Path, suite: Mapping[str, Any]) -> AsyncIterator[Outcom
     try:
         await traffic.start()
         for case in suite["cases"]:
+            if not chosen(f"{case['id']} {case['name']}", only):
+                continue
             text = (folder / case["config"]).read_text() if case.get("config") else ""
             verdict, reason = await _judge(traffic, case, text, secret)
             yield Outcome(f"{case['id']} {case['name']}", case["name"].partition("/")[0], verdict, reason)

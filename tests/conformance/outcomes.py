@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -20,6 +21,11 @@ class Outcome(NamedTuple):
     feature: str
     verdict: Verdict
     reason: str = ""
+
+
+def chosen(name: str, only: Sequence[str]) -> bool:
+    """Tell whether a case is to be run: all are, unless some are asked for."""
+    return not only or any(part in name for part in only)
 
 
 def unsupported(problems: tuple[Problem, ...]) -> Problem | None:
