@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from mesh_runtime.api.core import Service
+from mesh_runtime.api.core import ConfigMap, Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
+from mesh_runtime.api.mesh_config import unsound
 from mesh_runtime.api.networking import (
     MESH,
     Delegate,
@@ -36,6 +37,8 @@ def admit(config: Config) -> Sequence[Problem]:
         match item.spec:
             case VirtualService():
                 found += _virtual_service(key, item.spec, names)
+            case ConfigMap():
+                found += unsound(item)
             case Secret():
                 found += [Problem(str(key), path(flaw.path), flaw.message, flaw.fix) for flaw in item.spec.unsound]
             case DestinationRule():

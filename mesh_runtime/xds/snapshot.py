@@ -326,6 +326,8 @@ def _references(value: Any) -> Iterator[Reference]:
             match key:
                 case "cluster" if isinstance(inner, str):
                     yield Reference(Kind.CDS, inner)
+                case "envoy_grpc":
+                    yield Reference(Kind.CDS, inner["cluster_name"])
                 case "weighted_clusters":
                     yield from (Reference(Kind.CDS, choice["name"]) for choice in inner["clusters"])
                 case "route_config_name":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from mesh_runtime.api.objects import ConfigObject
@@ -34,24 +34,24 @@ _PRINCIPAL: Final = _Words("and_ids", "or_ids", "ids", "not_id")
 
 def http_rbac(policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ...]:
     """Return the HTTP filters that hold requests to all policies but the CUSTOM ones."""
-    return tuple(
-        {
-            "name": "envoy.filters.http.rbac",
-            "typed_config": any_of("envoy.extensions.filters.http.rbac.v3.RBAC", **rules),
-        }
-        for rules in _by_action(policies, scope, tcp=False)
-    )
+    return tuple(map(http_filter, _by_action(policies, scope, tcp=False)))
 
 
 def tcp_rbac(policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ...]:
     """Return the network filters that hold connections to all policies but the CUSTOM ones."""
-    return tuple(
-        {
-            "name": "envoy.filters.network.rbac",
-            "typed_config": any_of("envoy.extensions.filters.network.rbac.v3.RBAC", stat_prefix="tcp.", **rules),
-        }
-        for rules in _by_action(policies, scope, tcp=True)
-    )
+    return tuple(map(tcp_filter, _by_action(policies, scope, tcp=True)))
+
+
+def http_filter(rules: Mapping[str, Any]) -> Envoy:
+    """Return the filter that holds requests to rules."""
+    config = any_of("envoy.extensions.filters.http.rbac.v3.RBAC", **rules)
+    return {"name": "envoy.filters.http.rbac", "typed_config": config}
+
+
+def tcp_filter(rules: Mapping[str, Any]) -> Envoy:
+    """Return the filter that holds connections to rules."""
+    config = any_of("envoy.extensions.filters.network.rbac.v3.RBAC", stat_prefix="tcp.", **rules)
+    return {"name": "envoy.filters.network.rbac", "typed_config": config}
 
 
 def mention_ports(policies: Sequence[ConfigObject]) -> bool:
@@ -79,6 +79,11 @@ def is_dry_run(item: ConfigObject) -> bool:
     return item.annotations.get(DRY_RUN) in _TRUE
 
 
+def shadow(rules: Envoy, name: str) -> dict[str, Any]:
+    """Return rules that are only tried. Counters and metadata of their outcome begin with ``istio_<name>_``."""
+    return {"shadow_rules": rules, "shadow_rules_stat_prefix": f"istio_{name}_"}
+
+
 def _by_action(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> Iterator[dict[str, Any]]:
     for action in _ORDER:  # CUSTOM comes before all of them
         found = [item for item in policies if spec_of(item, AuthorizationPolicy).action == action]
@@ -88,7 +93,7 @@ def _by_action(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> 
             yield from _audited(enforced, scope, tcp=tcp)
         elif found:
             rules = {"rules": engine(enforced, action, scope, tcp=tcp)} if enforced else {}
-            yield rules | (_shadow(engine(tried, action, scope, tcp=tcp), f"dry_run_{action.lower()}") if tried else {})
+            yield rules | (shadow(engine(tried, action, scope, tcp=tcp), f"dry_run_{action.lower()}") if tried else {})
 
 
 def _audited(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> Iterator[dict[str, Any]]:
@@ -96,12 +101,8 @@ def _audited(policies: Sequence[ConfigObject], scope: Scope, *, tcp: bool) -> It
     if policies:
         yield {
             "rules": engine(policies, "LOG", scope, tcp=tcp),
-            **_shadow(engine(policies, "ALLOW", scope, tcp=tcp), "audit"),
+            **shadow(engine(policies, "ALLOW", scope, tcp=tcp), "audit"),
         }
-
-
-def _shadow(rules: Envoy, name: str) -> dict[str, Any]:
-    return {"shadow_rules": rules, "shadow_rules_stat_prefix": f"istio_{name}_"}
 
 
 def _policy(rule: Rule, namespace: str, scope: Scope, *, tcp: bool, widens: bool) -> Envoy | None:

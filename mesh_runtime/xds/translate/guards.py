@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
+from mesh_runtime.api.extension_providers import ExtensionProvider
 from mesh_runtime.api.objects import TRUST_DOMAIN, ConfigObject
+from mesh_runtime.api.security import AuthorizationPolicy
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.attributes import Scope
 from mesh_runtime.xds.translate.authentication import jwt_filter
 from mesh_runtime.xds.translate.authorization import http_rbac, mention_ports, tcp_rbac
+from mesh_runtime.xds.translate.external_authorization import Clusters, http_asked, servers, tcp_asked
 from mesh_runtime.xds.translate.ports import InboundPort, gateway_ports
-from mesh_runtime.xds.translate.selection import applying, workload_of
+from mesh_runtime.xds.translate.selection import Workload, applying, workload_of
+from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.world import World
 
-
-class _Build(Protocol):
-    """From policies to the filters of one kind of connection."""
-
-    __name__: str
-
-    def __call__(self, policies: Sequence[ConfigObject], scope: Scope) -> tuple[Envoy, ...]:
-        """Build."""
-        ...
+_Judge = Callable[[Sequence[ConfigObject], Scope], tuple[Envoy, ...]]
+_Ask = Callable[[Sequence[ConfigObject], Sequence[ExtensionProvider], Clusters, Scope], tuple[Envoy, ...]]
 
 
 def http_guards(world: World, instance: Instance, port: InboundPort | None) -> tuple[Envoy, ...]:
     """Return the HTTP filters that requests to a workload's port pass, or to a gateway (``None``).
 
-    A token is looked at before the policies that may ask for what it says.
+    External servers are asked first; a token is looked at before the policies that may ask for what it says.
     """
-    return (*_jwt(world, instance), *_authorization(world, instance, port, http_rbac))
+    workload = workload_of(instance)
+    tokens = world.once(("jwt filter", workload), lambda: jwt_filter(world, workload))
+    return (*_asked(world, instance, port, http_asked), *tokens, *_judged(world, instance, port, http_rbac))
 
 
 def tcp_guards(world: World, instance: Instance, port: InboundPort | None) -> tuple[Envoy, ...]:
     """Return the network filters that connections pass."""
-    return _authorization(world, instance, port, tcp_rbac)
+    return (*_asked(world, instance, port, tcp_asked), *_judged(world, instance, port, tcp_rbac))
 
 
 def trust_domains(world: World) -> tuple[str, ...]:
@@ -45,23 +43,44 @@ def trust_domains(world: World) -> tuple[str, ...]:
     return tuple(dict.fromkeys((TRUST_DOMAIN, *world.mesh_config.trust_domain_aliases)))
 
 
-def _jwt(world: World, instance: Instance) -> tuple[Envoy, ...]:
-    workload = workload_of(instance)
-    return world.once(("jwt filter", workload), lambda: jwt_filter(world, workload))
+def _policies(world: World, workload: Workload) -> tuple[ConfigObject, ...]:
+    return world.once(("authorization", workload), lambda: tuple(applying(world, "AuthorizationPolicy", workload)))
 
 
-def _authorization(world: World, instance: Instance, port: InboundPort | None, build: _Build) -> tuple[Envoy, ...]:
-    """Build the filters once for all ports of a workload, unless its policies tell them apart."""
+def _judged(world: World, instance: Instance, port: InboundPort | None, build: _Judge) -> tuple[Envoy, ...]:
+    """Build filters once for all ports of a workload, unless its policies tell them apart."""
     workload = workload_of(instance)
-    policies = world.once(("authorization", workload), lambda: tuple(applying(world, "AuthorizationPolicy", workload)))
+    policies = _policies(world, workload)
     if not policies:
         return ()
-    ports: Mapping[int, int] | int | None = None
-    if mention_ports(policies):
-        ports = port.app_port if port else gateway_ports(world, instance)
+    ports = _ports(world, instance, port, policies)
     domains = trust_domains(world)
-    key = "authorization", workload, build.__name__, ports if isinstance(ports, int) else 0
+    key = "judged", workload, build is tcp_rbac, ports if isinstance(ports, int) else 0
     return world.once(key, lambda: build(policies, Scope(port=partial(_port, ports), trust_domains=domains)))
+
+
+def _asked(world: World, instance: Instance, port: InboundPort | None, build: _Ask) -> tuple[Envoy, ...]:
+    workload = workload_of(instance)
+    policies = tuple(item for item in _policies(world, workload) if _is_custom(item))
+    if not policies:
+        return ()
+    ports = _ports(world, instance, port, policies)
+    providers = world.mesh_config.extension_providers
+    clusters = servers(world, workload.namespace)
+    key = "asked", workload, build is tcp_asked, ports if isinstance(ports, int) else 0
+    return world.once(key, lambda: build(policies, providers, clusters, Scope(port=partial(_port, ports))))
+
+
+def _is_custom(item: ConfigObject) -> bool:
+    return spec_of(item, AuthorizationPolicy).action == "CUSTOM"
+
+
+def _ports(
+    world: World, instance: Instance, port: InboundPort | None, policies: Sequence[ConfigObject]
+) -> Mapping[int, int] | int | None:
+    if not mention_ports(policies):
+        return None
+    return port.app_port if port else gateway_ports(world, instance)
 
 
 def _port(known: Mapping[int, int] | int | None, wanted: int) -> Envoy:

@@ -1,5 +1,5 @@
 import pytest
-from config_words import config, manifest, route, rule, service, to, virtual_service
+from config_words import config, core, manifest, route, rule, service, to, virtual_service
 
 from mesh_runtime.api.admission import admit
 from mesh_runtime.api.hosts import matches, resolve_host
@@ -142,3 +142,21 @@ def test_short_names_are_completed_and_others_left_alone():
     assert resolve_host("*", "shop") == "*"
     assert matches("*.example.com", "a.example.com")
     assert not matches("*.example.com", "example.com")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("enableAutoMtls: maybe", "data.mesh.enableAutoMtls: must be true or false"),
+        ("trustDomainAliases: [a/b]", "is not a DNS name"),
+        ("[]", "data.mesh: must be a mapping"),
+        ("{", "data.mesh: "),
+        (
+            "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.b, port: 80, statusOnError: '299'}}]",
+            'statusOnError: "299" is not an HTTP status',
+        ),
+    ],
+)
+def test_a_config_of_the_mesh_that_cannot_be_read_is_refused(written, words):
+    found = said(core("ConfigMap", "istio", namespace="istio-system", data={"mesh": written}))
+    assert words in found[0]

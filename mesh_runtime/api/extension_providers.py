@@ -1,0 +1,113 @@
+"""What MeshConfig names for policies to use: servers that decide about requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Final
+
+from pydantic import AfterValidator, Field
+
+from mesh_runtime.api.problems import quoted
+from mesh_runtime.api.spec import Flaw, Many, Spec, text
+from mesh_runtime.api.values import DnsLabel, Duration, HeaderName, Port, dns_label, dns_name
+
+_STATUSES: Final = frozenset(
+    {100, 226, 421, 422, 423, 424, 426, 428, 429, 431, 510, 511, 307, 308}
+    | {*range(200, 209), *range(300, 306), *range(400, 418), *range(500, 509)}
+)
+"""Those that Envoy knows."""
+
+
+def _service(value: str) -> str | None:
+    namespace, slash, host = value.rpartition("/")
+    if dns_name(host) is None and (not slash or dns_label(namespace) is None):
+        return None
+    return f"{quoted(value)} is not the full name of a service"
+
+
+def _status(value: str) -> str | None:
+    known = value.isascii() and value.isdecimal() and len(value) <= len("500") and int(value) in _STATUSES
+    return None if known else f"{quoted(value)} is not an HTTP status that Envoy knows"
+
+
+def _pattern(value: str) -> str | None:
+    if value in ("", "*"):
+        return "must name a header, or some by a * at one end"
+    return None
+
+
+def _path(value: str) -> str | None:
+    return None if value.startswith("/") and value.isprintable() else f"{quoted(value)} does not begin with /"
+
+
+def _one_line(value: str) -> str | None:
+    return "has a line break" if set(value) & set("\r\n\0") else None
+
+
+HeaderPattern = Annotated[str, AfterValidator(text(_pattern))]
+
+
+class RequestBody(Spec):
+    """How much of a request's body the server is shown."""
+
+    max_request_bytes: int = Field(ge=1, le=2**32 - 1)
+    allow_partial_message: bool = False
+    pack_as_bytes: bool = False
+
+
+class _ExternalAuthorizer(Spec):
+    """A service of the mesh that is asked."""
+
+    service: Annotated[str, AfterValidator(text(_service, "write host or namespace/host"))]
+    port: Port
+    timeout: Duration | None = None
+    """600s, as in Istio."""
+    fail_open: bool = False
+    """Requests pass when the server does not answer."""
+    clear_route_cache: bool = False
+    status_on_error: Annotated[str, AfterValidator(text(_status))] | None = None
+    """403."""
+    include_request_body_in_check: RequestBody | None = None
+
+    @property
+    def host(self) -> str:
+        """The service's full name."""
+        return self.service.rpartition("/")[2]
+
+
+class EnvoyExtAuthzHttp(_ExternalAuthorizer):
+    """Asked with HTTP: 200 allows."""
+
+    path_prefix: Annotated[str, AfterValidator(text(_path))] | None = None
+    include_request_headers_in_check: Many[HeaderPattern] = ()
+    include_headers_in_check: Many[HeaderPattern] = ()
+    """Istio's older name of it."""
+    include_additional_headers_in_check: dict[HeaderName, Annotated[str, AfterValidator(text(_one_line))]] = Field(
+        default_factory=dict
+    )
+    headers_to_upstream_on_allow: Many[HeaderPattern] = ()
+    headers_to_downstream_on_deny: Many[HeaderPattern] = ()
+    headers_to_downstream_on_allow: Many[HeaderPattern] = ()
+
+
+class EnvoyExtAuthzGrpc(_ExternalAuthorizer):
+    """Asked with Envoy's ``envoy.service.auth.v3``; for connections, too."""
+
+
+class ExtensionProvider(Spec):
+    """One provider, by the name that policies use."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("datadog", "envoyFileAccessLog", "envoyHttpAls", "envoyOtelAls", "envoyTcpAls", "lightstep"),
+            *("opencensus", "opentelemetry", "prometheus", "sds", "skywalking", "stackdriver", "zipkin"),
+        }
+    )
+
+    name: DnsLabel
+    envoy_ext_authz_http: EnvoyExtAuthzHttp | None = None
+    envoy_ext_authz_grpc: EnvoyExtAuthzGrpc | None = None
+
+    def flaws(self) -> Iterator[Flaw]:
+        """One kind of server."""
+        yield from self.one_of("envoy_ext_authz_http", "envoy_ext_authz_grpc")
