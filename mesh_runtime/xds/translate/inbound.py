@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mesh_runtime.api.protocols import by_port
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.clusters import inbound_name
-from mesh_runtime.xds.translate.filters import listener, manager, tcp_proxy
+from mesh_runtime.xds.translate.filters import PLAIN_HTTP, grpc_web, inspected, listener, manager, tcp_proxy
 from mesh_runtime.xds.translate.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import InboundPort, workload_port
 from mesh_runtime.xds.translate.services import MeshService, Protocol
-from mesh_runtime.xds.translate.tls import downstream_tls
+from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
 
 _INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
 """An application may close an idle connection just when it is used again."""
+RAW: Final[frozenset[Protocol]] = frozenset({"tcp", "tls"})
 _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
 """Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
 
@@ -26,6 +27,8 @@ _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
 def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Envoy:
     """Return the listener of one port of a workload."""
     service, protocol = inbound_service(world, instance, port)
+    if protocol == "auto":
+        return _sniffing_listener(world, instance, port, service)
     mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
     chains: list[Envoy] = []
     if mode != "DISABLE":
@@ -35,7 +38,7 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
             {
                 "name": "mutual",
                 "filter_chain_match": match,
-                "transport_socket": downstream_tls(http=protocol != "tcp", trust_domains=trust_domains(world)),
+                "transport_socket": downstream_tls(http=protocol not in RAW, trust_domains=trust_domains(world)),
                 "filters": _inbound_filters(world, instance, port, service, protocol, mutual=True),
             }
         )
@@ -43,10 +46,60 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
         chains.append(
             {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
         )
-    inspector = any_of("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
-    filters = [{"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}]
-    inspect = {"listener_filters": filters, "listener_filters_timeout": "5s"} if mode == "PERMISSIVE" else {}
+    inspect = inspected("tls") if mode == "PERMISSIVE" else {}
     return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
+
+
+def _sniffing_listener(world: World, instance: Instance, port: InboundPort, service: MeshService | None) -> Envoy:
+    """Return the listener of a port that takes requests and other bytes alike.
+
+    What is encrypted cannot be looked into: callers of the mesh say there what they send.
+    """
+    mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
+    chains: list[Envoy] = []
+    if mode != "DISABLE":
+        of_the_mesh = {"transport_protocol": "tls", "application_protocols": ["istio"]}
+        raw_bytes = {"transport_protocol": "tls", "application_protocols": [RAW_ALPN[0]]}
+        chains += [
+            _sniffed(world, instance, port, service, match=raw_bytes, protocol="tcp", mutual=True),
+            _sniffed(
+                world,
+                instance,
+                port,
+                service,
+                match=of_the_mesh if mode == "PERMISSIVE" else {},
+                protocol="auto",
+                mutual=True,
+            ),
+        ]
+    if mode != "STRICT":
+        requests = {"transport_protocol": "raw_buffer", **PLAIN_HTTP}
+        chains += [
+            _sniffed(world, instance, port, service, match=requests, protocol="auto", mutual=False),
+            _sniffed(world, instance, port, service, match={}, protocol="tcp", mutual=False),
+        ]
+    looks = ("tls",) if mode == "STRICT" else ("tls", "http")
+    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspected(*looks)}
+
+
+def _sniffed(
+    world: World,
+    instance: Instance,
+    port: InboundPort,
+    service: MeshService | None,
+    *,
+    match: Envoy,
+    protocol: Protocol,
+    mutual: bool,
+) -> Envoy:
+    security, suffix = "mutual" if mutual else "plain", "-raw" if protocol in RAW else ""
+    socket = downstream_tls(http=protocol not in RAW, trust_domains=trust_domains(world))
+    return {
+        "name": f"{security}{suffix}",
+        "filter_chain_match": match,
+        **({"transport_socket": socket} if mutual else {}),
+        "filters": _inbound_filters(world, instance, port, service, protocol, mutual=mutual),
+    }
 
 
 def inbound_service(world: World, instance: Instance, port: InboundPort) -> tuple[MeshService | None, Protocol]:
@@ -63,9 +116,7 @@ def inbound_service(world: World, instance: Instance, port: InboundPort) -> tupl
     if candidates:
         service, declared = min(candidates, key=lambda found: found[0].name != instance.service)
         return service, declared.protocol
-    prefix = port.name.partition("-")[0]
-    protocols: dict[str, Protocol] = {"http": "http", "http2": "http2", "grpc": "grpc"}
-    return None, protocols.get(prefix, "tcp")
+    return None, by_port(port.app_port, port.name, "")
 
 
 def _inbound_filters(
@@ -78,7 +129,7 @@ def _inbound_filters(
     mutual: bool,
 ) -> list[Envoy]:
     cluster = inbound_name(port)
-    if protocol == "tcp":
+    if protocol in RAW:
         logs = telemetry.tcp_destination_logs(world, instance, service, mutual=mutual)
         return [
             *tcp_guards(world, instance, port),
@@ -103,7 +154,7 @@ def _inbound_filters(
         route_config={"name": cluster, "virtual_hosts": [host]},
         server_header_transformation="PASS_THROUGH",
         common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
-        guards=http_guards(world, instance, port),
+        guards=(*http_guards(world, instance, port), *((grpc_web(),) if protocol == "grpc-web" else ())),
         **identity,
     )
     return [requests]
