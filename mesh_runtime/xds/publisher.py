@@ -61,9 +61,11 @@ class Publisher:
             node_id = instance.node_id
             try:
                 made[node_id] = self._make(config.revision, instance)
-            except InconsistentSnapshotError as error:
+            except Exception as error:  # what nobody foresaw for one proxy must not end the control plane
                 log.exception("config not served", extra={"instance": instance.id})
-                problems[node_id] = str(error)
+                problems[node_id] = (
+                    str(error) if isinstance(error, InconsistentSnapshotError) else f"internal: {error!r}"
+                )
                 if node_id in previous:
                     kept[node_id] = self._with_new_secrets(previous[node_id], instance)
         self.world.forget()
