@@ -28,7 +28,10 @@ NAMES = {
     "subset": ("v1", "v2"),
     "gateways": ("mesh", "one", "shop/one"),
     "credential_name": ("web-cert", "missing"),
+    "selector": ("app", "ingress"),
     "match_labels": ("app", "catalog"),
+    "labels": ("app", "catalog"),
+    "source_labels": ("app", "catalog"),
     "jwks": ('{"keys": []}',),
 }
 WORLD = """
