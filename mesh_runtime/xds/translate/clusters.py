@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,20 +108,20 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -
 def _of_port(world: World, client: Client, service: MeshService, port: MeshPort) -> tuple[_Built, ...]:
     """Build a port's clusters once for all callers to whom the same rules apply in the same way."""
     rules = rules_for(world, client.namespace, service, dict(client.labels))
-    seen_by = client if _tells_apart(world, rules, port) else Client("")
+    seen_by = _distinctive(world, client, [rules.policy(port.number, subset) for subset in ("", *rules.subsets)])
     key = "port", service.host, service.namespace, port.number, rules.key, seen_by
     return world.once(key, lambda: tuple(_variants(world, seen_by, service, port, rules)))
 
 
-def _tells_apart(world: World, rules: Rules, port: MeshPort) -> bool:
-    """Whether callers who follow the same rules still differ: in what is near, or in whose Secrets they use."""
-    wanted = (rules.policy(port.number, subset) for subset in ("", *rules.subsets))
-    return any(
-        policy.outlier_detection
-        or (policy.tls and policy.tls.credential_name)
-        or ((setting := setting_for(world, policy)) and setting.distribute)
-        for policy in wanted
-    )
+def _distinctive(world: World, client: Client, policies: Sequence[Policy]) -> Client:
+    """Keep of a caller what still makes a difference among those who follow the same rules.
+
+    That is what is near, and whose Secrets are meant.
+    """
+    settings = (setting_for(world, policy) for policy in policies)
+    near = any(policy.outlier_detection for policy in policies) or any(one.distribute for one in settings if one)
+    owned = any(policy.tls and policy.tls.credential_name for policy in policies)
+    return Client(client.namespace if owned else "", client.labels if near else (), client.locality if near else "")
 
 
 def _variants(world: World, client: Client, service: MeshService, port: MeshPort, rules: Rules) -> Iterator[_Built]:
