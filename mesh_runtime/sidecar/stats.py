@@ -21,6 +21,7 @@ _PARTS: Final = (
     "update_rejected",
     "rbac.",
     "jwt_authn.",
+    ".route.",  # what a VirtualService asks to count, by its statPrefix
 )
 
 
