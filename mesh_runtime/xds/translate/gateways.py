@@ -11,7 +11,7 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate import telemetry
-from mesh_runtime.xds.translate.filters import listener, manager, rds, tcp_proxy
+from mesh_runtime.xds.translate.filters import grpc_web, listener, manager, rds, tcp_proxy
 from mesh_runtime.xds.translate.gateway_routes import route_name
 from mesh_runtime.xds.translate.guards import http_guards, tcp_guards
 from mesh_runtime.xds.translate.http_route import Caller
@@ -23,7 +23,6 @@ from mesh_runtime.xds.translate.termination import terminating, termination_comp
 from mesh_runtime.xds.translate.world import World
 
 _ALPN: Final = ("h2", "http/1.1")
-_GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 _OWN_WORD: Final = frozenset({"SANITIZE_SET", "APPEND_FORWARD"})
 """Where the workloads are told what the gateway has seen of a client's certificate itself."""
 
@@ -137,9 +136,8 @@ def _refusing(world: World, instance: Instance, served: Served) -> Envoy:
 
 
 def _requests(world: World, instance: Instance, servers: Iterable[Server], prefix: str, routes: str) -> Envoy:
-    web = any_of("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")
     speaks_grpc_web = any(server.port.protocol == "GRPC-WEB" for server in servers)
-    translation = ({"name": _GRPC_WEB, "typed_config": web},) if speaks_grpc_web else ()
+    translation = (grpc_web(),) if speaks_grpc_web else ()
     options: dict[str, Any] = {"use_remote_address": True, "server_name": "meshscope", **_trust(world)}
     return manager(
         world,
