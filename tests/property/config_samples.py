@@ -191,6 +191,8 @@ spec:
       sourceLabels: {app: frontend}
       sourceNamespace: shop
       ignoreUriCase: true
+      withoutHeaders: {x-not: {exact: b}, x-none: {regex: "*"}}
+      statPrefix: main
     route:
     - destination: {host: catalog, subset: v1, port: {number: 80}}
       weight: 80
@@ -199,20 +201,67 @@ spec:
       weight: 20
     rewrite: {uri: /, authority: catalog}
     timeout: 1.5s
-    retries: {attempts: 3, perTryTimeout: 500ms, retryOn: "5xx,503", backoff: 25ms}
+    retries:
+      attempts: 3
+      perTryTimeout: 500ms
+      retryOn: "5xx,503"
+      backoff: 25ms
+      retryRemoteLocalities: true
+      retryIgnorePreviousHosts: false
+    corsPolicy:
+      allowOrigins: [{exact: "https://a.test"}, {regex: ".*"}]
+      allowOrigin: [b]
+      allowMethods: [GET]
+      allowHeaders: [x-a]
+      exposeHeaders: [x-b]
+      maxAge: 1h
+      allowCredentials: true
+      unmatchedPreflights: IGNORE
     fault:
-      delay: {fixedDelay: 2s, percentage: {value: 0.5}}
+      delay: {fixedDelay: 2s, percentage: {value: 0.5}, percent: 3}
       abort: {httpStatus: 503, percentage: {value: 10}}
     mirrors: [{destination: {host: catalog, subset: v2}, percentage: {value: 1}}]
     headers: {request: {set: {x-a: "%REQ(:path)%"}, add: {x-b: b}, remove: [x-c]}}
   - redirect: {uri: /new, authority: new.example.com, port: 8080, scheme: https, redirectCode: 308}
   - directResponse: {status: 200, body: {string: hello}}
+  - directResponse: {status: 200, body: {bytes: aGVsbG8=}}
+  - match: [{uri: {prefix: /old/}}]
+    redirect: {prefixRewrite: /new/, derivePort: FROM_REQUEST_PORT}
+  - rewrite: {uriRegexRewrite: {match: "/(a+)", rewrite: "/\\\\1"}}
+    mirror: {host: catalog}
+    mirrorPercent: 7
+    route: [{destination: {host: catalog}}]
+  - match: [{uri: {prefix: /delegated}}]
+    delegate: {name: delegate, namespace: shop}
   - mirror: {host: catalog}
     mirrorPercentage: {value: 12.5}
     route: [{destination: {host: catalog}}]
   tcp:
-  - match: [{port: 6379, sourceLabels: {app: a}, gateways: [mesh], sourceNamespace: shop}]
+  - match:
+    - {port: 6379, sourceLabels: {app: a}, gateways: [mesh], sourceNamespace: shop, destinationSubnets: [10.0.0.0/8]}
     route: [{destination: {host: db}, weight: 1}]
+  tls:
+  - match: [{sniHosts: [catalog.example.com], port: 443, destinationSubnets: ["fd00::/8"], sourceNamespace: shop}]
+    route: [{destination: {host: db}}]
+  exportTo: [., office]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: delegate, namespace: shop}
+spec:
+  http: [{match: [{uri: {exact: /delegated/x}}], route: [{destination: {host: catalog}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: claims, namespace: shop}
+spec:
+  hosts: ["*"]
+  gateways: [ingress]
+  http:
+  - match:
+    - headers: {"@request.auth.claims[a][b.c]": {exact: d}, "@request.auth.claims.e": {}}
+      withoutHeaders: {"@request.auth.claims.f.g": {regex: "h+"}}
+    route: [{destination: {host: catalog}}]
 ---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
