@@ -18,7 +18,7 @@ EXPERIMENTAL: Final = "experimental."
 _SEGMENT = re.compile(r"[a-zA-Z0-9._~%!$&'()+,;:@=-]+")
 _HEADER = re.compile(r":?[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCOUNT = re.compile(r"(?:[^/*\s]+/)?[^/*\s]+")
-_BRACKETED = re.compile(r"\[([^\[\]]+)\]")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\]")
 
 Check = Callable[[str], str | None]
 
@@ -84,7 +84,7 @@ def claim_path(bracketed: str) -> tuple[str, ...]:
     """Read ``[a][b]``; a name may hold brackets of its own where it is the only one. Empty: it cannot be read."""
     found = _BRACKETED.findall(bracketed)
     if "".join(f"[{name}]" for name in found) == bracketed:
-        return tuple(found)
+        return tuple(found) if all(found) else ()
     inner = bracketed[1:-1]
     return (inner,) if bracketed.startswith("[") and bracketed.endswith("]") and inner else ()
 
