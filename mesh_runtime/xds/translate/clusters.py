@@ -73,16 +73,18 @@ def outbound_clusters(world: World, instance: Instance) -> Outbound:
     """Return how an instance reaches every service that it sees."""
     client = client_of(world, instance)
 
+    def of_service(_: str, service: MeshService) -> tuple[_Built, ...]:
+        return tuple(one for port in service.ports for one in _of_port(world, client, service, port))
+
     def build() -> Outbound:
-        built = [
-            one
-            for service in world.services_for(client.namespace).values()
-            for port in service.ports
-            for one in _of_port(world, client, service, port)
-        ]
+        services = world.services_for(client.namespace)
+        built = [one for found in world.each(("clusters of", client), services, of_service).values() for one in found]
+        # Each by itself, so that one stays the same object while the other changes.
         return Outbound(
-            clusters=tuple(cluster for cluster, _, _ in built),
-            assignments=tuple(known for _, known, _ in built if known is not None),
+            clusters=world.once(("just clusters", client), lambda: tuple(cluster for cluster, _, _ in built)),
+            assignments=world.once(
+                ("just assignments", client), lambda: tuple(known for _, known, _ in built if known is not None)
+            ),
             secrets=tuple(sorted({name for _, _, names in built for name in names})),
         )
 

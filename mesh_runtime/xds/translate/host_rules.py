@@ -8,7 +8,7 @@ from typing import Final
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import VirtualService
 from mesh_runtime.api.networking.virtual_service import EVERYBODY
-from mesh_runtime.api.objects import ConfigObject
+from mesh_runtime.api.objects import ConfigObject, ObjectKey
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.delegation import Found, is_exported
 from mesh_runtime.xds.translate.http_match import catches_all
@@ -66,12 +66,26 @@ def other_hosts(world: World, namespace: str, number: int) -> Iterator[tuple[str
 
     That is port 80, and every port of the services that the same VirtualService is for.
     """
-    services = [service for service in world.services_for(namespace).values() if _takes_requests(service, number)]
-    for item, spec in _for_workloads(world, namespace):
+    taking = world.once(
+        ("takes requests", namespace, number),
+        lambda: {
+            host: service for host, service in world.services_for(namespace).items() if _takes_requests(service, number)
+        },
+    )
+    rules = {item.key: (item, spec) for item, spec in _for_workloads(world, namespace)}
+
+    def others(_: ObjectKey, found: Found) -> tuple[str, ...]:
+        item, spec = found
         hosts = [resolve_host(written, item.key.namespace) for written in spec.hosts]
-        others = [host for host in hosts if not any(_is_meant(host, service) for service in services)]
-        if number == DEFAULT_PORT or len(others) < len(hosts):
-            yield from ((host, (item, spec)) for host in others)
+        left = tuple(host for host in hosts if not _is_taken(host, taking))
+        return left if number == DEFAULT_PORT or len(left) < len(hosts) else ()
+
+    for key, hosts in world.each(("other hosts", namespace, number), rules, others).items():
+        yield from ((host, rules[key]) for host in hosts)
+
+
+def _is_taken(host: str, taking: Mapping[str, MeshService]) -> bool:
+    return host in taking or any(_is_meant(host, service) for service in taking.values())
 
 
 def rules_routes(world: World, caller: Caller, found: Iterable[Found]) -> list[Envoy]:
@@ -94,27 +108,37 @@ def described(item: ConfigObject) -> Envoy:
 
 
 def _for_workloads(world: World, namespace: str) -> tuple[Found, ...]:
-    return tuple(
-        (item, spec) for item, spec in virtual_services_for(world, namespace) if spec.is_for_sidecars and spec.http
-    )
+    followed = virtual_services_for(world, namespace)
+    return tuple(found for found in followed if found[1].is_for_sidecars and found[1].http)
 
 
 def _rules_of(world: World, namespace: str, host: str) -> tuple[Found, ...]:
     """Return the VirtualServices that name a host, the first one first; else the first of the closest wildcard's."""
-    known = world.once(("rules by host", namespace), lambda: _by_host(world, namespace))
-    if host in known:
-        return known[host]
-    wide = [pattern for pattern in known if pattern.startswith("*") and matches(pattern, host)]
+    exact = tuple(_followed(world.virtual_services_naming(host), namespace))
+    if exact:
+        return exact
+    known = world.once(("wide rules", namespace), lambda: _by_pattern(world, namespace))
+    wide = [pattern for pattern in known if matches(pattern, host)]
     return known[max(wide, key=len)][:1] if wide else ()
 
 
-def _by_host(world: World, namespace: str) -> Mapping[str, tuple[Found, ...]]:
+def _by_pattern(world: World, namespace: str) -> Mapping[str, tuple[Found, ...]]:
     found: dict[str, tuple[Found, ...]] = {}
-    for item, spec in _for_workloads(world, namespace):
-        for written in spec.hosts:
-            host = resolve_host(written, item.key.namespace)
-            found[host] = (*found.get(host, ()), (item, spec))
+    for item, spec in _followed(world.wide_virtual_services, namespace):
+        for pattern in (resolve_host(written, item.key.namespace) for written in spec.hosts):
+            if pattern.startswith("*"):
+                found[pattern] = (*found.get(pattern, ()), (item, spec))
     return found
+
+
+def _followed(found: Iterable[Found], namespace: str) -> list[Found]:
+    """Keep those that workloads of a namespace follow for requests, those that count first in front."""
+    kept = [
+        (item, spec)
+        for item, spec in found
+        if spec.is_for_sidecars and spec.http and is_exported(item, spec, namespace)
+    ]
+    return sorted(kept, key=lambda one: _distance(*one, namespace=namespace))
 
 
 def _takes_requests(service: MeshService, number: int) -> bool:

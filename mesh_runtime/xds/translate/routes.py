@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from mesh_runtime.api.networking.http_action import MAX_BODY
@@ -23,7 +25,8 @@ OUTBOUND_ROUTES = "15001"
 
 def outbound_routes(world: World, instance: Instance) -> Group:
     """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
-    return world.once(("routes", _kind_of_caller(world, instance)), lambda: (_outbound_routes(world, instance),))
+    alike = _callers_like(world, instance)
+    return world.once(("routes", alike), lambda: (_outbound_routes(world, alike),))
 
 
 def port_routes(world: World, instance: Instance, number: int) -> Envoy:
@@ -31,13 +34,26 @@ def port_routes(world: World, instance: Instance, number: int) -> Envoy:
 
     The configuration's name is the port's number.
     """
-    key = "port routes", _kind_of_caller(world, instance), number
-    return world.once(key, lambda: _port_routes(world, instance, number))
+    alike = _callers_like(world, instance)
+    key = "port routes", alike, number
+    return world.once(key, lambda: _port_routes(world, alike, number))
 
 
-def _kind_of_caller(world: World, instance: Instance) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return what tells callers apart."""
-    return instance.namespace, tuple(sorted(instance.labels.items())) if sees_labels(world, instance.namespace) else ()
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What tells callers apart. Their labels are empty where no rule asks for them."""
+
+    namespace: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return dict(self.pairs)
+
+
+def _callers_like(world: World, instance: Instance) -> _Alike:
+    labels = instance.labels if sees_labels(world, instance.namespace) else {}
+    return _Alike(instance.namespace, tuple(sorted(labels.items())))
 
 
 def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
@@ -45,12 +61,12 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
     return service.names(namespace)
 
 
-def _outbound_routes(world: World, instance: Instance) -> Envoy:
-    return _configuration(world, OUTBOUND_ROUTES, _outbound_hosts(world, instance))
+def _outbound_routes(world: World, alike: _Alike) -> Envoy:
+    return _configuration(world, OUTBOUND_ROUTES, _outbound_hosts(world, alike))
 
 
-def _port_routes(world: World, instance: Instance, number: int) -> Envoy:
-    routes = _configuration(world, str(number), _port_hosts(world, instance, number))
+def _port_routes(world: World, alike: _Alike, number: int) -> Envoy:
+    routes = _configuration(world, str(number), _port_hosts(world, alike, number))
     return {**routes, "ignore_port_in_host_matching": True}
 
 
@@ -69,43 +85,54 @@ def _once_each(hosts: Iterable[Envoy]) -> Iterator[Envoy]:
         domains = [domain for domain in host["domains"] if domain not in taken]
         taken.update(domains)
         if domains:
-            yield {**host, "domains": domains}
+            yield host if len(domains) == len(host["domains"]) else {**host, "domains": domains}
 
 
-def _port_hosts(world: World, instance: Instance, number: int) -> Iterator[Envoy]:
-    for service in world.services_for(instance.namespace).values():
+def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
+    for service in world.services_for(alike.namespace).values():
         port = service.port(number)
         if port and port.is_http:
-            yield _service_host(world, instance, service, port, service_names(service, instance.namespace))
-    yield from _other_hosts(world, instance, number)
+            yield _service_host(world, alike, service, port, service_names(service, alike.namespace))
+    yield from _other_hosts(world, alike, number)
 
 
-def _outbound_hosts(world: World, instance: Instance) -> Iterator[Envoy]:
-    for service in world.services_for(instance.namespace).values():
-        for port in service.ports:
-            names = service_names(service, instance.namespace)
-            if port.is_http:
-                domains = _domains(names, port.number, port is service.default_http_port)
-                yield _service_host(world, instance, service, port, domains)
-            else:
-                yield _tunnels_host(service, port, _domains(names, port.number, False))
-    for number in sorted(_request_ports(world, instance.namespace)):
-        for known in _other_hosts(world, instance, number):
+def _outbound_hosts(world: World, alike: _Alike) -> Iterator[Envoy]:
+    def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
+        return tuple(_hosts_of_service(world, alike, service))
+
+    services = world.services_for(alike.namespace)
+    yield from chain.from_iterable(world.each(("virtual hosts", alike), services, of_service).values())
+    for number in sorted(_request_ports(world, alike.namespace)):
+        for known in _other_hosts(world, alike, number):
             yield {**known, "domains": _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)}
+
+
+def _hosts_of_service(world: World, alike: _Alike, service: MeshService) -> Iterator[Envoy]:
+    names = service_names(service, alike.namespace)
+    for port in service.ports:
+        if port.is_http:
+            domains = _domains(names, port.number, port is service.default_http_port)
+            yield _service_host(world, alike, service, port, domains)
+        else:
+            yield _tunnels_host(service, port, _domains(names, port.number, False))
 
 
 def _request_ports(world: World, namespace: str) -> set[int]:
     """Return all ports that take requests; hosts that are no service's are reached at the default one."""
-    services = world.services_for(namespace).values()
-    return {DEFAULT_PORT} | {port.number for service in services for port in service.ports if port.is_http}
+    services = world.services_for(namespace)
+
+    def find() -> set[int]:
+        return {DEFAULT_PORT} | {port.number for service in services.values() for port in service.ports if port.is_http}
+
+    return world.once(("request ports", namespace), find)
 
 
-def _other_hosts(world: World, instance: Instance, number: int) -> Iterator[Envoy]:
+def _other_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
     """Yield hosts that only VirtualServices know, as they are called at a port."""
-    caller = Caller(namespace=instance.namespace, labels=instance.labels, port=number)
-    for host, rules in other_hosts(world, instance.namespace, number):
+    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=number)
+    for host, rules in other_hosts(world, alike.namespace, number):
         routes = rules_routes(world, caller, [rules])
-        found = world.find_service(host, instance.namespace)
+        found = world.find_service(host, alike.namespace)
         if routes:
             yield {
                 **_virtual_host(host, number, [host], [*routes, TUNNEL_ROUTE]),
@@ -120,22 +147,20 @@ def sniffed_routes_name(service: MeshService, port: MeshPort) -> str:
 
 def sniffed_routes(world: World, instance: Instance) -> Group:
     """Return, port by port, what becomes of such requests: whatever host they name, the port says which is meant."""
-    key = "sniffed routes", _kind_of_caller(world, instance)
-    return world.once(key, lambda: tuple(_sniffed_routes(world, instance)))
+    alike = _callers_like(world, instance)
+    return world.once(("sniffed routes", alike), lambda: tuple(_sniffed_routes(world, alike)))
 
 
-def _sniffed_routes(world: World, instance: Instance) -> Iterator[Envoy]:
-    for service in world.services_for(instance.namespace).values():
+def _sniffed_routes(world: World, alike: _Alike) -> Iterator[Envoy]:
+    for service in world.services_for(alike.namespace).values():
         for port in service.ports:
             if port.protocol == "auto" and not service.by_request:
-                host = _service_host(world, instance, service, port, ["*"])
+                host = _service_host(world, alike, service, port, ["*"])
                 yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host]}
 
 
-def _service_host(
-    world: World, instance: Instance, service: MeshService, port: MeshPort, domains: Sequence[str]
-) -> Envoy:
-    caller = Caller(namespace=instance.namespace, labels=instance.labels, port=port.number)
+def _service_host(world: World, alike: _Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=port.number)
     routes = host_routes(world, caller, service, port)
     filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
     known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])

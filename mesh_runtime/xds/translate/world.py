@@ -176,6 +176,17 @@ class World:
     def _virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         return merged((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
 
+    def virtual_services_naming(self, host: str) -> tuple[tuple[ConfigObject, VirtualService], ...]:
+        """Those that name exactly this full host, by namespace and name. Others may change without notice here."""
+        return tuple(
+            (item, spec_of(item, VirtualService)) for item in self._objects.under(("VirtualService", "names", host))
+        )
+
+    @property
+    def wide_virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
+        """Those that name hosts with a wildcard, by namespace and name."""
+        return tuple((item, spec_of(item, VirtualService)) for item in self._objects.under(("VirtualService", "wide")))
+
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
         """Workloads of a namespace that are listed in config."""
         for item in self.objects("WorkloadEntry", namespace):
@@ -207,8 +218,20 @@ class World:
         return max(wide, key=lambda service: len(service.host), default=None)
 
 
-def _places(item: ConfigObject) -> tuple[Hashable, ...]:
-    return (item.key.kind, None), (item.key.kind, item.key.namespace)
+def _with_spec(_: ObjectKey, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:
+    return item, spec_of(item, VirtualService)
+
+
+def _places(item: ConfigObject) -> Iterator[Hashable]:
+    """Yield the keys under which an object is looked for."""
+    kind, namespace = item.key.kind, item.key.namespace
+    yield kind, None
+    yield kind, namespace
+    if isinstance(item.spec, VirtualService):
+        hosts = {resolve_host(host, namespace) for host in item.spec.hosts}
+        yield from ((kind, "names", host) for host in hosts)
+        if any(host.startswith("*") for host in hosts):
+            yield kind, "wide"
 
 
 def _labels(instance: Instance) -> Iterator[Hashable]:
