@@ -168,7 +168,30 @@ kind: Gateway
 metadata: {name: ingress, namespace: shop}
 spec:
   selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["shop/*.example.com", "*"], name: main}]
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["shop/*.example.com", "*"], name: main, bind: 127.0.0.1}
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [a.example.com]
+    tls:
+      mode: MUTUAL
+      credentialNames: [web, other/web]
+      caCertCredentialName: clients
+      subjectAltNames: [a]
+      verifyCertificateSpki: [MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=]
+      verifyCertificateHash: [abababababababababababababababababababababababababababababababab]
+      minProtocolVersion: TLSV1_2
+      maxProtocolVersion: TLSV1_3
+      cipherSuites: [AES128-SHA, fake]
+      insecureSkipVerify: true
+  - port: {number: 443, name: files, protocol: HTTPS}
+    hosts: [b.example.com]
+    tls: {mode: MUTUAL, serverCertificate: /a, privateKey: /b, caCertificates: /c, caCrl: /d}
+  - port: {number: 443, name: two, protocol: TLS}
+    hosts: [c.example.com]
+    tls: {mode: SIMPLE, tlsCertificates: [{serverCertificate: /a, privateKey: /b, caCertificates: /c}]}
+  - port: {number: 8080, name: redirect, protocol: HTTP2}
+    hosts: [d.example.com]
+    tls: {httpsRedirect: true, mode: PASSTHROUGH}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService

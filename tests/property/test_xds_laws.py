@@ -86,15 +86,30 @@ routes = manifest(
         st.lists(destinations, max_size=1),
     ),
 )
+FILES = [{"serverCertificate": "/a", "privateKey": "/b"}]
 gateways = manifest(
     "Gateway",
     st.builds(
-        lambda host, port: {
+        lambda host, port, secured: {
             "selector": {"app": "ingress"},
-            "servers": [{"port": {"number": port, "name": "http", "protocol": "HTTP"}, "hosts": [host]}],
+            "servers": [
+                {"port": {"number": port, "name": "main", "protocol": secured[0]}, "hosts": [host], **secured[1]}
+            ],
         },
         st.sampled_from(["*", "*.example.com", "other/pay.example.com", "./*"]),
         ports,
+        st.sampled_from(
+            [
+                ("HTTP", {}),
+                ("HTTP", {"tls": {"httpsRedirect": True}}),
+                ("TCP", {}),
+                ("HTTPS", {"tls": {"mode": "ISTIO_MUTUAL"}}),
+                ("HTTPS", {"tls": {"mode": "SIMPLE", "credentialName": "missing"}}),
+                ("HTTPS", {"tls": {"mode": "MUTUAL", "tlsCertificates": FILES, "caCertificates": "/c"}}),
+                ("TLS", {"tls": {"mode": "PASSTHROUGH"}}),
+                ("TLS", {"tls": {"mode": "AUTO_PASSTHROUGH"}}),
+            ]
+        ),
     ),
 )
 authentications = manifest(
@@ -119,10 +134,8 @@ def translated(found):
     registry = RegistryState(instances={one.id: one for one in instances()})
     world = World(Config(objects={item.key: item for item in objects}), registry, MeshSettings())
     packer = Packer()
-    return {
-        one.id: packer.snapshot(1, {**translate(world, one), Kind.SDS: (SECRETS,)})
-        for one in registry.instances.values()
-    }
+    made = {one.id: translate(world, one) for one in registry.instances.values()}
+    return {key: packer.snapshot(1, {**of, Kind.SDS: (*of[Kind.SDS], SECRETS)}) for key, of in made.items()}
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,6 +146,9 @@ def test_whatever_the_config_every_snapshot_holds_together(found):
         listeners = snapshot.resources[Kind.LDS].values()
         addresses = [str(listener.content.get("address")) for listener in listeners]
         assert len(addresses) == len(set(addresses))
+        for listener in listeners:
+            matches = [str(chain.get("filter_chain_match", {})) for chain in listener.content["filter_chains"]]
+            assert len(matches) == len(set(matches))
         for routes_ in snapshot.resources[Kind.RDS].values():
             domains = [domain for host in routes_.content["virtual_hosts"] for domain in host["domains"]]
             assert len(domains) == len(set(domains))
