@@ -20,38 +20,50 @@ OF_CLIENTS: Final = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
 """Modes that look at a client's certificate by authorities of the user's own."""
 _VERSIONS: Final = ("TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
 
-CIPHER_SUITES: Final = frozenset(
-    {
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-RSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-RSA-AES256-SHA",
-        "AES128-GCM-SHA256",
-        "AES256-GCM-SHA384",
-        "AES128-SHA",
-        "AES256-SHA",
-        "DES-CBC3-SHA",
-    }
+CIPHER_SUITES: Final = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
 )
-_GROUP = re.compile(r"\[([^\[\]]+)\]")
 _HASH = re.compile(r"(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}")
 
 
 def known_cipher_suites(written: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the suites that there are, each once; the others are left out, as by Istio."""
-    return tuple(dict.fromkeys(suite for suite in written if _is_known(suite)))
+    """Return the suites that are meant, each once, in order; names that there are not mean nothing, as with Istio.
+
+    Of OpenSSL's language ``ALL``, ``[A|B]``, ``+A`` (put it last), ``-A`` and ``!A`` (leave it out) are understood.
+    """
+    chosen: list[str] = []
+    banned: set[str] = set()
+    for word in written:
+        sign, names = _named(word)
+        if sign in {"-", "!", "+"}:
+            moved = [name for name in chosen if name in names]
+            chosen = [name for name in chosen if name not in names] + (moved if sign == "+" else [])
+            banned |= set(names) if sign == "!" else set()
+        else:
+            chosen += [name for name in names if name not in chosen]
+    return tuple(name for name in chosen if name not in banned)
 
 
-def _is_known(suite: str) -> bool:
-    group = _GROUP.fullmatch(suite)
-    names = group[1].split("|") if group else [suite[1:] if suite[:1] in {"-", "!", "+"} else suite]
-    return all(name in CIPHER_SUITES or (name == "ALL" and not group) for name in names)
+def _named(word: str) -> tuple[str, tuple[str, ...]]:
+    """Split a word of the list into its sign and the suites that it names."""
+    sign, name = (word[0], word[1:]) if word[:1] in {"-", "!", "+"} else ("", word)
+    if name == "ALL":
+        return sign, CIPHER_SUITES
+    return sign, tuple(one for one in name.strip("[]").split("|") if one in CIPHER_SUITES)
 
 
 def _spki(value: str) -> str | None:

@@ -4,7 +4,7 @@ import pytest
 from config_words import manifest, said
 
 from mesh_runtime.api import parse
-from mesh_runtime.api.networking.server_tls import known_cipher_suites
+from mesh_runtime.api.networking.server_tls import CIPHER_SUITES, known_cipher_suites
 
 
 def gateway(tls=None, protocol="HTTPS", **fields):
@@ -98,15 +98,17 @@ def test_a_default_endpoint_is_ignored_as_by_istio():
     assert "defaultEndpoint" not in parse(gateway({}, defaultEndpoint="127.0.0.1:80")).manifest["spec"]["servers"][0]
 
 
-def test_cipher_suites_that_do_not_exist_are_left_out():
-    written = (
-        "fake",
-        "AES128-SHA",
-        "AES128-SHA",
-        "[AES128-SHA|fake]",
-        "[AES128-SHA|AES256-SHA]",
-        "-ALL",
-        "!nothing",
-        "ALL",
-    )
-    assert known_cipher_suites(written) == ("AES128-SHA", "[AES128-SHA|AES256-SHA]", "-ALL", "ALL")
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (("fake", "AES128-SHA", "AES128-SHA"), ("AES128-SHA",)),
+        (("[AES128-SHA|fake]", "[AES128-SHA|AES256-SHA]"), ("AES128-SHA", "AES256-SHA")),
+        (("AES128-SHA", "AES256-SHA", "+AES128-SHA"), ("AES256-SHA", "AES128-SHA")),
+        (("AES128-SHA", "-ALL", "AES256-SHA"), ("AES256-SHA",)),
+        (("!AES128-SHA", "AES128-SHA", "AES256-SHA"), ("AES256-SHA",)),
+        (("ALL", "!DES-CBC3-SHA"), CIPHER_SUITES[:-1]),
+        (("fake",), ()),
+    ],
+)
+def test_the_cipher_suites_that_are_meant_are_taken_and_no_others(written, meant):
+    assert known_cipher_suites(written) == meant
