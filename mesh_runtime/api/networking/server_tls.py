@@ -78,12 +78,17 @@ def _hash(value: str) -> str | None:
     return None if _HASH.fullmatch(value) and len(value) in {64, 95} else "is not a SHA-256 hash in hexadecimal"
 
 
+def _path(value: str) -> str | None:
+    # "~" stands between two paths in the name of what is made of them, as with Istio.
+    return "is not an absolute path without ~" if value and (not value.startswith("/") or "~" in value) else None
+
+
 def _credential(value: str) -> str | None:
     plain = value.partition("://")[2] or value
     return None if re.fullmatch(r"[a-z0-9][-a-z0-9.]*(/[a-z0-9][-a-z0-9.]*)?", plain) else "is not the name of a Secret"
 
 
-File = Annotated[str, Field(max_length=4096)]
+File = Annotated[str, Field(max_length=4096), AfterValidator(text(_path, "write it like /etc/certs/tls.pem"))]
 """A path that the proxy's process can read."""
 Credential = Annotated[str, AfterValidator(text(_credential, "write name, or namespace/name"))]
 

@@ -46,6 +46,7 @@ def test_what_istio_takes_is_taken(tls):
         (None, "tls", "is needed for protocol HTTPS"),
         ({"mode": "SIMPLE"}, "tls.credentialName", "is needed for mode SIMPLE"),
         ({"mode": "SIMPLE", "serverCertificate": "/a"}, "tls.privateKey", "is needed beside the other"),
+        ({"mode": "SIMPLE", **FILES, "privateKey": "a.key"}, "tls.privateKey", "is not an absolute path"),
         ({"mode": "MUTUAL", **FILES}, "tls.caCertificates", "is needed for mode MUTUAL"),
         ({"mode": "SIMPLE", **FILES, "credentialName": "a"}, "tls", "has more than one source of certificates"),
         ({"mode": "ISTIO_MUTUAL", "credentialName": "a"}, "tls.credentialName", "does not go with ISTIO_MUTUAL"),
