@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.identity.authority import Authority
-from mesh_runtime.identity.enrolment import instance_of, missing_service, workload_name
+from mesh_runtime.identity.enrolment import group_of, instance_of, missing_service, workload_name
 from mesh_runtime.identity.rotation import RootRotation, Rotation
 from mesh_runtime.registration import Grant, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
@@ -120,7 +120,8 @@ class ControlPlane:
         key = registration.id or self._registry.free_id(registration.namespace, workload_name(registration))
         token = registration.token or secrets.token_urlsafe(32)
         address = registration.address or self._addresses.take(key)
-        instance = self._registry.put(instance_of(registration, key=key, address=address), token)
+        group = group_of(self._store.current, registration)
+        instance = self._registry.put(instance_of(registration, key=key, address=address, group=group), token)
         await self._create_service(registration)
         return self._grant(instance, token)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from mesh_runtime.registry import Role
 
-PROTOCOLS: Final = ("http", "http2", "grpc", "tcp")
+PROTOCOLS: Final = ("http", "http2", "grpc", "grpc-web", "tcp", "tls", "auto")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -39,7 +39,7 @@ class Registration:
     port: int = 0
     """The application's port; 0 for gateways."""
     protocol: str = "http"
-    """``http``, ``http2``, ``grpc`` or ``tcp``."""
+    """One of ``PROTOCOLS``; with ``auto`` each connection shows what it speaks."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """The application's further ports by name, such as ``http-admin``."""
     locality: str = ""

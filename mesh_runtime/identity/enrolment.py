@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from mesh_runtime.api.kinds import KINDS
 from mesh_runtime.api.manifest import parse
+from mesh_runtime.api.networking import WorkloadGroup, WorkloadTemplate
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Instance, Role
+
+_GROUPS: Final = KINDS["WorkloadGroup"].group
+_NO_TEMPLATE: Final = WorkloadTemplate()
 
 
 def workload_name(registration: Registration) -> str:
@@ -18,9 +23,24 @@ def workload_name(registration: Registration) -> str:
     return f"{registration.service}-{registration.version}"
 
 
-def instance_of(registration: Registration, *, key: str, address: str) -> Instance:
-    """Return the instance that a registration describes. One whose application does not listen yet gets no traffic."""
+def group_of(config: Config, registration: Registration) -> WorkloadGroup | None:
+    """Return the WorkloadGroup that a workload joins: the one of its name, else of its service's."""
+    if registration.role is Role.GATEWAY:
+        return None
+    for name in (workload_name(registration), registration.service):
+        item = config.objects.get(ObjectKey(_GROUPS, "WorkloadGroup", registration.namespace, name))
+        if item is not None and isinstance(item.spec, WorkloadGroup):
+            return item.spec
+    return None
+
+
+def instance_of(registration: Registration, *, key: str, address: str, group: WorkloadGroup | None = None) -> Instance:
+    """Return the instance that a registration describes. One whose application does not listen yet gets no traffic.
+
+    What the registration leaves open its group's template says.
+    """
     workload = workload_name(registration)
+    template = group.template if group else _NO_TEMPLATE
     number = key.rpartition("~")[2]
     gateway = registration.role is Role.GATEWAY
     return Instance(
@@ -31,11 +51,11 @@ def instance_of(registration: Registration, *, key: str, address: str) -> Instan
         workload=workload,
         service="" if gateway else registration.service,
         version=registration.version,
-        service_account=registration.service_account or registration.service,
-        labels=_labels(registration),
+        service_account=registration.service_account or template.service_account or registration.service,
+        labels=_labels(registration, group),
         address=address,
-        ports={} if gateway else {registration.protocol: registration.port, **registration.ports},
-        locality=registration.locality,
+        ports={} if gateway else _ports(registration, template),
+        locality=registration.locality or template.locality,
         admin=registration.admin,
         epoch=registration.epoch,
         draining=registration.starting,
@@ -53,15 +73,27 @@ def missing_service(config: Config, registration: Registration) -> ConfigObject 
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": registration.service, "namespace": registration.namespace},
-            "spec": {"selector": {"app": registration.service}, "ports": [port]},
+            "spec": {
+                "selector": {"app": _labels(registration, group_of(config, registration))["app"]},
+                "ports": [port],
+            },
         }
     )
 
 
-def _labels(registration: Registration) -> Mapping[str, str]:
+def _ports(registration: Registration, template: WorkloadTemplate) -> Mapping[str, int]:
+    """Return the application's ports by name, its main one first, under the name that the template has for it."""
+    named = {**template.ports, **registration.ports}
+    main = next((name for name, port in named.items() if port == registration.port), registration.protocol)
+    return {main: registration.port, **{name: port for name, port in named.items() if name != main}}
+
+
+def _labels(registration: Registration, group: WorkloadGroup | None) -> Mapping[str, str]:
     labels = {"app": registration.service}
     if registration.version:
         labels["version"] = registration.version
+    if group is not None:
+        labels |= {**group.template.labels, **group.metadata.labels}
     labels |= registration.labels
     labels.setdefault("service.istio.io/canonical-name", labels["app"])
     if "version" in labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mesh_runtime.api.protocols import by_port
@@ -19,6 +20,9 @@ from mesh_runtime.xds.translate.world import World
 
 _INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
 """An application may close an idle connection just when it is used again."""
+_PLAIN: Final[Mapping[str, Sequence[Envoy]]] = {"PERMISSIVE": ({}, {"transport_protocol": "tls"}), "DISABLE": ({},)}
+"""What is taken as it comes. Envoy does not look further once the transport has matched: where callers of the mesh
+are looked for in TLS, the application's own has to be named."""
 RAW: Final[frozenset[Protocol]] = frozenset({"tcp", "tls"})
 _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
 """Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
@@ -43,9 +47,8 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
             }
         )
     if mode != "STRICT":
-        chains.append(
-            {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
-        )
+        plain = {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
+        chains += [{**plain, "filter_chain_match": match} for match in _PLAIN[mode]]
     inspect = inspected("tls") if mode == "PERMISSIVE" else {}
     return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
 
@@ -67,16 +70,18 @@ def _sniffing_listener(world: World, instance: Instance, port: InboundPort, serv
                 instance,
                 port,
                 service,
-                match=of_the_mesh if mode == "PERMISSIVE" else {},
+                match=of_the_mesh if mode == "PERMISSIVE" else {"transport_protocol": "tls"},
                 protocol="auto",
                 mutual=True,
             ),
         ]
     if mode != "STRICT":
-        requests = {"transport_protocol": "raw_buffer", **PLAIN_HTTP}
         chains += [
-            _sniffed(world, instance, port, service, match=requests, protocol="auto", mutual=False),
-            _sniffed(world, instance, port, service, match={}, protocol="tcp", mutual=False),
+            _sniffed(world, instance, port, service, match=PLAIN_HTTP, protocol="auto", mutual=False),
+            *(
+                _sniffed(world, instance, port, service, match=one, protocol="tcp", mutual=False)
+                for one in _PLAIN[mode]
+            ),
         ]
     looks = ("tls",) if mode == "STRICT" else ("tls", "http")
     return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspected(*looks)}

@@ -1,7 +1,7 @@
 import pytest
 
-from mesh_runtime.api import Config
-from mesh_runtime.identity.enrolment import instance_of, missing_service, workload_name
+from mesh_runtime.api import Config, load
+from mesh_runtime.identity.enrolment import group_of, instance_of, missing_service, workload_name
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
 
@@ -51,3 +51,38 @@ def test_a_service_is_made_once():
         "ports": [{"name": "grpc", "port": 80, "targetPort": 8080}],
     }
     assert missing_service(Config(objects={made.key: made}), registration()) is None
+
+
+GROUP = """
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: catalog, namespace: shop}
+spec:
+  metadata: {labels: {class: vm, app: books}}
+  template: {serviceAccount: books, locality: region/zone, ports: {web: 8080, http-admin: 9090}, labels: {tier: back}}
+"""
+
+
+def test_a_workload_takes_from_its_group_what_it_does_not_say_itself():
+    (item,) = load(GROUP)
+    config = Config(objects={item.key: item})
+    wanted = registration(version="v2", labels={"tier": "front"})
+    group = group_of(config, wanted)
+    instance = instance_of(wanted, key="shop/catalog-v2~0", address="127.64.1.7", group=group)
+    assert instance.service_account == "books"
+    assert instance.locality == "region/zone"
+    assert instance.ports == {"web": 8080, "http-admin": 9090}
+    assert {name: instance.labels[name] for name in ("class", "tier", "version")} == {
+        "class": "vm",
+        "tier": "front",
+        "version": "v2",
+    }
+    assert missing_service(config, wanted).manifest["spec"]["selector"] == {"app": "books"}
+
+
+def test_groups_of_other_namespaces_and_names_have_no_say():
+    (item,) = load(GROUP)
+    config = Config(objects={item.key: item})
+    assert group_of(config, registration(namespace="other")) is None
+    assert group_of(config, registration(service="orders")) is None
+    assert group_of(config, registration(role=Role.GATEWAY, port=0)) is None

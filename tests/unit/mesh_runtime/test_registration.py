@@ -36,7 +36,7 @@ def test_a_message_arrives_as_it_was_sent(message):
         ({"namespace": ""}, "namespace '' is not a DNS label"),
         ({"service_account": "a b"}, "service_account 'a b'"),
         ({"port": 0}, "port 0 is not between 1 and 65535"),
-        ({"protocol": "smtp"}, "use one of http, http2, grpc, tcp"),
+        ({"protocol": "smtp"}, "use one of http, http2, grpc, grpc-web, tcp"),
         ({"labels": {"app": "x" * 64}}, "label app="),
         ({"version": "v 2"}, "label version=v 2"),
     ],
