@@ -11,6 +11,13 @@ XDS_CLUSTER: Final = "xds-grpc"
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105  the header's name, not a token
 """gRPC metadata that carries the proxy's token on the xDS channel."""
 
+_MAX_REGEX_PROGRAM: Final = 32768
+_LIMITS: Final = {
+    "re2.max_program_size.error_level": _MAX_REGEX_PROGRAM,
+    "re2.max_program_size.warn_level": _MAX_REGEX_PROGRAM,
+}
+"""Istio's: with Envoy's own limit of 100 a pattern of one long name would be refused."""
+
 Json = dict[str, Any]
 
 
@@ -36,6 +43,7 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
         "admin": {"address": {"pipe": {"path": registration.admin, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(grant.token), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_xds_cluster(grant.xds_socket)]},
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
         "stats_config": stats_config(),
         "stats_flush_interval": "1s",
         "bootstrap_extensions": [

@@ -353,7 +353,7 @@ spec:
     forwardOriginalToken: true
     timeout: 3s
     spaceDelimitedClaims: [roles]
-  - {issuer: me, jwks: '{"keys": [{"kty": "RSA", "e": "AQAB", "n": "AQAB"}]}'}
+  - {issuer: me, jwks: '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'}
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

@@ -10,6 +10,7 @@ from pydantic import Field
 from mesh_runtime.api.security.conditions import (
     ConditionKey,
     IpBlock,
+    Name,
     PortNumber,
     RequestPath,
     ServiceAccountName,
@@ -37,12 +38,12 @@ class _Fields(Spec):
 class Source(_Fields):
     """Where a request comes from."""
 
-    principals: Many[Value] = ()
-    not_principals: Many[Value] = ()
+    principals: Many[Name] = ()
+    not_principals: Many[Name] = ()
     request_principals: Many[Value] = ()
     not_request_principals: Many[Value] = ()
-    namespaces: Many[Value] = ()
-    not_namespaces: Many[Value] = ()
+    namespaces: Many[Name] = ()
+    not_namespaces: Many[Name] = ()
     service_accounts: Annotated[Many[ServiceAccountName], _FEW] = ()
     """``name`` in the policy's namespace, or ``namespace/name``."""
     not_service_accounts: Annotated[Many[ServiceAccountName], _FEW] = ()

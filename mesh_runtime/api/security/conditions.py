@@ -15,6 +15,8 @@ from mesh_runtime.api.spec import text
 ANY_SEGMENT: Final = "{*}"
 ANY_SEGMENTS: Final = "{**}"
 EXPERIMENTAL: Final = "experimental."
+MAX_NAME: Final = 320
+"""Names become regular expressions, of which Envoy takes none that is big."""
 _SEGMENT = re.compile(r"[a-zA-Z0-9._~%!$&'()+,;:@=-]+")
 _HEADER = re.compile(r":?[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCOUNT = re.compile(r"(?:[^/*\s]+/)?[^/*\s]+")
@@ -63,14 +65,14 @@ def request_path(value: str) -> str | None:
 
 def service_account(value: str) -> str | None:
     """Complain about what is neither ``name`` nor ``namespace/name``."""
-    if len(value) <= 320 and _ACCOUNT.fullmatch(value):
+    if len(value) <= MAX_NAME and _ACCOUNT.fullmatch(value):
         return None
     return f"{quoted(value)} is neither a service account nor namespace/service-account"
 
 
 def trust_domain(value: str) -> str | None:
     """Complain about what is not a trust domain with at most one ``*`` at an end."""
-    if "/" in value or "*" in value[1:-1] or value.count("*") > 1:
+    if len(value) > MAX_NAME or "/" in value or "*" in value[1:-1] or value.count("*") > 1:
         return f"{quoted(value)} is not a trust domain with at most one * at its beginning or end"
     return None
 
@@ -78,6 +80,11 @@ def trust_domain(value: str) -> str | None:
 def filled(value: str) -> str | None:
     """Complain about nothing."""
     return None if value else "is empty"
+
+
+def name(value: str) -> str | None:
+    """Complain about what cannot be a namespace or principal, nor a pattern of one."""
+    return None if 0 < len(value) <= MAX_NAME else f"{quoted(value)} does not have 1 to {MAX_NAME} characters"
 
 
 def claim_path(bracketed: str) -> tuple[str, ...]:
@@ -92,9 +99,9 @@ def claim_path(bracketed: str) -> tuple[str, ...]:
 _PLAIN: dict[str, Check] = {
     "source.ip": ip_block,
     "remote.ip": ip_block,
-    "source.namespace": filled,
+    "source.namespace": name,
     "source.serviceAccount": service_account,
-    "source.principal": filled,
+    "source.principal": name,
     "source.trustDomain": trust_domain,
     "request.auth.principal": filled,
     "request.auth.audiences": filled,
@@ -110,13 +117,13 @@ def condition_key(value: str) -> str | None:
     """Complain about an attribute that Istio does not have."""
     if value in _PLAIN:
         return None
-    family = next((name for name in _KEYED if value.startswith(name)), "")
+    family = next((known for known in _KEYED if value.startswith(known)), "")
     if not family:
         return f"{quoted(value)} is not an attribute; there are {', '.join([*_PLAIN, *(f'{k}[…]' for k in _KEYED)])}"
     rest = value.removeprefix(family)
-    name, bracket, _ = rest.partition("[")
-    keys = claim_path(rest[len(name) :])
-    if not bracket or not keys or bool(name) != family.endswith("."):
+    owner, bracket, _ = rest.partition("[")
+    keys = claim_path(rest[len(owner) :])
+    if not bracket or not keys or bool(owner) != family.endswith("."):
         return f"{quoted(value)} must be written {family}{'name' if family.endswith('.') else ''}[key]"
     if family == "request.headers" and not _HEADER.fullmatch(rest[1:-1]):
         return f"{quoted(rest[1:-1])} is not a header name"
@@ -130,10 +137,13 @@ def condition_values(key: str, values: Iterable[str]) -> str | None:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=4096)]
+_Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Value = _Text
+Name = _Name
+"""A namespace or principal, or a pattern of one."""
 IpBlock = Annotated[_Text, AfterValidator(text(ip_block))]
 PortNumber = Annotated[_Text, AfterValidator(text(port, "write a number from 0 to 65535 in quotes"))]
 RequestPath = Annotated[_Text, AfterValidator(text(request_path))]
 ServiceAccountName = Annotated[_Text, AfterValidator(text(service_account))]
-TrustDomainName = Annotated[_Text, AfterValidator(text(trust_domain))]
+TrustDomainName = Annotated[_Name, AfterValidator(text(trust_domain))]
 ConditionKey = Annotated[_Text, AfterValidator(text(condition_key))]

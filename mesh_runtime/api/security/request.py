@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -10,9 +11,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.problems import quoted
+from mesh_runtime.api.security.keys import is_usable
 from mesh_runtime.api.security.targets import Targeted
 from mesh_runtime.api.spec import ISTIO, Flaw, Many, Spec, text, unsupported
 from mesh_runtime.api.values import Duration, HeaderName, address, dns_name
+
+_URI = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
+"""RFC 3986's characters."""
 
 
 class KeysAddress(NamedTuple):
@@ -27,12 +32,14 @@ def keys_address(uri: str) -> KeysAddress | None:
     """Read a ``jwksUri``; ``None``: it is not an address of keys."""
     try:
         parts = urlsplit(uri)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        port = parts.port
     except ValueError:
         return None
+    port = {"http": 80, "https": 443}.get(parts.scheme, 0) if port is None else port
     host = parts.hostname or ""
     named = dns_name(host) is None or address(host) is None
-    return KeysAddress(host, port, parts.scheme == "https") if named and port and uri.isprintable() else None
+    plain = _URI.fullmatch(uri) and "@" not in parts.netloc
+    return KeysAddress(host, port, parts.scheme == "https") if named and port and plain else None
 
 
 def _uri(value: str) -> str | None:
@@ -47,7 +54,7 @@ def _jwks(value: str) -> str | None:
     keys = read.get("keys") if isinstance(read, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, dict) and key.get("kty") for key in keys):
         return 'is not a key set {"keys": [{"kty": …}]}'
-    return None
+    return None if any(map(is_usable, keys)) else "has no key that can verify a signature"
 
 
 def _one_line(value: str) -> str | None:

@@ -32,7 +32,7 @@ NAMES = {
     "match_labels": ("app", "catalog"),
     "labels": ("app", "catalog"),
     "source_labels": ("app", "catalog"),
-    "jwks": ('{"keys": []}',),
+    "jwks": ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}',),
 }
 WORLD = """
 apiVersion: v1

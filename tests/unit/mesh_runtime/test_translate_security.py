@@ -18,6 +18,7 @@ from mesh_runtime.xds.translate.authorization import engine
 from mesh_runtime.xds.translate.policy import mtls_mode
 
 SCOPE = Scope(port=lambda number: {"destination_port": number})
+KEYS = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 words = st.text("ab*/.", min_size=1, max_size=6)
 
 
@@ -147,7 +148,9 @@ def test_what_istio_refuses_in_a_policy_is_refused_at_its_place(spec, path, word
         ({"issuer": "a"}, "spec.jwtRules[0]", "add jwksUri"),
         ({"jwks": "{}", "issuer": "a"}, "spec.jwtRules[0].jwks", "is not a key set"),
         ({"issuer": "a", "jwksUri": "ftp://a"}, "spec.jwtRules[0].jwksUri", "is not an http or https address"),
-        ({"issuer": "a", "jwks": '{"keys": []}', "jwksUri": "http://a"}, "spec.jwtRules[0].jwks", "exclude each other"),
+        ({"issuer": "a", "jwks": KEYS, "jwksUri": "http://a"}, "spec.jwtRules[0].jwks", "exclude each other"),
+        ({"jwks": '{"keys": []}', "issuer": "a"}, "spec.jwtRules[0].jwks", "no key that can verify"),
+        ({"jwks": KEYS.replace("11qY", "1"), "issuer": "a"}, "spec.jwtRules[0].jwks", "no key that can verify"),
     ],
 )
 def test_what_istio_refuses_in_a_token_rule_is_refused_at_its_place(rule, path, words):
