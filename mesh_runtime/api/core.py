@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mesh_runtime.api.certificates import (
-    certificates_complaint,
-    decoded,
-    key_complaint,
-    pair_complaint,
-    revoked_complaint,
-    served_names,
-    trusted_names,
-)
 from mesh_runtime.api.protocols import Protocol, by_port, first_word
-from mesh_runtime.api.redaction import is_redacted
 from mesh_runtime.api.spec import KUBERNETES, Flaw, Many, Spec, refused, repeated, text
 from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, address, dns_label
 
@@ -149,77 +138,6 @@ class Namespace(Spec):
 
 class ServiceAccount(Spec):
     """A service account has a name only."""
-
-
-class Secret(Spec):
-    """Certificates and keys, by name: what ``credentialName`` means.
-
-    A value may be what :func:`~mesh_runtime.api.redaction.redaction` made of the stored one: it means that one.
-    """
-
-    owner: ClassVar[str] = KUBERNETES
-    ignored: ClassVar[frozenset[str]] = frozenset({"immutable"})
-
-    type: str = "Opaque"
-    data: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Base64."""
-    string_data: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Plain text, which becomes part of ``data``, as in Kubernetes."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _join(cls, written: Any) -> Any:
-        if not isinstance(written, dict):
-            return written
-        data, plain = written.get("data") or {}, written.get("stringData") or {}
-        if not all(isinstance(part, dict) and all(isinstance(v, str) for v in part.values()) for part in (data, plain)):
-            return written
-        joined = {name: "".join(value.split()) if not is_redacted(value) else value for name, value in data.items()}
-        joined |= {name: value if is_redacted(value) else _base64(value) for name, value in plain.items()}
-        rest = {name: value for name, value in written.items() if name not in {"data", "stringData"}}
-        return rest | ({"data": joined} if joined or "data" in written else {})
-
-    def flaws(self) -> Iterator[Flaw]:
-        """Values are Base64; certificates and keys are sound and belong together."""
-        wanted = ("tls.crt", "tls.key") if self.type == "kubernetes.io/tls" else ()
-        for name in wanted:
-            if name not in self.data:
-                yield Flaw(
-                    ("data",), f"has no {name}, which type kubernetes.io/tls needs", "add it, or use type Opaque"
-                )
-        broken = [name for name, value in self.data.items() if not is_redacted(value) and decoded(value) is None]
-        for name in broken:
-            yield Flaw(("data", name), "is not Base64", "encode it, or write it as stringData")
-        if not broken:
-            yield from self._pem_flaws()
-
-    def content(self, name: str) -> bytes:
-        """Return a value's bytes; empty where there is none, or only what stands for it."""
-        value = self.data.get(name, "")
-        return b"" if is_redacted(value) else decoded(value) or b""
-
-    def _pem_flaws(self) -> Iterator[Flaw]:
-        served, trusted = served_names(self.data), trusted_names(self.data)
-        found = []
-        if served:
-            found += [(served.certificate, certificates_complaint), (served.key, key_complaint)]
-        if trusted:
-            found += [(trusted.authority, certificates_complaint), (trusted.revoked, revoked_complaint)]
-        flaws = [
-            Flaw(("data", name), complaint, "write it in PEM form, encoded as Base64")
-            for name, check in found
-            if self.content(name) and (complaint := check(self.content(name)))
-        ]
-        yield from flaws
-        if served and not flaws and self.content(served.certificate) and self.content(served.key):
-            complaint = pair_complaint(self.content(served.certificate), self.content(served.key))
-            if complaint:
-                fix = f"put the certificate's own key beside it, or its certificate into {served.certificate}"
-                yield Flaw(("data", served.key), complaint, fix)
-
-
-def _base64(value: str) -> str:
-    return base64.b64encode(value.encode()).decode()
 
 
 class ConfigMap(Spec):

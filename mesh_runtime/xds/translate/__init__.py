@@ -44,10 +44,11 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
     keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
         passing, passed = passing_clusters(world, instance)
+        needed = (*outbound.secrets, *gateway_credentials(world, instance))
         return {
             Kind.CDS: (outbound.clusters, tracing, keys, passing),
             Kind.EDS: (outbound.assignments, passed),
-            Kind.SDS: (secrets_named(world, (*outbound.secrets, *gateway_credentials(world, instance))),),
+            Kind.SDS: (world.once(("secrets", needed), lambda: secrets_named(world, needed)),),
             Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners),),
             Kind.RDS: (_kept(world, instance, "gateway routes", gateway_routes),),
         }
