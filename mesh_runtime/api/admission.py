@@ -19,6 +19,7 @@ from mesh_runtime.api.networking import (
     VirtualService,
 )
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
+from mesh_runtime.api.observed import observed_problems
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import PeerAuthentication
@@ -43,7 +44,7 @@ def admit(config: Config) -> Sequence[Problem]:
                 found += [Problem(str(key), path(flaw.path), flaw.message, flaw.fix) for flaw in item.spec.unsound]
             case DestinationRule():
                 found += _destination_rule(key, item.spec, names)
-    return found
+    return [*found, *observed_problems(config, names.hosts)]
 
 
 @dataclass

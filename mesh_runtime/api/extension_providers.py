@@ -1,4 +1,4 @@
-"""What MeshConfig names for policies to use: servers that decide about requests."""
+"""What MeshConfig names for policies and Telemetry to use: who decides about requests, and who hears of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Annotated, ClassVar, Final
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.problems import quoted
+from mesh_runtime.api.providers import (
+    EnvoyFileAccessLog,
+    EnvoyFluentd,
+    EnvoyOtelAls,
+    OpenTelemetry,
+    Prometheus,
+    Remote,
+    Zipkin,
+)
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
 from mesh_runtime.api.values import DnsLabel, Duration, HeaderName, Port, dns_label, dns_name
 
@@ -95,19 +104,45 @@ class EnvoyExtAuthzGrpc(_ExternalAuthorizer):
 
 
 class ExtensionProvider(Spec):
-    """One provider, by the name that policies use."""
+    """One provider, by the name that policies and Telemetry use."""
 
     later: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("datadog", "envoyFileAccessLog", "envoyHttpAls", "envoyOtelAls", "envoyTcpAls", "lightstep"),
-            *("opencensus", "opentelemetry", "prometheus", "sds", "skywalking", "stackdriver", "zipkin"),
-        }
+        {"datadog", "envoyHttpAls", "envoyTcpAls", "lightstep", "opencensus", "sds", "skywalking", "stackdriver"}
     )
 
     name: DnsLabel
     envoy_ext_authz_http: EnvoyExtAuthzHttp | None = None
     envoy_ext_authz_grpc: EnvoyExtAuthzGrpc | None = None
+    opentelemetry: OpenTelemetry | None = None
+    zipkin: Zipkin | None = None
+    prometheus: Prometheus | None = None
+    envoy_file_access_log: EnvoyFileAccessLog | None = None
+    envoy_otel_als: EnvoyOtelAls | None = None
+    envoy_fluentd: EnvoyFluentd | None = None
 
     def flaws(self) -> Iterator[Flaw]:
-        """One kind of server."""
-        yield from self.one_of("envoy_ext_authz_http", "envoy_ext_authz_grpc")
+        """One kind of provider."""
+        yield from self.one_of(*KINDS)
+
+    @property
+    def kind(self) -> str:
+        """The name of the field that says what it is."""
+        return next(name for name in KINDS if getattr(self, name) is not None)
+
+    @property
+    def remote(self) -> Remote | None:
+        """Whom telemetry is sent to; ``None``: nobody."""
+        found = getattr(self, self.kind)
+        return found if isinstance(found, Remote) else None
+
+
+TRACING: Final = frozenset({"opentelemetry", "zipkin"})
+METRICS: Final = frozenset({"prometheus"})
+ACCESS_LOGGING: Final = frozenset({"envoy_file_access_log", "envoy_otel_als", "envoy_fluentd"})
+KINDS: Final = tuple(sorted({"envoy_ext_authz_http", "envoy_ext_authz_grpc"} | TRACING | METRICS | ACCESS_LOGGING))
+
+BUILT_IN: Final = (
+    ExtensionProvider.model_validate({"name": "prometheus", "prometheus": {}}),
+    ExtensionProvider.model_validate({"name": "envoy", "envoyFileAccessLog": {"path": "/dev/stdout"}}),
+)
+"""What is there without being configured, as in Istio."""

@@ -19,6 +19,7 @@ from mesh_runtime.api.networking.envoy_filter import EnvoyFilter
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
+from mesh_runtime.api.telemetry import Telemetry
 
 
 class Kind(NamedTuple):
@@ -83,6 +84,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _security("PeerAuthentication", "peerauthentications", "pa", PeerAuthentication),
             _security("RequestAuthentication", "requestauthentications", "ra", RequestAuthentication),
             _security("AuthorizationPolicy", "authorizationpolicies", "ap", AuthorizationPolicy),
+            Kind(
+                "telemetry.istio.io",
+                ("v1", "v1alpha1"),
+                "Telemetry",
+                "telemetries",
+                ("telemetry",),
+                namespaced=True,
+                spec_model=Telemetry,
+            ),
         )
     }
 )
@@ -92,7 +102,6 @@ _ISTIO = frozenset(
     {
         "ProxyConfig",
         "Sidecar",
-        "Telemetry",
         "TrafficExtension",
         "WasmPlugin",
     }

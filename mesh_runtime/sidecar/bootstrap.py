@@ -8,6 +8,8 @@ from mesh_runtime.registration import Grant, Registration
 from mesh_runtime.sidecar.stats import stats_config
 
 XDS_CLUSTER: Final = "xds-grpc"
+RELAY_CLUSTER: Final = "fluentd"
+"""Leads to an internal listener of this name, if xDS brings one."""
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105  the header's name, not a token
 """gRPC metadata that carries the proxy's token on the xDS channel."""
 
@@ -42,7 +44,7 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
         },
         "admin": {"address": {"pipe": {"path": registration.admin, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(grant.token), "cds_config": ads, "lds_config": ads},
-        "static_resources": {"clusters": [_xds_cluster(grant.xds_socket)]},
+        "static_resources": {"clusters": [_xds_cluster(grant.xds_socket), _RELAY]},
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
         "stats_config": stats_config(),
         "stats_flush_interval": "1s",
@@ -94,3 +96,18 @@ def _xds_cluster(socket: str) -> Json:
 
 
 _KEEPALIVE: Final = {"interval": "30s", "timeout": "5s"}
+_RELAY: Final[Json] = {
+    "name": RELAY_CLUSTER,
+    "type": "STATIC",
+    "connect_timeout": "1s",
+    "load_assignment": {
+        "cluster_name": RELAY_CLUSTER,
+        "endpoints": [
+            {
+                "lb_endpoints": [
+                    {"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": RELAY_CLUSTER}}}}
+                ]
+            }
+        ],
+    },
+}

@@ -21,6 +21,8 @@ Group = tuple[Envoy, ...]
 
 NOWHERE = "BlackHoleCluster"
 """The one cluster that routes may name though it never exists: what leads there is answered and counted."""
+RELAY = "fluentd"
+"""A cluster of every bootstrap, and the internal listener it leads to: Envoy sends to Fluentd by such a one only."""
 
 
 class Kind(StrEnum):
@@ -233,7 +235,7 @@ def _missing(group: PackedGroup, offers: Mapping[Kind, Offer]) -> Iterator[Refer
         offer = offers[kind]
         largest = max(offer.groups, key=_size, default=None)
         left = names if largest is None else group.lacking(kind, largest)
-        yield from (Reference(kind, name) for name in left if name not in offer and name != NOWHERE)
+        yield from (Reference(kind, name) for name in left if name not in offer and name not in (NOWHERE, RELAY))
 
 
 def _size(group: PackedGroup) -> int:
@@ -330,13 +332,15 @@ def _references(value: Any) -> Iterator[Reference]:
                     yield Reference(Kind.CDS, inner["cluster_name"])
                 case "weighted_clusters":
                     yield from (Reference(Kind.CDS, choice["name"]) for choice in inner["clusters"])
+                case "envoy_grpc":
+                    yield Reference(Kind.CDS, inner["cluster_name"])
                 case "route_config_name":
                     yield Reference(Kind.RDS, inner)
                 case "tls_certificate_sds_secret_configs":
                     yield from (Reference(Kind.SDS, secret["name"]) for secret in inner)
                 case "validation_context_sds_secret_config":
                     yield Reference(Kind.SDS, inner["name"])
-                case "metadata" | "filter_metadata":
+                case "metadata" | "filter_metadata" | "json_format" | "record":
                     pass
                 case _:
                     yield from _references(inner)

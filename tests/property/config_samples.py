@@ -375,5 +375,35 @@ spec:
     - {key: "request.auth.claims[realm][roles]", values: [admin]}
     - {key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: ["[update]"]}
     - {key: destination.port, notValues: ["80"]}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: catalog, namespace: shop}
+spec:
+  selector: {matchLabels: {app: catalog}}
+  metrics:
+  - providers: [{name: prometheus}]
+    overrides:
+    - match: {metric: REQUEST_COUNT, mode: CLIENT}
+      disabled: false
+      tagOverrides:
+        request_method: {value: "request.method == 'GET' ? 'read' : string(request.size)"}
+        response_flags: {operation: REMOVE}
+  accessLogging:
+  - match: {mode: SERVER}
+    providers: [{name: envoy}]
+    disabled: false
+    filter: {expression: "response.code >= 400 || request.headers['x'].matches('[a-z]+')"}
+  tracing:
+  - match: {mode: CLIENT_AND_SERVER}
+    providers: [{name: zipkin}]
+    randomSamplingPercentage: 12.5
+    disableSpanReporting: false
+    customTags:
+      a: {literal: {value: b}}
+      c: {header: {name: x-c, defaultValue: none}}
+      d: {environment: {name: HOME}}
+    useRequestIdForTraceSampling: false
+    enableIstioTags: true
 """)
 )

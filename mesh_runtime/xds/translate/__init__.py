@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy, Group, Kind
+from mesh_runtime.xds.translate.access_logs import relays
 from mesh_runtime.xds.translate.authentication import keys_clusters
 from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
 from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER, raw_tunnel_cluster
@@ -17,8 +18,9 @@ from mesh_runtime.xds.translate.outbound import outbound_listeners
 from mesh_runtime.xds.translate.passthrough import passing_clusters
 from mesh_runtime.xds.translate.patches import patched
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
+from mesh_runtime.xds.translate.providers import provider_clusters
 from mesh_runtime.xds.translate.routes import outbound_routes, port_routes, sniffed_routes
-from mesh_runtime.xds.translate.telemetry import tracing_clusters
+from mesh_runtime.xds.translate.tracing import tracing_clusters
 from mesh_runtime.xds.translate.unknown_hosts import PASSTHROUGH_CLUSTER
 from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 
@@ -40,7 +42,8 @@ def _kept(world: World, instance: Instance, what: str, make: Callable[[World, In
 
 def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
     outbound = outbound_clusters(world, instance)
-    tracing = tracing_clusters(world)
+    relayed = relays(world, instance.namespace)
+    tracing = world.once("telemetry clusters", lambda: (*tracing_clusters(world), *provider_clusters(world)))
     keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
         passing, passed = passing_clusters(world, instance)
@@ -49,7 +52,7 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
             Kind.CDS: (outbound.clusters, tracing, keys, passing),
             Kind.EDS: (outbound.assignments, passed),
             Kind.SDS: (world.once(("secrets", needed), lambda: secrets_named(world, needed)),),
-            Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners),),
+            Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners), relayed),
             Kind.RDS: (_kept(world, instance, "gateway routes", gateway_routes),),
         }
     listeners = (
@@ -60,7 +63,7 @@ def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, 
         Kind.CDS: (outbound.clusters, tracing, keys, _kept(world, instance, "own clusters", _own_clusters)),
         Kind.EDS: (outbound.assignments,),
         Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
-        Kind.LDS: listeners,
+        Kind.LDS: (*listeners, relayed),
         Kind.RDS: (
             outbound_routes(world, instance),
             sniffed_routes(world, instance),

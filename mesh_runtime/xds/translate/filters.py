@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate import telemetry
 from mesh_runtime.xds.translate.endpoints import address
 from mesh_runtime.xds.translate.http_options import PER_ROUTE_FILTERS
 from mesh_runtime.xds.translate.lookup import lookup_filter
+from mesh_runtime.xds.translate.telemetry_rules import Side
 from mesh_runtime.xds.translate.tls import ADS
+from mesh_runtime.xds.translate.tracing import tracing
 from mesh_runtime.xds.translate.world import World
 
 GRPC_WEB_FILTER: Final = "envoy.filters.http.grpc_web"
@@ -22,6 +23,16 @@ GRPC_WEB_ON: Final = any_of("envoy.config.route.v3.FilterConfig", config={})
 PLAIN_HTTP: Final[Envoy] = {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}
 """What Envoy calls a connection that it has seen a request begin on."""
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_BASE: Final[Envoy] = {"normalize_path": True}
+_SLASHES: Final[Envoy] = {**_BASE, "merge_slashes": True}
+_PATHS: Final[Mapping[str, Envoy]] = {
+    "NONE": {},
+    "BASE": _BASE,
+    "DEFAULT": _BASE,
+    "MERGE_SLASHES": _SLASHES,
+    "DECODE_AND_MERGE_SLASHES": {**_SLASHES, "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"},
+}
+"""MeshConfig's ``pathNormalization``."""
 
 
 def manager(
@@ -31,6 +42,7 @@ def manager(
     logs: Sequence[Envoy],
     *,
     guards: Sequence[Envoy] = (),
+    side: Side = "CLIENT",
     **options: Any,
 ) -> Envoy:
     """Return the network filter that understands HTTP. *guards* are filters that a request passes first."""
@@ -46,11 +58,11 @@ def manager(
         stat_prefix=prefix,
         access_log=list(logs),
         http_filters=[*guards, *filters],
-        normalize_path=True,
+        **_PATHS[world.mesh_config.path_normalization.normalization],
         # Long requests and streams are the application's business, as in Istio.
         stream_idle_timeout="0s",
         upgrade_configs=[{"upgrade_type": "websocket"}],
-        **telemetry.tracing(world, instance),
+        **tracing(world, instance, side),
         **options,
     )
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}

@@ -156,6 +156,7 @@ def _inbound_filters(
         instance,
         f"inbound_{port.app_port}",
         telemetry.destination_logs(world, instance, service, mutual=mutual),
+        side="SERVER",
         route_config={"name": cluster, "virtual_hosts": [host]},
         server_header_transformation="PASS_THROUGH",
         common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},

@@ -21,44 +21,77 @@ prefix say the opened connections.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from mesh_runtime.api import cel
 from mesh_runtime.api.objects import CLUSTER
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
+from mesh_runtime.xds.translate.access_logs import access_logs
 from mesh_runtime.xds.translate.endpoints import MUTUAL, PLAIN, canonical_name, canonical_revision
 from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.telemetry_rules import MetricRule, metric_rules
 from mesh_runtime.xds.translate.world import World
 
 UNKNOWN: Final = "unknown"
 PASSTHROUGH: Final = "PassthroughCluster"
 """Where requests go whose host no service has."""
-TRACING_CLUSTER: Final = "otel-collector"
 
 Labels = Mapping[str, str]
+Rules = Mapping[str, MetricRule] | None
+"""What Telemetry says of metrics; ``None``: there are to be none."""
+Stat = tuple[str, Envoy]
+"""A counter or histogram, after the name of the field it belongs to."""
+
+NAMES: Final = {
+    "REQUEST_COUNT": "requests_total",
+    "REQUEST_DURATION": "request_duration_milliseconds",
+    "REQUEST_SIZE": "request_bytes",
+    "RESPONSE_SIZE": "response_bytes",
+    "TCP_OPENED_CONNECTIONS": "tcp_connections_opened_total",
+    "TCP_CLOSED_CONNECTIONS": "tcp_connections_closed_total",
+    "TCP_SENT_BYTES": "tcp_sent_bytes_total",
+    "TCP_RECEIVED_BYTES": "tcp_received_bytes_total",
+}
+"""What Telemetry calls the metrics, and the metrics' own names."""
+OFF: Final = frozenset({"REQUEST_SIZE", "RESPONSE_SIZE"})
+"""Counted only where a Telemetry says ``disabled: false``: two more histograms make a proxy's page twice as big."""
 
 
-def source_logs(world: World, instance: Instance) -> list[Envoy]:  # noqa: ARG001
+def source_logs(world: World, instance: Instance) -> list[Envoy]:
     """Return the access logs of an outbound HTTP listener."""
-    return _http_logs(_outbound_labels(instance))
+    return [
+        *_http_logs(_outbound_labels(instance), metric_rules(world, instance, "CLIENT")),
+        *access_logs(world, instance, "CLIENT", _NO_TUNNEL),
+    ]
 
 
-def destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:  # noqa: ARG001
+def destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
     """Return the access logs of an inbound HTTP port."""
-    return _http_logs(_inbound_labels(instance, service, mutual=mutual))
+    return [
+        *_http_logs(_inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")),
+        *access_logs(world, instance, "SERVER", _NO_TUNNEL),
+    ]
 
 
-def tcp_source_logs(world: World, instance: Instance) -> list[Envoy]:  # noqa: ARG001
+def tcp_source_logs(world: World, instance: Instance) -> list[Envoy]:
     """Return the access logs of an outbound TCP listener."""
-    return _tcp_logs(_outbound_labels(instance))
+    return [
+        *_tcp_logs(_outbound_labels(instance), metric_rules(world, instance, "CLIENT")),
+        *access_logs(world, instance, "CLIENT", _ENDED),
+    ]
 
 
-def tcp_destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:  # noqa: ARG001
+def tcp_destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
     """Return the access logs of an inbound TCP port."""
-    return _tcp_logs(_inbound_labels(instance, service, mutual=mutual))
+    return [
+        *_tcp_logs(_inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")),
+        *access_logs(world, instance, "SERVER", _ENDED),
+    ]
 
 
 def _own(instance: Instance, role: str) -> Labels:
@@ -127,15 +160,16 @@ def _of_cluster(name: str) -> str:
     )
 
 
-def _http_logs(labels: Labels) -> list[Envoy]:
+def _http_logs(labels: Labels, rules: Rules) -> list[Envoy]:
     """Build one logger for gRPC and one for the rest: only the request tells which it is."""
     is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     is_not = {**is_grpc, "invert_match": True, "treat_missing_header_as_empty": True}
     requests = {"and_filter": {"filters": [_header(is_not), _NO_TUNNEL]}}
-    return [
-        _stats_log(_http_stats({**labels, "request_protocol": name}), only)
+    logs = (
+        _stats_log(_http_stats({**labels, "request_protocol": name}, rules), only)
         for name, only in (("http", requests), ("grpc", _header(is_grpc)))
-    ]
+    )
+    return [log for log in logs if log is not None]
 
 
 def _header(matcher: Envoy) -> Envoy:
@@ -154,52 +188,76 @@ _NO_TUNNEL: Final[Envoy] = {
 """Every request but those that became a tunnel: what goes through it is counted by itself."""
 
 
-def _http_stats(labels: Labels) -> Envoy:
+def _http_stats(labels: Labels, rules: Rules) -> Iterator[Stat]:
     outcome = {
         "response_code": "%RESPONSE_CODE%",
         "grpc_response_status": "%GRPC_STATUS_NUMBER%",
         "response_flags": "%RESPONSE_FLAGS%",
     }
-    duration = {
-        "stat": _stat("request_duration_milliseconds", labels),
-        "unit": "Milliseconds",
-        "value_format": "%DURATION%",
-    }
-    return {"counters": [_count("requests_total", {**labels, **outcome})], "histograms": [duration]}
+    yield from _counter("REQUEST_COUNT", {**labels, **outcome}, rules)
+    yield from _histogram("REQUEST_DURATION", labels, rules, "Milliseconds", "%DURATION%")
+    yield from _histogram("REQUEST_SIZE", labels, rules, "Bytes", "%BYTES_RECEIVED%")
+    yield from _histogram("RESPONSE_SIZE", labels, rules, "Bytes", "%BYTES_SENT%")
 
 
-def _tcp_logs(labels: Labels) -> list[Envoy]:
+def _tcp_logs(labels: Labels, rules: Rules) -> list[Envoy]:
     tcp = {**labels, "request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
-    opened = {"counters": [_count("tcp_connections_opened_total", tcp)]}
-    closed = {
-        "counters": [
-            _count("tcp_connections_closed_total", tcp),
-            _sum("tcp_sent_bytes_total", tcp, "%BYTES_SENT%"),
-            _sum("tcp_received_bytes_total", tcp, "%BYTES_RECEIVED%"),
-        ]
-    }
-    return [_stats_log(opened, _log_type("TcpUpstreamConnected")), _stats_log(closed, _log_type("TcpConnectionEnd"))]
+    opened = _counter("TCP_OPENED_CONNECTIONS", tcp, rules)
+    closed = (
+        *_counter("TCP_CLOSED_CONNECTIONS", tcp, rules),
+        *_counter("TCP_SENT_BYTES", tcp, rules, "%BYTES_SENT%"),
+        *_counter("TCP_RECEIVED_BYTES", tcp, rules, "%BYTES_RECEIVED%"),
+    )
+    logs = _stats_log(opened, _log_type("TcpUpstreamConnected")), _stats_log(closed, _ENDED)
+    return [log for log in logs if log is not None]
 
 
 def _log_type(name: str) -> Envoy:
     return {"log_type_filter": {"types": [name]}}
 
 
-def _stats_log(stats: Envoy, only: Envoy) -> Envoy:
-    config = any_of("envoy.extensions.access_loggers.stats.v3.Config", stat_prefix="istio", **stats)
+_ENDED: Final = _log_type("TcpConnectionEnd")
+
+
+def _stats_log(stats: Iterable[Stat], only: Envoy) -> Envoy | None:
+    found: dict[str, list[Envoy]] = {}
+    for kind, stat in stats:
+        found.setdefault(kind, []).append(stat)
+    if not found:
+        return None
+    config = any_of("envoy.extensions.access_loggers.stats.v3.Config", stat_prefix="istio", **found)
     return {"name": "istio", "typed_config": config, "filter": only}
 
 
-def _count(name: str, labels: Labels) -> Envoy:
-    return {"stat": _stat(name, labels), "value_fixed": 1}
+def _counter(metric: str, labels: Labels, rules: Rules, value: str = "") -> Iterator[Stat]:
+    amount: Envoy = {"value_format": value} if value else {"value_fixed": 1}
+    yield from (("counters", {"stat": stat, **amount}) for stat in _stat(metric, labels, rules))
 
 
-def _sum(name: str, labels: Labels, value: str) -> Envoy:
-    return {"stat": _stat(name, labels), "value_format": value}
+def _histogram(metric: str, labels: Labels, rules: Rules, unit: str, value: str) -> Iterator[Stat]:
+    for stat in _stat(metric, labels, rules):
+        yield "histograms", {"stat": stat, "unit": unit, "value_format": value}
 
 
-def _stat(name: str, labels: Labels) -> Envoy:
-    return {"name": name, "tags": [{"name": label, "value_format": value} for label, value in labels.items()]}
+def _stat(metric: str, labels: Labels, rules: Rules) -> Iterator[Envoy]:
+    """Yield a metric with its labels, unless it is switched off."""
+    rule = MetricRule(disabled=True) if rules is None else rules.get(metric, MetricRule())
+    if metric in OFF if rule.disabled is None else rule.disabled:
+        return
+    tags = dict(labels)
+    for name, override in rule.tags.items():
+        tags.pop(name, None)
+        if override.value is not None:
+            tags[name] = _format(override.value)
+    yield {"name": NAMES[metric], "tags": [{"name": label, "value_format": value} for label, value in tags.items()]}
+
+
+def _format(expression: str) -> str:
+    """Write an expression as a format; what it finds nothing for is ``unknown``, as in Istio."""
+    operators = [{"command": "CEL", "param": cel.translated(expression)}, {"command": "CEL", "param": f"'{UNKNOWN}'"}]
+    # Envoy takes the first )% for the end, wherever it stands.
+    written = json.dumps({"operators": operators}).replace("%", "\\u0025")
+    return f"%COALESCE({written})%"
 
 
 def service_metadata(service: MeshService | None) -> Envoy:
@@ -209,50 +267,6 @@ def service_metadata(service: MeshService | None) -> Envoy:
     else:
         described = {"host": service.known_as, "name": service.name, "namespace": service.namespace}
     return {"metadata": {"filter_metadata": {"istio": described}}}
-
-
-def tracing(world: World, instance: Instance) -> Envoy:  # noqa: ARG001
-    """Return a listener's spans; without settings none, and W3C headers pass through as they are."""
-    settings = world.settings.tracing
-    if settings is None:
-        return {}
-    provider = any_of(
-        "envoy.config.trace.v3.OpenTelemetryConfig",
-        grpc_service={"envoy_grpc": {"cluster_name": TRACING_CLUSTER}, "timeout": "1s"},
-        service_name="envoy",
-    )
-    return {
-        "tracing": {
-            "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider},
-            "random_sampling": {"value": settings.sampling},
-            "spawn_upstream_span": True,
-        }
-    }
-
-
-def tracing_clusters(world: World) -> tuple[Envoy, ...]:
-    """Return the cluster that spans are sent to."""
-    settings = world.settings.tracing
-    if settings is None:
-        return ()
-    address = {"socket_address": {"address": settings.address, "port_value": settings.port}}
-    return (
-        {
-            "name": TRACING_CLUSTER,
-            "type": "STATIC",
-            "connect_timeout": "1s",
-            "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any_of(
-                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    explicit_http_config={"http2_protocol_options": {}},
-                )
-            },
-            "load_assignment": {
-                "cluster_name": TRACING_CLUSTER,
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-            },
-        },
-    )
 
 
 def outside_metadata() -> Envoy:

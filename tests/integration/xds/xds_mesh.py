@@ -153,6 +153,15 @@ class Mesh:
     async def delete(self, *keys, settle=True):
         return await self._commit(Change(delete=tuple(keys)), settle)
 
+    async def drained(self):
+        """Wait until no proxy serves a connection by a listener from before the last change."""
+
+        async def are_gone():
+            pages = [(await self.admin(one, "/stats?filter=draining")).text for one in self.workloads.values()]
+            return all(line.endswith(": 0") for page in pages for line in page.splitlines())
+
+        await until(are_gone, 15)
+
     async def _commit(self, change, settle):
         revision = await self.store.commit(change)
         if settle:
@@ -208,6 +217,7 @@ class Mesh:
                 "--reject-unknown-dynamic-fields",
                 *("--log-level", "warning"),
                 *("--drain-time-s", "1"),
+                *("--file-flush-interval-msec", "100"),
             ],
             output=self.dir / f"{name}.log",
         )

@@ -147,7 +147,7 @@ def test_short_names_are_completed_and_others_left_alone():
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("enableAutoMtls: maybe", "data.mesh.enableAutoMtls: must be true or false"),
+        ("enableAutoMtls: maybe", "data.mesh: enableAutoMtls: must be true or false"),
         ("trustDomainAliases: [a/b]", "is not a DNS name"),
         ("[]", "data.mesh: must be a mapping"),
         ("{", "data.mesh: "),
