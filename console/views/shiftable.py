@@ -21,7 +21,7 @@ def shiftable(versioned: Snapshot, config: Config) -> Mapping[str, tuple[str, ..
             versions[node.namespace, node.app].add(node.version)
     found: dict[str, tuple[str, ...]] = {}
     for item in config.of("Service"):
-        if not isinstance(item.spec, Service) or not any(port.mesh_protocol != "tcp" for port in item.spec.ports):
+        if not isinstance(item.spec, Service) or not any(port.takes_requests for port in item.spec.ports):
             continue
         app = item.spec.selector.get("app", "")
         running = versions.get((item.key.namespace, app), set())

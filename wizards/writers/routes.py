@@ -104,7 +104,7 @@ def no_http(config: Config, namespace: str, service: str) -> Foreign | None:
     for item in config.of("Service", namespace):
         if item.key.name == service:
             assert isinstance(item.spec, Service)
-            if all(port.mesh_protocol == "tcp" for port in item.spec.ports):
+            if not any(port.takes_requests for port in item.spec.ports):
                 return Foreign(reason=f"{item.key} speaks TCP; shares are set for HTTP requests", object=item.key)
             return None
     return Foreign(reason=f"there is no Service {namespace}/{service}")

@@ -207,15 +207,11 @@ def _declared(item: ConfigObject, spec: Service) -> MeshService:
 
 def _entry(item: ConfigObject, spec: ServiceEntry, host: str) -> MeshService:
     addresses = tuple(address for address in map(_single, spec.addresses) if address)
-    wide = host.startswith("*")
-    listed, by_dns = spec.endpoints, spec.resolution in {"DNS", "DNS_ROUND_ROBIN"}
-    if spec.resolution == "NONE" and addresses:
-        listed = tuple(WorkloadEntry(address=address) for address in addresses)
-    elif by_dns or spec.resolution == "NONE":
-        by_dns = True
-        listed = listed or (WorkloadEntry(address=host),)
-    by_request = spec.resolution == "DYNAMIC_DNS" or (spec.resolution == "NONE" and wide and not addresses)
     selector = spec.workload_selector.labels if spec.workload_selector else {}
+    dynamic = spec.resolution == "DYNAMIC_DNS" or (spec.resolution == "NONE" and host.startswith("*") and not addresses)
+    listed: tuple[WorkloadEntry, ...] = ()
+    if not dynamic and not selector:
+        listed = spec.endpoints or _places(spec.resolution, host, addresses)
     return MeshService(
         host=host,
         name=host,
@@ -225,15 +221,22 @@ def _entry(item: ConfigObject, spec: ServiceEntry, host: str) -> MeshService:
             for port in spec.ports
         ),
         selector=selector,
-        listed=() if by_request or selector else listed,
+        listed=listed,
         external=spec.location == "MESH_EXTERNAL",
-        by_dns=by_dns and not by_request and not selector,
+        by_dns=spec.resolution in {"DNS", "DNS_ROUND_ROBIN"} and not selector,
         round_robin=spec.resolution == "DNS_ROUND_ROBIN",
-        by_request=by_request,
+        by_request=dynamic,
         addresses=addresses,
         export_to=spec.export_to,
         subject_alt_names=spec.subject_alt_names,
     )
+
+
+def _places(resolution: str, host: str, addresses: tuple[str, ...]) -> tuple[WorkloadEntry, ...]:
+    """Return where a host is that has no endpoints: where its callers would have looked for it themselves."""
+    if resolution == "NONE" and addresses:
+        return tuple(WorkloadEntry(address=address) for address in addresses)
+    return () if resolution == "STATIC" else (WorkloadEntry(address=host),)
 
 
 def _single(subnet: str) -> str:

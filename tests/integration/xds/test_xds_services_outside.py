@@ -1,0 +1,223 @@
+"""What is outside of the mesh, or listed in config: ServiceEntries of every resolution, and hosts nobody declared."""
+
+import asyncio
+import ssl
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from xds_mesh import Mesh, free_echo_server, until
+from xds_servers import free_tls_server
+
+from mesh_runtime.api.objects import ObjectKey
+from mesh_runtime.identity.authority import spiffe_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+"""
+ENTRY = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: %s}\nspec: {%s}\n"
+HTTP = "ports: [{number: 80, name: http, protocol: HTTP}]"
+PASSED = {"destination_service": "PassthroughCluster", "connection_security_policy": "none"}
+REFUSED = {"destination_service": "BlackHoleCluster", "response_code": "502", "response_flags": "NC"}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def mesh():
+    mesh = await Mesh().start(STRICT)
+    try:
+        await mesh.workload("frontend")
+        await mesh.workload("orders")
+        await mesh.workload("audit", namespace="other")
+        yield mesh
+    finally:
+        await mesh.close()
+
+
+@pytest.fixture
+def frontend(mesh):
+    return mesh.workloads["frontend"]
+
+
+@pytest.fixture
+def outside(mesh):
+    """The port of an application's own, which is outside as far as the mesh is concerned."""
+    return mesh.workloads["orders"].port
+
+
+async def counted(mesh, proxy, **labels):
+    return await mesh.metrics(proxy, "istio_requests_total", **labels)
+
+
+async def tunnel(caller, target):
+    reader, writer = await asyncio.open_connection(caller.address, 15001)
+    writer.write(f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        return reader, writer, await reader.readuntil(b"\r\n\r\n")
+
+
+def trusting():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def over_tls(caller, target):
+    reader, writer, head = await tunnel(caller, target)
+    assert b" 200 " in head, head
+    await writer.start_tls(trusting(), server_hostname=target.partition(":")[0])
+    async with asyncio.timeout(5):
+        line = await reader.readline()
+    writer.close()
+    return line.decode().strip()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "orders.localhost"])
+async def test_a_host_that_nobody_declared_is_passed_on_to_and_counted(mesh, frontend, outside, host):
+    before = await counted(mesh, frontend, **PASSED)
+    answer = await mesh.get(frontend, f"{host}:{outside}/there")
+    assert (answer.app, answer.seen["path"]) == ("orders", "/there")
+    assert answer.seen["headers"]["host"] == f"{host}:{outside}"
+    assert await counted(mesh, frontend, **PASSED) == before + 1
+
+
+async def test_tls_and_raw_bytes_are_passed_on_through_connect(mesh, frontend):
+    port = await free_tls_server("away")(mesh)
+    assert await over_tls(frontend, f"127.0.0.1:{port}") == "away"
+    echo = await free_echo_server(mesh)
+    reader, writer, head = await tunnel(frontend, f"127.0.0.1:{echo}")
+    assert b" 200 " in head
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    writer.close()
+
+
+@pytest.mark.parametrize("host", ["nobody", "nobody.shop", "nobody.other:8080", "a.svc", "b.shop.svc.cluster.local"])
+async def test_names_that_only_the_mesh_can_know_are_not_looked_for_outside(mesh, frontend, host):
+    before = await counted(mesh, frontend, **REFUSED)
+    answer = await mesh.get(frontend, f"{host}/")
+    assert answer.status == 502
+    assert answer.text.startswith(f"{host}: there is no such service in the mesh")
+    assert await counted(mesh, frontend, **REFUSED) == before + 1
+
+
+async def test_a_proxy_is_not_asked_to_ask_itself(mesh, frontend):
+    assert (await mesh.get(frontend, f"{frontend.address}:15001/")).status == 502
+
+
+async def test_registry_only_refuses_whatever_is_not_declared(mesh, frontend, outside):
+    await mesh.apply(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+        "data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
+    )
+    try:
+        before = await counted(mesh, frontend, **REFUSED)
+        assert (await mesh.get(frontend, f"127.0.0.1:{outside}/")).status == 502
+        _, writer, head = await tunnel(frontend, f"127.0.0.1:{outside}")
+        assert b" 502 " in head
+        writer.close()
+        assert await counted(mesh, frontend, **REFUSED) == before + 2
+        assert (await mesh.get(frontend, "orders/")).status == 200
+    finally:
+        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+
+
+async def test_an_entry_without_resolution_leads_where_its_host_is(mesh, frontend, outside):
+    await mesh.apply(
+        ENTRY % ("plain", f"hosts: [plain.localhost], ports: [{{number: {outside}, name: http, protocol: HTTP}}]")
+    )
+    assert (await mesh.get(frontend, f"plain.localhost:{outside}/")).app == "orders"
+    assert await counted(mesh, frontend, destination_service="plain.localhost", connection_security_policy="none") >= 1
+
+
+@pytest.mark.parametrize("resolution", ["NONE", "DYNAMIC_DNS"])
+async def test_a_wildcard_leads_to_whichever_host_is_asked_for(mesh, frontend, outside, resolution):
+    ports = f"[{{number: {outside}, name: http, protocol: HTTP}}, {{number: 443, name: tls, protocol: TLS}}]"
+    await mesh.apply(ENTRY % ("wide", f"hosts: ['*.wide.localhost'], resolution: {resolution}, ports: {ports}"))
+    for host in ("a.wide.localhost", "b.c.wide.localhost"):
+        assert (await mesh.get(frontend, f"{host}:{outside}/")).seen["headers"]["host"] == f"{host}:{outside}"
+    assert await counted(mesh, frontend, destination_service="*.wide.localhost", response_code="200") >= 2
+
+
+async def test_tls_to_a_wildcard_is_looked_up_and_passed_on(mesh, frontend):
+    port = await free_tls_server("far")(mesh)
+    ports = f"[{{number: {port}, name: tls, protocol: TLS}}]"
+    await mesh.apply(ENTRY % ("far", f"hosts: ['*.far.localhost'], resolution: DYNAMIC_DNS, ports: {ports}"))
+    assert await over_tls(frontend, f"x.far.localhost:{port}") == "far"
+
+
+async def test_a_dns_name_may_stand_for_one_place(mesh, frontend, outside):
+    spec = f"hosts: [round.example.com], resolution: DNS_ROUND_ROBIN, {HTTP}"
+    await mesh.apply(ENTRY % ("round", f"{spec}, endpoints: [{{address: localhost, ports: {{http: {outside}}}}}]"))
+    assert (await mesh.get(frontend, "round.example.com/")).app == "orders"
+
+
+async def test_a_target_port_says_where_the_service_really_listens(mesh, frontend, outside):
+    ports = f"ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {outside}}}]"
+    spec = f"hosts: [target.example.com], resolution: STATIC, {ports}, endpoints: [{{address: 127.0.0.1}}]"
+    await mesh.apply(ENTRY % ("target", spec))
+    assert (await mesh.get(frontend, "target.example.com/")).app == "orders"
+
+
+async def test_an_entry_answers_to_its_addresses(mesh, frontend, outside):
+    spec = f"hosts: [vip.example.com], addresses: [240.0.0.7], resolution: STATIC, {HTTP}"
+    await mesh.apply(ENTRY % ("vip", f"{spec}, endpoints: [{{address: 127.0.0.1, ports: {{http: {outside}}}}}]"))
+    for host in ("240.0.0.7", "240.0.0.7:80", "vip.example.com"):
+        assert (await mesh.get(frontend, f"{host}/")).app == "orders"
+    assert await counted(mesh, frontend, destination_service="vip.example.com") >= 3
+
+
+async def test_an_application_may_listen_on_a_unix_socket(mesh, frontend):
+    async def answer(_request):
+        return web.json_response({"app": "socket"})
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    mesh.stack.push_async_callback(runner.cleanup)
+    await web.UnixSite(runner, str(mesh.dir / "app.sock")).start()
+    spec = f"hosts: [socket.example.com], resolution: STATIC, {HTTP}"
+    await mesh.apply(ENTRY % ("socket", f"{spec}, endpoints: [{{address: 'unix://{mesh.dir}/app.sock'}}]"))
+    assert (await mesh.get(frontend, "socket.example.com/")).app == "socket"
+
+
+async def test_an_entry_may_select_workloads_that_run_and_that_are_listed(mesh, frontend, outside):
+    await mesh.apply(
+        ENTRY
+        % (
+            "chosen",
+            (
+                f"hosts: [chosen.example.com], location: MESH_INTERNAL, resolution: STATIC, {HTTP}, "
+                "workloadSelector: {labels: {class: chosen}}"
+            ),
+        )
+    )
+    await mesh.workload("inside", labels={"class": "chosen"})
+    await mesh.apply(
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm}\n"
+        f"spec: {{address: 127.0.0.1, ports: {{http: {outside}}}, labels: {{class: chosen}}}}\n"
+    )
+
+    async def both():
+        return set(await mesh.share(frontend, "chosen.example.com/", count=20)) == {"inside", "orders"}
+
+    await until(both)
+    labels = {"destination_service": "chosen.example.com"}
+    known = {"destination_principal": spiffe_id("shop", "inside"), "connection_security_policy": "mutual_tls"}
+    assert await counted(mesh, frontend, **labels, **known) >= 1
+    assert await counted(mesh, frontend, destination_workload="vm", connection_security_policy="none", **labels) >= 1
+
+
+async def test_only_namespaces_that_an_entry_is_exported_to_see_it(mesh, frontend, outside):
+    spec = f"hosts: [own.example.com], exportTo: ['.'], resolution: STATIC, {HTTP}"
+    await mesh.apply(ENTRY % ("own", f"{spec}, endpoints: [{{address: 127.0.0.1, ports: {{http: {outside}}}}}]"))
+    assert (await mesh.get(frontend, "own.example.com/")).app == "orders"
+    elsewhere = mesh.workloads["audit.other"]
+    await mesh.get(elsewhere, "own.example.com/")
+    assert await counted(mesh, elsewhere, destination_service="own.example.com") == 0
