@@ -19,15 +19,11 @@ _HEADER: Final = ("PROXY", "IDENTITY", "SERIAL", "VALID FROM", "VALID UNTIL", "R
 @click.group(invoke_without_command=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.pass_context
-def certificates(context: click.Context, output: str) -> None:
-    """List the certificates in use: whose they are, how long they hold and which root signed them."""
-    if context.invoked_subcommand is None:
-        context.invoke(_list, output=output)
-
-
-@click.command(hidden=True)
 @with_client
-def _list(client: Client, output: str) -> None:
+def certificates(context: click.Context, client: Client, output: str) -> None:
+    """List the certificates in use: whose they are, how long they hold and which root signed them."""
+    if context.invoked_subcommand is not None:
+        return
     found = client.get("/certificates")
     if output == "json":
         click.echo(as_json(found))

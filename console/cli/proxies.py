@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+from cryptography.x509 import Certificate, ExtensionNotFound, SubjectAlternativeName, load_pem_x509_certificates
 
 from console.cli.client import Client, with_client
 from console.cli.output import as_json, table
@@ -123,8 +124,22 @@ def _endpoints(assignment: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _secrets(secret: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield each certificate of a secret: of a chain, the proxy's own comes first."""
+    chain = _get(secret, "tls_certificate", "certificate_chain", "inline_string")
+    roots = _get(secret, "validation_context", "trusted_ca", "inline_string")
     kind = "certificate" if _get(secret, "tls_certificate") else "trusted root"
-    yield _get(secret, "name"), kind
+    for certificate in load_pem_x509_certificates((chain or roots).encode()) if chain or roots else ():
+        valid = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+        when = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in valid)
+        yield _get(secret, "name"), kind, _named(certificate), f"{certificate.serial_number:x}"[:16], *when
+
+
+def _named(certificate: Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    except ExtensionNotFound:
+        return certificate.subject.rfc4514_string()
+    return ", ".join(str(name.value) for name in names)
 
 
 TABLES: Mapping[str, tuple[tuple[str, ...], Rows]] = {
@@ -132,5 +147,5 @@ TABLES: Mapping[str, tuple[tuple[str, ...], Rows]] = {
     "clusters": (("NAME", "TYPE", "LOAD BALANCER"), _clusters),
     "routes": (("NAME", "VIRTUAL HOST", "MATCH", "TO"), _routes),
     "endpoints": (("CLUSTER", "ENDPOINT", "HEALTH", "WEIGHT"), _endpoints),
-    "secrets": (("NAME", "TYPE"), _secrets),
+    "secrets": (("NAME", "TYPE", "FOR", "SERIAL", "VALID FROM", "VALID UNTIL"), _secrets),
 }

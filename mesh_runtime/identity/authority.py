@@ -35,9 +35,9 @@ class AuthorityError(Exception):
     """The root cannot be used; the message says why."""
 
 
-def spiffe_id(namespace: str, service_account: str) -> str:
+def spiffe_id(namespace: str, service_account: str, trust_domain: str = TRUST_DOMAIN) -> str:
     """Return the identity of a workload."""
-    return f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/sa/{service_account}"
+    return f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
 
 
 class Stage(StrEnum):

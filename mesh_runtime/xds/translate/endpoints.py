@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mesh_runtime.api.networking import WorkloadEntry
 from mesh_runtime.api.networking.service_entry import UNIX
-from mesh_runtime.api.objects import CLUSTER, ConfigObject
+from mesh_runtime.api.objects import CLUSTER, TRUST_DOMAIN, ConfigObject
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
@@ -95,7 +95,8 @@ def _identities(world: World, service: MeshService, labels: Mapping[str, str]) -
     listed = [entry for item, entry in _selected_entries(world, service)]
     accounts |= {entry.service_account for entry in (*listed, *service.listed) if entry.service_account}
     named = {name for name in service.subject_alt_names if name.startswith("spiffe://")}
-    return named | {spiffe_id(service.namespace, account) for account in accounts}
+    domains = (TRUST_DOMAIN, *world.mesh_config.trust_domain_aliases)
+    return named | {spiffe_id(service.namespace, account, domain) for account in accounts for domain in domains}
 
 
 def lb_endpoint(one: Endpoint, mutual: str) -> Envoy:

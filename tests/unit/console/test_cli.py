@@ -164,3 +164,16 @@ def test_tables_align_and_ages_are_short():
     assert table(("NAME", "X"), [("a", "1"), ("longer", "2")]) == "NAME     X\na        1\nlonger   2"
     assert age("") == "-"
     assert age("2020-01-01T00:00:00Z").endswith("d")
+
+
+def test_certificates_are_listed_and_their_root_is_replaced(meshscope):
+    listed = meshscope("certificates", "-o", "json")
+    assert listed.exit_code == 0, listed.output + repr(listed.exception)
+    before = json.loads(listed.stdout)["rotation"]
+    assert meshscope("certificates").stdout.split()[:3] == ["PROXY", "IDENTITY", "SERIAL"]
+    assert meshscope("certificates", "rotate").stdout == "rotated\n"
+    replaced = meshscope("certificates", "rotate", "--root")
+    assert (replaced.exit_code, "every proxy has a certificate of the root" in replaced.stdout) == (0, True)
+    after = json.loads(meshscope("certificates", "-o", "json").stdout)["rotation"]
+    assert (before["running"], after["running"], after["stage"]) == (False, False, "one root")
+    assert after["root"] != before["root"]
