@@ -257,6 +257,7 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], Details]] = {
             _list([f"{k}={v}" for k, v in (o["spec"].get("selector") or {}).items()]),
         ),
     ),
+    "Secret": (("TYPE", "DATA"), lambda o: (o.get("type", "Opaque"), _list(sorted(o.get("data", {}))))),
     "ServiceEntry": (
         ("HOSTS", "LOCATION", "RESOLUTION"),
         lambda o: (

@@ -7,6 +7,7 @@ import pytest_asyncio
 from own_ca import OwnCA, secret, tls_secret
 from test_server import started
 
+from console.cli.config import COLUMNS
 from console.views import config as views
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,6 +52,12 @@ async def test_nothing_that_can_be_read_holds_a_key(server, path):
     assert not leaks(text)
     if "web" in path or path in {"/config", "/history/2"}:
         assert "[redacted sha256:" in text
+
+
+async def test_the_command_lists_names_of_values_only(server):
+    _, answer = await server.ask("GET", "/api/v1/config?kind=Secret")
+    _, details = COLUMNS["Secret"]
+    assert [tuple(details(item)) for item in answer["items"]] == [("kubernetes.io/tls", "tls.crt,tls.key")]
 
 
 async def test_comparing_and_writing_do_not_repeat_a_key(server):
