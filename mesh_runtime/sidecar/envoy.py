@@ -51,6 +51,8 @@ class Envoy:
                 "--skip-deprecated-logs",
                 *("--drain-time-s", str(max(1, self._drain_s))),
                 *("--drain-strategy", "immediate"),
+                # Access logs: Envoy's own 10 s are too long to wait for a line.
+                *("--file-flush-interval-msec", "1000"),
             ],
             output=self._log,
         )
