@@ -20,13 +20,15 @@ _ORIGINATED: Final = ("SIMPLE", "MUTUAL")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshIdentity:
-    """What mutual TLS of the mesh needs to know of a service."""
+    """What a service is known by to those who call it with TLS."""
 
     accepted: Sequence[str]
     """SPIFFE ids that may answer."""
     namespace: str
     """Whose ids may answer where none is known; empty: anybody's."""
     sni: str
+    names: Sequence[str]
+    """Names in certificates of servers outside the mesh, where a rule names none."""
     automatic: bool
     """Whether endpoints that take mutual TLS get it unasked."""
 
@@ -52,7 +54,7 @@ def security(
     if tls is not None and tls.mode == "DISABLE":
         return _single(None, header)
     if tls is not None and is_originated(tls):
-        return _single(_originated(tls, namespace), header)
+        return _single(_originated(tls, namespace, identity.names), header)
     accepted = (tls.subject_alt_names if tls else ()) or identity.accepted
     secured = upstream_tls(accepted, identity.namespace, alpn, (tls.sni if tls else "") or identity.sni)
     if tls is not None:
@@ -83,8 +85,9 @@ def server_names(tls: ClientTLS | None) -> Envoy:
     return {"upstream_http_protocol_options": {"auto_sni": True, **({"auto_san_validation": True} if verified else {})}}
 
 
-def _originated(tls: ClientTLS, namespace: str) -> Envoy:
-    context: dict[str, Any] = {"tls_params": VERSIONS, **_certificate(tls, namespace), **_validation(tls, namespace)}
+def _originated(tls: ClientTLS, namespace: str, names: Sequence[str]) -> Envoy:
+    context: dict[str, Any] = {"tls_params": VERSIONS, **_certificate(tls, namespace)}
+    context |= _validation(tls, namespace, tls.subject_alt_names or names)
     # Which HTTP is offered, Envoy adds by itself, connection by connection.
     return {
         "name": "envoy.transport_sockets.tls",
@@ -109,10 +112,10 @@ def _certificate(tls: ClientTLS, namespace: str) -> Envoy:
     return {"tls_certificates": [files]}
 
 
-def _validation(tls: ClientTLS, namespace: str) -> Envoy:
+def _validation(tls: ClientTLS, namespace: str, accepted: Sequence[str]) -> Envoy:
     if tls.insecure_skip_verify:
         return {}
-    names = {"match_typed_subject_alt_names": [one for name in tls.subject_alt_names for one in _alternatives(name)]}
+    names = {"match_typed_subject_alt_names": [one for name in accepted for one in _alternatives(name)]}
     if tls.credential_name:
         trusted = {"name": authorities_name(namespace, tls.credential_name), "sds_config": ADS}
         combined = {"default_validation_context": names, "validation_context_sds_secret_config": trusted}

@@ -140,6 +140,7 @@ def _variants(world: World, client: Client, service: MeshService, port: MeshPort
                 accepted=identities(world, service, labels),
                 namespace=service.namespace if service.is_inside else "",
                 sni=f"outbound_.{port.number}_.{subset}_.{service.host}",
+                names=service.subject_alt_names,
                 automatic=world.mesh_config.enable_auto_mtls and service.is_inside,
             ),
         )

@@ -6,7 +6,7 @@ from collections import Counter
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import NAMESPACE, Mesh
+from xds_mesh import NAMESPACE, Mesh, listening
 
 from mesh_runtime.api import ObjectKey
 
@@ -321,9 +321,7 @@ class Preface:
         self.versions = Counter()
 
     async def start(self, mesh):
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        mesh.stack.callback(server.close)
-        return server.sockets[0].getsockname()[1]
+        return await listening(mesh, self._answer)
 
     async def _answer(self, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -333,7 +331,6 @@ class Preface:
             self.versions["1.1"] += 1
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
             await writer.drain()
-        writer.close()
 
 
 async def call_grpc(caller, authority, method="/echo.Echo/Call", timeout_s=3):

@@ -1,29 +1,20 @@
 """Calls that leave the mesh: TLS that the caller's proxy adds, tunnels, the PROXY protocol, and raw connections."""
 
 import asyncio
-import contextlib
 import json
-import ssl
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 from own_ca import OwnCA, secret, tls_secret
-from xds_mesh import NAMESPACE, Mesh, until
+from xds_mesh import NAMESPACE, Mesh, ended, listening, until
 
 from mesh_runtime.api import ObjectKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOST = "pay.example.com"
-
-
-async def ended(writer):
-    """Close a connection, however the other end takes it."""
-    writer.close()
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        await writer.wait_closed()
 
 
 class TlsServer:
@@ -39,9 +30,7 @@ class TlsServer:
 
         context.sni_callback = name
         context.set_alpn_protocols(["h2", "http/1.1"])
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0, ssl=context)
-        mesh.stack.callback(server.close)
-        return server.sockets[0].getsockname()[1]
+        return await listening(mesh, self._answer, ssl=context)
 
     async def _answer(self, reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -55,7 +44,7 @@ class TlsServer:
             }
         ).encode()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body))
-        await ended(writer)
+        await writer.drain()
 
 
 class Authorities:
@@ -196,6 +185,15 @@ async def test_a_server_of_another_name_is_refused_where_the_rule_names_none(mes
     await unverified(mesh, frontend)
 
 
+async def test_a_server_is_verified_by_the_names_of_its_service_entry_where_the_rule_names_none(
+    mesh, frontend, known, simple_port
+):
+    manifests = outside(f"tls: {{mode: SIMPLE, caCertificates: {known.ca}}}", simple_port)
+    for name, verify in ((HOST, seen), ("nobody.example.com", unverified)):
+        await mesh.apply(manifests.replace("  resolution", f"  subjectAltNames: [{name}]\n  resolution"))
+        await verify(mesh, frontend)
+
+
 async def test_a_revoked_certificate_is_refused(mesh, frontend, known, simple_port):
     await mesh.apply(outside(f"tls: {{mode: SIMPLE, caCertificates: {known.ca}, caCrl: {known.revoked}}}", simple_port))
     await unverified(mesh, frontend)
@@ -254,9 +252,7 @@ class Listener:
         self.heads = []
 
     async def start(self, mesh):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        mesh.stack.callback(server.close)
-        return server.sockets[0].getsockname()[1]
+        return await listening(mesh, self._serve)
 
     async def _serve(self, reader, writer):
         if self.answer:
@@ -267,7 +263,6 @@ class Listener:
                 self.heads.append(data)
             writer.write(data)
             await writer.drain()
-        await ended(writer)
 
 
 async def connect(mesh, caller, service=HOST):

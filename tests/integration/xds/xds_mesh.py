@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
+import ssl
 import tempfile
 import time
 from collections import Counter
@@ -305,5 +307,32 @@ async def free_echo_server(mesh):
     async def close():
         server.close()
 
+    mesh.stack.push_async_callback(close)
+    return server.sockets[0].getsockname()[1]
+
+
+async def ended(writer):
+    """Close a connection, however the other end takes it."""
+    writer.close()
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+
+
+async def listening(mesh, serve, **options):
+    """Serve connections on a free port until the mesh ends; returns the port."""
+    writers = set()
+
+    async def handle(reader, writer):
+        writers.add(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        await ended(writer)
+
+    async def close():
+        server.close()
+        for writer in writers:
+            await ended(writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
     mesh.stack.push_async_callback(close)
     return server.sockets[0].getsockname()[1]
