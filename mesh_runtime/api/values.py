@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from mesh_runtime.api import regex
+from mesh_runtime.api import header_value, regex
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import Flaw, Spec, refused, text
 
@@ -18,7 +18,6 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"(?:[^%\x00-\x08\x0a-\x1f\x7f]|%%|%[A-Z0-9_]+(?:\([^()%]*\))?(?::[0-9]+)?%)*")
 _AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,261}")
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?(ns|us|µs|ms|s|m|h)")
 _UNIT_NS = {
@@ -123,7 +122,8 @@ def _operated_header(value: str) -> str | None:
 
 
 def _header_value(value: str) -> str | None:
-    return None if _HEADER_VALUE.fullmatch(value) else f"{quoted(value)} is not a header value"
+    found = header_value.complaint(value)
+    return f"{quoted(value)} {found}" if found else None
 
 
 def _labels(value: dict[str, str]) -> dict[str, str]:

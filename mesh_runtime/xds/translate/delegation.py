@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from mesh_runtime.api.hosts import resolve_host
@@ -21,6 +21,7 @@ from mesh_runtime.api.values import StringMatch
 
 _Choice = TypeVar("_Choice", HTTPRouteDestination, HTTPMirrorPolicy)
 Found = tuple[ConfigObject, VirtualService]
+Find = Callable[[str, str], Found | None]
 
 _INHERITED: Final = (
     "rewrite",
@@ -37,14 +38,14 @@ _INHERITED: Final = (
 )
 
 
-def merged(found: Iterable[Found]) -> tuple[Found, ...]:
-    """Return the VirtualServices that have hosts, in order, with the rules of those that have none put in.
+def with_delegates(item: ConfigObject, spec: VirtualService, find: Find) -> VirtualService:
+    """Return a VirtualService with the rules of its delegates put in; *find* finds one by namespace and name.
 
     A delegate that is not there, or that is not exported to the namespace, takes no requests.
     """
-    every = tuple(found)
-    delegates = {(item.key.namespace, item.key.name): (item, spec) for item, spec in every if spec.is_delegate}
-    return tuple((item, _merged(item, spec, delegates)) for item, spec in every if not spec.is_delegate)
+    if not any(rule.delegate for rule in spec.http):
+        return spec
+    return spec.model_copy(update={"http": tuple(_rules(item, spec, find))})
 
 
 def is_exported(item: ConfigObject, spec: VirtualService, namespace: str) -> bool:
@@ -53,20 +54,16 @@ def is_exported(item: ConfigObject, spec: VirtualService, namespace: str) -> boo
     return bool(audience & {EVERYBODY, namespace})
 
 
-def _merged(item: ConfigObject, spec: VirtualService, delegates: Mapping[tuple[str, str], Found]) -> VirtualService:
-    if not any(rule.delegate for rule in spec.http):
-        return spec
-    rules: list[HTTPRoute] = []
+def _rules(item: ConfigObject, spec: VirtualService, find: Find) -> Iterator[HTTPRoute]:
     for rule in spec.http:
         if rule.delegate is None:
-            rules.append(rule)
+            yield rule
             continue
         where = rule.delegate.namespace or item.key.namespace
-        known = delegates.get((where, rule.delegate.name))
-        if known and is_exported(*known, item.key.namespace):
+        known = find(where, rule.delegate.name)
+        if known and known[1].is_delegate and is_exported(*known, item.key.namespace):
             root = _resolved(rule, item.key.namespace)
-            rules += _delegated(root, [_resolved(sub, where) for sub in known[1].http])
-    return spec.model_copy(update={"http": tuple(rules)})
+            yield from _delegated(root, [_resolved(sub, where) for sub in known[1].http])
 
 
 def _delegated(root: HTTPRoute, rules: Iterable[HTTPRoute]) -> Iterator[HTTPRoute]:

@@ -14,7 +14,7 @@ from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, W
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.registry import Instance, RegistryState, Role
 from mesh_runtime.xds.incremental import Collection, Memo
-from mesh_runtime.xds.translate.delegation import merged
+from mesh_runtime.xds.translate.delegation import with_delegates
 from mesh_runtime.xds.translate.services import (
     MeshService,
     by_host,
@@ -174,18 +174,24 @@ class World:
         return self.once(("world", "virtual services"), self._virtual_services)
 
     def _virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        return merged((item, spec_of(item, VirtualService)) for item in self.objects("VirtualService"))
+        return tuple(self._whole(item) for item in self.objects("VirtualService") if not _is_delegate(item))
+
+    def _whole(self, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:
+        """Put the rules of a VirtualService's delegates in."""
+        return item, with_delegates(item, spec_of(item, VirtualService), self._virtual_service)
+
+    def _virtual_service(self, namespace: str, name: str) -> tuple[ConfigObject, VirtualService] | None:
+        found = (item for item in self.objects("VirtualService", namespace) if item.key.name == name)
+        return next(((item, spec_of(item, VirtualService)) for item in found), None)
 
     def virtual_services_naming(self, host: str) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """Those that name exactly this full host, by namespace and name. Others may change without notice here."""
-        return tuple(
-            (item, spec_of(item, VirtualService)) for item in self._objects.under(("VirtualService", "names", host))
-        )
+        return tuple(self._whole(item) for item in self._objects.under(("VirtualService", "names", host)))
 
     @property
     def wide_virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """Those that name hosts with a wildcard, by namespace and name."""
-        return tuple((item, spec_of(item, VirtualService)) for item in self._objects.under(("VirtualService", "wide")))
+        return tuple(self._whole(item) for item in self._objects.under(("VirtualService", "wide")))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
         """Workloads of a namespace that are listed in config."""
@@ -251,6 +257,10 @@ _shown = attrgetter(*(field.name for field in fields(Instance) if field.name != 
 def _same(one: Instance, other: Instance) -> bool:
     """Compare all but the lease, which says nothing about where traffic goes. The order of ports counts."""
     return bool(_shown(one) == _shown(other)) and list(one.ports) == list(other.ports)
+
+
+def _is_delegate(item: ConfigObject) -> bool:
+    return spec_of(item, VirtualService).is_delegate
 
 
 def is_for_sidecars(spec: VirtualService) -> bool:

@@ -53,7 +53,11 @@ ALL_OF_HTTP = http(
     mirror={"host": "catalog", "subset": "v2"},
     mirrorPercentage={"value": 12.5},
     headers={
-        "request": {"set": {"x-a": "%REQ(:path)%", ":authority": "b"}, "add": {"x-b": "100%%"}, "remove": ["x-c"]},
+        "request": {
+            "set": {"x-a": "%REQ(x?:path):9%-%PROTOCOL% %DYNAMIC_METADATA(a:b)%", ":authority": "b"},
+            "add": {"x-b": "100%%"},
+            "remove": ["x-c"],
+        },
         "response": {"add": {"x-d": "1"}},
     },
 )
@@ -161,6 +165,14 @@ def test_a_policy_may_say_everything_the_runtime_does():
             http(headers={"request": {"set": {"a": "50% off"}}}),
             "spec.http[0].headers.request.set.a",
             "%% for a percent sign",
+        ),
+        *(
+            (
+                http(headers={"request": {"set": {"a": f"x%{command}%"}}}),
+                "spec.http[0].headers.request.set.a",
+                "no command",
+            )
+            for command in ("NOPE", "REQ", "REQ()", "REQ(a b)", "PROTOCOL(x)", "PROTOCOL:3", "FILTER_STATE(a:x)")
         ),
         (
             http(headers={"request": {"set": {"a": "b\nc"}}}),
