@@ -68,8 +68,10 @@ OFF: Final = frozenset({"REQUEST_SIZE", "RESPONSE_SIZE"})
 
 def source_logs(world: World, instance: Instance) -> list[Envoy]:
     """Return the access logs of an outbound HTTP listener."""
+    labels, rules = _outbound_labels(instance), metric_rules(world, instance, "CLIENT")
     return [
-        *_http_logs(_outbound_labels(instance), metric_rules(world, instance, "CLIENT")),
+        *_http_logs(labels, rules),
+        *_tunnel_logs(labels, rules),
         *access_logs(world, instance, "CLIENT", _NO_TUNNEL),
     ]
 
@@ -214,6 +216,39 @@ def _tcp_logs(labels: Labels, rules: Rules) -> list[Envoy]:
     )
     logs = _stats_log(opened, _log_type("TcpUpstreamConnected")), _stats_log(closed, _ENDED)
     return [log for log in logs if log is not None]
+
+
+_ESTABLISHED: Final[Envoy] = {"op": "EQ", "value": {"default_value": 200, "runtime_key": "established"}}
+_LEFT: Final[Envoy] = {
+    "and_filter": {
+        "filters": [
+            {
+                "extension_filter": {
+                    "name": "envoy.access_loggers.extension_filters.cel",
+                    "typed_config": any_of(
+                        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                        expression="request.method == 'CONNECT' && !xds.cluster_name.startsWith('tunnel')",
+                    ),
+                }
+            },
+            {"status_code_filter": {"comparison": _ESTABLISHED}},
+        ]
+    }
+}
+"""Tunnels whose bytes left the proxy as they came, which nobody else has counted."""
+
+
+def _tunnel_logs(labels: Labels, rules: Rules) -> list[Envoy]:
+    """Build the logger of tunnels out of the mesh: connections, all of which is known when they end."""
+    tcp = {**labels, "request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
+    ended = (
+        *_counter("TCP_OPENED_CONNECTIONS", tcp, rules),
+        *_counter("TCP_CLOSED_CONNECTIONS", tcp, rules),
+        *_counter("TCP_SENT_BYTES", tcp, rules, "%BYTES_SENT%"),
+        *_counter("TCP_RECEIVED_BYTES", tcp, rules, "%BYTES_RECEIVED%"),
+    )
+    log = _stats_log(ended, _LEFT)
+    return [] if log is None else [log]
 
 
 def _log_type(name: str) -> Envoy:

@@ -95,6 +95,13 @@ async def test_tls_and_raw_bytes_are_passed_on_through_connect(mesh, frontend):
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
     writer.close()
+    await until(lambda: sent_outside(mesh, frontend))
+
+
+async def sent_outside(mesh, frontend):
+    names = ("istio_tcp_connections_opened_total", "istio_tcp_sent_bytes_total")
+    opened, sent = [await mesh.metrics(frontend, name, **PASSED) for name in names]
+    return opened == 2 and sent > 5
 
 
 @pytest.mark.parametrize("host", ["nobody", "nobody.shop", "nobody.other:8080", "a.svc", "b.shop.svc.cluster.local"])
