@@ -40,11 +40,11 @@ def run(folder: Path, only: Sequence[str]) -> Iterator[Outcome]:
 
 async def _cases(folder: Path, suite: Mapping[str, Any], only: Sequence[str]) -> AsyncIterator[Outcome]:
     traffic = TrafficMesh(suite["environment"])
-    pair = OwnCA().issue("*.echo.svc.cluster.local", "b.echo.svc.cluster.local", "*.foo.bar")
-    secret = {
-        name: base64.b64encode(pem.encode()).decode()
-        for name, pem in (("tls.crt", pair.pem), ("tls.key", pair.key_pem))
-    }
+    authority = OwnCA()
+    pair = authority.issue("*.echo.svc.cluster.local", "b.echo.svc.cluster.local", "*.foo.bar")
+    # As in Istio's tests, which give every gateway's Secret a certificate, its key and the authority of both.
+    pems = {"tls.crt": pair.pem, "tls.key": pair.key_pem, "ca.crt": authority.pem}
+    secret = {name: base64.b64encode(pem.encode()).decode() for name, pem in pems.items()}
     try:
         await traffic.start()
         for case in suite["cases"]:

@@ -107,7 +107,9 @@ class Caller:
             **options,
         ) as answer:
             lower = {name.lower(): value for name, value in answer.headers.items()}
-            return Reply(status=answer.status, headers=lower, seen=_seen(await answer.text()))
+            text = await answer.text()
+            seen = _seen(text)
+            return Reply(status=answer.status, headers=lower, seen=seen, error="" if seen else text[:160].strip())
 
     async def _tcp(self, target: tuple[str, int], sni: str | None) -> Reply:
         options: dict[str, Any] = {"ssl": self._tls, "server_hostname": sni} if sni else {}
