@@ -18,6 +18,8 @@ from tests.conformance.traffic_mesh import GATEWAY, TrafficMesh
 
 MAX_REDIRECTS = 5
 TIMEOUT_S = 5
+_RAW = frozenset({"tcp", "tls", "https"})
+"""What a sidecar sees as bytes. Services share the addresses of this host, and so cannot share such ports' numbers."""
 _GRPC_METHOD = "/proto.EchoTestService/Echo"
 
 
@@ -57,7 +59,7 @@ class Caller:
     async def _by_scheme(self, described: Mapping[str, Any]) -> Reply:
         target = self._target(described, described["port"])
         if target is None:
-            return Reply(error=f"the gateway does not listen for port {described['port']}")
+            return Reply(error=f"nobody listens for port {described['port']}")
         scheme, host = described["scheme"], self._host(described)
         if scheme == "grpc":
             return await _grpc(target, host)
@@ -76,6 +78,9 @@ class Caller:
     def _target(self, described: Mapping[str, Any], port: int) -> tuple[str, int] | None:
         if described.get("via") or described["from"] == GATEWAY:
             return self._traffic.gateway(port)
+        if described["scheme"] in _RAW and "to" in described:
+            service = f"{described['to']}.{self._traffic.namespace}.svc.cluster.local"
+            return self._traffic.raw(described["from"], service, port)
         return self._traffic.dialled(described["from"], port)
 
     def _host(self, described: Mapping[str, Any]) -> str:

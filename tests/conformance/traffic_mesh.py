@@ -82,6 +82,16 @@ class TrafficMesh:
         }
         return self.address(app), next((number for number in (port, 8000 + port) if number in bound), 15001)
 
+    def raw(self, app: str, host: str, port: int) -> tuple[str, int] | None:
+        """Where an application reaches a port of a service that is not only HTTP: a listener of its own."""
+        node = self.mesh.workloads[app].grant.node_id
+        leads = f'"outbound|{port}||{host}"'
+        for one in self.mesh.control.resources(node, "listeners"):
+            bound = one.get("address", {}).get("socket_address", {}).get("port_value")
+            if one.get("traffic_direction") == "OUTBOUND" and bound and leads in json.dumps(one):
+                return self.address(app), bound
+        return None
+
     def gateway(self, port: int) -> tuple[str, int] | None:
         """Where the gateway listens for a declared port; ``None``: it does not."""
         (status,) = self.mesh.control.gateways()
