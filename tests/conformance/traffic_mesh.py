@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import aiohttp
@@ -40,7 +39,7 @@ class TrafficMesh:
     async def start(self) -> None:
         mesh = await self.mesh.start()
         await mesh.stop_control()
-        await mesh.start_control(settings=_settings())
+        await mesh.start_control(settings=MeshSettings(unprivileged_from=1024, port_listeners=True))
         await self.echo.start(list(self._apps))
         mesh.stack.push_async_callback(self.echo.close)
         await self._start_front()
@@ -160,12 +159,6 @@ class TrafficMesh:
             "metadata": {"name": app, "namespace": self.namespace},
             "spec": {"selector": {"app": app}, "ports": ports} | ({"clusterIP": "None"} if headless else {}),
         }
-
-
-def _settings() -> MeshSettings:
-    """Sidecars listen at each port that applications dial, where this runtime can."""
-    known = {field.name for field in fields(MeshSettings)}
-    return MeshSettings(unprivileged_from=1024, **({"port_listeners": True} if "port_listeners" in known else {}))
 
 
 def with_certificates(text: str, namespace: str, secret: Mapping[str, str]) -> tuple[ConfigObject, ...]:

@@ -13,7 +13,7 @@ from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER, raw_tunnel_cluste
 from mesh_runtime.xds.translate.credentials import secrets_named
 from mesh_runtime.xds.translate.gateway_routes import gateway_routes
 from mesh_runtime.xds.translate.gateways import gateway_credentials, gateway_listeners
-from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_service
+from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_pool, inbound_service
 from mesh_runtime.xds.translate.outbound import outbound_listeners
 from mesh_runtime.xds.translate.passthrough import passing_clusters
 from mesh_runtime.xds.translate.patches import patched
@@ -82,7 +82,8 @@ def _own_clusters(world: World, instance: Instance) -> Iterator[Envoy]:
     yield PASSTHROUGH_CLUSTER
     yield raw_tunnel_cluster(tcp_bindings(world, instance), instance.address)
     for port in inbound_ports(instance):
-        yield inbound_cluster(instance, port, inbound_service(world, instance, port)[1])
+        protocol = inbound_service(world, instance, port)[1]
+        yield inbound_cluster(instance, port, protocol, inbound_pool(world, instance, port))
 
 
 def _inbound_listeners(world: World, instance: Instance) -> Iterator[Envoy]:

@@ -91,15 +91,16 @@ def outbound_clusters(world: World, instance: Instance) -> Outbound:
     return world.once(("clusters", client), build)
 
 
-def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -> Envoy:
-    """Return the cluster of an instance's own port."""
+def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, pool: ConnectionPool | None) -> Envoy:
+    """Return the cluster of an instance's own port. What its service's callers are told of connections holds here."""
     name = inbound_name(port)
     return {
         "name": name,
         "type": "STATIC",
-        "connect_timeout": CONNECT_TIMEOUT,
-        "circuit_breakers": limits(None),
-        **_protocol_options(protocol, NO_POLICY, upgrade=False),
+        "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
+        "circuit_breakers": limits(pool),
+        **_keepalive(pool),
+        **_protocol_options(protocol, Policy(connection_pool=pool), upgrade=False),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(instance.app_address, port.app_port)}}]}],
@@ -110,20 +111,25 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol) -
 def _of_port(world: World, client: Client, service: MeshService, port: MeshPort) -> tuple[_Built, ...]:
     """Build a port's clusters once for all callers to whom the same rules apply in the same way."""
     rules = rules_for(world, client.namespace, service, dict(client.labels))
-    seen_by = _distinctive(world, client, [rules.policy(port.number, subset) for subset in ("", *rules.subsets)])
+    seen_by = _distinctive(world, client, port, [rules.policy(port.number, subset) for subset in ("", *rules.subsets)])
     key = "port", service.host, service.namespace, port.number, rules.key, seen_by
     return world.once(key, lambda: tuple(_variants(world, seen_by, service, port, rules)))
 
 
-def _distinctive(world: World, client: Client, policies: Sequence[Policy]) -> Client:
+def _distinctive(world: World, client: Client, port: MeshPort, policies: Sequence[Policy]) -> Client:
     """Keep of a caller what still makes a difference among those who follow the same rules.
 
-    That is what is near, and whose Secrets are meant.
+    That is what is near, whose Secrets are meant, and who says what a port takes where that is not declared.
     """
     settings = (setting_for(world, policy) for policy in policies)
     near = any(policy.outlier_detection for policy in policies) or any(one.distribute for one in settings if one)
     owned = any(policy.tls and policy.tls.credential_name for policy in policies)
-    return Client(client.namespace if owned else "", client.labels if near else (), client.locality if near else "")
+    return Client(
+        client.namespace if owned else "",
+        client.labels if near else (),
+        client.locality if near else "",
+        client.gateway and port.protocol == "auto",
+    )
 
 
 def _variants(world: World, client: Client, service: MeshService, port: MeshPort, rules: Rules) -> Iterator[_Built]:
@@ -197,9 +203,14 @@ def _calling(world: World, target: _Target) -> Envoy:
         **security(
             policy.tls, target.client.namespace, target.identity, _alpn(port, policy, upgrade), policy.proxy_protocol
         ),
-        **_protocol_options(port.protocol, policy, upgrade=upgrade),
+        **_protocol_options(_spoken(target), policy, upgrade=upgrade),
         **service_metadata(target.service),
     }
+
+
+def _spoken(target: _Target) -> Protocol:
+    """Return a port's protocol; gateways send HTTP/1.1 where none is declared, as not every server takes HTTP/2."""
+    return "http" if target.client.gateway and target.port.protocol == "auto" else target.port.protocol
 
 
 def _upgrades(world: World, pool: ConnectionPool | None) -> bool:

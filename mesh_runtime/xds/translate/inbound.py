@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mesh_runtime.api.networking import ConnectionPool
 from mesh_runtime.api.protocols import by_port
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
@@ -14,7 +15,8 @@ from mesh_runtime.xds.translate.filters import PLAIN_HTTP, grpc_web, inspected, 
 from mesh_runtime.xds.translate.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import InboundPort, workload_port
-from mesh_runtime.xds.translate.services import MeshService, Protocol
+from mesh_runtime.xds.translate.rules import rules_for
+from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
 
@@ -112,16 +114,29 @@ def inbound_service(world: World, instance: Instance, port: InboundPort) -> tupl
 
     Where several do, it is the one the instance was started for; where none does, the port's name tells the protocol.
     """
+    found = _declared(world, instance, port)
+    return (found[0], found[1].protocol) if found else (None, by_port(port.app_port, port.name, ""))
+
+
+def inbound_pool(world: World, instance: Instance, port: InboundPort) -> ConnectionPool | None:
+    """Return what the DestinationRule of an instance's service says of connections: as in Istio, it holds here, too."""
+    found = _declared(world, instance, port)
+    if found is None:
+        return None
+    service, declared = found
+    return (
+        rules_for(world, instance.namespace, service, dict(instance.labels)).policy(declared.number, "").connection_pool
+    )
+
+
+def _declared(world: World, instance: Instance, port: InboundPort) -> tuple[MeshService, MeshPort] | None:
     candidates = [
         (service, declared)
         for service in world.services_of(instance)
         for declared in service.ports
         if workload_port(declared, instance.ports) == port.name
     ]
-    if candidates:
-        service, declared = min(candidates, key=lambda found: found[0].name != instance.service)
-        return service, declared.protocol
-    return None, by_port(port.app_port, port.name, "")
+    return min(candidates, key=lambda found: found[0].name != instance.service, default=None)
 
 
 def _inbound_filters(

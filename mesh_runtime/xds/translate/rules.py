@@ -25,7 +25,7 @@ from mesh_runtime.api.networking import (
     Tunnel,
 )
 from mesh_runtime.api.objects import ROOT_NAMESPACE
-from mesh_runtime.registry import Instance
+from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.world import World
 
@@ -88,6 +88,8 @@ class Client:
     """Those by which rules choose their callers, or by which endpoints are near."""
     locality: str = ""
     """Empty where no rule asks for it."""
+    gateway: bool = False
+    """Gateways look into nothing to find out what it is."""
 
 
 def client_of(world: World, instance: Instance) -> Client:
@@ -101,7 +103,12 @@ def client_of(world: World, instance: Instance) -> Client:
     names = world.once("labels of nearness", lambda: frozenset(_labels_of_nearness(world)))
     kept |= {name: value for name, value in instance.labels.items() if name in names}
     near = world.once("asks for localities", lambda: _asks_for_localities(world))
-    return Client(instance.namespace, tuple(sorted(kept.items())), instance.locality if near else "")
+    return Client(
+        instance.namespace,
+        tuple(sorted(kept.items())),
+        instance.locality if near else "",
+        instance.role is Role.GATEWAY,
+    )
 
 
 def selectors_of(world: World, namespace: str) -> tuple[Labels, ...]:
