@@ -144,16 +144,6 @@ class PathNormalization(Spec):
     normalization: Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"] = "DEFAULT"
 
 
-class MeshMTLS(Spec):
-    """How the mesh's own TLS is spoken."""
-
-    later = frozenset({"ecdhCurves", "cipherSuites"})
-
-    min_protocol_version: Annotated[Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"], Field(alias="minProtocolVersion")] = (
-        "TLS_AUTO"
-    )
-
-
 class MeshConfig(Spec):
     """What holds for the whole mesh."""
 
@@ -183,9 +173,11 @@ class MeshConfig(Spec):
             "hboneIdleTimeout",
             "inboundClusterStatName",
             "inboundTrafficPolicy",
+            "meshMTLS",
             "outboundClusterStatName",
             "proxyHttpPort",
             "proxyInboundListenPort",
+            "protocolDetectionTimeout",
             "proxyListenPort",
             "serviceEntryVisibility",
             "serviceScopeConfigs",
@@ -211,9 +203,7 @@ class MeshConfig(Spec):
     """For routes that do not say themselves when to try again; absent: Istio's default."""
     connect_timeout: Duration | None = None
     tcp_keepalive: TcpKeepalive | None = None
-    protocol_detection_timeout: Duration | Literal["0s"] | None = None
     path_normalization: PathNormalization = Field(default_factory=PathNormalization)
-    mesh_mtls: Annotated[MeshMTLS, Field(alias="meshMTLS")] = Field(default_factory=MeshMTLS)
     locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
     """What holds where a DestinationRule has none of its own."""
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"

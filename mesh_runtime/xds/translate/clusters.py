@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mesh_runtime.api.networking import ConnectionPool, HTTPSettings, OutlierDetection, RetryBudget
+from mesh_runtime.api.networking.destination_rule import TcpKeepalive
 from mesh_runtime.api.protocols import HTTP2
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
@@ -193,13 +194,15 @@ def _calling(world: World, target: _Target) -> Envoy:
     detection = policy.outlier_detection
     # Without outlier detection every endpoint stays in; without any healthy one nothing is sent.
     panic = {"value": float(detection.min_health_percent or 0)} if detection else {}
+    mesh = world.mesh_config
     return {
-        "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
+        "connect_timeout": seconds((pool.tcp.connect_timeout if pool and pool.tcp else None) or mesh.connect_timeout)
+        or CONNECT_TIMEOUT,
         "circuit_breakers": limits(pool, policy.retry_budget),
         **(by_request() if target.service.by_request else load_balancing(policy.load_balancer)),
         "common_lb_config": {"healthy_panic_threshold": panic, **weighted},
         **({"outlier_detection": _outliers(detection)} if detection else {}),
-        **_keepalive(pool),
+        **_keepalive((pool.tcp.tcp_keepalive if pool and pool.tcp else None) or mesh.tcp_keepalive),
         **security(
             policy.tls, target.client.namespace, target.identity, _alpn(port, policy, upgrade), policy.proxy_protocol
         ),
@@ -283,8 +286,7 @@ def _outliers(detection: OutlierDetection) -> Envoy:
     return outliers
 
 
-def _keepalive(pool: ConnectionPool | None) -> Envoy:
-    keepalive = pool.tcp.tcp_keepalive if pool and pool.tcp else None
+def _keepalive(keepalive: TcpKeepalive | None) -> Envoy:
     if keepalive is None:
         return {}
     settings = {

@@ -185,6 +185,17 @@ async def test_a_connection_is_logged_once_when_it_ends(mesh):
     assert " 7 7 " in line
 
 
+async def test_the_mesh_config_says_how_paths_are_normalized_and_connections_made(mesh):
+    await mesh_config(
+        mesh, "pathNormalization: {normalization: MERGE_SLASHES}\nconnectTimeout: 3s\ntcpKeepalive: {time: 60s}"
+    )
+    assert (await ask(mesh, "/a///b")).seen["path"] == "/a/b"
+    clusters = mesh.control.resources(mesh.workloads["frontend"].grant.node_id, "clusters")
+    (found,) = [one for one in clusters if one["name"] == "outbound|80||catalog.shop.svc.cluster.local"]
+    assert found["connect_timeout"] == "3s"
+    assert found["upstream_connection_options"] == {"tcp_keepalive": {"keepalive_time": 60}}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
