@@ -100,7 +100,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, p
         "type": "STATIC",
         "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
         "circuit_breakers": limits(pool),
-        **_keepalive(pool),
+        **_keepalive(pool.tcp.tcp_keepalive if pool and pool.tcp else None),
         **_protocol_options(protocol, Policy(connection_pool=pool), upgrade=False),
         "load_assignment": {
             "cluster_name": name,
