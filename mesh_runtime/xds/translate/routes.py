@@ -82,10 +82,11 @@ def _once_each(hosts: Iterable[Envoy]) -> Iterator[Envoy]:
     """Yield virtual hosts with the names that none before them has taken."""
     taken: set[str] = set()
     for host in hosts:
-        domains = [domain for domain in host["domains"] if domain not in taken]
-        taken.update(domains)
-        if domains:
-            yield host if len(domains) == len(host["domains"]) else {**host, "domains": domains}
+        if taken.isdisjoint(host["domains"]):
+            yield host
+        elif domains := [domain for domain in host["domains"] if domain not in taken]:
+            yield {**host, "domains": domains}
+        taken.update(host["domains"])
 
 
 def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
