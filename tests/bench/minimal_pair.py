@@ -1,4 +1,4 @@
-"""Two Envoys configured by hand with nothing but mutual TLS between them: the peer of the latency benchmark."""
+"""Two Envoys configured by hand with nothing but mutual TLS between them and the mesh's own counters: the peer of the latency benchmark."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from mesh_runtime.identity.authority import Authority, spiffe_id
+from mesh_runtime.sidecar.stats import stats_config
 
 API = "type.googleapis.com/envoy.extensions."
 
 
-def client(authority: Authority, *, listen: tuple[str, int], far: tuple[str, int], admin: Path) -> dict[str, Any]:
+def client(
+    authority: Authority, *, listen: tuple[str, int], far: tuple[str, int], admin: Path, logs: list[Any]
+) -> dict[str, Any]:
     """Plain HTTP in, mutual TLS out."""
     return _bootstrap(
         "client",
         admin,
-        _listener(listen),
+        _listener(listen, logs),
         {
             **_cluster(far),
             "transport_socket": _tls(authority, "UpstreamTlsContext", "client"),
@@ -24,26 +27,30 @@ def client(authority: Authority, *, listen: tuple[str, int], far: tuple[str, int
     )
 
 
-def server(authority: Authority, *, listen: tuple[str, int], app: tuple[str, int], admin: Path) -> dict[str, Any]:
+def server(
+    authority: Authority, *, listen: tuple[str, int], app: tuple[str, int], admin: Path, logs: list[Any]
+) -> dict[str, Any]:
     """Mutual TLS in, plain HTTP out."""
     tls = _tls(authority, "DownstreamTlsContext", "server")
     tls["typed_config"]["require_client_certificate"] = True
-    return _bootstrap("server", admin, _listener(listen, tls), _cluster(app))
+    return _bootstrap("server", admin, _listener(listen, logs, tls), _cluster(app))
 
 
 def _bootstrap(name: str, admin: Path, listener: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
     return {
         "node": {"id": name, "cluster": name},
+        "stats_config": stats_config(),
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "static_resources": {"listeners": [listener], "clusters": [cluster]},
     }
 
 
-def _listener(at: tuple[str, int], tls: dict[str, Any] | None = None) -> dict[str, Any]:
+def _listener(at: tuple[str, int], logs: list[Any], tls: dict[str, Any] | None = None) -> dict[str, Any]:
     everything = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "far"}}]}
     manager = {
         "@type": f"{API}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "all",
+        "access_log": logs,
         "route_config": {"virtual_hosts": [everything]},
         "http_filters": [
             {
