@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import time
@@ -101,6 +102,7 @@ class ControlPlane:
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; ready once proxies can connect and what is known is published."""
         self._publish()
+        _spare_the_collector()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(self._store.watch()), name="config watch")
             group.create_task(self._watch(self._registry.watch()), name="registry watch")
@@ -333,6 +335,16 @@ class ControlPlane:
         if snapshot is None or stream.answered is snapshot or node_id in self._publisher.problems:
             return False
         return stream.answered is None or stream.answered.revision <= revision
+
+
+def _spare_the_collector() -> None:
+    """Have this process's garbage collector look less often, and never at what it started with.
+
+    What is published lives long and is let go by its references; going through all of it in search of cycles
+    took two thirds of the time of a push to 1,000 proxies.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def unprivileged_from() -> int:
