@@ -332,8 +332,6 @@ def _references(value: Any) -> Iterator[Reference]:
                     yield Reference(Kind.CDS, inner["cluster_name"])
                 case "weighted_clusters":
                     yield from (Reference(Kind.CDS, choice["name"]) for choice in inner["clusters"])
-                case "envoy_grpc":
-                    yield Reference(Kind.CDS, inner["cluster_name"])
                 case "route_config_name":
                     yield Reference(Kind.RDS, inner)
                 case "tls_certificate_sds_secret_configs":
