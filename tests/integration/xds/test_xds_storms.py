@@ -1,0 +1,50 @@
+"""Many changes at once: proxies follow all the while, and end where the last change leads."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from xds_mesh import Mesh
+
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web}}
+spec: {{hosts: [web], http: [{{directResponse: {{status: 200, body: {{string: "{number}"}}}}}}]}}
+"""
+CHANGES = 200
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def mesh():
+    mesh = Mesh()
+    try:
+        await mesh.start()
+        await mesh.workload("web")
+        yield mesh
+    finally:
+        await mesh.close()
+
+
+async def test_two_hundred_changes_in_a_second_reach_the_proxy_while_they_happen(mesh):
+    web = mesh.workloads["web"]
+    answered = []
+
+    async def change():
+        for number in range(CHANGES):
+            await mesh.apply(ROUTE.format(number=number), settle=False)
+            await asyncio.sleep(0.005)
+
+    async def ask(changing):
+        while not changing.done():
+            answered.append((await mesh.get(web, "web/")).text)
+
+    changing = asyncio.get_running_loop().create_task(change())
+    await asyncio.gather(changing, ask(changing))
+    settled = await mesh.control.settled(mesh.store.current.revision, 5)
+    assert not settled.waiting
+    assert (await mesh.get(web, "web/")).text == str(CHANGES - 1)
+    seen = [int(text) for text in dict.fromkeys(answered) if text.isdecimal()]
+    assert len(seen) > 10
+    assert seen == sorted(seen)
