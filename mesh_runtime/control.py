@@ -33,7 +33,7 @@ from mesh_runtime.xds.report import (
 from mesh_runtime.xds.server import AdsServer
 from mesh_runtime.xds.snapshot import Kind
 from mesh_runtime.xds.translate import MeshSettings
-from mesh_runtime.xds.translate.gateways import gateway_notes
+from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]

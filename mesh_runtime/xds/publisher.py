@@ -13,7 +13,7 @@ from mesh_runtime.identity.leaves import Leaves
 from mesh_runtime.registry import Instance, RegistryState
 from mesh_runtime.xds.snapshot import Group, InconsistentSnapshotError, Kind, Offer, Packer, Snapshot
 from mesh_runtime.xds.translate import MeshSettings, World, translate
-from mesh_runtime.xds.translate.patches import Resources
+from mesh_runtime.xds.translate.patches.patches import Resources
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import grpc
 from mesh_runtime.xds import protos
 from mesh_runtime.xds.server import TOKEN_KEY
 from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind
-from mesh_runtime.xds.translate.routes import OUTBOUND_ROUTES
+from mesh_runtime.xds.translate.routing.routes import OUTBOUND_ROUTES
 from mesh_runtime.xds.translate.tls import LEAF, ROOT
 
 DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"

@@ -28,7 +28,7 @@ from mesh_runtime.xds.publisher import Publisher
 from mesh_runtime.xds.snapshot import Kind
 from mesh_runtime.xds.stream import DeltaStream
 from mesh_runtime.xds.translate import MeshSettings
-from mesh_runtime.xds.translate.routes import OUTBOUND_ROUTES
+from mesh_runtime.xds.translate.routing.routes import OUTBOUND_ROUTES
 from tests.bench.mesh_speed import SPLIT
 from tests.bench.timing import ratio
 from tests.integration.xds.xds_mesh import NAMESPACE, Mesh, Workload

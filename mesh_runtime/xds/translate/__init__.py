@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy, Group, Kind
-from mesh_runtime.xds.translate.access_logs import relays
-from mesh_runtime.xds.translate.authentication import keys_clusters
-from mesh_runtime.xds.translate.clusters import inbound_cluster, outbound_clusters
-from mesh_runtime.xds.translate.connect import TUNNEL_CLUSTER, raw_tunnel_cluster
-from mesh_runtime.xds.translate.credentials import secrets_named
-from mesh_runtime.xds.translate.gateway_routes import gateway_routes
-from mesh_runtime.xds.translate.gateways import gateway_credentials, gateway_listeners
-from mesh_runtime.xds.translate.inbound import inbound_listener, inbound_pool, inbound_service
-from mesh_runtime.xds.translate.outbound import outbound_listeners
-from mesh_runtime.xds.translate.passthrough import passing_clusters
-from mesh_runtime.xds.translate.patches import patched
+from mesh_runtime.xds.translate.calling.clusters import inbound_cluster, outbound_clusters
+from mesh_runtime.xds.translate.gateways.credentials import secrets_named
+from mesh_runtime.xds.translate.gateways.listeners import gateway_credentials, gateway_listeners
+from mesh_runtime.xds.translate.gateways.passthrough import passing_clusters
+from mesh_runtime.xds.translate.gateways.routes import gateway_routes
+from mesh_runtime.xds.translate.listeners.connect import TUNNEL_CLUSTER, raw_tunnel_cluster
+from mesh_runtime.xds.translate.listeners.inbound import inbound_listener, inbound_pool, inbound_service
+from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
+from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
+from mesh_runtime.xds.translate.patches.patches import patched
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
-from mesh_runtime.xds.translate.providers import provider_clusters
-from mesh_runtime.xds.translate.routes import outbound_routes, port_routes, sniffed_routes
-from mesh_runtime.xds.translate.tracing import tracing_clusters
-from mesh_runtime.xds.translate.unknown_hosts import PASSTHROUGH_CLUSTER
+from mesh_runtime.xds.translate.routing.routes import outbound_routes, port_routes, sniffed_routes
+from mesh_runtime.xds.translate.security.authentication import keys_clusters
+from mesh_runtime.xds.translate.telemetry.access_logs import relays
+from mesh_runtime.xds.translate.telemetry.providers import provider_clusters
+from mesh_runtime.xds.translate.telemetry.tracing import tracing_clusters
 from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 
 __all__ = ["MeshSettings", "Tracing", "World", "translate"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate.endpoints import TLS_MODE
+from mesh_runtime.xds.translate.calling.endpoints import TLS_MODE
 
 LEAF: Final = "default"
 """The secret with a proxy's own certificate and key. Every proxy asks for its own by this name."""

@@ -14,7 +14,7 @@ from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, W
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.registry import Instance, RegistryState, Role
 from mesh_runtime.xds.incremental import Collection, Memo
-from mesh_runtime.xds.translate.delegation import with_delegates
+from mesh_runtime.xds.translate.routing.delegation import with_delegates
 from mesh_runtime.xds.translate.services import (
     MeshService,
     by_host,

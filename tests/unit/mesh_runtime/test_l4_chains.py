@@ -3,8 +3,8 @@
 import pytest
 from test_translate import NETWORKING, service, world
 
-from mesh_runtime.xds.translate.http_route import Caller
-from mesh_runtime.xds.translate.l4_route import l4_chains
+from mesh_runtime.xds.translate.routing.http_route import Caller
+from mesh_runtime.xds.translate.routing.l4_route import l4_chains
 
 HOST = "db.shop.svc.cluster.local"
 CLUSTER = "outbound|80||{}.shop.svc.cluster.local"

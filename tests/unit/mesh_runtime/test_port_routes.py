@@ -4,7 +4,7 @@ from test_translate import FRONTEND, NETWORKING, service, virtual_service, world
 
 from mesh_runtime.api import Config, load
 from mesh_runtime.api.admission import admit
-from mesh_runtime.xds.translate.routes import port_routes
+from mesh_runtime.xds.translate.routing.routes import port_routes
 
 PORTS = "[{name: http, port: 80}, {name: http-more, port: 85}]"
 

@@ -8,8 +8,8 @@ from mesh_runtime.registration import Registration
 from mesh_runtime.registry import RegistryState, Role
 from mesh_runtime.xds.snapshot import Kind, Packer
 from mesh_runtime.xds.translate import MeshSettings, Tracing, World, translate
-from mesh_runtime.xds.translate.policy import mtls_mode
 from mesh_runtime.xds.translate.ports import bound_port, gateway_ports, tcp_names, workload_port
+from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 from mesh_runtime.xds.translate.services import MeshPort
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 

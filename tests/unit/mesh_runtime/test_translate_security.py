@@ -12,10 +12,11 @@ from mesh_runtime.identity.enrolment import instance_of
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import RegistryState, Role
 from mesh_runtime.xds.snapshot import Kind
-from mesh_runtime.xds.translate import World, matchers, translate
-from mesh_runtime.xds.translate.attributes import Scope
-from mesh_runtime.xds.translate.authorization import engine
-from mesh_runtime.xds.translate.policy import mtls_mode
+from mesh_runtime.xds.translate import World, translate
+from mesh_runtime.xds.translate.security import matchers
+from mesh_runtime.xds.translate.security.attributes import Scope
+from mesh_runtime.xds.translate.security.authorization import engine
+from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 
 SCOPE = Scope(port=lambda number: {"destination_port": number})
 KEYS = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'

@@ -1,0 +1,1 @@
+"""How services are called: clusters, endpoints and what DestinationRules say of them."""

@@ -1,0 +1,1 @@
+"""What gateways open, terminate and pass on."""

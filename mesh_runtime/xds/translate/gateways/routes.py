@@ -1,0 +1,121 @@
+"""Where a gateway sends the requests that come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mesh_runtime.api.hosts import matches, resolve_host
+from mesh_runtime.api.networking import MESH, Server, VirtualService
+from mesh_runtime.api.networking.http_action import MAX_BODY
+from mesh_runtime.api.objects import ConfigObject
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.gateways.servers import Served, merged_gateways
+from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_services_for
+from mesh_runtime.xds.translate.routing.http_match import catches_all
+from mesh_runtime.xds.translate.routing.http_route import Caller
+from mesh_runtime.xds.translate.world import World
+
+
+def route_name(served: Served) -> str:
+    """Return Istio's name of the routes of an HTTP server: its own with TLS, else those of the port."""
+    port, bind = served.server.port, served.server.bind
+    suffix = f".{bind}" if bind else ""
+    if not served.server.over_tls:
+        return f"http.{port.number}{suffix}"
+    namespace, _, name = served.gateway.partition("/")
+    return f"https.{port.number}.{port.name}.{name}.{namespace}{suffix}"
+
+
+def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:
+    """Yield a gateway's routes: one configuration per port without TLS, and one per server with it."""
+    for port in merged_gateways(world, instance).ports:
+        if port.plain and port.plain[0].server.is_http:
+            yield _routes(world, instance, port.plain)
+        for served in port.secured:
+            if served.server.is_http:
+                yield _routes(world, instance, (served,))
+
+
+def _routes(world: World, instance: Instance, servers: Sequence[Served]) -> Envoy:
+    number = servers[0].server.port.number
+    hosts = list(_hosts(world, instance, servers))
+    return {
+        "name": route_name(servers[0]),
+        "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
+        # Clients name the port that is opened, which may not be the declared one.
+        "ignore_port_in_host_matching": True,
+        "max_direct_response_body_size_bytes": MAX_BODY,
+    }
+
+
+def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Iterator[Envoy]:
+    number = servers[0].server.port.number
+    routes: dict[str, list[Envoy]] = {}
+    redirected: set[str] = set()
+    for gateway, group in _by_gateway(servers).items():
+        caller = Caller(
+            namespace=instance.namespace,
+            labels=instance.labels,
+            gateway=gateway,
+            port=number,
+            tls=servers[0].server.over_tls,
+        )
+        for item, bound in virtual_services_for(world, instance.namespace):
+            if bound.http and gateway in _gateways(item, bound):
+                added = rules_routes(world, caller, [(item, bound)])
+                for domain, server in _served(group, gateway.partition("/")[0], item, bound):
+                    routes.setdefault(domain, []).extend(added)
+                    redirected |= {domain} if server.redirects else set()
+        for server in group:
+            for domain in _own_domains(server, gateway.partition("/")[0]) if server.redirects else ():
+                routes.setdefault(domain, [])
+                redirected.add(domain)
+    for domain, found in sorted(routes.items()):
+        host: dict[str, Any] = {"require_tls": "ALL"} if domain in redirected else {}
+        yield {
+            "name": f"{domain}:{number}",
+            "domains": [domain],
+            # Of what several VirtualServices say of one host, a route for every request hides none of the others.
+            "routes": sorted(found, key=catches_all),
+            "include_request_attempt_count": True,
+            **host,
+        }
+
+
+def _by_gateway(servers: Iterable[Served]) -> dict[str, list[Server]]:
+    """Put the servers of a Gateway together: what they share of a VirtualService's hosts counts once."""
+    found: dict[str, list[Server]] = {}
+    for served in servers:
+        found.setdefault(served.gateway, []).append(served.server)
+    return found
+
+
+def _own_domains(server: Server, namespace: str) -> Iterator[str]:
+    for host in server.hosts:
+        yield resolve_host(host.rpartition("/")[2], namespace).lower()
+
+
+def _gateways(item: ConfigObject, spec: VirtualService) -> set[str]:
+    return {name if "/" in name else f"{item.key.namespace}/{name}" for name in spec.gateways if name != MESH}
+
+
+def _served(
+    servers: Sequence[Server], namespace: str, item: ConfigObject, spec: VirtualService
+) -> Iterator[tuple[str, Server]]:
+    """Yield the hosts that both a gateway's servers and a VirtualService name: the narrower of each pair."""
+    seen = set()
+    for written in spec.hosts:
+        host = resolve_host(written, item.key.namespace)
+        for server in servers:
+            for offered in server.hosts:
+                where, slash, pattern = offered.rpartition("/")
+                allowed = {"": item.key.namespace, "*": item.key.namespace, ".": namespace}.get(where, where)
+                if slash and allowed != item.key.namespace:
+                    continue
+                pattern = resolve_host(pattern, namespace)
+                common = (host if matches(pattern, host) else pattern if matches(host, pattern) else "").lower()
+                if common and common not in seen:
+                    seen.add(common)
+                    yield common, server

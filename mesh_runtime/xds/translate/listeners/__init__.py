@@ -1,0 +1,1 @@
+"""What sidecars listen to, on both sides of their workload."""

@@ -1,0 +1,181 @@
+"""What a sidecar takes in: one listener per port of its workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mesh_runtime.api.networking import ConnectionPool
+from mesh_runtime.api.protocols import by_port
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.calling.clusters import inbound_name
+from mesh_runtime.xds.translate.calling.rules import rules_for
+from mesh_runtime.xds.translate.listeners.filters import PLAIN_HTTP, grpc_web, inspected, listener, manager, tcp_proxy
+from mesh_runtime.xds.translate.ports import InboundPort, workload_port
+from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards, trust_domains
+from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
+from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
+from mesh_runtime.xds.translate.telemetry import metrics as telemetry
+from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
+from mesh_runtime.xds.translate.world import World
+
+_INBOUND_RETRY: Final = {"retry_on": "reset-before-request", "num_retries": 2}
+"""An application may close an idle connection just when it is used again."""
+_PLAIN: Final[Mapping[str, Sequence[Envoy]]] = {"PERMISSIVE": ({}, {"transport_protocol": "tls"}), "DISABLE": ({},)}
+"""What is taken as it comes. Envoy does not look further once the transport has matched: where callers of the mesh
+are looked for in TLS, the application's own has to be named."""
+RAW: Final[frozenset[Protocol]] = frozenset({"tcp", "tls"})
+_KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
+"""Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
+
+
+def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Envoy:
+    """Return the listener of one port of a workload."""
+    service, protocol = inbound_service(world, instance, port)
+    if protocol == "auto":
+        return _sniffing_listener(world, instance, port, service)
+    mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
+    chains: list[Envoy] = []
+    if mode != "DISABLE":
+        # Only callers of the mesh offer "istio"; an application's own TLS is plain bytes to a permissive port.
+        match = {"transport_protocol": "tls", "application_protocols": ["istio"]} if mode == "PERMISSIVE" else {}
+        chains.append(
+            {
+                "name": "mutual",
+                "filter_chain_match": match,
+                "transport_socket": downstream_tls(http=protocol not in RAW, trust_domains=trust_domains(world)),
+                "filters": _inbound_filters(world, instance, port, service, protocol, mutual=True),
+            }
+        )
+    if mode != "STRICT":
+        plain = {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
+        chains += [{**plain, "filter_chain_match": match} for match in _PLAIN[mode]]
+    inspect = inspected("tls") if mode == "PERMISSIVE" else {}
+    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
+
+
+def _sniffing_listener(world: World, instance: Instance, port: InboundPort, service: MeshService | None) -> Envoy:
+    """Return the listener of a port that takes requests and other bytes alike.
+
+    What is encrypted cannot be looked into: callers of the mesh say there what they send.
+    """
+    mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
+    chains: list[Envoy] = []
+    if mode != "DISABLE":
+        of_the_mesh = {"transport_protocol": "tls", "application_protocols": ["istio"]}
+        raw_bytes = {"transport_protocol": "tls", "application_protocols": [RAW_ALPN[0]]}
+        chains += [
+            _sniffed(world, instance, port, service, match=raw_bytes, protocol="tcp", mutual=True),
+            _sniffed(
+                world,
+                instance,
+                port,
+                service,
+                match=of_the_mesh if mode == "PERMISSIVE" else {"transport_protocol": "tls"},
+                protocol="auto",
+                mutual=True,
+            ),
+        ]
+    if mode != "STRICT":
+        chains += [
+            _sniffed(world, instance, port, service, match=PLAIN_HTTP, protocol="auto", mutual=False),
+            *(
+                _sniffed(world, instance, port, service, match=one, protocol="tcp", mutual=False)
+                for one in _PLAIN[mode]
+            ),
+        ]
+    looks = ("tls",) if mode == "STRICT" else ("tls", "http")
+    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspected(*looks)}
+
+
+def _sniffed(
+    world: World,
+    instance: Instance,
+    port: InboundPort,
+    service: MeshService | None,
+    *,
+    match: Envoy,
+    protocol: Protocol,
+    mutual: bool,
+) -> Envoy:
+    security, suffix = "mutual" if mutual else "plain", "-raw" if protocol in RAW else ""
+    socket = downstream_tls(http=protocol not in RAW, trust_domains=trust_domains(world))
+    return {
+        "name": f"{security}{suffix}",
+        "filter_chain_match": match,
+        **({"transport_socket": socket} if mutual else {}),
+        "filters": _inbound_filters(world, instance, port, service, protocol, mutual=mutual),
+    }
+
+
+def inbound_service(world: World, instance: Instance, port: InboundPort) -> tuple[MeshService | None, Protocol]:
+    """Return the service whose port leads to an instance's port, and its protocol.
+
+    Where several do, it is the one the instance was started for; where none does, the port's name tells the protocol.
+    """
+    found = _declared(world, instance, port)
+    return (found[0], found[1].protocol) if found else (None, by_port(port.app_port, port.name, ""))
+
+
+def inbound_pool(world: World, instance: Instance, port: InboundPort) -> ConnectionPool | None:
+    """Return what the DestinationRule of an instance's service says of connections: as in Istio, it holds here, too."""
+    found = _declared(world, instance, port)
+    if found is None:
+        return None
+    service, declared = found
+    return (
+        rules_for(world, instance.namespace, service, dict(instance.labels)).policy(declared.number, "").connection_pool
+    )
+
+
+def _declared(world: World, instance: Instance, port: InboundPort) -> tuple[MeshService, MeshPort] | None:
+    candidates = [
+        (service, declared)
+        for service in world.services_of(instance)
+        for declared in service.ports
+        if workload_port(declared, instance.ports) == port.name
+    ]
+    return min(candidates, key=lambda found: found[0].name != instance.service, default=None)
+
+
+def _inbound_filters(
+    world: World,
+    instance: Instance,
+    port: InboundPort,
+    service: MeshService | None,
+    protocol: Protocol,
+    *,
+    mutual: bool,
+) -> list[Envoy]:
+    cluster = inbound_name(port)
+    if protocol in RAW:
+        logs = telemetry.tcp_destination_logs(world, instance, service, mutual=mutual)
+        return [
+            *tcp_guards(world, instance, port),
+            tcp_proxy(cluster, logs, cluster=cluster, **(_KNOWN_CALLERS if mutual else {})),
+        ]
+    action = {"cluster": cluster, "timeout": "0s", "retry_policy": _INBOUND_RETRY}
+    host = {
+        "name": f"inbound|http|{port.app_port}",
+        "domains": ["*"],
+        "routes": [{"name": "default", "match": {"prefix": "/"}, "route": action}],
+    }
+    identity: dict[str, Any] = {
+        # What a caller without a certificate claims about itself is removed; a gateway says whom it has seen.
+        "forward_client_cert_details": "APPEND_FORWARD" if mutual else "SANITIZE",
+        "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True} if mutual else {},
+    }
+    requests = manager(
+        world,
+        instance,
+        f"inbound_{port.app_port}",
+        telemetry.destination_logs(world, instance, service, mutual=mutual),
+        side="SERVER",
+        route_config={"name": cluster, "virtual_hosts": [host]},
+        server_header_transformation="PASS_THROUGH",
+        common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
+        guards=(*http_guards(world, instance, port), *((grpc_web(),) if protocol == "grpc-web" else ())),
+        **identity,
+    )
+    return [requests]

@@ -1,0 +1,54 @@
+"""Hosts that no service has: passed on to whom DNS knows by that name, or refused where config says so.
+
+Names that can only be the mesh's own are never asked for outside: without a dot, below ``.svc``, or in a
+namespace. An address of the mesh's proxies is refused with the port on which they take what goes out: one that
+asked itself would never be done.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mesh_runtime.api.objects import DOMAIN
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy
+from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, any_http, limits
+from mesh_runtime.xds.translate.listeners.connect import REFUSED_ROUTE, connect_route
+from mesh_runtime.xds.translate.listeners.lookup import by_request
+from mesh_runtime.xds.translate.telemetry.metrics import PASSTHROUGH, outside_metadata, service_metadata
+from mesh_runtime.xds.translate.world import World
+
+_LOOP: Final = r"(\[::ffff:)?127\.[0-9.]+\]?:15001"
+
+PASSTHROUGH_CLUSTER: Final[Envoy] = {
+    "name": PASSTHROUGH,
+    "connect_timeout": CONNECT_TIMEOUT,
+    "circuit_breakers": limits(None),
+    **by_request(),
+    **any_http(),
+    **outside_metadata(),
+}
+
+
+def unknown_host(world: World) -> Envoy:
+    """Return the virtual host of requests to hosts that no service has."""
+    return world.once("unknown host", lambda: _unknown_host(world))
+
+
+def _unknown_host(world: World) -> Envoy:
+    refused = [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE]
+    if world.mesh_config.outbound_traffic_policy.mode == "REGISTRY_ONLY":
+        return {"name": "block_all", "domains": ["*"], "routes": refused, **service_metadata(None)}
+    own = {"name": ":authority", "string_match": {"safe_regex": {"regex": _own_names(world)}}}
+    inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
+    passed = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}
+    routes = [*inside, passed, connect_route(PASSTHROUGH)]
+    return {"name": "allow_any", "domains": ["*"], "routes": routes, **service_metadata(None)}
+
+
+def _own_names(world: World) -> str:
+    """Return the pattern of hosts that only the mesh can know."""
+    spaces = {item.key.name for item in world.objects("Namespace")}
+    spaces |= {instance.namespace for instance in world.sidecars}
+    spaces |= {service.namespace for service in world.services.values()}
+    domains = "|".join(["svc", f"svc.{DOMAIN}".replace(".", r"\."), *sorted(spaces)])
+    return rf"(?i){_LOOP}|([^.:\[\]]*|.*\.({domains}))(:[0-9]*)?"

@@ -1,0 +1,1 @@
+"""What EnvoyFilters change of what was generated."""

@@ -1,0 +1,211 @@
+"""What users change of generated resources themselves: EnvoyFilters, by Istio's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from mesh_runtime.api.networking.envoy_filter import ConfigPatch, EnvoyFilter
+from mesh_runtime.api.objects import CLUSTER, ROOT_NAMESPACE, ConfigObject
+from mesh_runtime.api.security import GATEWAY_NAME
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, Kind
+from mesh_runtime.xds.translate.patches.cluster import fold_http_options
+from mesh_runtime.xds.translate.patches.places import Context, Places
+from mesh_runtime.xds.translate.patches.resource import Patches, Place, changed, checked
+from mesh_runtime.xds.translate.spec import spec_of
+from mesh_runtime.xds.translate.world import World, selects
+
+Resources = Mapping[Kind, tuple[Group, ...]]
+
+PROXY_VERSION: Final = "1.30.0"
+"""The release of Istio whose rules proxies follow: what conditions on their version look at."""
+_ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
+_ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, not listened on
+
+
+def patched(world: World, instance: Instance, resources: Resources) -> Resources:
+    """Return an instance's resources with the patches that apply to it; the same ones where none does."""
+    patches = world.once(("patches", instance.id), lambda: tuple(_patches(world, instance)))
+    if not patches:
+        return resources
+    proxy = _Proxy(instance, patches, Places(world, instance))
+    clusters = proxy.clusters(resources[Kind.CDS])
+    return {
+        **resources,
+        Kind.CDS: clusters,
+        Kind.EDS: _assignments(resources[Kind.EDS], clusters),
+        **_redirected(
+            {Kind.LDS: proxy.listeners(resources[Kind.LDS]), Kind.RDS: proxy.routes(resources[Kind.RDS])},
+            _names(resources[Kind.CDS]) - _names(clusters),
+        ),
+    }
+
+
+def _patches(world: World, instance: Instance) -> Iterator[ConfigPatch]:
+    """Yield the patches for a proxy in the order in which they apply."""
+    found = [
+        (item, spec_of(item, EnvoyFilter))
+        for namespace in dict.fromkeys((ROOT_NAMESPACE, instance.namespace))
+        for item in world.objects("EnvoyFilter", namespace)
+    ]
+    metadata = _metadata(instance)
+    for item, spec in sorted(found, key=lambda pair: _order(*pair)):
+        if _selects(item, spec, instance):
+            for patch in spec.config_patches:
+                if patch.match.proxy is None or patch.match.proxy.matches(PROXY_VERSION, metadata):
+                    yield patch
+
+
+def _order(item: ConfigObject, spec: EnvoyFilter) -> tuple[int, bool, str]:
+    return spec.priority, item.key.namespace != ROOT_NAMESPACE, item.key.name
+
+
+def _selects(item: ConfigObject, spec: EnvoyFilter, instance: Instance) -> bool:
+    if spec.target_refs:
+        name = instance.labels.get(GATEWAY_NAME)
+        own = item.key.namespace == instance.namespace
+        return own and name is not None and any(reference.name == name for reference in spec.target_refs)
+    labels = spec.workload_selector.labels if spec.workload_selector else {}
+    return not labels or selects(labels, instance.labels)
+
+
+def _metadata(instance: Instance) -> Mapping[str, str]:
+    """Return what Istio's proxies say of themselves in their node's metadata."""
+    return {
+        "CLUSTER_ID": CLUSTER,
+        "INSTANCE_IPS": instance.address,
+        "ISTIO_VERSION": PROXY_VERSION,
+        "NAME": instance.id.rpartition("/")[2],
+        "NAMESPACE": instance.namespace,
+        "SERVICE_ACCOUNT": instance.service_account,
+        "WORKLOAD_NAME": instance.workload,
+    }
+
+
+class _Proxy:
+    """A proxy whose resources are patched."""
+
+    def __init__(self, instance: Instance, patches: Sequence[ConfigPatch], places: Places) -> None:
+        self._instance = instance
+        self._places = places
+        self._of: dict[tuple[Context, Kind], Patches] = {}
+        self._all = patches
+
+    def clusters(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        """Change clusters, and add those that patches bring."""
+
+        def place(content: Envoy) -> tuple[Context, Place]:
+            return self._places.cluster(content["name"]), self._places.services
+
+        return self._with(Kind.CDS, groups, place, self._added("CLUSTER"))
+
+    def listeners(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        """Change listeners, and add those that patches bring."""
+
+        def place(content: Envoy) -> tuple[Context, Place]:
+            return self._places.direction(content), self._places.listener(content)
+
+        return self._with(Kind.LDS, groups, place, self._added("LISTENER"))
+
+    def routes(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        """Change routes that have a name of their own; the others are inside listeners."""
+
+        def place(content: Envoy) -> tuple[Context, Place]:
+            return self._places.outbound, self._places.routes(content["name"])
+
+        return self._with(Kind.RDS, groups, place, ())
+
+    def _with(
+        self,
+        kind: Kind,
+        groups: tuple[Group, ...],
+        place: Callable[[Envoy], tuple[Context, Place]],
+        added: Group,
+    ) -> tuple[Group, ...]:
+        found = [self._group(kind, group, place) for group in groups]
+        return (*found, added) if added else tuple(found)
+
+    def _group(self, kind: Kind, group: Group, place: Callable[[Envoy], tuple[Context, Place]]) -> Group:
+        """Change a group; it stays the same one where none of it changes."""
+        found = []
+        for content in group:
+            context, where = place(content)
+            found.append(changed(kind, content, self._patches(context, kind), where))
+        if all(new is old for new, old in zip(found, group, strict=True)):
+            return group
+        return tuple(content for content in found if content is not None)
+
+    def _patches(self, context: Context, kind: Kind) -> Patches:
+        """Return the patches that may concern a kind of resource in one direction."""
+        if (context, kind) not in self._of:
+            wanted = [
+                patch
+                for patch in self._all
+                if patch.match.context in ("ANY", context) and kind in _CONCERNED.get(patch.apply_to, (Kind.LDS,))
+            ]
+            self._of[context, kind] = Patches.of(wanted)
+        return self._of[context, kind]
+
+    def _added(self, apply_to: str) -> Group:
+        """Return what patches bring. One for any direction brings it to the outbound side alone, as in Istio."""
+        contexts = {"ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND"}
+        here = {"ANY", "GATEWAY"} if self._places.outbound == "GATEWAY" else contexts
+        return tuple(
+            self._new(apply_to, patch.value)
+            for patch in self._all
+            if patch.apply_to == apply_to and patch.patch.operation in _ADDS and patch.match.context in here
+        )
+
+    def _new(self, apply_to: str, value: Any) -> Envoy:
+        message = type(value).FromString(value.SerializeToString())
+        if apply_to == "CLUSTER":
+            fold_http_options(message)
+            return checked(Kind.CDS, message)
+        where = message.address.socket_address
+        if where.address in _ANYWHERE:
+            # Every workload has its own address here, not its own network: anywhere is where it is.
+            where.address = self._instance.address
+        return checked(Kind.LDS, message)
+
+
+_CONCERNED: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "CLUSTER": (Kind.CDS,),
+    **dict.fromkeys(("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"), (Kind.RDS, Kind.LDS)),
+}
+"""Which resources hold what is patched; all else is in listeners."""
+
+
+def _names(groups: Sequence[Group]) -> frozenset[str]:
+    return frozenset(content["name"] for group in groups for content in group)
+
+
+def _assignments(groups: tuple[Group, ...], clusters: Sequence[Group]) -> tuple[Group, ...]:
+    """Return the endpoints of the clusters that still ask for them."""
+    asking = {content["name"] for group in clusters for content in group if content.get("type") == "EDS"}
+    if all(content["cluster_name"] in asking for group in groups for content in group):
+        return groups
+    return tuple(tuple(one for one in group if one["cluster_name"] in asking) for group in groups)
+
+
+def _redirected(resources: Resources, removed: frozenset[str]) -> Resources:
+    """Lead nowhere what led to clusters that a patch has removed."""
+    if not removed:
+        return resources
+    return {
+        kind: tuple(tuple(_elsewhere(content, removed) for content in group) for group in groups)
+        for kind, groups in resources.items()
+    }
+
+
+def _elsewhere(value: Any, removed: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        found = {name: _elsewhere(inner, removed) for name, inner in value.items()}
+        if found.get("cluster") in removed if isinstance(found.get("cluster"), str) else False:
+            found["cluster"] = NOWHERE
+        for choice in found.get("weighted_clusters", {}).get("clusters", ()):
+            choice["name"] = NOWHERE if choice["name"] in removed else choice["name"]
+        return found
+    if isinstance(value, (list, tuple)):
+        return [_elsewhere(inner, removed) for inner in value]
+    return value

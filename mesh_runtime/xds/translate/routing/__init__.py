@@ -1,0 +1,1 @@
+"""What VirtualServices say, as Envoy's routes."""

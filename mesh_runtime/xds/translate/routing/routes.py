@@ -1,0 +1,204 @@
+"""Virtual hosts: every name a caller may use, and the hosts that a gateway serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from mesh_runtime.api.networking.http_action import MAX_BODY
+from mesh_runtime.registry import Instance
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
+from mesh_runtime.xds.translate.calling.clusters import outbound_name
+from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
+from mesh_runtime.xds.translate.listeners.filters import GRPC_WEB_FILTER, GRPC_WEB_ON
+from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
+from mesh_runtime.xds.translate.routing.host_rules import (
+    DEFAULT_PORT,
+    host_routes,
+    other_hosts,
+    rules_routes,
+    sees_labels,
+)
+from mesh_runtime.xds.translate.routing.http_route import Caller
+from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
+from mesh_runtime.xds.translate.world import World
+
+OUTBOUND_ROUTES = "15001"
+
+
+def outbound_routes(world: World, instance: Instance) -> Group:
+    """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
+    alike = _callers_like(world, instance)
+    return world.once(("routes", alike), lambda: (_outbound_routes(world, alike),))
+
+
+def port_routes(world: World, instance: Instance, number: int) -> Envoy:
+    """Return what a sidecar does with a request that came for a port, by its Host, whose own port does not count.
+
+    The configuration's name is the port's number.
+    """
+    alike = _callers_like(world, instance)
+    key = "port routes", alike, number
+    return world.once(key, lambda: _port_routes(world, alike, number))
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What tells callers apart. Their labels are empty where no rule asks for them."""
+
+    namespace: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return dict(self.pairs)
+
+
+def _callers_like(world: World, instance: Instance) -> _Alike:
+    labels = instance.labels if sees_labels(world, instance.namespace) else {}
+    return _Alike(instance.namespace, tuple(sorted(labels.items())))
+
+
+def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
+    """Return every name under which callers in a namespace know a service, the full one first."""
+    return service.names(namespace)
+
+
+def _outbound_routes(world: World, alike: _Alike) -> Envoy:
+    return _configuration(world, OUTBOUND_ROUTES, _outbound_hosts(world, alike))
+
+
+def _port_routes(world: World, alike: _Alike, number: int) -> Envoy:
+    routes = _configuration(world, str(number), _port_hosts(world, alike, number))
+    return {**routes, "ignore_port_in_host_matching": True}
+
+
+def _configuration(world: World, name: str, hosts: Iterable[Envoy]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "virtual_hosts": [*_once_each(hosts), unknown_host(world)],
+        "max_direct_response_body_size_bytes": MAX_BODY,
+    }
+
+
+def _once_each(hosts: Iterable[Envoy]) -> Iterator[Envoy]:
+    """Yield virtual hosts with the names that none before them has taken."""
+    taken: set[str] = set()
+    for host in hosts:
+        if taken.isdisjoint(host["domains"]):
+            yield host
+        elif domains := [domain for domain in host["domains"] if domain not in taken]:
+            yield {**host, "domains": domains}
+        taken.update(host["domains"])
+
+
+def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
+    for service in world.services_for(alike.namespace).values():
+        port = service.port(number)
+        if port and port.is_http:
+            yield _service_host(world, alike, service, port, service_names(service, alike.namespace))
+    yield from _other_hosts(world, alike, number)
+
+
+def _outbound_hosts(world: World, alike: _Alike) -> Iterator[Envoy]:
+    def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
+        return tuple(_hosts_of_service(world, alike, service))
+
+    services = world.services_for(alike.namespace)
+    yield from chain.from_iterable(world.each(("virtual hosts", alike), services, of_service).values())
+    for number in sorted(_request_ports(world, alike.namespace)):
+        for known in _other_hosts(world, alike, number):
+            yield {**known, "domains": _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)}
+
+
+def _hosts_of_service(world: World, alike: _Alike, service: MeshService) -> Iterator[Envoy]:
+    names = service_names(service, alike.namespace)
+    for port in service.ports:
+        if port.is_http:
+            domains = _domains(names, port.number, port is service.default_http_port)
+            yield _service_host(world, alike, service, port, domains)
+        else:
+            yield _tunnels_host(service, port, _domains(names, port.number, False))
+
+
+def _request_ports(world: World, namespace: str) -> set[int]:
+    """Return all ports that take requests; hosts that are no service's are reached at the default one."""
+    services = world.services_for(namespace)
+
+    def find() -> set[int]:
+        return {DEFAULT_PORT} | {port.number for service in services.values() for port in service.ports if port.is_http}
+
+    return world.once(("request ports", namespace), find)
+
+
+def _other_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
+    """Yield hosts that only VirtualServices know, as they are called at a port."""
+    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=number)
+    for host, rules in other_hosts(world, alike.namespace, number):
+        routes = rules_routes(world, caller, [rules])
+        found = world.find_service(host, alike.namespace)
+        if routes:
+            yield {
+                **_virtual_host(host, number, [host], [*routes, TUNNEL_ROUTE]),
+                **(service_metadata(found) if found else {}),
+            }
+
+
+def sniffed_routes_name(service: MeshService, port: MeshPort) -> str:
+    """Return the name of the routes of requests that are found at a port for bytes of any kind."""
+    return f"{service.host}:{port.number}"
+
+
+def sniffed_routes(world: World, instance: Instance) -> Group:
+    """Return, port by port, what becomes of such requests: whatever host they name, the port says which is meant."""
+    alike = _callers_like(world, instance)
+    return world.once(("sniffed routes", alike), lambda: tuple(_sniffed_routes(world, alike)))
+
+
+def _sniffed_routes(world: World, alike: _Alike) -> Iterator[Envoy]:
+    for service in world.services_for(alike.namespace).values():
+        for port in service.ports:
+            if port.protocol == "auto" and not service.by_request:
+                host = _service_host(world, alike, service, port, ["*"])
+                yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host]}
+
+
+def _service_host(world: World, alike: _Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=port.number)
+    routes = host_routes(world, caller, service, port)
+    filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
+    known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])
+    return {**known, **filters, **service_metadata(service)}
+
+
+def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+    """Return the virtual host of a port that takes no requests, only what comes through a tunnel."""
+    refused = {"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}
+    known = _virtual_host(service.host, port.number, domains, [refused, _tunnel(service, port)])
+    return {**known, **service_metadata(None)}
+
+
+def _tunnel(service: MeshService, port: MeshPort) -> Envoy:
+    """Return where a tunnel to a port leads."""
+    if not port.is_raw:
+        return TUNNEL_ROUTE
+    if service.by_request:
+        return connect_route(outbound_name(service, port))
+    return raw_route(service.host, port.number)
+
+
+def _virtual_host(host: str, port: int, domains: Sequence[str], routes: list[Envoy]) -> Envoy:
+    return {
+        "name": f"{host}:{port}",
+        "domains": list(domains),
+        "routes": routes,
+        "include_request_attempt_count": True,
+    }
+
+
+def _domains(names: Sequence[str], port: int, is_default: bool) -> list[str]:
+    with_port = [f"{name}:{port}" for name in names]
+    return [*names, *with_port] if is_default else with_port

@@ -1,0 +1,1 @@
+"""What requests and connections must prove before they reach a workload."""

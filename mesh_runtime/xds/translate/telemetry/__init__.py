@@ -1,0 +1,1 @@
+"""What proxies count, log and trace."""
