@@ -11,7 +11,16 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- features -->\n", "<!-- /features -->\n"
-ORDER = ("routing", "calling", "services", "gateways", "security", "observability", "patches", "operations")
+AREAS = {
+    "routing": "where requests and connections go",
+    "calling": "how services are called: balancing, limits, retries, TLS",
+    "services": "what can be called, inside and outside of the mesh, in which protocols",
+    "gateways": "ways in and out, with TLS of every kind",
+    "security": "who may call what, proven by certificate or token",
+    "observability": "metrics, access logs and traces",
+    "patches": "whatever Envoy can do beyond that",
+    "operations": "running it",
+}
 
 
 class Feature(NamedTuple):
@@ -23,17 +32,18 @@ class Feature(NamedTuple):
 
 
 def features() -> Iterator[Feature]:
-    for path in sorted(HERE.glob("*.toml"), key=lambda path: ORDER.index(path.stem)):
+    for path in sorted(HERE.glob("*.toml"), key=lambda path: list(AREAS).index(path.stem)):
         for fields in tomllib.loads(path.read_text())["feature"]:
             yield Feature(area=path.stem, **fields)
 
 
 def table() -> str:
     lines = []
-    for area in dict.fromkeys(feature.area for feature in features()):
-        lines += [f"\n**{area.capitalize()}**\n", "| what | config |", "|---|---|"]
-        lines += [f"| {one.name} | {_cell(one.config)} |" for one in features() if one.area == area]
-    return "\n".join(lines).strip() + "\n"
+    for area, about in AREAS.items():
+        rows = [f"| {one.name} | {_cell(one.config)} |" for one in features() if one.area == area]
+        lines += ["<details>", f"<summary><b>{area.capitalize()}</b>: {about} ({len(rows)})</summary>", ""]
+        lines += ["| what | config |", "|---|---|", *rows, "", "</details>"]
+    return "\n".join(lines) + "\n"
 
 
 def _cell(config: str) -> str:
