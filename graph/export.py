@@ -26,6 +26,8 @@ SHAPES = {
     NodeKind.QUEUE: "cds",
     NodeKind.GATEWAY: "house",
     NodeKind.EXTERNAL: "trapezium",
+    NodeKind.PASSTHROUGH: "invtrapezium",
+    NodeKind.BLACK_HOLE: "doublecircle",
     NodeKind.UNKNOWN: "diamond",
 }
 

@@ -205,7 +205,18 @@ class NodeKind(StrEnum):
     DATABASE = "database"
     QUEUE = "queue"
     EXTERNAL = "external"
+    """A host that somebody declared."""
+    PASSTHROUGH = "passthrough"
+    """Hosts that nobody declared, and that proxies pass on to."""
+    BLACK_HOLE = "blackhole"
+    """Hosts that nobody declared, and that proxies refuse."""
     UNKNOWN = "unknown"
+
+
+UNDECLARED = frozenset({NodeKind.PASSTHROUGH, NodeKind.BLACK_HOLE})
+"""Nodes that stand for every host that nobody declared."""
+OUTSIDE = frozenset({NodeKind.EXTERNAL, *UNDECLARED})
+"""Nodes that stand for something outside the mesh."""
 
 
 class GraphType(StrEnum):

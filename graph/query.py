@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from graph.model import Edge, Health, Node, NodeKind, Presence, Protocol
+from graph.model import OUTSIDE, Edge, Health, Node, NodeKind, Presence, Protocol
 
 Value = str | float | None
 NodeReader = Callable[[Node], tuple[str, ...] | Value]
@@ -118,7 +118,7 @@ NODE_FLAGS: Mapping[str, Callable[[Node], bool]] = {
     "failure": lambda node: node.health is Health.FAILURE,
     "idle": lambda node: node.inbound is None and node.outbound is None,
     "unknown": lambda node: node.kind is NodeKind.UNKNOWN,
-    "external": lambda node: node.kind is NodeKind.EXTERNAL,
+    "external": lambda node: node.kind in OUTSIDE,
     "database": lambda node: node.kind is NodeKind.DATABASE,
     "gateway": lambda node: node.kind is NodeKind.GATEWAY,
     "trafficsource": lambda node: node.outbound is not None and node.inbound is None,

@@ -6,12 +6,13 @@ Every finest edge becomes part of exactly one projected edge, so a projection ad
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from graph.joins import is_unknown
 from graph.model import (
+    OUTSIDE,
     PEER_PREFIX,
     UNKNOWN,
     EdgeKey,
@@ -24,7 +25,11 @@ from graph.model import (
     WorkloadRef,
 )
 
-ESCAPES = frozenset({"PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"})
+ESCAPES: Mapping[str, NodeKind] = {
+    "PassthroughCluster": NodeKind.PASSTHROUGH,
+    "InboundPassthroughCluster": NodeKind.PASSTHROUGH,
+    "BlackHoleCluster": NodeKind.BLACK_HOLE,
+}
 """What Envoy calls traffic to hosts that nobody declared."""
 
 
@@ -179,11 +184,11 @@ class _Nodes:
 
     def _service(self, ref: ServiceRef) -> Node:
         known = self.inventory.services.get(ref)
-        outside = ref.name in ESCAPES or self._is_external(ref)
-        prefix = "ext" if outside else "svc"
+        kind = ESCAPES.get(ref.name, known.kind if known else NodeKind.SERVICE)
+        prefix = "ext" if kind in OUTSIDE else "svc"
         return Node(
             id=f"{prefix}:{ref.cluster}/{ref.namespace}/{ref.name}",
-            kind=NodeKind.EXTERNAL if outside else known.kind if known else NodeKind.SERVICE,
+            kind=kind,
             cluster=ref.cluster,
             namespace=ref.namespace,
             label=ref.name,

@@ -74,6 +74,7 @@ const stage = `
       <span><i class="swatch warn"></i>Degraded</span><span><i class="stroke tcp"></i>TCP</span><span><i class="dot error"></i>Failed request</span>
       <span><i class="swatch error"></i>Failing</span><span><i class="stroke idle"></i>Idle, stale</span><span>${icon("lock")}Mutual TLS</span>
       <span><i class="swatch idle"></i>No traffic</span><span>${icon("split")}Traffic shifting</span><span>${icon("zap")}Circuit breaker</span>
+      <span>${icon("globe")}Declared host</span><span>${icon("log-out")}Passed on, undeclared</span><span>${icon("ban")}Refused, undeclared</span>
     </div>
   </details>
   <div class="graph-foot">

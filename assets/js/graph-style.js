@@ -9,7 +9,7 @@ const TOKENS = {
 };
 
 const KIND_ICONS = {
-    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", unknown: "circle-help",
+    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", passthrough: "log-out", blackhole: "ban", unknown: "circle-help",
 };
 
 /** The most telling first: two are shown, the panel lists them all. */
@@ -80,6 +80,9 @@ function images(node, theme) {
 
 const healthColor = (theme, health) => ({ failure: theme.error, degraded: theme.warn, not_ready: theme.warn, healthy: theme.ok })[health] || theme.idle;
 
+/** What nobody declared has a colour of its own, unless it is in trouble. */
+const undeclaredColor = (theme, node, own) => (["failure", "degraded"].includes(node.data("health")) ? healthColor(theme, node.data("health")) : own);
+
 function edgeColor(theme, edge) {
     const health = edge.data("health");
     if (edge.data("presence") !== "live") return theme.idle;
@@ -123,7 +126,12 @@ export function stylesheet(theme) {
         },
         { selector: 'node[kind="database"]', style: { shape: "barrel", width: 50 } },
         { selector: 'node[kind="gateway"]', style: { shape: "cut-rectangle" } },
-        { selector: 'node[kind="external"], node[kind="unknown"]', style: { shape: "ellipse", "border-style": "dashed" } },
+        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="unknown"]', style: { shape: "ellipse", "border-style": "dashed" } },
+        { selector: 'node[kind="passthrough"]', style: { "border-color": (node) => undeclaredColor(theme, node, theme.warn), "background-color": theme.canvas } },
+        {
+            selector: 'node[kind="blackhole"]',
+            style: { shape: "octagon", "border-style": "double", "border-width": 4, "border-color": (node) => undeclaredColor(theme, node, theme.text2), "background-color": theme.line2 },
+        },
         { selector: 'node[kind="service"]', style: { shape: "round-hexagon", width: 58 } },
         {
             selector: 'node[health="failure"]',
@@ -166,6 +174,6 @@ export function stylesheet(theme) {
             style: { "border-color": theme.accent, "border-width": 3, "underlay-color": theme.accent, "underlay-opacity": 0.22, "underlay-padding": 7, "underlay-shape": "round-rectangle", "underlay-corner-radius": 19 },
         },
         { selector: "edge:selected", style: { "line-opacity": 1, "overlay-color": theme.accent, "overlay-opacity": 0.16, "overlay-padding": 5 } },
-        { selector: 'node[kind="external"], node[kind="unknown"]', style: { "underlay-shape": "ellipse" } },
+        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="blackhole"], node[kind="unknown"]', style: { "underlay-shape": "ellipse" } },
     ];
 }

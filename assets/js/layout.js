@@ -45,9 +45,11 @@ function nameplate(node) {
     return { text: node.label, width: Math.max(NODE, CHARACTER * Math.max(...text.map((line) => line.length))), height: 6 + LINE * text.length };
 }
 
+const OUTSIDE = new Set(["external", "passthrough", "blackhole", "unknown"]);
+
 /** The box a node stands in: what lies outside the mesh stands outside the boxes, too. */
 export function parentOf(node) {
-    return node.kind === "external" || node.kind === "unknown" ? null : node.parent || null;
+    return OUTSIDE.has(node.kind) ? null : node.parent || null;
 }
 
 /** The places of one topic: `nodes[id] = {x, y, moved?}`, `routes[id] = {start, bends, end, label}`. */

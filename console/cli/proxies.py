@@ -35,6 +35,8 @@ def proxy_status(client: Client, proxy: str, output: str | None) -> None:
         for name, state in p["types"].items():
             if state["rejected"]:
                 click.echo(f"\n{p['instance']} rejected {name}: {state['rejected']}")
+        if p["problem"]:
+            click.echo(f"\n{p['instance']} is kept at the config it has: {p['problem']}")
         for note in p["notes"]:
             click.echo(f"\n{p['instance']}: {note}")
 

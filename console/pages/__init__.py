@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import alerts, config, graph, overview, services, traces
+from console.pages import alerts, certificates, config, graph, overview, proxies, services, traces
 
-ALL: tuple[ModuleType, ...] = (overview, graph, traces, alerts, services, config)
+ALL: tuple[ModuleType, ...] = (
+    overview,
+    graph,
+    traces,
+    alerts,
+    services,
+    proxies,
+    config,
+    certificates,
+)
 HOME = "/graph"
 
 

@@ -9,9 +9,14 @@ from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
 from console.leased import leased_objects
+from console.pages import declare
+from console.pages.proxies import labels_of
 from console.views import config as views
+from console.views import links
+from console.views.proxies import Complaint, complaints, rows
 from console.widgets import config as widgets
 from console.widgets import live, parts
+from console.widgets.parts import icon
 from mesh_runtime.api.objects import ConfigError
 from mesh_runtime.store.port import StoreError
 
@@ -31,6 +36,8 @@ AUTHOR = "console"
 
 async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
     """Show the objects, one object, the history, or one revision."""
+    if tuple(rest) == declare.REST:
+        return declare.layout(parameters.get("namespace", ""))
     if len(rest) == OBJECT_PARTS:
         return await _object(console, *rest)
     if list(rest[:1]) == ["history"]:
@@ -45,7 +52,11 @@ def layout(view: views.Listing, now_ms: int) -> Component:
     """The objects with their filters."""
     return parts.live_page(
         "config",
-        parts.page_head("Mesh config", parts.search("config-search", "Search objects", view.text)),
+        parts.page_head(
+            "Mesh config",
+            parts.search("config-search", "Search objects", view.text),
+            parts.link([icon("globe"), "Declare a host"], links.declare(""), "button"),
+        ),
         widgets.tabs("objects"),
         dcc.Store(id="config-kind", data=view.kind or "all"),
         live.region("config", [widgets.kinds(view), widgets.rows(view, now_ms)], className="stack"),
@@ -53,7 +64,8 @@ def layout(view: views.Listing, now_ms: int) -> Component:
 
 
 def register(app: Dash, console: Console) -> None:
-    """Filter, follow, roll back."""
+    """Filter, follow, roll back, declare."""
+    declare.register(app, console)
 
     @app.callback(
         live.target("config"),
@@ -105,7 +117,11 @@ def register(app: Dash, console: Console) -> None:
 async def _listing(console: Console, kind: str, text: str) -> views.Listing:
     history = await console.store.history(limit=HISTORY_LIMIT)
     leased = tuple(leased_objects(console.registry.current))
-    return views.listing(console.store.current, leased, history, kind=kind, text=text)
+    return views.listing(console.store.current, leased, history, _complaints(console), kind=kind, text=text)
+
+
+def _complaints(console: Console) -> Mapping[str, tuple[Complaint, ...]]:
+    return complaints(rows(console.control.status(), labels_of(console), console.store.current))
 
 
 async def _object(console: Console, kind: str, namespace: str, name: str) -> Component:
@@ -115,7 +131,8 @@ async def _object(console: Console, kind: str, namespace: str, name: str) -> Com
         for item in objects:
             if (item.key.namespace, item.key.kind, item.key.name) == wanted:
                 history = () if leased else await console.store.history(key=item.key, limit=SHOWN)
-                view = views.detail(item, history, leased=leased)
+                said = _complaints(console).get(links.config(item.key), ())
+                view = views.detail(item, history, said, leased=leased)
                 return html.Div(widgets.detail(view, console.clock.now_ms()), className="page")
     return parts.page(
         name,

@@ -25,9 +25,10 @@ def register(app: Dash, console: Console) -> None:
         Output("shell-mtls", "children"),
         Output("shell-foot", "children"),
         Output("nav-badge-alerts", "children"),
+        Output("nav-badge-proxies", "children"),
         Input("shell-pulse", "data"),
     )
-    async def refresh(_pulse: object) -> tuple[Component, Component, list[Component], Component | None]:
+    async def refresh(_pulse: object) -> tuple[Component | list[Component] | None, ...]:
         proxies = console.control.status()
         view = views.shell(
             console.live.snapshot(GraphType.VERSIONED_APP, 60),
@@ -37,4 +38,11 @@ def register(app: Dash, console: Console) -> None:
             revision=console.store.current.revision,
         )
         firing = len(console.alerts.firing)
-        return widgets.where(view), widgets.mtls(view), widgets.foot(view), widgets.badge(firing, "error")
+        troubled = sum(bool(not proxy.in_sync or proxy.notes) for proxy in proxies)
+        return (
+            widgets.where(view),
+            widgets.mtls(view),
+            widgets.foot(view),
+            widgets.badge(firing, "error"),
+            widgets.badge(troubled, "warn"),
+        )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from console.views import format as fmt
 from console.views import links
+from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
 from mesh_runtime.api.networking import MESH, Headers, VirtualService
 from mesh_runtime.api.networking.destination_rule import DestinationRule
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
-from mesh_runtime.api.security import PeerAuthentication
+from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from mesh_runtime.api.security.targets import Targeted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,12 @@ class Applied:
 def applied(config: Config, namespace: str, service: str) -> tuple[Applied, ...]:
     """Objects that decide how requests to a service travel, routes first."""
     host = service_host(service, namespace)
-    found = (*_routes(config, host), *_policies(config, host), *_security(config, namespace))
+    found = (
+        *_routes(config, host),
+        *_policies(config, host),
+        *_access(config, namespace, service),
+        *_security(config, namespace),
+    )
     return tuple(
         Applied(key=item.key, icon=icon, text=text, revision=config.changed_in.get(item.key, 0))
         for item, icon, text in found
@@ -86,6 +94,30 @@ def _policies(config: Config, host: str) -> Iterator[tuple[ConfigObject, str, st
             limits = policy is not None and bool(policy.outlier_detection or policy.connection_pool)
             text = ", ".join(filter(None, (f"subsets {subsets}" if subsets else "", "limits" if limits else "")))
             yield item, "zap" if limits else "layers", text or "policy"
+
+
+def _access(config: Config, namespace: str, service: str) -> Iterator[tuple[ConfigObject, str, str]]:
+    """Policies for workloads that the service may select."""
+    labels = next(
+        (
+            item.spec.selector
+            for item in config.of("Service", namespace)
+            if item.key.name == service and isinstance(item.spec, Service)
+        ),
+        {},
+    )
+    for item in (*config.of("AuthorizationPolicy"), *config.of("RequestAuthentication")):
+        spec = item.spec
+        if item.key.namespace not in {namespace, ROOT_NAMESPACE} or not isinstance(spec, Targeted):
+            continue
+        wanted = spec.selector.match_labels if spec.selector else {}
+        if any(labels.get(name, value) != value for name, value in wanted.items()):
+            continue
+        if isinstance(spec, AuthorizationPolicy):
+            rules = fmt.plural(len(spec.rules), "rule") if spec.rules else "nobody"
+            yield item, "shield-check", f"{spec.action} {rules}"
+        elif isinstance(spec, RequestAuthentication):
+            yield item, "user-check", f"tokens of {', '.join(rule.issuer for rule in spec.jwt_rules)}"
 
 
 def _security(config: Config, namespace: str) -> Iterator[tuple[ConfigObject, str, str]]:

@@ -7,12 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import links
+from console.views.proxies import Complaint
 from console.views.yaml import Line, compared, lines
 from mesh_runtime.api import dump
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
 from mesh_runtime.store.port import Before, Revision
 
-LEASED = "WorkloadEntry"
+ICONS: Mapping[str, str] = {
+    "AuthorizationPolicy": "shield-check",
+    "ConfigMap": "scroll-text",
+    "DestinationRule": "layers",
+    "EnvoyFilter": "wrench",
+    "Gateway": "door-open",
+    "Namespace": "folder",
+    "PeerAuthentication": "lock",
+    "RequestAuthentication": "user-check",
+    "Secret": "key-round",
+    "Service": "server",
+    "ServiceAccount": "badge-check",
+    "ServiceEntry": "globe",
+    "Telemetry": "activity",
+    "VirtualService": "git-branch",
+    "WorkloadEntry": "box",
+    "WorkloadGroup": "boxes",
+}
+"""By kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +46,12 @@ class Row:
     """0: it was never written; agents lease it."""
     by: str
     at_ms: int
+    complaints: tuple[Complaint, ...]
+
+    @property
+    def icon(self) -> str:
+        """Its kind's."""
+        return ICONS.get(self.kind, "file-code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +92,10 @@ class Detail:
     text: str
     history: tuple[Entry, ...]
     leased: bool
+    icon: str
+    redacted: bool
+    """Whether values are hidden."""
+    complaints: tuple[Complaint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +119,21 @@ class RevisionView:
 
 
 def listing(
-    config: Config, leased: Sequence[ConfigObject], history: Sequence[Revision], *, kind: str = "", text: str = ""
+    config: Config,
+    leased: Sequence[ConfigObject],
+    history: Sequence[Revision],
+    said: Mapping[str, tuple[Complaint, ...]],
+    *,
+    kind: str = "",
+    text: str = "",
 ) -> Listing:
-    """Objects, filtered by kind and by words of their name."""
+    """Objects, filtered by kind and by words of their name; *said*: what proxies say about them, by address."""
     authors = {item.number: item for item in history}
     every = dict(config.objects) | {item.key: item for item in leased}
     counted = Counter(key.kind for key in every)
     words = text.lower().split()
     rows = tuple(
-        _row(key, config.changed_in.get(key, 0), authors)
+        _row(key, config.changed_in.get(key, 0), authors, said.get(links.config(key), ()))
         for key in sorted(every, key=lambda key: (key.kind, key.namespace, key.name))
         if (not kind or key.kind == kind)
         and all(word in f"{key.kind} {key.namespace}/{key.name}".lower() for word in words)
@@ -106,7 +141,7 @@ def listing(
     return Listing(kinds=tuple(sorted(counted.items())), kind=kind, text=text, rows=rows, total=len(every))
 
 
-def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision]) -> Row:
+def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision], complaints: tuple[Complaint, ...]) -> Row:
     written = authors.get(revision)
     return Row(
         kind=key.kind,
@@ -116,6 +151,7 @@ def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision]) -> Row:
         revision=revision,
         by=(written.author or "unknown") if written else "",
         at_ms=written.at_ms if written else 0,
+        complaints=complaints,
     )
 
 
@@ -131,7 +167,9 @@ def entry(revision: Revision, current: int) -> Entry:
     )
 
 
-def detail(item: ConfigObject, history: Sequence[Revision], *, leased: bool) -> Detail:
+def detail(
+    item: ConfigObject, history: Sequence[Revision], complaints: tuple[Complaint, ...], *, leased: bool
+) -> Detail:
     """One object as it is now."""
     text = dump([item])
     where = f"{item.key.kind} in {item.key.namespace}" if item.key.namespace else item.key.kind
@@ -143,6 +181,9 @@ def detail(item: ConfigObject, history: Sequence[Revision], *, leased: bool) -> 
         text=text,
         history=tuple(entry(revision, newest) for revision in history),
         leased=leased,
+        icon=ICONS.get(item.key.kind, "file-code"),
+        redacted=item.key.kind == "Secret",
+        complaints=complaints,
     )
 
 

@@ -22,6 +22,26 @@ def traces(**filters: str) -> str:
     return "/traces?" + urlencode({name: value for name, value in filters.items() if value})
 
 
+def declare(namespace: str) -> str:
+    """Where a host outside the mesh is declared."""
+    return "/config/new/ServiceEntry?" + urlencode({"namespace": namespace} if namespace else {})
+
+
+def proxy(instance: str) -> str:
+    """A proxy's page, by its instance id."""
+    return f"/proxies/{quote(instance)}"
+
+
+def certificate(instance: str) -> str:
+    """The page of a proxy's certificate, by its instance id."""
+    return f"/certificates/{quote(instance)}"
+
+
+def revision(number: int) -> str:
+    """A revision's page."""
+    return f"/config/history/{number}"
+
+
 def config(key: ObjectKey) -> str:
     """An object's page."""
     return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}"

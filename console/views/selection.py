@@ -9,9 +9,24 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views import links
 from console.views.applied import Applied, applied
+from console.views.flags import explained
 from console.views.health import PRIORITY
 from console.views.spark import Spark, spark
-from graph.model import Edge, Evidence, Health, Node, NodeKind, Presence, Protocol, Reporter, Signals, Snapshot
+from graph.model import (
+    OUTSIDE,
+    UNDECLARED,
+    Edge,
+    Evidence,
+    Health,
+    Node,
+    NodeKind,
+    Outcome,
+    Presence,
+    Protocol,
+    Reporter,
+    Signals,
+    Snapshot,
+)
 from graph.ports import TraceSummary
 from mesh_runtime.api.objects import Config
 
@@ -23,6 +38,8 @@ KINDS: Mapping[NodeKind, str] = {
     NodeKind.DATABASE: "Database",
     NodeKind.QUEUE: "Queue",
     NodeKind.EXTERNAL: "Outside the mesh",
+    NodeKind.PASSTHROUGH: "Undeclared hosts, passed on",
+    NodeKind.BLACK_HOLE: "Undeclared hosts, refused",
     NodeKind.UNKNOWN: "Unknown caller",
 }
 REPORTERS: Mapping[Reporter, str] = {
@@ -89,6 +106,18 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undeclared:
+    """Hosts that nobody declared: what happens to their requests, and how they get a name."""
+
+    tone: str
+    head: str
+    text: str
+    command: str
+    """Tells which hosts they are."""
+    declare_href: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """The panel, ready to draw."""
 
@@ -103,6 +132,10 @@ class Selection:
     outbound: tuple[Peer, ...] = ()
     outcomes: tuple[tuple[str, str, bool], ...] = ()
     """Code, share, and whether it is a failure."""
+    flags: tuple[tuple[str, str], ...] = ()
+    """Flags and refusals among the answers, each with its meaning."""
+    undeclared: Undeclared | None = None
+    """What is known about hosts that nobody declared, when that is what was chosen."""
     facts: tuple[tuple[str, str], ...] = ()
     config: tuple[Applied, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -141,18 +174,22 @@ def node_view(
     outbound = [edge for edge in snapshot.edges.values() if edge.source == node.id]
     signals = node.inbound or node.outbound
     direction = "received" if node.inbound else "sent"
-    service = _service_of(node, inbound)
+    service = _service_of(node, inbound) if node.kind not in UNDECLARED else ""
+    namespace = node.namespace if node.kind not in UNDECLARED else ""
     return Selection(
         title=name_of(node),
-        subtitle=" · ".join(filter(None, (KINDS[node.kind], node.namespace, _replicas(node)))),
+        subtitle=" · ".join(filter(None, (KINDS[node.kind], namespace, _replicas(node)))),
         health=node.health,
         now_ms=now_ms,
         metrics=metrics(signals, course, _protocol(inbound or outbound), direction) if signals else (),
         silence="" if signals else f"No traffic in the last {fmt.window(snapshot.window_s)}.",
         inbound=tuple(peer(snapshot, edge, edge.source) for edge in _busiest(inbound)),
         outbound=tuple(peer(snapshot, edge, edge.target) for edge in _busiest(outbound)),
+        outcomes=_outcomes(node.inbound) if node.inbound else (),
+        flags=explained(_happened(node.inbound)) if node.inbound else (),
+        undeclared=_undeclared(node, [snapshot.nodes.get(edge.source) for edge in _busiest(inbound)]),
         facts=_identity(node, signals),
-        config=applied(config, node.namespace, service) if service and node.kind is not NodeKind.EXTERNAL else (),
+        config=applied(config, node.namespace, service) if service and node.kind not in OUTSIDE else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
         traces=tuple(trace_line(item) for item in traces),
         traces_href=links.traces(app=node.app, version=node.version) if node.app else "",
@@ -179,24 +216,25 @@ def edge_view(
         Presence.LIVE: "",
     }[edge.presence]
     source, target = snapshot.nodes.get(edge.source), snapshot.nodes.get(edge.target)
+    declared = bool(edge.service) and (target is None or target.kind not in UNDECLARED)
     return Selection(
         title=edge_name(snapshot, edge),
-        subtitle=" · ".join(
-            filter(None, (edge.protocol.upper(), f"to service {edge.service}" if edge.service else ""))
-        ),
+        subtitle=" · ".join(filter(None, (edge.protocol.upper(), f"to service {edge.service}" if declared else ""))),
         health=edge.health,
         now_ms=now_ms,
         metrics=metrics(edge.signals, course, edge.protocol, "sent") if edge.presence is not Presence.IDLE else (),
         silence=silence,
         outcomes=_outcomes(edge.signals),
+        flags=explained(_happened(edge.signals)),
+        undeclared=_undeclared(target, [source]) if target else None,
         facts=(*_security(edge.signals), *_volume(edge.signals, edge.protocol)),
-        config=applied(config, namespace, service) if service else (),
+        config=applied(config, namespace, service) if declared else (),
         sources=_sources(edge.evidence),
         traces=tuple(trace_line(item) for item in traces),
         traces_href=links.traces(app=source.app, peer=f"{target.app} {target.version}".strip())
         if source and target and source.app and target.app
         else "",
-        service_href=links.service(namespace, service) if edge.service else "",
+        service_href=links.service(namespace, service) if declared else "",
         shift=_shift(edge.service, shiftable),
     )
 
@@ -337,6 +375,36 @@ def _outcomes(signals: Signals) -> tuple[tuple[str, str, bool], ...]:
         rows[text, failed] += count  # type: ignore[assignment]
     total = sum(rows.values())
     return tuple((text, fmt.percent(count / total), failed) for (text, failed), count in rows.most_common() if count)
+
+
+def _happened(signals: Signals) -> list[Outcome]:
+    return [outcome for outcome, count in signals.outcomes.items() if count]
+
+
+def _undeclared(node: Node, callers: Sequence[Node | None]) -> Undeclared | None:
+    caller = next((caller for caller in callers if caller and caller.workload), None)
+    namespace = caller.namespace if caller else ""
+    command = f"meshscope logs {caller.workload} -n {namespace} --proxy" if caller else ""
+    declare_href = links.declare(namespace)
+    if node.kind is NodeKind.PASSTHROUGH:
+        return Undeclared(
+            tone="warn",
+            head="The mesh lets these requests through. ",
+            text="Nobody declared their hosts, so no rule, timeout, mutual TLS or policy of the mesh applies to them. "
+            "Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
+            command=command,
+            declare_href=declare_href,
+        )
+    if node.kind is NodeKind.BLACK_HOLE:
+        return Undeclared(
+            tone="error",
+            head="The mesh refuses these requests. ",
+            text="Nobody declared their hosts, and the mesh passes on to declared ones only "
+            "(outboundTrafficPolicy REGISTRY_ONLY). Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
+            command=command,
+            declare_href=declare_href,
+        )
+    return None
 
 
 def _identity(node: Node, signals: Signals | None) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from console.views import links
 from console.views.applied import Applied, applied
 from console.views.health import PRIORITY
 from console.views.selection import Course, Metric, Peer, Trace, edge_name, metrics, peer, trace_line
-from graph.model import Edge, Health, Node, NodeKind, Protocol, Signals, Snapshot
+from graph.model import UNDECLARED, Edge, Health, Node, NodeKind, Protocol, Signals, Snapshot
 from graph.ports import TraceSummary
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.objects import Config
@@ -107,7 +107,7 @@ def rows(services: Snapshot, versions: Mapping[str, Sequence[str]], config: Conf
     return tuple(
         _row(node, protocols[node.id] or declared.get((node.namespace, node.service), set()), versions)
         for node in services.nodes.values()
-        if node.service
+        if node.service and node.kind not in UNDECLARED
     )
 
 

@@ -8,7 +8,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import format as fmt
-from console.views.config import Detail, Difference, Entry, Listing, RevisionView
+from console.views import links
+from console.views.config import Detail, Difference, Entry, Listing, RevisionView, Row
 from console.widgets import parts
 from console.widgets.code import code
 from console.widgets.parts import icon
@@ -62,9 +63,10 @@ def rows(view: Listing, now_ms: int) -> Component:
         )
     body = [
         (
-            html.Th(parts.link(row.name, row.href), scope="row"),
+            html.Th([icon(row.icon), " ", parts.link(row.name, row.href)], scope="row", className="named"),
             html.Td(row.kind),
             html.Td(row.namespace or "–"),
+            html.Td(_verdict(row)),
             html.Td(
                 parts.link(f"Revision {row.revision}", f"/config/history/{row.revision}")
                 if row.revision
@@ -75,14 +77,25 @@ def rows(view: Listing, now_ms: int) -> Component:
         )
         for row in view.rows
     ]
-    head = (("Name", ""), ("Kind", ""), ("Namespace", ""), ("Last written in", ""), ("By", ""), ("When", "num"))
-    return html.Div(
-        parts.table(head, body, "Config objects"),
-        className="card scroll-x",
-        tabIndex=0,
-        role="region",
-        **parts.aria(label="Config objects"),
+    head = (
+        ("Name", ""),
+        ("Kind", ""),
+        ("Namespace", ""),
+        ("Proxies", ""),
+        ("Last written in", ""),
+        ("By", ""),
+        ("When", "num"),
     )
+    return parts.scrolling("Config objects", parts.table(head, body, "Config objects"))
+
+
+def _verdict(row: Row) -> Component:
+    """What the proxies say to it; whatever is in the list has passed every check of its own."""
+    if not row.complaints:
+        return html.Span([html.Span(className="dot ok"), " Valid"], className="sync")
+    tone = "error" if any(one.trouble.tone == "error" for one in row.complaints) else "warn"
+    word = "Rejected" if tone == "error" else "Not all served"
+    return html.Span([html.Span(className=f"dot {tone}"), word], className=f"health {tone}")
 
 
 def detail(view: Detail, now_ms: int) -> list[Component]:
@@ -106,6 +119,19 @@ def detail(view: Detail, now_ms: int) -> list[Component]:
             )
         )
     history = history_list(view.history, now_ms) if view.history else html.P("It has no history.", className="muted")
+    if view.redacted:
+        content.append(
+            parts.note(
+                "info",
+                html.B("Values are hidden. "),
+                "Each shows the beginning of its hash, so that one sees when it changes; nobody can read it back.",
+            )
+        )
+    for one in view.complaints:
+        whose = [parts.link(html.B(one.instance), links.proxy(one.instance)), ": "]
+        content.append(
+            parts.note(one.trouble.tone, *whose, one.trouble.head, *(part.text for part in one.trouble.text))
+        )
     content += [
         html.Pre(view.text, id="config-yaml", hidden=True),
         html.Div(

@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from console.views import format as fmt
 from console.views.applied import Applied
-from console.views.selection import Mesh, Peer, Selection, Trace
+from console.views.selection import Mesh, Peer, Selection, Trace, Undeclared
 from console.widgets import parts
 from console.widgets.parts import icon
 
@@ -17,6 +17,8 @@ def selection(view: Selection) -> list[Component]:
     content: list[Component] = [_head(view), _actions(view)]
     if view.silence:
         content.append(parts.note("info", view.silence))
+    if view.undeclared:
+        content.append(_undeclared(view.undeclared))
     if view.metrics:
         content.append(
             html.Div(
@@ -29,9 +31,10 @@ def selection(view: Selection) -> list[Component]:
     if view.outbound:
         content.append(parts.section("Outbound", _peers(view.outbound, "Outbound")))
     if view.outcomes:
-        content.append(parts.section("Answers", _outcomes(view)))
-    content.append(parts.section("Applied config", config(view.config)))
-    content.append(parts.section("Recent traces", traces(view.traces, view.now_ms)))
+        content.append(parts.section("Answers", _outcomes(view), *_flags(view)))
+    if not view.undeclared:
+        content.append(parts.section("Applied config", config(view.config)))
+        content.append(parts.section("Recent traces", traces(view.traces, view.now_ms)))
     if view.facts:
         content.append(parts.section("Facts", parts.facts(*view.facts)))
     if view.sources:
@@ -166,6 +169,27 @@ def _outcomes(view: Selection) -> Component:
             for text, share, failed in view.outcomes
         ],
         className="chips",
+    )
+
+
+def _flags(view: Selection) -> list[Component]:
+    return [parts.facts(*view.flags)] if view.flags else []
+
+
+def _undeclared(view: Undeclared) -> Component:
+    return html.Div(
+        [
+            parts.note(view.tone, html.B(view.head), view.text),
+            html.Div(
+                parts.link([icon("globe"), "Declare a host"], view.declare_href, "button primary"), className="row wrap"
+            ),
+            *(
+                [html.P("Which hosts they are:", className="muted"), html.Code(view.command, className="snippet")]
+                if view.command
+                else []
+            ),
+        ],
+        className="stack tight",
     )
 
 

@@ -109,6 +109,11 @@ def table(
     )
 
 
+def scrolling(label: str, content: Content) -> Component:
+    """A card that scrolls sideways where its table is too wide, also by keyboard."""
+    return html.Div(content, className="card scroll-x", tabIndex=0, role="region", **aria(label=label))
+
+
 def link(content: Content, href: str, name: str = "") -> Component:
     """A link within the console; ``assets/js/shell.js`` follows it without loading the page anew."""
     return html.A(content, href=href, className=name or None)

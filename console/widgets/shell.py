@@ -19,8 +19,11 @@ NAVIGATION = (
             ("bell", "Alerts", "/alerts"),
         ),
     ),
-    ("Inventory", (("server", "Services", "/services"),)),
-    ("Control", (("sliders-horizontal", "Mesh config", "/config"),)),
+    ("Inventory", (("server", "Services", "/services"), ("network", "Proxies", "/proxies"))),
+    (
+        "Control",
+        (("sliders-horizontal", "Mesh config", "/config"), ("badge-check", "Certificates", "/certificates")),
+    ),
 )
 
 

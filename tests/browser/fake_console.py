@@ -10,6 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,8 +34,13 @@ from console.web.app import public
 from console.web.stream import Stream
 from graph.live import LiveGraph
 from graph.model import GraphType
+from mesh_runtime.control import GatewayStatus
+from mesh_runtime.identity.authority import Authority
+from mesh_runtime.identity.rotation import Rotation
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
+from mesh_runtime.xds.report import redacted
+from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 from wizards.apply import Wizards
 from wizards.facts import Facts, facts_of
 from wizards.ports import Settlement
@@ -67,11 +74,18 @@ class Frames:
         return (self.frames[0][0], self.frames[-1][0]) if self.frames else None
 
 
+NOTES = ("Gateway shop/ingress port 8443 (https) is not served: there is no Secret shop/gone-tls",)
+
+
 class FakeControl:
     """Eight proxies that take everything at once."""
 
     def __init__(self, shop: Shop, store: SqliteConfig, clock: MovableClock) -> None:
         self.shop, self.store, self.clock = shop, store, clock
+        self.authority = Authority(Path(mkdtemp()), clock.now_ms)
+        self.rotated = 0
+        self.step: int | None = None
+        self.waiting: tuple[str, ...] = ()
         self.names = [*sorted(ref.workload for ref in shop.inventory().workloads), "inventory-v1"]
 
     def status(self) -> tuple[Any, ...]:
@@ -88,6 +102,7 @@ class FakeControl:
                 in_sync=True,
                 types={},
                 problem="",
+                notes=NOTES if name == "ingress" else (),
             )
             for number, name in enumerate(self.names, 2)
         )
@@ -104,12 +119,47 @@ class FakeControl:
                 serial=f"{number:02x}a4",
                 not_before_ms=now - 900_000,
                 not_after_ms=now + 2_700_000 - number * 60_000,
+                root=self.authority.fingerprint,
             )
             for number, proxy in enumerate(self.status())
         )
 
     def gateways(self) -> tuple[Any, ...]:
-        return ()
+        return (
+            GatewayStatus(
+                instance_id=next(one.instance_id for one in self.status() if one.role == "gateway"),
+                namespace="shop",
+                workload="ingress",
+                address="127.0.0.1",
+                ports={80: 8080},
+            ),
+        )
+
+    def resources(self, _node_id: str, _kind: str) -> list[dict[str, Any]]:
+        leaf = self.authority.issue("spiffe://cluster.local/ns/shop/sa/played")
+        return [redacted(leaf_secret(leaf.chain_pem, leaf.key_pem)), root_secret(self.authority.bundle_pem)]
+
+    def rotate(self) -> None:
+        self.rotated += 1
+
+    @property
+    def rotation(self) -> Rotation:
+        """Where the test has put it."""
+        return Rotation(
+            running=self.step is not None,
+            stage=self.authority.stage,
+            waiting=self.waiting if self.step is not None else (),
+            root=self.authority.fingerprint,
+            root_not_after_ms=self.authority.root_not_after_ms,
+        )
+
+    @property
+    def instances(self) -> dict[str, Any]:
+        """What the pages ask of the registry."""
+        return {
+            one.instance_id: SimpleNamespace(labels={"app": one.workload.partition("-")[0]}, role=one.role)
+            for one in self.status()
+        }
 
     async def settled(self, _revision: int, _timeout_s: float) -> Any:
         self.obey()
@@ -194,7 +244,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             clock=clock,
             live=live,
             store=store,
-            registry=SimpleNamespace(current=SimpleNamespace(instances={}, revision=0)),
+            registry=SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0)),
             control=control,
             metrics=SimpleNamespace(
                 state=PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=clock.now_ms())

@@ -52,6 +52,8 @@ class Line:
     error: float = 0.0
     latency_ms: float = 12.0
     secure: bool = True
+    code: str = "503"
+    flags: str = "UF"
     total: float = 0.0
     failed: float = 0.0
     counts: list[float] = field(default_factory=lambda: [0.0] * len(BOUNDS))
@@ -75,7 +77,7 @@ class Line:
             return
         outcomes = {Outcome("200", "", "-"): self.total - self.failed}
         if self.failed:
-            outcomes[Outcome("503", "", "UF")] = self.failed
+            outcomes[Outcome(self.code, "", self.flags)] = self.failed
         tcp = self.protocol is TCP
         counters = (
             Counters(sent_bytes=self.bytes, received_bytes=self.bytes * 2.1, opened=self.total / 50)
@@ -107,6 +109,8 @@ INGRESS = workload("ingress")
 FRONTEND = workload("frontend", "v1")
 CATALOG_1, CATALOG_2 = workload("catalog", "v1"), workload("catalog", "v2")
 INVENTORY, ORDERS, DB = workload("inventory", "v1"), workload("orders", "v1"), workload("db")
+UNKNOWN_HOSTS = service("PassthroughCluster", "unknown")
+REFUSED_HOSTS = service("BlackHoleCluster", "unknown")
 OUTSIDE = WorkloadRef(CLUSTER, "unknown", "unknown", "unknown", "unknown")
 
 
@@ -130,6 +134,8 @@ class Shop:
                 Line(INVENTORY, service("db"), DB, TCP, 40),
                 Line(ORDERS, service("db"), DB, TCP, 12),
                 Line(ORDERS, service("payments.example.com"), None, HTTP, 3.1, latency_ms=96, secure=False),
+                Line(CATALOG_1, UNKNOWN_HOSTS, None, HTTP, 0.6, latency_ms=120, secure=False),
+                Line(INVENTORY, REFUSED_HOSTS, None, HTTP, 0.4, error=1.0, flags="NC", code="502", secure=False),
             )
         }
 

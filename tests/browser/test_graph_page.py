@@ -114,7 +114,7 @@ async def test_the_table_says_the_same_as_the_picture(visitor: Visitor) -> None:
     await table.get_by_role("button", name="frontend v1 → catalog v2").click()
     await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
     text = await table.inner_text()
-    assert "Nodes (9)" in text
+    assert "Nodes (11)" in text
     assert "mutual TLS" in text
 
 

@@ -80,6 +80,7 @@ def _status(proxy: ProxyStatus) -> dict[str, Any]:
         "connected": proxy.connected,
         "revisionAcked": proxy.revision_acked,
         "inSync": proxy.in_sync,
+        "problem": proxy.problem,
         "notes": list(proxy.notes),
         "types": {
             name: {"sent": t.sent, "acked": t.acked, "rejected": t.rejected, "at": rfc3339(t.at_ms)}

@@ -1,0 +1,97 @@
+"""Proxies: how far each follows the config, what it refuses or does not serve, and where gateways listen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from dash import Dash, Input, Output, State
+from dash.exceptions import PreventUpdate
+
+from console.views import proxies as views
+from console.widgets import live, parts
+from console.widgets import proxies as widgets
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from console.context import Console
+
+PATH = "/proxies"
+TITLE = "Proxies"
+NAME_PARTS = 2
+
+
+async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
+    """Show all proxies, or one."""
+    if len(rest) == NAME_PARTS:
+        instance = "/".join(rest)
+        return parts.live_page(
+            "proxy", live.region("proxy", _detail(console, instance), className="stack"), subject=instance
+        )
+    return layout(_listing(console, parameters.get("q", "")), parameters)
+
+
+def layout(view: views.Listing, parameters: Mapping[str, str]) -> Component:
+    """The table with its search."""
+    return parts.live_page(
+        "proxies",
+        parts.page_head(
+            TITLE,
+            parts.search("proxies-search", "Search by name, role or state", parameters.get("q", "")),
+            subtitle="Every Envoy of the mesh, and how far it follows the config",
+        ),
+        live.region("proxies", widgets.listing(view), className="stack"),
+    )
+
+
+def register(app: Dash, console: Console) -> None:
+    """Search at once, follow the news."""
+
+    @app.callback(
+        live.target("proxies"),
+        Input("proxies-search", "value"),
+        Input("proxies-pulse", "data"),
+        prevent_initial_call=True,
+    )
+    async def refresh(text: str | None, _pulse: object) -> live.Plain:
+        return live.plain(widgets.listing(_listing(console, text or "")))
+
+    @app.callback(
+        live.target("proxy"), Input("proxy-pulse", "data"), State("proxy-subject", "data"), prevent_initial_call=True
+    )
+    async def follow(pulse: object, instance: str) -> live.Plain:
+        if not pulse:
+            raise PreventUpdate
+        return live.plain(_detail(console, instance))
+
+    cast("Any", app).clientside_callback(
+        "(q) => window.Meshscope.address({q})",
+        Output("proxies-search", "title"),
+        Input("proxies-search", "value"),
+        prevent_initial_call=True,
+    )
+
+
+def labels_of(console: Console) -> Mapping[str, Mapping[str, str]]:
+    """The labels of every instance, by id."""
+    return {key: one.labels for key, one in console.registry.current.instances.items()}
+
+
+def _listing(console: Console, text: str) -> views.Listing:
+    config = console.store.current
+    found = views.rows(console.control.status(), labels_of(console), config)
+    return views.listing(found, config.revision, text=text)
+
+
+def _detail(console: Console, instance: str) -> list[Component]:
+    proxy = next((one for one in console.control.status() if one.instance_id == instance), None)
+    if proxy is None:
+        return [
+            parts.page_head(instance),
+            parts.empty("circle-help", "There is no such proxy now", parts.link("All proxies", PATH)),
+        ]
+    gateway = next((one for one in console.control.gateways() if one.instance_id == instance), None)
+    labels = labels_of(console).get(instance, {})
+    view = views.detail(proxy, labels, console.store.current, gateway, console.clock.now_ms())
+    return widgets.detail(view)
