@@ -174,7 +174,7 @@ def detail(
             ("Labels", ", ".join(f"{name}={value}" for name, value in sorted(labels.items())) or "none"),
         ),
         is_gateway=gateway is not None,
-        served=tuple(_served(gateway, labels, config)) if gateway else (),
+        served=tuple(_served(gateway, proxy.notes, labels, config)) if gateway else (),
         now_ms=now_ms,
     )
 
@@ -225,15 +225,19 @@ def _filters(proxy: ProxyStatus, labels: Mapping[str, str], config: Config) -> I
             yield Piece(f"EnvoyFilter {item.key.namespace}/{item.key.name}", links.config(item.key))
 
 
-def _served(gateway: GatewayStatus, labels: Mapping[str, str], config: Config) -> Iterator[Served]:
+def _served(
+    gateway: GatewayStatus, notes: Sequence[str], labels: Mapping[str, str], config: Config
+) -> Iterator[Served]:
     for item in config.of("Gateway"):
         if isinstance(item.spec, Gateway) and item.spec.selector.items() <= labels.items():
-            yield from _servers(gateway, item, item.spec)
+            yield from _servers(gateway, notes, item, item.spec)
 
 
-def _servers(gateway: GatewayStatus, item: ConfigObject, spec: Gateway) -> Iterator[Served]:
+def _servers(gateway: GatewayStatus, notes: Sequence[str], item: ConfigObject, spec: Gateway) -> Iterator[Served]:
     for server in spec.servers:
-        opened = gateway.ports.get(server.port.number)
+        title = f"Gateway {item.key.namespace}/{item.key.name} port {server.port.number} ({server.port.name}) "
+        refused = any(note.startswith(title) for note in notes)
+        opened = 0 if refused else gateway.ports.get(server.port.number, 0)
         address = server.bind or gateway.address
         yield Served(
             port=f"{server.port.number} {server.port.protocol}",

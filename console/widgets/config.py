@@ -81,7 +81,7 @@ def rows(view: Listing, now_ms: int) -> Component:
         ("Name", ""),
         ("Kind", ""),
         ("Namespace", ""),
-        ("Proxies", ""),
+        ("State", ""),
         ("Last written in", ""),
         ("By", ""),
         ("When", "num"),
