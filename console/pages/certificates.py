@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dash import Dash, Input, Output, State, html
+from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
 from console.views import certificates as views
@@ -47,6 +45,7 @@ def layout(view: views.Page) -> Component:
             *widgets.actions(),
             subtitle="Renewed by themselves at half of their life",
         ),
+        dcc.Store(id="certificates-began"),
         html.Div(id="certificates-outcome", **parts.aria(live="polite")),
         live.region("certificates", widgets.certificates(view), className="stack"),
         *widgets.dialogs(),
@@ -69,19 +68,12 @@ def register(app: Dash, console: Console) -> None:
         settled = await console.control.settled(console.store.current.revision, console.settings.mesh.settle_timeout_s)
         return widgets.rotated(len(settled.acknowledged), (*settled.waiting, *settled.rejected), settled.elapsed_ms)
 
-    @app.callback(
-        Output("certificates-outcome", "children", allow_duplicate=True),
-        Input("replace-confirm", "n_clicks"),
-        prevent_initial_call=True,
-    )
-    async def replace(clicks: int | None) -> Component:
+    @app.callback(Output("certificates-began", "data"), Input("replace-confirm", "n_clicks"), prevent_initial_call=True)
+    async def replace(clicks: int | None) -> int:
         if not clicks:
             raise PreventUpdate
-        before = console.control.rotation
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(console.settings.mesh.settle_timeout_s):
-                await console.control.rotate_root()
-        return widgets.replaced(console.control.rotation, again=before.running)
+        console.control.start_root_rotation()
+        return clicks
 
 
 def _following(app: Dash, console: Console) -> None:
@@ -90,10 +82,13 @@ def _following(app: Dash, console: Console) -> None:
         Input("certificates-search", "value"),
         Input("certificates-pulse", "data"),
         Input("certificates-outcome", "children"),
+        Input("certificates-began", "data"),
         prevent_initial_call=True,
     )
-    async def refresh(text: str | None, _pulse: object, _outcome: object) -> live.Plain:
-        return live.plain(widgets.certificates(_page(console, text or "")))
+    async def refresh(text: str | None, _pulse: object, _outcome: object, began: int | None) -> live.Plain:
+        view = _page(console, text or "")
+        done = [widgets.replaced(console.control.rotation)] if began and not view.steps else []
+        return live.plain([*done, *widgets.certificates(view)])
 
     @app.callback(
         live.target("certificate"),

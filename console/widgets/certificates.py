@@ -109,13 +109,11 @@ def rotated(acknowledged: int, others: Sequence[str], elapsed_ms: float) -> Comp
     )
 
 
-def replaced(rotation: Rotation, *, again: bool) -> Component:
-    """Say how far the new root is."""
-    if not rotation.running:
-        root = html.Code(rotation.root[:SHORT])
-        return parts.note("ok", html.B("The root has been replaced. "), "Every proxy trusts ", root, " alone.")
-    head = "It is under way already. " if again else "It has begun. "
-    return parts.note("info", html.B(head), "It goes on by itself; the steps are below.")
+def replaced(rotation: Rotation) -> Component:
+    """Say that the new root has taken over."""
+    root = html.Code(rotation.root[:SHORT])
+    text = ("Every proxy trusts ", root, " alone.")
+    return parts.note("ok", html.B("The root has been replaced. "), *text, role="status")
 
 
 def certificates(view: Page) -> list[Component]:

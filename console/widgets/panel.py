@@ -173,7 +173,8 @@ def _outcomes(view: Selection) -> Component:
 
 
 def _flags(view: Selection) -> list[Component]:
-    return [parts.facts(*view.flags)] if view.flags else []
+    pairs = [part for name, text in view.flags for part in (html.Dt(name), html.Dd(text))]
+    return [html.Dl(pairs, className="meanings")] if pairs else []
 
 
 def _undeclared(view: Undeclared) -> Component:

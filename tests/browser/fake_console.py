@@ -84,7 +84,7 @@ class FakeControl:
         self.shop, self.store, self.clock = shop, store, clock
         self.authority = Authority(Path(mkdtemp()), clock.now_ms)
         self.rotated = 0
-        self.step: int | None = None
+        self.replacing = False
         self.waiting: tuple[str, ...] = ()
         self.names = [*sorted(ref.workload for ref in shop.inventory().workloads), "inventory-v1"]
 
@@ -142,13 +142,18 @@ class FakeControl:
     def rotate(self) -> None:
         self.rotated += 1
 
+    def start_root_rotation(self) -> None:
+        """Begin; the test does the steps and decides when it is over."""
+        self.authority.prepare()
+        self.replacing = True
+
     @property
     def rotation(self) -> Rotation:
         """Where the test has put it."""
         return Rotation(
-            running=self.step is not None,
+            running=self.replacing,
             stage=self.authority.stage,
-            waiting=self.waiting if self.step is not None else (),
+            waiting=self.waiting if self.replacing else (),
             root=self.authority.fingerprint,
             root_not_after_ms=self.authority.root_not_after_ms,
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -195,6 +197,38 @@ async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Vi
     await inbox.get_by_text("resolved", exact=True).first.wait_for(timeout=PATIENCE_MS)
 
 
+def roots(stage: Stage) -> set[str]:
+    return {one["root"] for one in stage.demo.client.get("/certificates")["items"]}
+
+
+async def test_a_new_root_takes_over_step_by_step_and_waits_for_who_is_late(visitor: Visitor, stage: Stage) -> None:
+    (old,) = roots(stage)
+    visit = await visitor()
+    page = visit.page
+    await visit.go("/certificates")
+    await page.get_by_role("link", name="shop/db~0").wait_for(timeout=PATIENCE_MS)
+    (late,) = stage.demo.named("db~0.shop")
+    os.kill(late, signal.SIGSTOP)
+    try:
+        await page.get_by_role("button", name="Replace the root").focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Replace the mesh's root?")
+        await dialog.get_by_role("button", name="Replace the root").focus()
+        await page.keyboard.press("Enter")
+        step = page.locator("[aria-current=step]")
+        await step.get_by_role("link", name="shop/db~0", exact=True).wait_for(timeout=PATIENCE_MS)
+        assert "trusts both" in await step.inner_text()
+        assert roots(stage) == {old}
+        assert await page.get_by_role("table", name="Roots").locator("tbody tr").count() == 2
+    finally:
+        os.kill(late, signal.SIGCONT)
+    await page.get_by_text("A new root takes over").wait_for(state="hidden", timeout=PATIENCE_MS)
+    await visit.until("document.querySelectorAll('table[aria-label=Roots] tbody tr').length === 1", seconds=30)
+    (new,) = roots(stage)
+    assert new != old
+    assert await page.get_by_text(new[:16]).count() > 1
+
+
 PAGES = {
     "graph": "/graph",
     "selected node": f"/graph?sel={CATALOG}",
@@ -205,6 +239,10 @@ PAGES = {
     "traces": "/traces",
     "trace": "/traces/{trace}",
     "config": "/config",
+    "proxies": "/proxies",
+    "proxy": "/proxies/shop/ingress~0",
+    "certificates": "/certificates",
+    "certificate": "/certificates/shop/ingress~0",
     "object": "/config/VirtualService/shop/catalog",
     "history": "/config/history",
     "revision": "/config/history/1",

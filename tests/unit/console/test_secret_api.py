@@ -98,7 +98,7 @@ async def test_pages_show_no_key(server):
     config = store.current
     (item,) = config.of("Secret")
     revision = (await store.history())[0]
-    shown = repr(views.detail(item, [revision], leased=False)) + repr(
+    shown = repr(views.detail(item, [revision], (), leased=False)) + repr(
         views.revision_view(revision, await store.changes(revision.number), await store.at(1), config)
     )
     assert "[redacted sha256:" in shown
