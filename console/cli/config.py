@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ FILES = click.option(
 NAMESPACE = click.option("-n", "--namespace", default="", help="Namespace; of objects that do not name theirs, too.")
 REASON = click.option("--reason", default="", help="Why; kept in the history.")
 
-Details = Callable[[Mapping[str, Any]], Sequence[str]]
+Details = Callable[[Mapping[str, Any]], Sequence[object]]
 
 
 @click.command()
@@ -232,7 +232,19 @@ def _name(item: Mapping[str, Any], *, several: bool) -> str:
     return f"{item['kind'].lower()}/{name}" if several else name
 
 
-def _list(values: Sequence[object]) -> str:
+def _pairs(values: Mapping[str, object] | None) -> str:
+    return _list([f"{name}={value}" for name, value in (values or {}).items()])
+
+
+def _workloads(spec: Mapping[str, Any], selector: str, labels: str) -> str:
+    """Which workloads a policy is for: those with these labels, those behind what it names, or its namespace's."""
+    references = spec.get("targetRefs") or [spec[name] for name in ("targetRef",) if spec.get(name)]
+    if references:
+        return _list([f"{one.get('kind', '?')}/{one.get('name', '?')}" for one in references])
+    return _pairs((spec.get(selector) or {}).get(labels)) if spec.get(selector) else "all"
+
+
+def _list(values: Iterable[object]) -> str:
     return ",".join(map(str, values)) or "-"
 
 
@@ -249,12 +261,19 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], Details]] = {
         ("HOST", "SUBSETS"),
         lambda o: (o["spec"].get("host", "-"), _list([s["name"] for s in o["spec"].get("subsets", ())])),
     ),
-    "Gateway": (("PORTS",), lambda o: (_ports([s.get("port", {}) for s in o["spec"].get("servers", ())]),)),
+    "Gateway": (
+        ("SELECTOR", "PORTS", "HOSTS"),
+        lambda o: (
+            _pairs(o["spec"].get("selector")),
+            _ports([server.get("port", {}) for server in o["spec"].get("servers", ())]),
+            _list(dict.fromkeys(host for server in o["spec"].get("servers", ()) for host in server.get("hosts", ()))),
+        ),
+    ),
     "Service": (
         ("PORTS", "SELECTOR"),
         lambda o: (
             _ports(o["spec"].get("ports", ())),
-            _list([f"{k}={v}" for k, v in (o["spec"].get("selector") or {}).items()]),
+            _pairs(o["spec"].get("selector")),
         ),
     ),
     "Secret": (("TYPE", "DATA"), lambda o: (o.get("type", "Opaque"), _list(sorted(o.get("data", {}))))),
@@ -270,10 +289,55 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], Details]] = {
         ("ADDRESS", "LABELS"),
         lambda o: (
             o["spec"].get("address", "-"),
-            _list([f"{k}={v}" for k, v in (o["spec"].get("labels") or {}).items() if "/" not in k]),
+            _pairs({name: value for name, value in (o["spec"].get("labels") or {}).items() if "/" not in name}),
         ),
     ),
-    "PeerAuthentication": (("MODE",), lambda o: ((o["spec"].get("mtls") or {}).get("mode", "-"),)),
+    "WorkloadGroup": (
+        ("LABELS", "SERVICE ACCOUNT", "PORTS"),
+        lambda o: (
+            _pairs((o["spec"].get("metadata") or {}).get("labels")),
+            o["spec"].get("template", {}).get("serviceAccount") or "default",
+            _list([f"{port}/{name}" for name, port in (o["spec"].get("template", {}).get("ports") or {}).items()]),
+        ),
+    ),
+    "ConfigMap": (("DATA",), lambda o: (_list(sorted(o.get("data") or {})),)),
+    "EnvoyFilter": (
+        ("WORKLOADS", "PATCHES", "PRIORITY"),
+        lambda o: (
+            _workloads(o["spec"], "workloadSelector", "labels"),
+            _list(dict.fromkeys(patch.get("applyTo", "?") for patch in o["spec"].get("configPatches", ()))),
+            o["spec"].get("priority", 0),
+        ),
+    ),
+    "AuthorizationPolicy": (
+        ("ACTION", "WORKLOADS", "RULES"),
+        lambda o: (
+            o["spec"].get("action", "ALLOW"),
+            _workloads(o["spec"], "selector", "matchLabels"),
+            len(o["spec"].get("rules", ())),
+        ),
+    ),
+    "RequestAuthentication": (
+        ("WORKLOADS", "ISSUERS"),
+        lambda o: (
+            _workloads(o["spec"], "selector", "matchLabels"),
+            _list([rule.get("issuer", "?") for rule in o["spec"].get("jwtRules", ())]),
+        ),
+    ),
+    "Telemetry": (
+        ("WORKLOADS", "ABOUT"),
+        lambda o: (
+            _workloads(o["spec"], "selector", "matchLabels"),
+            _list([about for about in ("metrics", "tracing", "accessLogging") if o["spec"].get(about)]),
+        ),
+    ),
+    "PeerAuthentication": (
+        ("MODE", "WORKLOADS"),
+        lambda o: (
+            (o["spec"].get("mtls") or {}).get("mode", "-"),
+            _workloads(o["spec"], "selector", "matchLabels"),
+        ),
+    ),
 }
 """Beyond namespace and name: what a kind's table shows."""
 
