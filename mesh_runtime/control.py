@@ -332,7 +332,7 @@ class ControlPlane:
         stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
         if stream is None or self._published[0] < revision:
             return stream is not None
-        if snapshot is None or stream.answered is snapshot or node_id in self._publisher.problems:
+        if snapshot is None or stream.answered is snapshot:
             return False
         return stream.answered is None or stream.answered.revision <= revision
 

@@ -116,6 +116,10 @@ def _scalar(value: Any, rule: Any, at: Steps) -> Iterator[Complaint]:
     limits = getattr(rule, kind)
     if not value and getattr(limits, "ignore_empty", False):
         return
+    if kind == "string" and limits.well_known_regex and not limits.strict:
+        if not _LAX_HEADER.fullmatch(value):
+            yield at, _WORDS["well_known_regex"]
+        return
     for limit, given in limits.ListFields():
         check = _CHECKS.get(limit.name)
         if check is not None and not check(value, _seconds(given)):
@@ -135,6 +139,7 @@ def _shown(given: Any) -> str:
 
 
 _HEADER: Final = {1: re.compile(r":?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+"), 2: re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")}
+_LAX_HEADER: Final = re.compile(r"[^\x00\n\r]*")
 
 
 def _length(value: Any) -> int:

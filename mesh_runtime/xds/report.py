@@ -32,7 +32,7 @@ class ProxyStatus:
     in_sync: bool
     types: Mapping[str, TypeStatus] = field(default_factory=dict)
     problem: str = ""
-    """Why the control plane keeps the proxy at an older config; ``""``: it does not."""
+    """Why the control plane keeps the proxy at an older config, or leaves patches out; ``""``: it does not."""
     notes: tuple[str, ...] = ()
     """What of the config the proxy does not serve, and why: a server of a Gateway whose Secret is missing."""
 

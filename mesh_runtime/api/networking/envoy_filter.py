@@ -37,7 +37,11 @@ _MATCHED_BY: Final = {
     **dict.fromkeys(("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"), "route_configuration"),
     "CLUSTER": "cluster",
 }
-_FILTERS: Final = frozenset({"LISTENER_FILTER", "NETWORK_FILTER", "HTTP_FILTER"})
+_NAMED: Final = {
+    **dict.fromkeys(("LISTENER_FILTER", "NETWORK_FILTER", "HTTP_FILTER"), "filter"),
+    "CLUSTER": "cluster",
+    "LISTENER": "listener",
+}
 _MERGES: Final = frozenset({"MERGE", "MERGE_AND_REPLACE_LIST"})
 _TYPED_STRUCTS: Final = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
 _VERSION_LENGTH: Final = 1024
@@ -277,8 +281,8 @@ class ConfigPatch(Spec):
             return
         for steps, message in constraints.complaints(value):
             yield Flaw((*at, *steps), f"{message}, by Envoy's API")
-        if self.apply_to in _FILTERS and not value.name:
-            yield Flaw((*at, "name"), "is required", "name the filter")
+        if self.apply_to in _NAMED and not value.name:
+            yield Flaw((*at, "name"), "is required", f"name the {_NAMED[self.apply_to]}")
 
 
 class WorkloadLabels(Spec):

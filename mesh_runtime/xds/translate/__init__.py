@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy, Group, Kind
@@ -15,7 +15,7 @@ from mesh_runtime.xds.translate.listeners.connect import TUNNEL_CLUSTER, raw_tun
 from mesh_runtime.xds.translate.listeners.inbound import inbound_listener, inbound_pool, inbound_service
 from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
 from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
-from mesh_runtime.xds.translate.patches.patches import patched
+from mesh_runtime.xds.translate.patches.patches import Resources, patched, patches_of
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
 from mesh_runtime.xds.translate.routing.routes import outbound_routes, port_routes, sniffed_routes
 from mesh_runtime.xds.translate.security.authentication import keys_clusters
@@ -24,15 +24,16 @@ from mesh_runtime.xds.translate.telemetry.providers import provider_clusters
 from mesh_runtime.xds.translate.telemetry.tracing import tracing_clusters
 from mesh_runtime.xds.translate.world import MeshSettings, Tracing, World
 
-__all__ = ["MeshSettings", "Tracing", "World", "translate"]
+__all__ = ["MeshSettings", "Resources", "Tracing", "World", "patches_of", "translate"]
 
 
-def translate(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
+def translate(world: World, instance: Instance, left_out: frozenset[str] = frozenset()) -> Resources:
     """Return what an instance's proxy is to have, except its own leaf and the mesh's root.
 
-    What proxies of a namespace have in common is the same group for all of them.
+    What proxies of a namespace have in common is the same group for all of them. Patches named in *left_out*
+    (see :func:`patches_of`) are not applied.
     """
-    return patched(world, instance, _translated(world, instance))
+    return patched(world, instance, _translated(world, instance), left_out)
 
 
 def _kept(world: World, instance: Instance, what: str, make: Callable[[World, Instance], Iterable[Envoy]]) -> Group:
@@ -40,7 +41,7 @@ def _kept(world: World, instance: Instance, what: str, make: Callable[[World, In
     return world.once((what, instance.id), lambda: tuple(make(world, instance)))
 
 
-def _translated(world: World, instance: Instance) -> Mapping[Kind, tuple[Group, ...]]:
+def _translated(world: World, instance: Instance) -> Resources:
     outbound = outbound_clusters(world, instance)
     relayed = relays(world, instance.namespace)
     tracing = world.once("telemetry clusters", lambda: (*tracing_clusters(world), *provider_clusters(world)))

@@ -110,7 +110,7 @@ class MeshService:
     def names(self, namespace: str) -> tuple[str, ...]:
         """Return every name under which callers in a namespace know it, the full one first; some begin with ``*.``."""
         domain = f".{self.namespace}.svc.{DOMAIN}"
-        addresses = tuple(f"[{address}]" if ":" in address else address for address in self.addresses)
+        addresses = tuple(dict.fromkeys(f"[{address}]" if ":" in address else address for address in self.addresses))
         if self.name == self.host or not self.host.endswith(domain):
             return (self.host, *addresses)
         short = self.host.removesuffix(domain)

@@ -279,13 +279,49 @@ async def test_what_led_to_a_cluster_that_is_removed_leads_nowhere(mesh):
     assert (await call(mesh)).status in {502, 503}
 
 
-async def test_a_patch_that_would_spoil_a_proxy_leaves_it_as_it_was_and_is_reported(mesh):
-    spoil = patch("CLUSTER", "SIDECAR_OUTBOUND", "MERGE", {"outlier_detection": {"max_ejection_percent": 200}})
-    revision = await mesh.apply(envoy_filter("spoil", spoil, app="frontend"), settle=False)
+SPOILING = {
+    "what Envoy would refuse": (
+        patch("CLUSTER", "SIDECAR_OUTBOUND", "MERGE", {"outlier_detection": {"max_ejection_percent": 200}}),
+        "outlier_detection.max_ejection_percent must be at most 100",
+    ),
+    "two chains for the same connections": (
+        patch("FILTER_CHAIN", "SIDECAR_INBOUND", "ADD", {}),
+        "has two filter chains for the same connections",
+    ),
+    "a name that is taken": (
+        patch("CLUSTER", "SIDECAR_OUTBOUND", "ADD", {"name": "outbound|80||catalog.shop.svc.cluster.local"}),
+        "outbound|80||catalog.shop.svc.cluster.local is there twice",
+    ),
+    "a cluster that is not there": (
+        patch("HTTP_ROUTE", "SIDECAR_OUTBOUND", "MERGE", {"route": {"cluster": "nobody"}}),
+        "needs CDS nobody, which is not there",
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILING)
+async def test_a_patch_that_would_spoil_a_proxy_is_left_out_and_reported_while_all_else_goes_on(mesh, spoil):
+    change, said = SPOILING[spoil]
+    also = patch("VIRTUAL_HOST", "SIDECAR_OUTBOUND", "MERGE", adds("x-also", "1"))
+    revision = await mesh.apply(envoy_filter("spoil", change, also, app="frontend"), settle=False)
     settled = await mesh.control.settled(revision.number, 5)
-    (why,) = settled.rejected.values()
-    assert "outlier_detection.max_ejection_percent must be at most 100" in why
-    assert (await call(mesh)).status == 200
+    ((proxy, why),) = settled.rejected.items()
+    assert why.startswith("EnvoyFilter shop/spoil spec.configPatches[0] is left out: ")
+    assert said in why
+    (status,) = (one for one in mesh.control.status() if one.instance_id == proxy)
+    assert (status.problem, status.in_sync, status.revision_acked) == (why, False, revision.number)
+    await seen(mesh, "x-also")
+
+    route = {"headers": {"request": {"set": {"x-later": spoil}}}, "route": [{"destination": {"host": "catalog"}}]}
+    later = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "later"},
+        "spec": {"hosts": ["catalog"], "http": [route]},
+    }
+    await mesh.apply(yaml.safe_dump(later), settle=False)
+    await seen(mesh, **{"x-later": spoil})
+    await mesh.delete(ObjectKey("networking.istio.io", "VirtualService", NAMESPACE, "later"), settle=False)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def _inbound_filters(
         f"inbound_{port.app_port}",
         telemetry.destination_logs(world, instance, service, mutual=mutual),
         side="SERVER",
-        route_config={"name": cluster, "virtual_hosts": [host]},
+        route_config={"name": cluster, "virtual_hosts": [host], "validate_clusters": False},
         server_header_transformation="PASS_THROUGH",
         common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
         guards=(*http_guards(world, instance, port), *((grpc_web(),) if protocol == "grpc-web" else ())),

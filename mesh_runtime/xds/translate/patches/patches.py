@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from mesh_runtime.api.networking.envoy_filter import ConfigPatch, EnvoyFilter
 from mesh_runtime.api.objects import CLUSTER, ROOT_NAMESPACE, ConfigObject
 from mesh_runtime.api.security import GATEWAY_NAME
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, Kind
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, InconsistentSnapshotError, Kind
 from mesh_runtime.xds.translate.patches.cluster import fold_http_options
 from mesh_runtime.xds.translate.patches.places import Context, Places
 from mesh_runtime.xds.translate.patches.resource import Patches, Place, changed, checked
@@ -24,26 +25,41 @@ _ADDS: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"
 _ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, not listened on
 
 
-def patched(world: World, instance: Instance, resources: Resources) -> Resources:
+def patches_of(world: World, instance: Instance) -> Mapping[str, ConfigPatch]:
+    """Return the patches that apply to an instance's proxy, in their order, by where they are written."""
+    return world.once(("patches", instance.id), lambda: dict(_patches(world, instance)))
+
+
+def patched(world: World, instance: Instance, resources: Resources, left_out: frozenset[str]) -> Resources:
     """Return an instance's resources with the patches that apply to it; the same ones where none does."""
-    patches = world.once(("patches", instance.id), lambda: tuple(_patches(world, instance)))
+    patches = [patch for where, patch in patches_of(world, instance).items() if where not in left_out]
     if not patches:
         return resources
     proxy = _Proxy(instance, patches, Places(world, instance))
     clusters = proxy.clusters(resources[Kind.CDS])
+    listeners = proxy.listeners(resources[Kind.LDS])
+    _refuse_shared_addresses(listeners)
     return {
         **resources,
         Kind.CDS: clusters,
         Kind.EDS: _assignments(resources[Kind.EDS], clusters),
         **_redirected(
-            {Kind.LDS: proxy.listeners(resources[Kind.LDS]), Kind.RDS: proxy.routes(resources[Kind.RDS])},
+            {Kind.LDS: listeners, Kind.RDS: proxy.routes(resources[Kind.RDS])},
             _names(resources[Kind.CDS]) - _names(clusters),
         ),
     }
 
 
-def _patches(world: World, instance: Instance) -> Iterator[ConfigPatch]:
-    """Yield the patches for a proxy in the order in which they apply."""
+def _refuse_shared_addresses(listeners: Sequence[Group]) -> None:
+    taken: dict[str, str] = {}
+    for content in chain.from_iterable(listeners):
+        for where in (content, *content.get("additional_addresses", ())) if "address" in content else ():
+            other = taken.setdefault(str(where["address"]), content["name"])
+            if other != content["name"]:
+                raise InconsistentSnapshotError(f"{Kind.LDS} {content['name']} has the address of {other}")
+
+
+def _patches(world: World, instance: Instance) -> Iterator[tuple[str, ConfigPatch]]:
     found = [
         (item, spec_of(item, EnvoyFilter))
         for namespace in dict.fromkeys((ROOT_NAMESPACE, instance.namespace))
@@ -52,9 +68,9 @@ def _patches(world: World, instance: Instance) -> Iterator[ConfigPatch]:
     metadata = _metadata(instance)
     for item, spec in sorted(found, key=lambda pair: _order(*pair)):
         if _selects(item, spec, instance):
-            for patch in spec.config_patches:
+            for index, patch in enumerate(spec.config_patches):
                 if patch.match.proxy is None or patch.match.proxy.matches(PROXY_VERSION, metadata):
-                    yield patch
+                    yield f"{item.key} spec.configPatches[{index}]", patch
 
 
 def _order(item: ConfigObject, spec: EnvoyFilter) -> tuple[int, bool, str]:

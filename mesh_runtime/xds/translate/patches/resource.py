@@ -62,6 +62,11 @@ def complaints(message: Any) -> Iterator[constraints.Complaint]:
     if name == protos.ROUTES:
         yield from _routes_complaints(message)
     elif name == protos.LISTENER:
+        if not message.HasField("address") and not message.HasField("internal_listener"):
+            yield ("address",), "is required"
+        matches = [chain.filter_chain_match.SerializeToString(deterministic=True) for chain in message.filter_chains]
+        if _repeats(matches):
+            yield ("filter_chains",), "has two filter chains for the same connections"
         for chain in [*message.filter_chains, message.default_filter_chain]:
             for item in chain.filters:
                 yield from _manager_complaints(protos.content(item.typed_config))
