@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
     from console.context import Console
+    from mesh_runtime.control import ProxyStatus
 
 PATH = "/overview"
 TITLE = "Overview"
@@ -50,11 +51,7 @@ async def _view(console: Console) -> views.Overview:
     snapshot = console.live.snapshot(GraphType.VERSIONED_APP, WINDOW_S)
     now_ms = console.clock.now_ms()
     proxies = console.control.status()
-    astray = [
-        (proxy.instance_id, proxy.problem or "has not acknowledged the newest config")
-        for proxy in proxies
-        if not proxy.in_sync
-    ]
+    astray = [(proxy.instance_id, _why(proxy)) for proxy in proxies if not proxy.in_sync]
     by_health = views.counts(snapshot.nodes.values())
     firing = console.alerts.firing
     verdict, tone = views.verdict(by_health, firing, len(astray))
@@ -81,6 +78,13 @@ async def _view(console: Console) -> views.Overview:
             for leaf in leaves
         ),
         sources=tuple(views.Source(name=item.name, ok=item.ok, text=item.text) for item in await signals(console)),
+    )
+
+
+def _why(proxy: ProxyStatus) -> str:
+    rejected = next((state.rejected for state in proxy.types.values() if state.rejected), "")
+    return proxy.problem or (
+        f"rejected its config: {rejected}" if rejected else "has not acknowledged the newest config"
     )
 
 

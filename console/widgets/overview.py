@@ -6,9 +6,13 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import format as fmt
+from console.views import links
 from console.views.overview import Overview
 from console.widgets import parts
 from console.widgets.parts import icon
+
+CERTIFICATES_SHOWN = 8
+"""Those that end first."""
 
 
 def overview(view: Overview) -> list[Component]:
@@ -91,8 +95,10 @@ def _nodes(view: Overview) -> Component:
 
 def _control(view: Overview) -> Component:
     content: list[Component] = [parts.facts(*view.proxies)]
-    content += [parts.note("warn", html.B(name), f" {why}") for name, why in view.out_of_sync]
-    return parts.card("Control plane", *content)
+    content += [
+        parts.note("warn", parts.link(html.B(name), links.proxy(name)), f" {why}") for name, why in view.out_of_sync
+    ]
+    return parts.card("Control plane", *content, action=parts.link("Proxies", "/proxies"))
 
 
 def _changes(view: Overview) -> Component:
@@ -122,18 +128,19 @@ def _certificates(view: Overview) -> Component:
             html.Td(item.identity, className="mono"),
             html.Td(item.left, className="num bad" if item.soon else "num"),
         )
-        for item in view.certificates
+        for item in view.certificates[:CERTIFICATES_SHOWN]
     ]
     return parts.card(
         "Certificates",
         html.P(
-            f"{fmt.plural(len(rows), 'leaf', 'leaves')}, renewed by themselves at half of their life.",
+            f"{fmt.plural(len(view.certificates), 'leaf', 'leaves')}, renewed by themselves at half of their life.",
             className="muted",
         ),
         html.Div(
             parts.table((("Workload", ""), ("Identity", ""), ("Valid for", "num")), rows, "Certificates"),
             className="scroll-x",
         ),
+        action=parts.link("All", "/certificates"),
     )
 
 
