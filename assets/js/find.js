@@ -31,7 +31,7 @@ const NODE_FLAGS = {
     failure: (node) => node.health === "failure",
     idle: (node) => !node.in && !node.out,
     unknown: kind("unknown"),
-    external: kind("external"),
+    external: (node) => ["external", "passthrough", "blackhole"].includes(node.kind),
     database: kind("database"),
     gateway: kind("gateway"),
     trafficsource: (node) => Boolean(node.out) && !node.in,

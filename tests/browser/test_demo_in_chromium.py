@@ -18,6 +18,8 @@ from demo_process import MESHSCOPE, Demo
 from playwright.async_api import Locator
 from visits import Visit, Visitor
 
+from console.datadir import DataDir
+
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.xdist_group("demo"),
@@ -197,6 +199,17 @@ async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Vi
     await inbox.get_by_text("resolved", exact=True).first.wait_for(timeout=PATIENCE_MS)
 
 
+def envoy_of(stage: Stage, node: str) -> int:
+    """The process of a proxy; its bootstrap names it."""
+    (bootstrap,) = [
+        path
+        for path in DataDir(stage.demo.data).run_dir().glob("a*/*.json")
+        if node in path.read_text(encoding="utf-8")
+    ]
+    (pid,) = stage.demo.named(str(bootstrap))
+    return pid
+
+
 def roots(stage: Stage) -> set[str]:
     return {one["root"] for one in stage.demo.client.get("/certificates")["items"]}
 
@@ -207,7 +220,7 @@ async def test_a_new_root_takes_over_step_by_step_and_waits_for_who_is_late(visi
     page = visit.page
     await visit.go("/certificates")
     await page.get_by_role("link", name="shop/db~0").wait_for(timeout=PATIENCE_MS)
-    (late,) = stage.demo.named("db~0.shop")
+    late = envoy_of(stage, "~db~0.shop")
     os.kill(late, signal.SIGSTOP)
     try:
         await page.get_by_role("button", name="Replace the root").focus()

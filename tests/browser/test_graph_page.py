@@ -89,12 +89,12 @@ async def test_find_marks_and_hide_takes_away_and_the_address_remembers(visitor:
     await visit.graph()
     await visit.page.fill("#graph-find", "%err > 1")
     await visit.page.fill("#graph-hide", "name = orders")
-    await visit.until("Meshscope.page.found?.size === 1 && Meshscope.page.hidden.size > 1")
+    await visit.until("Meshscope.page.found?.size === 2 && Meshscope.page.hidden.size > 1")
     address = visit.page.url
     again = await visitor()
     await again.graph(address.removeprefix(visit.stage.url))
     assert await again.ask("document.getElementById('graph-find').value") == "%err > 1"
-    await again.until("Meshscope.page.found?.size === 1")
+    await again.until("Meshscope.page.found?.size === 2")
     assert await again.ask("Meshscope.page.view.cy.nodes('[label=\"orders\"]').every(n => n.hasClass('hidden'))")
 
 
