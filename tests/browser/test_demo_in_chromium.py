@@ -235,7 +235,7 @@ async def test_a_new_root_takes_over_step_by_step_and_waits_for_who_is_late(visi
         assert await page.get_by_role("table", name="Roots").locator("tbody tr").count() == 2
     finally:
         os.kill(late, signal.SIGCONT)
-    await page.get_by_text("A new root takes over").wait_for(state="hidden", timeout=PATIENCE_MS)
+    await page.get_by_text("The root has been replaced.").wait_for(timeout=PATIENCE_MS)
     await visit.until("document.querySelectorAll('table[aria-label=Roots] tbody tr').length === 1", seconds=30)
     (new,) = roots(stage)
     assert new != old
