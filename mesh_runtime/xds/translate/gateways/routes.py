@@ -12,6 +12,7 @@ from mesh_runtime.api.objects import ConfigObject
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.gateways.servers import Served, merged_gateways
+from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_services_for
 from mesh_runtime.xds.translate.routing.http_match import catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller
@@ -44,6 +45,7 @@ def _routes(world: World, instance: Instance, servers: Sequence[Served]) -> Envo
     return {
         "name": route_name(servers[0]),
         "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
+        **lookups(world),
         # Clients name the port that is opened, which may not be the declared one.
         "ignore_port_in_host_matching": True,
         "max_direct_response_body_size_bytes": MAX_BODY,

@@ -6,14 +6,29 @@ from typing import Any, Final
 
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.world import World
 
+LOOKUP_FILTER: Final = "envoy.filters.http.dynamic_forward_proxy"
+LOOKUP_ON: Final[Envoy] = {
+    "typed_per_filter_config": {LOOKUP_FILTER: any_of("envoy.config.route.v3.FilterConfig", config={})}
+}
+"""What a virtual host or a whole table of routes says whose requests may go where their host is looked up."""
 _DNS: Final[Envoy] = {"name": "outside", "dns_lookup_family": "V4_PREFERRED"}
 
 
 def lookup_filter() -> dict[str, Any]:
-    """Return the HTTP filter that looks up the hosts of requests to clusters of :func:`by_request`, and no others."""
+    """Return the HTTP filter that looks up the hosts of requests to clusters of :func:`by_request`, and no others.
+
+    It is off, and so free of cost, but where :data:`LOOKUP_ON` says otherwise.
+    """
     config = any_of("envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig", dns_cache_config=_DNS)
-    return {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": config}
+    return {"name": LOOKUP_FILTER, "typed_config": config, "disabled": True}
+
+
+def lookups(world: World) -> Envoy:
+    """Return what routes that may lead to any service of the mesh say of lookups: on where one of them needs it."""
+    needed = world.once("lookups", lambda: any(service.by_request for service in world.services.values()))
+    return LOOKUP_ON if needed else {}
 
 
 def by_request() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mesh_runtime.api.objects import DOMAIN
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, any_http, limits
 from mesh_runtime.xds.translate.listeners.connect import REFUSED_ROUTE, connect_route
-from mesh_runtime.xds.translate.listeners.lookup import by_request
+from mesh_runtime.xds.translate.listeners.lookup import LOOKUP_ON, by_request
 from mesh_runtime.xds.translate.telemetry.metrics import PASSTHROUGH, outside_metadata, service_metadata
 from mesh_runtime.xds.translate.world import World
 
@@ -42,7 +42,7 @@ def _unknown_host(world: World) -> Envoy:
     inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
     passed = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}
     routes = [*inside, passed, connect_route(PASSTHROUGH)]
-    return {"name": "allow_any", "domains": ["*"], "routes": routes, **service_metadata(None)}
+    return {"name": "allow_any", "domains": ["*"], "routes": routes, **LOOKUP_ON, **service_metadata(None)}
 
 
 def _own_names(world: World) -> str:

@@ -13,6 +13,7 @@ from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
 from mesh_runtime.xds.translate.listeners.filters import GRPC_WEB_FILTER, GRPC_WEB_ON
+from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
 from mesh_runtime.xds.translate.routing.host_rules import (
     DEFAULT_PORT,
@@ -80,6 +81,7 @@ def _configuration(world: World, name: str, hosts: Iterable[Envoy]) -> dict[str,
     return {
         "name": name,
         "virtual_hosts": [*_once_each(hosts), unknown_host(world)],
+        **lookups(world),
         "max_direct_response_body_size_bytes": MAX_BODY,
     }
 
@@ -163,7 +165,7 @@ def _sniffed_routes(world: World, alike: _Alike) -> Iterator[Envoy]:
         for port in service.ports:
             if port.protocol == "auto" and not service.by_request:
                 host = _service_host(world, alike, service, port, ["*"])
-                yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host]}
+                yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host], **lookups(world)}
 
 
 def _service_host(world: World, alike: _Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
