@@ -175,10 +175,10 @@ class ControlPlane:
                             await self.server.progress()
         names = {instance.node_id: instance.id for instance in self._registry.current.instances.values()}
         streams = {names.get(node_id, node_id): stream for node_id, stream in self.server.streams.items()}
-        rejected = {
-            name: "; ".join(stream.rejections.values()) for name, stream in streams.items() if stream.rejections
-        }
-        rejected |= {names[node_id]: why for node_id, why in self._publisher.problems.items() if node_id in names}
+        refused = {name: list(stream.rejections.values()) for name, stream in streams.items() if stream.rejections}
+        for node_id, why in self._publisher.problems.items():
+            refused.setdefault(names.get(node_id, node_id), []).append(why)
+        rejected = {name: "; ".join(reasons) for name, reasons in refused.items()}
         waiting = {names.get(node_id, node_id) for node_id in self._unanswered(revision)} - rejected.keys()
         return Settled(
             acknowledged=tuple(sorted(streams.keys() - waiting - rejected.keys())),

@@ -7,6 +7,7 @@ validators. Objects that the whole config would not admit are left out, and the 
 from __future__ import annotations
 
 import functools
+import json
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from mesh_runtime.api import KINDS, Config, ConfigError, ConfigObject, parse
 from mesh_runtime.api.admission import admit
+from mesh_runtime.api.mesh_config import KEY, MeshConfig
 
 WORLD = {"Namespace", "ServiceAccount", "Service", "Secret", "ConfigMap", "WorkloadEntry"}
 """Kinds that a mesh under test has its own objects of; the others are made up."""
@@ -49,10 +51,17 @@ class UnmakeableError(Exception):
 class Maker:
     """Makes configs with a source of randomness such as :class:`random.Random`."""
 
-    def __init__(self, random: Any, names: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        random: Any,
+        names: Mapping[str, tuple[Any, ...]] | None = None,
+        only: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._random = random
         self._names = names or {}
-        """Field names to the strings that mean something there, such as a service's for ``host``."""
+        """Field names to the strings and objects that mean something there, such as a service's for ``host``."""
+        self._only = only or {}
+        """Field names to all that may be there, such as paths of files, which must exist."""
 
     def config(self, base: tuple[ConfigObject, ...], kinds: tuple[str, ...] = ()) -> tuple[ConfigObject, ...]:
         """Make objects that are admitted together with *base*, which they do not replace."""
@@ -62,6 +71,9 @@ class Maker:
                 item = self.item(kind)
                 if item is not None and item.key not in {one.key for one in base}:
                     made[item.key] = item
+        settings = None if kinds or self._random.random() < 0.5 else self.mesh_config()
+        if settings is not None:
+            made[settings.key] = settings
         return _admitted(base, list(made.values()))
 
     def item(self, kind: str) -> ConfigObject | None:
@@ -79,6 +91,15 @@ class Maker:
             return parse({**manifest, **spec} if found.flat else {**manifest, "spec": spec})
         except ConfigError:
             return None
+
+    def mesh_config(self) -> ConfigObject | None:
+        """Make the mesh's own config; ``None`` where that did not work out."""
+        try:
+            text = json.dumps(self._model(MeshConfig, 0))
+        except UnmakeableError:
+            return None
+        metadata = {"name": KEY.name, "namespace": KEY.namespace}
+        return parse({"apiVersion": "v1", "kind": KEY.kind, "metadata": metadata, "data": {"mesh": text}})
 
     def _model(self, model: type[BaseModel], depth: int) -> dict[str, Any]:
         fields = {info.alias or name: (name, info) for name, info in model.model_fields.items()}
@@ -139,6 +160,9 @@ class Maker:
         if origin is tuple:
             return [self._value(arguments[0], name, depth + 1) for _ in range(self._random.choice((0, 1, 1, 1, 2, 3)))]
         if origin is dict:
+            likely = [one for one in self._names.get(name, ()) if isinstance(one, Mapping)]
+            if likely and self._random.random() < 0.9:
+                return dict(self._random.choice(likely))
             count = self._random.choice((0, 1, 1, 2))
             key, value = arguments
             return {self._value(key, name, depth): self._value(value, name, depth + 1) for _ in range(count)}
@@ -158,7 +182,9 @@ class Maker:
         return self._string(name)
 
     def _string(self, name: str) -> str:
-        likely = self._names.get(name, ())
+        if name in self._only:
+            return self._random.choice(self._only[name])
+        likely = [one for one in self._names.get(name, ()) if isinstance(one, str)]
         if likely and self._random.random() < 0.7:
             return str(self._random.choice(likely))
         return str(self._random.choice(STRINGS))

@@ -42,6 +42,11 @@ _NAMED: Final = {
     "CLUSTER": "cluster",
     "LISTENER": "listener",
 }
+_KINDS: Final = {
+    "LISTENER_FILTER": ("envoy.extensions.filters.listener.", "envoy.extensions.filters.udp."),
+    "NETWORK_FILTER": ("envoy.extensions.filters.network.",),
+    "HTTP_FILTER": ("envoy.extensions.filters.http.",),
+}
 _MERGES: Final = frozenset({"MERGE", "MERGE_AND_REPLACE_LIST"})
 _TYPED_STRUCTS: Final = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
 _VERSION_LENGTH: Final = 1024
@@ -281,6 +286,9 @@ class ConfigPatch(Spec):
             return
         for steps, message in constraints.complaints(value):
             yield Flaw((*at, *steps), f"{message}, by Envoy's API")
+        kind = value.typed_config.type_url.rpartition("/")[2] if self.apply_to in _KINDS else ""
+        if kind and not kind.startswith(_KINDS[self.apply_to]):
+            yield Flaw((*at, "typed_config"), f"{kind} is not a filter of the kind {self.apply_to}", "use one that is")
         if self.apply_to in _NAMED and not value.name:
             yield Flaw((*at, "name"), "is required", f"name the {_NAMED[self.apply_to]}")
 

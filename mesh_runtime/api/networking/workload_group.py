@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.networking.service_entry import WorkloadTemplate
-from mesh_runtime.api.spec import Flaw, Many, Some, Spec
-from mesh_runtime.api.values import HeaderName, Labels, Port
+from mesh_runtime.api.problems import quoted
+from mesh_runtime.api.spec import Flaw, Many, Some, Spec, text
+from mesh_runtime.api.values import Labels, Port
 
+_PROBE_HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
+
+
+def _probe_header(value: str) -> str | None:
+    return None if _PROBE_HEADER.fullmatch(value) else f"{quoted(value)} is not the name of a probe's header"
+
+
+ProbeHeader = Annotated[str, AfterValidator(text(_probe_header, "use letters, digits, '-' and '_'"))]
 Seconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -24,7 +34,7 @@ class GroupMetadata(Spec):
 class HTTPHeader(Spec):
     """A header of a probe."""
 
-    name: HeaderName
+    name: ProbeHeader
     value: str = ""
 
 

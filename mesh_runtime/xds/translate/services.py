@@ -110,15 +110,15 @@ class MeshService:
     def names(self, namespace: str) -> tuple[str, ...]:
         """Return every name under which callers in a namespace know it, the full one first; some begin with ``*.``."""
         domain = f".{self.namespace}.svc.{DOMAIN}"
-        addresses = tuple(dict.fromkeys(f"[{address}]" if ":" in address else address for address in self.addresses))
+        addresses = tuple(f"[{address}]" if ":" in address else address for address in self.addresses)
         if self.name == self.host or not self.host.endswith(domain):
-            return (self.host, *addresses)
+            return tuple(dict.fromkeys((self.host, *addresses)))
         short = self.host.removesuffix(domain)
         local = (short,) if self.namespace == namespace else ()
         names = (self.host, f"{short}.{self.namespace}.svc", f"{short}.{self.namespace}", *local)
         # Whatever Kubernetes' DNS would know below a headless service is one of its workloads.
         below = tuple(f"*.{name}" for name in names) if self.headless else ()
-        return (*names, *below, *addresses)
+        return tuple(dict.fromkeys((*names, *below, *addresses)))
 
     def joined(self, other: MeshService) -> MeshService:
         """Return this one with the ports of another of the same host, if nothing else tells them apart."""

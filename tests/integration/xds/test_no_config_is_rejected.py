@@ -21,18 +21,104 @@ from mesh_runtime.store.port import Change
 
 EXAMPLES = 2000 if os.environ.get("SOAK") else 50
 PATIENCE_S = 15
+LEFT_OUT = " is left out: "
+TYPE = "type.googleapis.com/envoy"
+RAW = {"name": "raw", "typed_config": {"@type": f"{TYPE}.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}
+LUA = {"@type": f"{TYPE}.extensions.filters.http.lua.v3.Lua", "inlineCode": "function envoy_on_request(h) end"}
+MANAGER = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+PROXY = {
+    "@type": f"{TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    "stat_prefix": "own",
+    "cluster": "outbound|80||catalog.shop.svc.cluster.local",
+}
+CHAIN = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": PROXY}]}
+PATCHES = (
+    {"connect_timeout": "2s", "lb_policy": "MAGLEV"},
+    {"circuit_breakers": {"thresholds": [{"max_connections": 1}]}},
+    {"name": "own", "connect_timeout": "1s", "type": "STRICT_DNS", "load_assignment": {"cluster_name": "own"}},
+    {"name": "own", "type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}}},
+    {"http2_protocol_options": {}, "common_http_protocol_options": {"idle_timeout": "5s"}},
+    {"transport_socket": RAW},
+    {
+        "name": "own",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": 23456}},
+        "filter_chains": [CHAIN],
+    },
+    {
+        "name": "own",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": 15001}},
+        "filter_chains": [CHAIN],
+    },
+    {"per_connection_buffer_limit_bytes": 1000, "listener_filters_timeout": "1s"},
+    {"filter_chain_match": {"transport_protocol": "tls"}, **CHAIN},
+    {
+        "filter_chain_match": {"server_names": ["pay.example.com"], "destination_port": 80},
+        **CHAIN,
+        "transport_socket": RAW,
+    },
+    {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {"@type": MANAGER, "xff_num_trusted_hops": 2, "use_remote_address": True},
+    },
+    {"name": "envoy.filters.http.lua", "typed_config": LUA},
+    {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"},
+    },
+    {"name": "envoy.filters.network.tcp_proxy", "typed_config": PROXY},
+    {
+        "name": "own",
+        "domains": ["own.example.com"],
+        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "own"}}],
+    },
+    {"request_headers_to_add": [{"header": {"key": "x-a", "value": "%REQ(x)%"}}]},
+    {"route": {"timeout": "1s", "cluster": "own"}},
+    {"name": "own", "match": {"path": "/own"}, "direct_response": {"status": 200}},
+    {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},
+    {"validate_clusters": True},
+)
+TOKENS = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 NAMES = {
-    "host": ("catalog", "db", "catalog.shop.svc.cluster.local", "pay.example.com"),
-    "hosts": ("catalog", "db", "pay.example.com", "*.example.com", "shop/*"),
+    "host": (
+        "catalog",
+        "db",
+        "peers",
+        "catalog.shop.svc.cluster.local",
+        "pay.example.com",
+        "orders.shop.svc.cluster.local",
+    ),
+    "hosts": (
+        "catalog",
+        "db",
+        "peers.shop.svc.cluster.local",
+        "pay.example.com",
+        "*.example.com",
+        "shop/*",
+        "*",
+        "10.1.2.3",
+    ),
     "sni_hosts": ("pay.example.com", "*.example.com"),
     "subset": ("v1", "v2"),
-    "gateways": ("mesh", "one", "shop/one"),
+    "gateways": ("mesh", "one", "shop/one", "shop/two"),
+    "service": ("catalog.shop.svc.cluster.local", "db.shop.svc.cluster.local", "shop/pay.example.com"),
     "credential_name": ("web-cert", "missing"),
-    "selector": ("app", "ingress"),
-    "match_labels": ("app", "catalog"),
-    "labels": ("app", "catalog"),
-    "source_labels": ("app", "catalog"),
-    "jwks": ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}',),
+    "credential_names": ("web-cert", "missing"),
+    **dict.fromkeys(
+        ("selector", "match_labels", "labels", "source_labels"),
+        ("app", "catalog", "ingress", "db", *({"app": app} for app in ("catalog", "db", "ingress")), {}),
+    ),
+    "number": tuple(map(str, (80, 81, 443, 6379, 8080))),
+    "addresses": ("10.1.2.3", "10.1.0.0/16", "2001:db8::1", "127.0.0.1"),
+    "address": ("10.1.2.3", "127.0.0.1", "pay.example.com", "2001:db8::1", "unix:///tmp/own.sock"),
+    "jwks": (TOKENS,),
+    "jwks_uri": ("https://issuer.example.com/keys", "http://catalog.shop.svc.cluster.local/keys"),
+    "expression": (
+        "response.code >= 400",
+        "request.method == 'GET'",
+        "has(request.headers['x-user'])",
+        "source.port > 1",
+    ),
+    "value": ("%REQ(x)%", "jason", *PATCHES),
 }
 WORLD = """
 apiVersion: v1
@@ -80,6 +166,32 @@ def certificate():
     return f"---\napiVersion: v1\nkind: Secret\nmetadata: {{name: web-cert, namespace: shop}}\ntype: kubernetes.io/tls\ndata:\n{lines}"
 
 
+def files(folder):
+    """Paths that proxies can read, by field: what is in a file, or whether it is there, the mesh cannot know."""
+    (secret,) = load(certificate())
+    for name, content in secret.spec.data.items():
+        (folder / name).write_bytes(base64.b64decode(content))
+    public, private = str(folder / "tls.crt"), str(folder / "tls.key")
+    certificates = dict.fromkeys(("server_certificate", "client_certificate", "ca_certificates"), (public,))
+    return {**certificates, "private_key": (private,), "ca_crl": (revoked(folder),)}
+
+
+def revoked(folder):
+    """Write a list of revoked certificates; returns its path."""
+    key = serialization.load_pem_private_key((folder / "tls.key").read_bytes(), None)
+    signer = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes())
+    now = dt.datetime.now(dt.UTC)
+    found = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(signer.subject)
+        .last_update(now - dt.timedelta(days=1))
+        .next_update(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "crl.pem").write_bytes(found.public_bytes(serialization.Encoding.PEM))
+    return str(folder / "crl.pem")
+
+
 @pytest.fixture
 async def mesh():
     running = Mesh()
@@ -92,12 +204,21 @@ async def mesh():
 
 
 async def replaced(mesh, base, objects):
-    """Make *objects* all the config there is beside *base*; returns what proxies say against it."""
+    """Make *objects* all the config there is beside *base*; returns what proxies say against it.
+
+    A patch that is left out, and said to be, is as it should be.
+    """
     keep = {item.key for item in (*base, *objects)}
     gone = tuple(key for key in mesh.store.current.objects if key not in keep)
     revision = await mesh.store.commit(Change(put=tuple(objects), delete=gone))
     settled = await mesh.control.settled(revision.number, PATIENCE_S)
-    return dict(settled.rejected) or dict.fromkeys(settled.waiting, "does not answer")
+    refused = {
+        name: "; ".join(dict.fromkeys(stream.rejections.values()))
+        for name, stream in mesh.control.server.streams.items()
+    }
+    problems = {one.instance_id: one.problem for one in mesh.control.status() if LEFT_OUT not in one.problem}
+    complaints = {name: why for name, why in {**refused, **problems}.items() if why}
+    return complaints or dict.fromkeys(settled.waiting, "does not answer")
 
 
 async def smallest(mesh, base, objects):
@@ -112,8 +233,9 @@ async def smallest(mesh, base, objects):
 
 async def test_whatever_is_admitted_every_proxy_accepts(mesh):
     base = tuple(mesh.store.current.objects.values())
+    existing = files(mesh.dir)
     for seed in range(EXAMPLES):
-        objects = Maker(random.Random(seed), NAMES).config(base)
+        objects = Maker(random.Random(seed), NAMES, existing).config(base)
         complaints = await replaced(mesh, base, objects)
         if complaints:
             guilty = await smallest(mesh, base, objects)

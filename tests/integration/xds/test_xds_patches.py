@@ -338,9 +338,14 @@ async def test_a_patch_that_would_spoil_a_proxy_is_left_out_and_reported_while_a
             "envoy.v2.Lua is not a type of Envoy's API",
         ),
         (
-            patch("NETWORK_FILTER", "ANY", "ADD", {"typed_config": lua("x", "y")["typed_config"]}),
+            patch("HTTP_FILTER", "ANY", "INSERT_FIRST", {"typed_config": lua("x", "y")["typed_config"]}),
             "patch.value.name",
             "is required",
+        ),
+        (
+            patch("NETWORK_FILTER", "ANY", "ADD", lua("x", "y")),
+            "patch.value.typed_config",
+            "is not a filter of the kind NETWORK_FILTER",
         ),
         (
             patch("HTTP_FILTER", "ANY", "ADD", lua("x", "y")),

@@ -130,6 +130,8 @@ def _network_filters(chain: Any, patches: Sequence[ConfigPatch]) -> None:
 
 def _patch_manager(item: Any, place: ListenerPlace, patches: Sequence[ConfigPatch]) -> None:
     manager = protos.content(item.typed_config)
+    if manager is None or manager.DESCRIPTOR.full_name != protos.MANAGER:
+        return  # another filter by that name
     before = item.typed_config.value
     http = [patch for patch in _of(patches, "HTTP_FILTER") if (_filter(patch) or FilterMatch()).name in ("", item.name)]
     _http_filters(manager, http)

@@ -19,8 +19,32 @@ from mesh_runtime.xds.translate.patches.route import RoutesPlace, patch_routes
 
 Place = frozenset[str] | ListenerPlace | RoutesPlace
 
+_NETWORK: Final = "envoy.extensions.filters.network."
+_TERMINAL: Final = frozenset(
+    {
+        "direct_response",
+        "dubbo_proxy",
+        "echo",
+        "generic_proxy",
+        "http_connection_manager",
+        "redis_proxy",
+        "tcp_proxy",
+        "thrift_proxy",
+    }
+)
+_PASSING: Final = frozenset(
+    {
+        "connection_limit",
+        "ext_authz",
+        "local_ratelimit",
+        "mongo_proxy",
+        "ratelimit",
+        "rbac",
+        "sni_cluster",
+        "zookeeper_proxy",
+    }
+)
 _ROUTER: Final = "envoy.extensions.filters.http.router.v3.Router"
-_MANAGER: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +83,9 @@ def complaints(message: Any) -> Iterator[constraints.Complaint]:
     """Yield what Envoy would refuse of a message, beyond its fields' own rules as well."""
     yield from constraints.complaints(message)
     name = message.DESCRIPTOR.full_name
-    if name == protos.ROUTES:
+    if name == protos.CLUSTER:
+        yield from _cluster_complaints(message)
+    elif name == protos.ROUTES:
         yield from _routes_complaints(message)
     elif name == protos.LISTENER:
         if not message.HasField("address") and not message.HasField("internal_listener"):
@@ -68,12 +94,29 @@ def complaints(message: Any) -> Iterator[constraints.Complaint]:
         if _repeats(matches):
             yield ("filter_chains",), "has two filter chains for the same connections"
         for chain in [*message.filter_chains, message.default_filter_chain]:
+            yield from _chain_complaints(chain)
             for item in chain.filters:
                 yield from _manager_complaints(protos.content(item.typed_config))
 
 
+def _chain_complaints(chain: Any) -> Iterator[constraints.Complaint]:
+    """Look for what ends a chain, and must be at its end."""
+    kinds = [
+        item.typed_config.type_url.rpartition("/")[2].removeprefix(_NETWORK).partition(".")[0] for item in chain.filters
+    ]
+    if not _TERMINAL.isdisjoint(kinds[:-1]) or not _PASSING.isdisjoint(kinds[-1:]):
+        yield ("filters",), "must end with a filter that takes the connection, and have no other"
+
+
+def _cluster_complaints(cluster: Any) -> Iterator[constraints.Complaint]:
+    policies = cluster.DESCRIPTOR.enum_types_by_name["LbPolicy"].values_by_name
+    by_itself = cluster.HasField("cluster_type") or cluster.type == cluster.ORIGINAL_DST
+    if by_itself and cluster.lb_policy != policies["CLUSTER_PROVIDED"].number:
+        yield ("lb_policy",), "must be CLUSTER_PROVIDED for a cluster of this type"
+
+
 def _manager_complaints(manager: Any) -> Iterator[constraints.Complaint]:
-    if manager is None or manager.DESCRIPTOR.full_name != _MANAGER:
+    if manager is None or manager.DESCRIPTOR.full_name != protos.MANAGER:
         return
     routers = [item.typed_config.type_url.endswith(_ROUTER) for item in manager.http_filters]
     if not routers or not routers[-1] or any(routers[:-1]):
@@ -83,6 +126,8 @@ def _manager_complaints(manager: Any) -> Iterator[constraints.Complaint]:
 
 
 def _routes_complaints(routes: Any) -> Iterator[constraints.Complaint]:
+    if routes.validate_clusters.value:
+        yield ("validate_clusters",), "must not be set, because routes may lead nowhere"
     domains = [domain.lower() for host in routes.virtual_hosts for domain in host.domains]
     names = [host.name for host in routes.virtual_hosts]
     for what, values in (("domain", domains), ("virtual host", names)):
