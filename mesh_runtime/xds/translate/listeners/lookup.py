@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from mesh_runtime.xds.protos import any_of
@@ -42,3 +43,12 @@ def by_request() -> dict[str, Any]:
         "cluster_type": {"name": "envoy.clusters.dynamic_forward_proxy", "typed_config": config},
         "lb_policy": "CLUSTER_PROVIDED",
     }
+
+
+def named(host: str, port: int) -> Envoy:
+    """Return the header match of requests that name a host within a service's, and no other port than its own.
+
+    Where they go is what they name: without it a caller would choose among everything that the proxy can reach.
+    """
+    pattern = rf"(?i)[\w.-]+{re.escape(host.removeprefix('*'))}(:{port})?"
+    return {"name": ":authority", "string_match": {"safe_regex": {"regex": pattern}}}

@@ -22,6 +22,7 @@ from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.balancing import hash_policies
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.calling.rules import Rules, rules_for
+from mesh_runtime.xds.translate.listeners.lookup import named
 from mesh_runtime.xds.translate.routing.http_match import EVERY_PATH, catches_all, route_match
 from mesh_runtime.xds.translate.routing.http_options import (
     authority,
@@ -65,7 +66,8 @@ def rule_routes(world: World, caller: Caller, namespace: str, rule: HTTPRoute, d
     for match in rule.match or (HTTPMatchRequest(),):
         if _concerns(match, caller, namespace):
             route = _route(world, caller, namespace, rule, match)
-            yield {**route, "metadata": described}
+            for one in _kept_to_names(route, _names(world, caller, namespace, rule)):
+                yield {**one, "metadata": described}
             if catches_all(route):
                 return
 
@@ -79,20 +81,27 @@ def service_route(world: World, caller: Caller, service: MeshService, port: Mesh
         **retry_policy(world.mesh_config.default_http_retry_policy, hashed=bool(hashed)),
         **hashed,
     }
-    return {"name": "default", "match": EVERY_PATH, "route": action}
+    names = {"headers": [named(service.host, port.number)]} if service.by_request else {}
+    return {"name": "default", "match": {**EVERY_PATH, **names}, "route": action}
 
 
 def destination_cluster(world: World, caller: Caller, namespace: str, destination: Destination) -> str:
     """Return the cluster of a destination; one that is not there leads nowhere, which is answered and counted."""
-    service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
-    if service is None:
+    found = _target(world, caller, namespace, destination)
+    if found is None:
         return NOWHERE
-    port = _destination_port(service, destination, caller.port)
-    if port is None:
-        return NOWHERE
+    service, port = found
     if destination.subset and destination.subset not in _rules(world, caller, service).subsets:
         return NOWHERE
     return outbound_name(service, port, destination.subset)
+
+
+def _target(
+    world: World, caller: Caller, namespace: str, destination: Destination
+) -> tuple[MeshService, MeshPort] | None:
+    service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
+    port = _destination_port(service, destination, caller.port) if service else None
+    return (service, port) if service and port else None
 
 
 def _destination_port(service: MeshService, destination: Destination, arrived_at: int) -> MeshPort | None:
@@ -101,6 +110,23 @@ def _destination_port(service: MeshService, destination: Destination, arrived_at
     if len(service.ports) == 1:
         return service.ports[0]
     return service.port(arrived_at) or service.default_http_port
+
+
+def _names(world: World, caller: Caller, namespace: str, rule: HTTPRoute) -> list[Envoy]:
+    """Return what a rule's requests must name, because it is where they go."""
+    found = (_target(world, caller, namespace, one.destination) for one in rule.route if not rule.redirect)
+    wanted = (named(service.host, port.number) for service, port in filter(None, found) if service.by_request)
+    return list({str(one): one for one in wanted}.values())
+
+
+def _kept_to_names(route: dict[str, Any], names: Sequence[Envoy]) -> Iterator[dict[str, Any]]:
+    """Yield a route for requests that name what they may, and one that answers the others."""
+    if names:
+        match = route["match"]
+        yield {**route, "match": {**match, "headers": [*match.get("headers", ()), *names]}}
+        yield {"match": match, "route": {"cluster": NOWHERE}}
+    else:
+        yield route
 
 
 def _concerns(match: HTTPMatchRequest, caller: Caller, namespace: str) -> bool:
@@ -237,10 +263,9 @@ def _hash_policies(world: World, caller: Caller, namespace: str, route: Sequence
     """Join what is hashed for each destination: Envoy decides by it once, whichever is chosen."""
     hashed: list[Envoy] = []
     for destination in (choice.destination for choice in route):
-        service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
-        port = _destination_port(service, destination, caller.port) if service else None
-        if service and port:
-            found = _hash_policy(world, caller, service, port, destination.subset).get("hash_policy", [])
+        target = _target(world, caller, namespace, destination)
+        if target:
+            found = _hash_policy(world, caller, *target, destination.subset).get("hash_policy", [])
             hashed += [one for one in found if one not in hashed]
     return {"hash_policy": hashed} if hashed else {}
 
