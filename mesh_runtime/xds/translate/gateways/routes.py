@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import MESH, Server, VirtualService
@@ -17,6 +17,14 @@ from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_
 from mesh_runtime.xds.translate.routing.http_match import catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.world import World
+
+_MISDIRECTED: Final[Envoy] = {
+    "match": {"prefix": "/"},
+    "direct_response": {
+        "status": 421,
+        "body": {"inline_string": "this host has a server of its own, to be asked for by SNI"},
+    },
+}
 
 
 def route_name(served: Served) -> str:
@@ -36,12 +44,14 @@ def gateway_routes(world: World, instance: Instance) -> Iterator[Envoy]:
             yield _routes(world, instance, port.plain)
         for served in port.secured:
             if served.server.is_http:
-                yield _routes(world, instance, (served,))
+                others = {name for other in port.secured if other is not served for name in _names(other)}
+                yield _routes(world, instance, (served,), others)
 
 
-def _routes(world: World, instance: Instance, servers: Sequence[Served]) -> Envoy:
+def _routes(world: World, instance: Instance, servers: Sequence[Served], others: Iterable[str] = ()) -> Envoy:
+    """Return the routes of servers. *others* is what further servers of the port answer for by SNI."""
     number = servers[0].server.port.number
-    hosts = list(_hosts(world, instance, servers))
+    hosts = list(_directed(_hosts(world, instance, servers), _names(servers[0]), others))
     return {
         "name": route_name(servers[0]),
         "virtual_hosts": hosts or [{"name": f"blackhole:{number}", "domains": ["*"]}],
@@ -84,6 +94,25 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
             "include_request_attempt_count": True,
             **host,
         }
+
+
+def _names(served: Served) -> tuple[str, ...]:
+    return served.server_names or ("*",)
+
+
+def _directed(hosts: Iterable[Envoy], own: Sequence[str], others: Iterable[str]) -> Iterator[Envoy]:
+    """Refuse hosts that another server's names are closer to: a client must not pass over what that one asks of it.
+
+    It is told so (421), as one may have come by a connection that it had for another host.
+    """
+    elsewhere = {name for name in others if any(matches(pattern, name) for pattern in own)}
+    for host in hosts:
+        (domain,) = host["domains"]
+        closest = max((name for name in (*own, *elsewhere) if matches(name, domain)), key=len, default="")
+        if closest not in elsewhere:
+            yield host
+    for name in sorted(elsewhere):
+        yield {"name": f"misdirected:{name}", "domains": [name], "routes": [_MISDIRECTED]}
 
 
 def _by_gateway(servers: Iterable[Served]) -> dict[str, list[Server]]:
