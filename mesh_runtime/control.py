@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.identity.authority import Authority
-from mesh_runtime.identity.enrolment import group_of, instance_of, missing_service, workload_name
+from mesh_runtime.identity.enrolment import group_of, health_of, instance_of, missing_service, workload_name
 from mesh_runtime.identity.rotation import RootRotation, Rotation
-from mesh_runtime.registration import Grant, InvalidRegistrationError, Registration
+from mesh_runtime.registration import Grant, Health, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
 from mesh_runtime.store.port import Change, ConfigStore, Conflict
 from mesh_runtime.xds.publisher import Publisher
@@ -125,7 +125,7 @@ class ControlPlane:
         group = group_of(self._store.current, registration)
         instance = self._registry.put(instance_of(registration, key=key, address=address, group=group), token)
         await self._create_service(registration)
-        return self._grant(instance, token)
+        return self._grant(instance, token, health_of(group))
 
     async def heartbeat(self, ids: Iterable[str]) -> list[str]:
         """Prolong leases; returns the ids that are not known and must be registered again."""
@@ -243,7 +243,7 @@ class ControlPlane:
         key = next((instance.id for instance in instances if instance.node_id == node_id), "")
         return self._registry.proves(key, token)
 
-    def _grant(self, instance: Instance, token: str) -> Grant:
+    def _grant(self, instance: Instance, token: str, health: Health | None) -> Grant:
         settings, world = self._publisher.settings, self._publisher.world
         world.advance(self._store.current, self._registry.current)
         services = tcp_names(world, instance) if instance.role is Role.SIDECAR else {}
@@ -258,6 +258,7 @@ class ControlPlane:
             xds_socket=str(self._socket),
             tcp_services={name: (instance.address, port) for name, port in services.items()},
             tracing=settings.tracing is not None,
+            health=health,
         )
 
     async def _create_service(self, registration: Registration) -> None:

@@ -83,6 +83,28 @@ def _check_address(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How an application shows that it is ready, as Kubernetes' readiness probes ask."""
+
+    path: str = ""
+    """Ready while a GET of it is answered with 200 to 399; ``""``: while the port is open."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: the application's own."""
+    encrypted: bool = False
+    """Ask with HTTPS, whatever certificate is shown."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    """Nobody asks before that."""
+    interval_s: float = 2.0
+    timeout_s: float = 1.0
+    successes: int = 1
+    """This many in a row, and it gets requests."""
+    failures: int = 3
+    """This many in a row, and it gets no more requests until it answers again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """The control plane's answer: all that is needed to start the proxy and the command beside it."""
 
@@ -98,3 +120,5 @@ class Grant:
     tcp_services: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """Service name to the address and port where this instance reaches it."""
     tracing: bool = False
+    health: Health | None = None
+    """How the workload's WorkloadGroup would have it asked whether it is ready; ``None``: it does not say."""

@@ -54,7 +54,7 @@ class Member:
     restart: Restart = Restart.NEVER
     """Whether the command is started again when it ends; otherwise its end is the member's."""
     health: Health = field(default_factory=Health)
-    """How to find out whether the application is ready."""
+    """How to find out whether the application is ready. Without a path, its WorkloadGroup's way comes first."""
     logged: bool = False
     """What the command prints goes to a file instead of the agent's own output."""
 
@@ -217,7 +217,10 @@ class Life:
         return code
 
     async def _watch_health(self) -> None:
-        await watch(self._member.health, self._registration.port, self._health_changed)
+        assert self._grant is not None
+        own, of_group = self._member.health, self._grant.health
+        health = own if own.path or of_group is None else of_group
+        await watch(health, self._registration.port, self._health_changed)
 
     def _health_changed(self, ready: bool) -> None:
         if not ready:

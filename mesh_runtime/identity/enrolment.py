@@ -9,7 +9,7 @@ from mesh_runtime.api.kinds import KINDS
 from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.networking import WorkloadGroup, WorkloadTemplate
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
-from mesh_runtime.registration import Registration
+from mesh_runtime.registration import Health, Registration
 from mesh_runtime.registry import Instance, Role
 
 _GROUPS: Final = KINDS["WorkloadGroup"].group
@@ -32,6 +32,28 @@ def group_of(config: Config, registration: Registration) -> WorkloadGroup | None
         if item is not None and isinstance(item.spec, WorkloadGroup):
             return item.spec
     return None
+
+
+def health_of(group: WorkloadGroup | None) -> Health | None:
+    """Return how a group's workloads are asked whether they are ready; commands and gRPC are not for agents."""
+    if group is None or group.probe is None:
+        return None
+    probe, http = group.probe, group.probe.http_get
+    asked = http or probe.tcp_socket
+    if asked is None:
+        return None
+    return Health(
+        path=f"/{http.path.removeprefix('/')}" if http else "",
+        host=asked.host or "127.0.0.1",
+        port=asked.port,
+        encrypted=bool(http and http.scheme == "HTTPS"),
+        headers={header.name: header.value for header in http.http_headers} if http else {},
+        delay_s=probe.initial_delay_seconds,
+        interval_s=probe.period_seconds or 10,
+        timeout_s=probe.timeout_seconds or 1,
+        successes=probe.success_threshold or 1,
+        failures=probe.failure_threshold or 3,
+    )
 
 
 def instance_of(registration: Registration, *, key: str, address: str, group: WorkloadGroup | None = None) -> Instance:

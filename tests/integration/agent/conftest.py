@@ -58,6 +58,7 @@ class FakeServer:
         self.socket = directory / "s.sock"
         self.xds = directory / "xds.sock"
         self.calls = []
+        self.health = None
         self.instances = {}
         self.changed = asyncio.Condition()
         self._network = f"127.{random.randrange(128, 250)}.1."
@@ -117,6 +118,7 @@ class FakeServer:
             outbound_port=15001,
             xds_socket=str(self.xds),
             tcp_services={"db": (self._addresses[key], 6379)},
+            health=self.health,
         )
         return web.Response(body=wire.encode(grant))
 

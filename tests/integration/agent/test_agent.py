@@ -176,6 +176,17 @@ async def test_an_application_whose_health_check_fails_gets_no_requests_until_it
         await server.until(lambda: not server.instances["shop/catalog~0"].starting)
 
 
+async def test_without_a_health_check_of_its_own_an_application_is_asked_as_its_group_says(
+    server, running, make_member, tmp_path
+):
+    ill = tmp_path / "ill"
+    server.health = Health(path="/healthz", interval_s=0.05, failures=2)
+    member = make_member(command=(sys.executable, "-c", HEALTH_BY_FILE.format(str(ill))))
+    async with running(server, member):
+        ill.touch()
+        await server.until(lambda: server.instances["shop/catalog~0"].starting)
+
+
 ENDS_WELL_THE_THIRD_TIME = """
 import os, pathlib, socket, sys, time
 starts = pathlib.Path({!r})
