@@ -50,6 +50,7 @@ class _Subscription:
     have: dict[str, str] = field(default_factory=dict)
     mark: int = 0
     """Of all that it has, whatever the order in which it came."""
+    offered: Offer | None = None
     compared: Offer | None = None
     """What it was last compared with; ``None``: with nothing yet."""
     suspects: dict[str, None] = field(default_factory=dict)
@@ -70,6 +71,14 @@ class _Subscription:
     def send_again(self, name: str) -> None:
         self.drop(name)
         self.suspects[name] = None
+
+    def try_again(self, offer: Offer) -> None:
+        """Send what was refused once more with the first other offer: what was in its way may be gone."""
+        if self.offered is not offer:
+            self.offered = offer
+            for name in self.refused:
+                if name in offer:
+                    self.send_again(name)
 
     def state(self) -> str:
         return f"{self.mark & 0xFFFFFFFF:08x}"
@@ -222,7 +231,9 @@ class DeltaStream:
         subscription.answered_at_ms = now_ms
         if request.HasField("error_detail"):
             reason = request.error_detail.message or f"code {request.error_detail.code}"
-            subscription.refused.update(dict.fromkeys(sent.names or {""}, reason))
+            # Envoy takes the others of the same response, and names those that it does not take.
+            named = [name for name in sent.names if name in reason]
+            subscription.refused.update(dict.fromkeys(named or sent.names or {""}, reason))
             return
         subscription.acked = sent.state
         for name in (*sent.names, ""):
@@ -235,6 +246,7 @@ class DeltaStream:
         offer = snapshot.resources[kind]
         if subscription.is_at(offer) and not (remove and subscription.leaving):
             return
+        subscription.try_again(offer)
         changed = subscription.compare(offer)
         gone = self._gone(kind, subscription, offer, remove=remove)
         greeting = not subscription.greeted and subscription.wildcard

@@ -234,6 +234,18 @@ def test_a_rejection_is_kept_with_its_reason_until_something_better_is_accepted(
     assert not proxy.stream.rejections
 
 
+def test_of_several_resources_only_those_that_the_refusal_names_are_refused_and_they_are_tried_again():
+    proxy = connected()
+    both = [listener(), listener("m-1"), listener("m-2")]
+    proxy.offer(clusters=[cluster("a")], listeners=both, routes=[routes("a")], revision=2)
+    assert proxy.take() == ["LDS:m-1,m-2"]
+    proxy.answer(*proxy.unanswered.pop(), error="Error adding/updating listener(s) m-1: in the way")
+    proxy.offer(clusters=[cluster("a")], listeners=[*both, listener("m-3")], routes=[routes("a")], revision=3)
+    assert proxy.take() == ["LDS:m-1,m-3"]
+    proxy.acknowledge()
+    assert not proxy.stream.rejections
+
+
 def test_an_answer_to_nothing_is_ignored():
     proxy = connected()
     acked = proxy.stream.types[Kind.CDS]
