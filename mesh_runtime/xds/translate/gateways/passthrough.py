@@ -59,7 +59,10 @@ def _clusters(world: World, instance: Instance) -> tuple[Group, Group]:
 
 def _reached(world: World, instance: Instance, hosts: Sequence[str]) -> Iterator[_Reached]:
     for service in world.services_for(instance.namespace).values():
-        if not service.external and any(matches(host, service.host) for host in hosts):
+        # No caller can name a wildcard's service: what follows "outbound_" is compared as it is.
+        if not (service.external or service.host.startswith("*")) and any(
+            matches(host, service.host) for host in hosts
+        ):
             subsets = rules_for(world, instance.namespace, service, instance.labels).subsets
             for port in service.ports:
                 yield _name(service, port, ""), service, port, {}

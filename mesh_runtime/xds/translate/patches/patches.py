@@ -147,7 +147,10 @@ class _Proxy:
         found = []
         for content in group:
             context, where = place(content)
-            found.append(changed(kind, content, self._patches(context, kind), where))
+            new = changed(kind, content, self._patches(context, kind), where)
+            if new is not None and new.get("address") != content.get("address"):
+                new = self._at_home(new)
+            found.append(new)
         if all(new is old for new, old in zip(found, group, strict=True)):
             return group
         return tuple(content for content in found if content is not None)
@@ -178,11 +181,14 @@ class _Proxy:
         if apply_to == "CLUSTER":
             fold_http_options(message)
             return checked(Kind.CDS, message)
-        where = message.address.socket_address
-        if where.address in _ANYWHERE:
-            # Every workload has its own address here, not its own network: anywhere is where it is.
-            where.address = self._instance.address
-        return checked(Kind.LDS, message)
+        return self._at_home(checked(Kind.LDS, message))
+
+    def _at_home(self, content: Envoy) -> Envoy:
+        """Return a listener for any address as one for the proxy's: every workload has its own here, not a network."""
+        where = content.get("address", {}).get("socket_address", {})
+        if where.get("address") not in _ANYWHERE:
+            return content
+        return {**content, "address": {"socket_address": {**where, "address": self._instance.address}}}
 
 
 _CONCERNED: Final[Mapping[str, tuple[Kind, ...]]] = {
