@@ -35,13 +35,10 @@ def after(one, happening):
 
 def versions(world, packer, registry):
     """Return what every proxy is given, and hold on to it: dangling references raise."""
-    kept = {
-        one.id: packer.snapshot(
-            1,
-            {**world.once(("proxy", one.id), lambda: translate(world, one)), Kind.SDS: (SECRETS,)},  # noqa: B023
-        )
-        for one in world.instances
-    }
+    kept = {}
+    for one in world.instances:
+        made = world.once(("proxy", one.id), lambda: translate(world, one))  # noqa: B023
+        kept[one.id] = packer.snapshot(1, {**made, Kind.SDS: (*made.get(Kind.SDS, ()), SECRETS)})
     found = {
         key: {kind: [(name, packed.version) for name, packed in of.items()] for kind, of in snapshot.resources.items()}
         for key, snapshot in kept.items()
