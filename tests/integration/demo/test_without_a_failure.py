@@ -184,6 +184,7 @@ class Light:
     def __init__(self, directory):
         self.data = directory / "d"
         self._numbers = itertools.count(1)
+        self._elsewhere = []
         self.processes = {}
         self.start_server()
         self.client = Client(data=self.data)
@@ -223,7 +224,15 @@ class Light:
         for number in itertools.islice(self._numbers, count):
             made = Maker(random.Random(number), NAMES).config(base, kinds)
             elsewhere = [item.manifest for item in made if item.key.namespace == "other"]
+            self._forget_elsewhere()
             self._post([EXTRA, *config(number), *elsewhere], deadline_s=30)
+            self._elsewhere = elsewhere
+
+    def _forget_elsewhere(self):
+        """Delete what the change before made elsewhere: it need not go with what comes."""
+        if self._elsewhere:
+            self.client.post("/config/delete", {"manifests": self._elsewhere, "reason": "test"})
+            self._elsewhere = []
 
     def replace_certificate(self):
         self._post([certificate()], deadline_s=10)
