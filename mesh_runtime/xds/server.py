@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,13 +130,16 @@ class AdsServer:
         )
         handlers = {"DeltaAggregatedResources": handler}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-        server.add_insecure_port(f"unix:{self._socket}")
+        # gRPC removes the path that it bound some time after it has stopped: by then it may be the next server's.
+        bound = self._socket.with_suffix(f".{secrets.token_hex(2)}")
+        server.add_insecure_port(f"unix:{bound}")
         if self._tls is not None:
             address, authority = self._tls
             server.add_secure_port(address, _credentials(address, authority, self._clock_ms))
         try:
             await server.start()
-            self._socket.chmod(0o600)
+            bound.chmod(0o600)
+            bound.replace(self._socket)
             ready()
             await server.wait_for_termination()
         finally:
