@@ -332,7 +332,10 @@ async def test_connections_at_once_are_limited(mesh, frontend):
         reader, writer = await connect(mesh, frontend)
         held.append(writer)
         writer.write(b"hello")
-        outcomes[await asyncio.wait_for(reader.read(5), 5)] += 1
+        try:
+            outcomes[await asyncio.wait_for(reader.read(5), 5)] += 1
+        except ConnectionResetError:  # closed before it had read what was said
+            outcomes[b""] += 1
     for writer in held:
         await ended(writer)
     assert outcomes == {b"hello": 2, b"": 3}
