@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from graph import figures
 from graph.model import OUTSIDE, Edge, Health, Node, NodeKind, Presence, Protocol
 
 Value = str | float | None
@@ -89,11 +90,15 @@ def parse(text: str) -> Query | QueryError:
 
 
 def _rate(protocol: Protocol) -> EdgeReader:
-    return lambda edge: edge.signals.rate if edge.protocol is protocol else None
+    return lambda edge: figures.rate(edge.signals) if edge.protocol is protocol else None
 
 
 def _error_percent(protocol: Protocol) -> EdgeReader:
-    return lambda edge: 100 * edge.signals.error_ratio if edge.protocol is protocol else None
+    return lambda edge: figures.error_percent(edge.signals) if edge.protocol is protocol else None
+
+
+def _throughput(edge: Edge) -> float:
+    return figures.sent(edge.signals) + figures.received(edge.signals)
 
 
 _SHORT_KINDS: Mapping[NodeKind, str] = {NodeKind.WORKLOAD: "wl", NodeKind.SERVICE: "svc"}
@@ -109,8 +114,8 @@ NODE_VALUES: Mapping[str, NodeReader] = {
     "health": lambda node: node.health,
     "principal": lambda node: node.principals,
     "replicas": lambda node: node.replicas,
-    "in": lambda node: node.inbound.rate if node.inbound else None,
-    "out": lambda node: node.outbound.rate if node.outbound else None,
+    "in": lambda node: figures.rate(node.inbound) if node.inbound else None,
+    "out": lambda node: figures.rate(node.outbound) if node.outbound else None,
 }
 NODE_FLAGS: Mapping[str, Callable[[Node], bool]] = {
     "healthy": lambda node: node.health in {Health.HEALTHY, Health.IDLE, Health.NOT_READY},
@@ -131,23 +136,23 @@ NODE_FLAGS: Mapping[str, Callable[[Node], bool]] = {
     "outofmesh": lambda node: "no-sidecar" in node.badges,
 }
 EDGE_VALUES: Mapping[str, EdgeReader] = {
-    "rate": lambda edge: edge.signals.rate,
+    "rate": lambda edge: figures.rate(edge.signals),
     "http": _rate(Protocol.HTTP),
     "grpc": _rate(Protocol.GRPC),
-    "tcp": lambda edge: edge.signals.sent_bps + edge.signals.received_bps if edge.protocol is Protocol.TCP else None,
-    "%err": lambda edge: 100 * edge.signals.error_ratio,
+    "tcp": lambda edge: _throughput(edge) if edge.protocol is Protocol.TCP else None,
+    "%err": lambda edge: figures.error_percent(edge.signals),
     "%httperr": _error_percent(Protocol.HTTP),
     "%grpcerr": _error_percent(Protocol.GRPC),
-    "p50": lambda edge: edge.signals.p50_ms,
-    "p95": lambda edge: edge.signals.p95_ms,
-    "p99": lambda edge: edge.signals.p99_ms,
-    "throughput": lambda edge: edge.signals.sent_bps + edge.signals.received_bps,
+    "p50": lambda edge: figures.thousandths(edge.signals.p50_ms),
+    "p95": lambda edge: figures.thousandths(edge.signals.p95_ms),
+    "p99": lambda edge: figures.thousandths(edge.signals.p99_ms),
+    "throughput": _throughput,
     "protocol": lambda edge: edge.protocol,
     "flags": lambda edge: tuple({outcome.flags for outcome in edge.signals.outcomes}),
     "code": lambda edge: tuple({outcome.code for outcome in edge.signals.outcomes}),
 }
 EDGE_FLAGS: Mapping[str, Callable[[Edge], bool]] = {
-    "mtls": lambda edge: bool(edge.signals.mtls),
+    "mtls": lambda edge: bool(figures.thousandths(edge.signals.mtls)),
     "traffic": lambda edge: edge.presence is not Presence.IDLE,
     "stale": lambda edge: edge.presence is Presence.STALE,
     "unhealthy": lambda edge: edge.health in {Health.DEGRADED, Health.FAILURE},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from graph import figures
 from graph.health import status
 from graph.model import UNKNOWN, Delta, Edge, Evidence, Node, Protocol, Signals, Snapshot
 
@@ -46,7 +47,7 @@ def edge_json(edge: Edge) -> dict[str, Any]:
         "presence": edge.presence,
         "at": edge.at_ms,
         **_signals_json(edge.signals),
-        "mean": _rounded(edge.signals.mean_ms),
+        "mean": figures.thousandths(edge.signals.mean_ms),
         "opened": round(edge.signals.opened_rate, 4),
         "codes": codes,
         "flags": flags,
@@ -96,16 +97,16 @@ def _parent(node: Node) -> str | None:
 
 def _signals_json(signals: Signals) -> dict[str, Any]:
     return {
-        "rate": round(signals.rate, 4),
+        "rate": figures.rate(signals),
         "requests": signals.requests,
         "errors": signals.errors,
-        "errorRatio": round(signals.error_ratio, 6),
-        "p50": _rounded(signals.p50_ms),
-        "p95": _rounded(signals.p95_ms),
-        "p99": _rounded(signals.p99_ms),
-        "sent": round(signals.sent_bps, 1),
-        "received": round(signals.received_bps, 1),
-        "mtls": _rounded(signals.mtls),
+        "errorRatio": figures.error_ratio(signals),
+        "p50": figures.thousandths(signals.p50_ms),
+        "p95": figures.thousandths(signals.p95_ms),
+        "p99": figures.thousandths(signals.p99_ms),
+        "sent": figures.sent(signals),
+        "received": figures.received(signals),
+        "mtls": figures.thousandths(signals.mtls),
     }
 
 
@@ -128,7 +129,3 @@ def _evidence_json(evidence: Evidence) -> dict[str, Any]:
         "at": evidence.at_ms,
         "origin": evidence.origin,
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

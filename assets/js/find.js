@@ -45,14 +45,16 @@ const NODE_FLAGS = {
 };
 
 const rate = (protocol) => (edge) => (edge.protocol === protocol ? edge.rate : null);
-const errors = (protocol) => (edge) => (edge.protocol === protocol ? 100 * edge.errorRatio : null);
+// Exact to the digits that the server sends and compares: 100 times 0.07 is a little more than 7.
+const percent = (edge) => Math.round(1e6 * edge.errorRatio) / 1e4;
+const errors = (protocol) => (edge) => (edge.protocol === protocol ? percent(edge) : null);
 
 const EDGE_VALUES = {
     rate: (edge) => edge.rate,
     http: rate("http"),
     grpc: rate("grpc"),
     tcp: (edge) => (edge.protocol === "tcp" ? edge.sent + edge.received : null),
-    "%err": (edge) => 100 * edge.errorRatio,
+    "%err": percent,
     "%httperr": errors("http"),
     "%grpcerr": errors("grpc"),
     p50: (edge) => edge.p50,

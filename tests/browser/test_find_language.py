@@ -23,7 +23,7 @@ EXPRESSIONS = (
     "not is healthy",
     "node = unknown or external",
     "%err > 1",
-    "%err >= 5% or (rt > 50ms and http > 1)",
+    "%err >= 6% or (rt > 50ms and http > 1)",
     "rps < 10 and protocol = http",
     "protocol = tcp",
     "!(protocol = tcp)",
