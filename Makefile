@@ -13,7 +13,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 demo: $(VENV)/.ready ## Start a real mesh with live traffic and open its console (Ctrl-C ends it)
 	@$(BIN)/meshscope demo $(ARGS)
 
-test: check chromium ## Install what the tests need, then check and test everything
+test: check chromium $(BIN)/prometheus ## Install what the tests need, then check and test everything
 	@$(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.ready-dev ## Lint, format, strict types, import rules
@@ -64,3 +64,10 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || { echo "Installing Chromium ..."; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+# Debian's binaries only: installing the package would start a server that listens to the network.
+$(BIN)/prometheus: | $(VENV)/bin/python
+	@echo "Unpacking Debian's Prometheus ..."
+	@mkdir -p $(VENV)/debian && cd $(VENV)/debian && { apt-get download -qq prometheus 2>/dev/null || \
+		{ $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg-deb -x prometheus_*.deb .
+	@cp $(VENV)/debian/usr/bin/prom* $(BIN)/ && rm -r $(VENV)/debian
