@@ -4,8 +4,6 @@ Light echo services with two replicas each, behind two gateways with TLS; every 
 ``SOAK=1`` sends 500 requests a second and does everything in full.
 """
 
-import base64
-import datetime as dt
 import itertools
 import json
 import os
@@ -17,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from any_config import Maker
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from demo_process import MESHSCOPE, until, why
+from own_ca import OwnCA, tls_secret
 
 from console.cli.client import Client
 from console.datadir import DataDir
@@ -45,36 +42,14 @@ FLAT = (sys.executable, str(Path(__file__).parents[2] / "bench" / "flat.py"))
 NAMES = {"host": ("extra",), "hosts": ("extra", "away.example.com"), "subset": ("v1",), "gateways": ("mesh",)}
 RETRIES = {"attempts": 3, "perTryTimeout": "10s", "retryOn": "connect-failure,refused-stream,reset,gateway-error"}
 
+AUTHORITY = OwnCA()
+
 pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("demo"), pytest.mark.timeout(900 if LONG else 240)]
 
 
 def certificate():
     """A new key pair for the gateways."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    files = {"tls.crt": signed.public_bytes(serialization.Encoding.PEM), "tls.key": private}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "door", "namespace": "light"},
-        "type": "kubernetes.io/tls",
-        "data": {name: base64.b64encode(content).decode() for name, content in files.items()},
-    }
+    return yaml.safe_load(tls_secret("door", AUTHORITY.issue(HOST), namespace="light"))
 
 
 def istio(kind, name, spec, group="networking"):

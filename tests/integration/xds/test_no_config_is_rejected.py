@@ -3,17 +3,13 @@
 ``SOAK=1`` searches for longer.
 """
 
-import base64
-import datetime as dt
 import os
 import random
 from contextlib import suppress
 
 import pytest
 from any_config import Maker
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from own_ca import OwnCA, tls_secret
 from xds_mesh import Mesh
 
 from mesh_runtime.api import ConfigError, dump, load
@@ -142,60 +138,31 @@ spec: {clusterIP: None, selector: {app: catalog}, ports: [{name: http, port: 80,
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(120 + EXAMPLES * 2)]
 
 
-def certificate():
-    """A Secret with a key pair of its own."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pay.example.com")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = signed.public_bytes(serialization.Encoding.PEM)
-    files = {"tls.crt": public, "tls.key": private, "ca.crt": public}
-    lines = "".join(f"  {name}: {base64.b64encode(content).decode()}\n" for name, content in files.items())
-    return f"---\napiVersion: v1\nkind: Secret\nmetadata: {{name: web-cert, namespace: shop}}\ntype: kubernetes.io/tls\ndata:\n{lines}"
+AUTHORITY = OwnCA()
+PAIR = AUTHORITY.issue("pay.example.com")
+CERTIFICATE = "---\n" + tls_secret("web-cert", PAIR, authority=AUTHORITY)
 
 
 def files(folder):
     """Paths that proxies can read, by field: what is in a file, or whether it is there, the mesh cannot know."""
-    (secret,) = load(certificate())
-    for name, content in secret.spec.data.items():
-        (folder / name).write_bytes(base64.b64decode(content))
-    public, private = str(folder / "tls.crt"), str(folder / "tls.key")
-    certificates = dict.fromkeys(("server_certificate", "client_certificate", "ca_certificates"), (public,))
-    return {**certificates, "private_key": (private,), "ca_crl": (revoked(folder),)}
-
-
-def revoked(folder):
-    """Write a list of revoked certificates; returns its path."""
-    key = serialization.load_pem_private_key((folder / "tls.key").read_bytes(), None)
-    signer = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes())
-    now = dt.datetime.now(dt.UTC)
-    found = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(signer.subject)
-        .last_update(now - dt.timedelta(days=1))
-        .next_update(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "crl.pem").write_bytes(found.public_bytes(serialization.Encoding.PEM))
-    return str(folder / "crl.pem")
+    contents = {
+        "tls.crt": PAIR.pem,
+        "tls.key": PAIR.key_pem,
+        "ca.crt": AUTHORITY.pem,
+        "crl.pem": AUTHORITY.revoke(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    paths = {name: (str(folder / name),) for name in contents}
+    certificates = dict.fromkeys(("server_certificate", "client_certificate"), paths["tls.crt"])
+    trusted = {"ca_certificates": paths["ca.crt"], "ca_crl": paths["crl.pem"]}
+    return {**certificates, **trusted, "private_key": paths["tls.key"]}
 
 
 @pytest.fixture
 async def mesh():
     running = Mesh()
-    await running.start(WORLD + certificate())
+    await running.start(WORLD + CERTIFICATE)
     await running.workload("catalog", "v1")
     await running.workload("db", protocol="tcp")
     await running.gateway("ingress", istio="ingressgateway", app="ingress")

@@ -1,15 +1,12 @@
 """Applications of every protocol for tests: each starts on a free loopback port and ends with the mesh."""
 
 import asyncio
-import ssl
-from datetime import UTC, datetime, timedelta
 
 import grpc
 from aiohttp import WSMsgType, web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from own_ca import OwnCA
 
+AUTHORITY = OwnCA()
 PREFACE = b"PRI * HTTP/2.0"
 
 
@@ -79,29 +76,6 @@ def free_tls_server(name):
             await writer.drain()
             writer.close()
 
-        return await _serve(mesh, greet, ssl=_own_certificate(mesh, name))
+        return await _serve(mesh, greet, ssl=AUTHORITY.server(AUTHORITY.issue(name)))
 
     return start
-
-
-def _own_certificate(mesh, name):
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    path = mesh.dir / f"{name}.server.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
