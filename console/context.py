@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from console.state.deliveries import DeliveryLog
     from console.web.stream import Stream
     from graph.live import LiveGraph
-    from graph.ports import Clock, SnapshotStore, TraceStore
+    from graph.ports import Clock, GraphHistory, SnapshotStore, TraceStore
     from mesh_runtime.control import ControlPlane
     from mesh_runtime.registry import RegistryReader
     from mesh_runtime.store.port import ConfigStore
@@ -48,6 +48,8 @@ class Console:
     """Reads the proxies' counters."""
     traces: TraceStore
     snapshots: SnapshotStore
+    histories: Sequence[GraphHistory] = ()
+    """Who else remembers the graph, in the order in which they are asked, after memory and the frames on disk."""
     alerts: AlertBook
     deliveries: DeliveryLog
     wizards: Wizards

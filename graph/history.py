@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graph.health import DEFAULT, Judge, Tolerance
+from graph.health import DEFAULT, Tolerance
 from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
 from graph.model import (
     EdgeKey,
@@ -31,10 +31,8 @@ from graph.model import (
     Workload,
     WorkloadRef,
 )
-from graph.signals import Reading
-from graph.snapshots import Builder
-from graph.tally import Hearing, Period, Voice, Voices, tally
-from graph.types import project
+from graph.moment import assemble
+from graph.tally import Hearing, Period, Voice, Voices
 
 VERSION = 1
 STEP_S = 10
@@ -88,11 +86,16 @@ def rebuild(
         counts, from_ms = now.values, now.run
     else:
         counts, from_ms = np.maximum(now.values - _aligned(then, now), 0.0), then.at_ms
-    voices = Voices(now.voices, now.inventory)
-    period = Period(from_ms, now.at_ms, counts, now.cell_series, now.cell_column, now.columns)
-    projection = project(kind, voices.joined.edges, now.inventory)
-    builder = Builder(projection, voices, Reading(now.columns), Judge(now.columns, tolerances))
-    return builder.build(tally(voices, period), now.hearing, window_s, now.revision, None).snapshot
+    return assemble(
+        Voices(now.voices, now.inventory),
+        now.hearing,
+        Period(from_ms, now.at_ms, counts, now.cell_series, now.cell_column, now.columns),
+        now.inventory,
+        kind,
+        window_s=window_s,
+        revision=now.revision,
+        tolerances=tolerances,
+    )
 
 
 def encode(frame: Frame) -> bytes:

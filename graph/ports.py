@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from graph.model import Observation
+from graph.model import GraphType, Observation, Snapshot
 
 
 class Clock(Protocol):
@@ -136,4 +136,20 @@ class SnapshotStore(Protocol):
 
     async def span(self) -> tuple[int, int] | None:
         """The instants of the oldest and the newest frame."""
+        ...
+
+
+class GraphHistory(Protocol):
+    """The graph of the past, from whoever remembers it."""
+
+    async def snapshot(self, kind: GraphType, window_s: int, at_ms: int) -> Snapshot | None:
+        """Return the window that ends at the instant; ``None`` where nothing is known of it.
+
+        The snapshot's ``at_ms`` is the instant at which its window really ends, and its signals' ``covered_s`` the
+        part of the window for which there is data.
+        """
+        ...
+
+    async def reach(self) -> tuple[int, int] | None:
+        """Return the oldest and the newest instant that can be asked for; ``None`` while there are none."""
         ...

@@ -1,0 +1,75 @@
+"""One snapshot of one window, made at once from what was counted in it.
+
+It serves the past, and sources that answer questions instead of being watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from graph.health import DEFAULT, Judge, Tolerance
+from graph.merge import Ledger
+from graph.model import GraphType, Inventory, Observation, Snapshot
+from graph.signals import Reading
+from graph.snapshots import Builder
+from graph.tally import Hearing, Period, Voice, Voices, tally
+from graph.types import project
+
+LOOKBACK_MS = 300_000
+"""A reading no older than this is believed: Prometheus' own lookback."""
+
+
+def snapshot_of(
+    observations: Iterable[Observation],
+    inventory: Inventory,
+    kind: GraphType,
+    from_ms: int,
+    at_ms: int,
+    *,
+    tolerances: Sequence[Tolerance] = DEFAULT,
+    lookback_ms: int = LOOKBACK_MS,
+    window_s: int | None = None,
+    revision: int = 0,
+) -> Snapshot:
+    """Make the snapshot of the window from ``from_ms`` to ``at_ms``.
+
+    Of each series it takes either one observation whose epoch is ``from_ms`` or later (an increase: its counters are
+    what the window holds), or several cumulative readings, the first of which is then the zero. An edge whose newest
+    reading is older than ``lookback_ms`` before the end is stale. ``window_s`` is what was asked for, where the data
+    covers less.
+    """
+    ledger = Ledger(from_ms)
+    ledger.fold(observations)
+    voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], inventory)
+    heard = np.array([one.at_ms for one in ledger.series], np.int64)
+    period = Period(from_ms, at_ms, ledger.values, ledger.cell_series, ledger.cell_column, ledger.columns)
+    return assemble(
+        voices,
+        Hearing(heard, heard >= at_ms - lookback_ms),
+        period,
+        inventory,
+        kind,
+        window_s=round((at_ms - from_ms) / 1000) if window_s is None else window_s,
+        revision=revision,
+        tolerances=tolerances,
+    )
+
+
+def assemble(
+    voices: Voices,
+    hearing: Hearing,
+    period: Period,
+    inventory: Inventory,
+    kind: GraphType,
+    *,
+    window_s: int,
+    revision: int,
+    tolerances: Sequence[Tolerance] = DEFAULT,
+) -> Snapshot:
+    """Make a snapshot that has no predecessor."""
+    projection = project(kind, voices.joined.edges, inventory)
+    columns = tuple(period.columns)
+    builder = Builder(projection, voices, Reading(columns), Judge(columns, tolerances))
+    return builder.build(tally(voices, period), hearing, window_s, revision, None).snapshot
