@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 from own_ca import OwnCA, tls_secret
 from tls_visits import visit
-from xds_mesh import Mesh, listening
+from xds_mesh import FRESH_CONNECTIONS, Mesh, listening, together
 
 from mesh_runtime.identity.authority import Authority, spiffe_id
 
@@ -67,13 +67,6 @@ spec:
   ports: [{number: %d, name: http, protocol: HTTP}]
   location: MESH_EXTERNAL
   resolution: DYNAMIC_DNS
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog}
-spec:
-  host: catalog
-  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
 """
 
 
@@ -86,7 +79,7 @@ async def mesh():
         await mesh.gateway("ingress", istio="ingress")
         mesh.far, mesh.victim = await mesh.application("far"), await mesh.application("victim")
         secrets = [tls_secret("simple", PAIR), tls_secret("mutual", PAIR, authority=CLIENTS)]
-        await mesh.apply("\n---\n".join([CONFIG % mesh.far, *secrets]))
+        await mesh.apply(together(CONFIG % mesh.far, FRESH_CONNECTIONS, *secrets))
         yield mesh
     finally:
         await mesh.close()
@@ -95,10 +88,7 @@ async def mesh():
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def no_policies_left(mesh):
     yield
-    kinds = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "ConfigMap")
-    left = [key for key in mesh.store.current.objects if key.kind in kinds]
-    if left:
-        await mesh.delete(*left)
+    await mesh.forget("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "ConfigMap")
 
 
 async def send(address, port, text, context=None):

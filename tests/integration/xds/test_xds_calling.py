@@ -64,10 +64,7 @@ async def plain(mesh):
         workload.requests.clear()
         workload.fail = Counter()
         workload.slow_s = 0.0
-    kinds = ("DestinationRule", "VirtualService")
-    old = [key for key in mesh.store.current.objects if key.kind in kinds]
-    if old:
-        await mesh.delete(*old)
+    await mesh.forget("DestinationRule", "VirtualService")
 
 
 @pytest.fixture

@@ -39,9 +39,7 @@ async def mesh():
 async def plain(mesh):
     for workload in mesh.workloads.values():
         workload.fail = Counter()
-    old = [key for key in mesh.store.current.objects if key.kind in {"DestinationRule", "ConfigMap"}]
-    if old:
-        await mesh.delete(*old)
+    await mesh.forget("DestinationRule", "ConfigMap")
 
 
 @pytest.fixture

@@ -94,9 +94,7 @@ async def mutual_port(mesh, known):
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def plain(mesh):
     kinds = {"DestinationRule", "ServiceEntry", "Secret"}
-    old = [key for key in mesh.store.current.objects if key.kind in kinds]
-    if old:
-        await mesh.delete(*old)
+    await mesh.forget(kinds)
 
 
 @pytest.fixture

@@ -3,30 +3,12 @@
 import pytest
 import pytest_asyncio
 import yaml
-from xds_mesh import NAMESPACE, Mesh, until
+from xds_mesh import GATEWAY, NAMESPACE, TO_CATALOG, Mesh, together, until
 
 from mesh_runtime.api.objects import ConfigError, ObjectKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-GATEWAY = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: ingress}
-spec:
-  selector: {istio: ingress}
-  servers: [{port: {number: 8090, name: http, protocol: HTTP}, hosts: ["*"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: shop}
-spec:
-  hosts: [shop.example.com]
-  gateways: [ingress]
-  http:
-  - name: only
-    route: [{destination: {host: catalog}}]
-"""
 HCM = "envoy.filters.network.http_connection_manager"
 TO_ROUTER = {"filterChain": {"filter": {"name": HCM, "subFilter": {"name": "envoy.filters.http.router"}}}}
 
@@ -38,7 +20,7 @@ async def mesh():
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
-        await mesh.apply(GATEWAY)
+        await mesh.apply(together(GATEWAY, TO_CATALOG))
         yield mesh
     finally:
         await mesh.close()
@@ -47,14 +29,12 @@ async def mesh():
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def nothing_patched(mesh):
     yield
-    keys = [key for key in mesh.store.current.objects if key.kind == "EnvoyFilter"]
-    if keys:
-        await mesh.delete(*keys)
+    await mesh.forget("EnvoyFilter")
 
-        async def answers():
-            return (await call(mesh)).status == 200
+    async def answers():
+        return (await call(mesh)).status == 200
 
-        await until(answers)
+    await until(answers)
 
 
 def envoy_filter(name, *patches, app=None, namespace=NAMESPACE, **spec):
@@ -233,9 +213,9 @@ async def test_a_gateway_s_filters_and_routes_are_changed(mesh):
     header = patch("HTTP_ROUTE", "GATEWAY", "MERGE", adds("x-gateway", "1"), **where)
     await mesh.apply(envoy_filter("edge", rename, header))
     gateway = mesh.workloads["ingress"]
-    answer = await mesh.send(f"http://{gateway.address}:8090/", "shop.example.com")
+    answer = await mesh.send(f"http://{gateway.address}:9080/", "shop.example.com")
     assert answer.seen["headers"]["x-gateway"] == "1"
-    missing = await mesh.send(f"http://{gateway.address}:8090/", "nobody.example.com")
+    missing = await mesh.send(f"http://{gateway.address}:9080/", "nobody.example.com")
     assert (missing.status, missing.headers["server"]) == (404, "mine")
 
 

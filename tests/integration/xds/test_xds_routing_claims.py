@@ -7,21 +7,13 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from xds_mesh import Mesh, until
+from xds_mesh import GATEWAY, Mesh, until
 
 from mesh_runtime.api.objects import ObjectKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ISSUER = "users@test"
-CONFIG = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: ingress}
-spec:
-  selector: {istio: ingress}
-  servers: [{port: {number: 9080, name: http, protocol: HTTP}, hosts: ["*"]}]
-"""
 RULES = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -62,7 +54,7 @@ async def mesh():
     try:
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
-        await mesh.apply(CONFIG)
+        await mesh.apply(GATEWAY)
         yield mesh
     finally:
         await mesh.close()

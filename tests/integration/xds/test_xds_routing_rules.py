@@ -42,9 +42,7 @@ async def mesh():
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def plain(mesh):
     """Begin without rules, and forget what was seen."""
-    left = [key for key in mesh.store.current.objects if key.kind == "VirtualService"]
-    if left:
-        await mesh.delete(*left)
+    await mesh.forget("VirtualService")
     for workload in mesh.workloads.values():
         workload.requests.clear()
 

@@ -8,37 +8,14 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
-from xds_mesh import Mesh, free_echo_server
+from xds_mesh import FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, Mesh, free_echo_server, together
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog}
-spec:
-  host: catalog
-  # Connections that are open already keep the policies under which they were opened until they are drained.
-  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: ingress}
-spec:
-  selector: {istio: ingress}
-  servers: [{port: {number: 9080, name: http, protocol: HTTP}, hosts: ["*"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: shop}
-spec:
-  hosts: [shop.example.com]
-  gateways: [ingress]
-  http: [{route: [{destination: {host: catalog}}]}]
----
+ALIASES = """
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
@@ -55,7 +32,7 @@ async def mesh():
         await mesh.workload("catalog", ports={"http-admin": 1})
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         await mesh.gateway("ingress", istio="ingress")
-        await mesh.apply(CONFIG)
+        await mesh.apply(together(FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, ALIASES))
         yield mesh
     finally:
         await mesh.close()
@@ -64,10 +41,7 @@ async def mesh():
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def no_policies_left(mesh):
     yield
-    kinds = ("AuthorizationPolicy", "PeerAuthentication")
-    left = [key for key in mesh.store.current.objects if key.kind in kinds]
-    if left:
-        await mesh.delete(*left)
+    await mesh.forget("AuthorizationPolicy", "PeerAuthentication")
 
 
 def policy(action, *rules, app="catalog", name="test", namespace="shop", annotations=None):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
+from xds_mesh import FRESH_CONNECTIONS, Mesh, together, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import Authority, Stage
@@ -18,14 +18,6 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: istio-system}
 spec: {mtls: {mode: STRICT}}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog}
-spec:
-  host: catalog
-  # A handshake for each request.
-  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
 """
 
 
@@ -35,7 +27,7 @@ async def mesh():
     try:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
-        await mesh.apply(STRICT)
+        await mesh.apply(together(STRICT, FRESH_CONNECTIONS))
         yield mesh
     finally:
         await mesh.close()

@@ -9,33 +9,9 @@ import yaml
 from aiohttp import web
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from xds_mesh import Mesh, until
+from xds_mesh import FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, Mesh, together, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CONFIG = """
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog}
-spec:
-  host: catalog
-  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: ingress}
-spec:
-  selector: {istio: ingress}
-  servers: [{port: {number: 9080, name: http, protocol: HTTP}, hosts: ["*"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: shop}
-spec:
-  hosts: [shop.example.com]
-  gateways: [ingress]
-  http: [{route: [{destination: {host: catalog}}]}]
-"""
 
 
 class Issuer:
@@ -73,7 +49,7 @@ async def mesh():
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
-        await mesh.apply(CONFIG)
+        await mesh.apply(together(FRESH_CONNECTIONS, GATEWAY, TO_CATALOG))
         yield mesh
     finally:
         await mesh.close()
@@ -82,10 +58,7 @@ async def mesh():
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def no_policies_left(mesh):
     yield
-    kinds = ("AuthorizationPolicy", "RequestAuthentication")
-    left = [key for key in mesh.store.current.objects if key.kind in kinds]
-    if left:
-        await mesh.delete(*left)
+    await mesh.forget("AuthorizationPolicy", "RequestAuthentication")
 
 
 def security(kind, spec, *, labels, name="test"):

@@ -29,8 +29,7 @@ async def plain(mesh):
     """Forget what the test before did."""
     mesh.workloads["catalog"].requests.clear()
     yield
-    keys = [key for key in mesh.store.current.objects if key.kind in ("Telemetry", "ConfigMap")]
-    await mesh.delete(*keys)
+    await mesh.forget("Telemetry", "ConfigMap")
 
 
 async def providers(mesh, text, sampling=100):

@@ -30,6 +30,37 @@ from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
 
 NAMESPACE = "shop"
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: ingress}
+spec:
+  selector: {istio: ingress}
+  servers: [{port: {number: 9080, name: http, protocol: HTTP}, hosts: ["*"]}]
+"""
+TO_CATALOG = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop.example.com]
+  gateways: [ingress]
+  http: [{name: only, route: [{destination: {host: catalog}}]}]
+"""
+FRESH_CONNECTIONS = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog}
+spec:
+  host: catalog
+  # Connections that are open already keep the policies under which they were opened until they are drained.
+  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
+"""
+
+
+def together(*documents):
+    """Join YAML documents."""
+    return "\n---\n".join(documents)
 
 
 class WallClock:
@@ -154,6 +185,11 @@ class Mesh:
 
     async def delete(self, *keys, settle=True):
         return await self._commit(Change(delete=tuple(keys)), settle)
+
+    async def forget(self, *kinds):
+        """Delete all objects of these kinds."""
+        if keys := [key for key in self.store.current.objects if key.kind in kinds]:
+            await self.delete(*keys)
 
     async def drained(self):
         """Wait until no proxy serves a connection by a listener from before the last change."""
