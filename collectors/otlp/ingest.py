@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
@@ -20,6 +19,7 @@ from collectors.otlp.pairing import Call, Pairing
 from collectors.otlp.tallies import Tallies
 from collectors.peers import Peers
 from collectors.poll import Live
+from collectors.traces.intake import SpanSink
 from graph.model import Inventory, Observation
 from graph.ports import Clock
 
@@ -35,18 +35,6 @@ SETTLE_S = 30.0
 STORED_AT_ONCE = 4096
 NOBODY = Peers(Inventory())
 """No inventory: every address is a stranger's."""
-
-
-class SpanSink(Protocol):
-    """Where whole spans rest: :class:`collectors.traces.sqlite.SqliteTraces`."""
-
-    def append(self, batch: Batch) -> None:
-        """Take a batch; called from one thread at a time."""
-        ...
-
-    def flush(self) -> None:
-        """Keep everything appended so far; raises :class:`CollectorError`, and then that is lost."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +213,7 @@ class Ingest:
             self._count(self._pairing.pair(batch.spans, now_ms // 1000), now_ms)
             self._drops.add(Drop.PENDING_FULL, self._pairing.refused - refused)
             if self._traces is not None and batch.spans:
-                self._traces.append(batch)
+                self._traces.append(batch.data, len(batch.spans))
                 self._unstored += len(batch.spans)
                 if self._unstored >= STORED_AT_ONCE:
                     self._store()

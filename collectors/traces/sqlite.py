@@ -19,7 +19,8 @@ from typing import Self
 
 from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
-from collectors.otlp.decode import Batch
+from collectors.otlp.decode import Batch, Decoder
+from collectors.otlp.limits import Limits
 from collectors.traces import blocks
 from collectors.traces.matching import matches, needs_spans
 from graph.model import WorkloadRef
@@ -61,6 +62,7 @@ class SqliteTraces:
         self.capacity_bytes = capacity_bytes
         self._path = Path(folder) / "spans.db"
         self._cluster = cluster
+        self._decoder = Decoder(Limits(), cluster=cluster)
         self._waiting: list[Batch] = []
         self._writing = threading.Lock()
         self._writer: sqlite3.Connection | None = None
@@ -77,9 +79,9 @@ class SqliteTraces:
         """Write what waits, and close."""
         await asyncio.to_thread(self._close)
 
-    def append(self, batch: Batch) -> None:
-        """Take a batch; it is in memory until ``flush``."""
-        self._waiting.append(batch)
+    def append(self, raw: bytes, spans: int) -> None:  # noqa: ARG002
+        """Take a request; it is in memory until ``flush``."""
+        self._waiting.append(self._decoder.decode(raw))
 
     def flush(self) -> None:
         """Write everything taken so far; raises :class:`CollectorError`, and then it is lost."""

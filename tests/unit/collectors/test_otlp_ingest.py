@@ -10,7 +10,7 @@ from collectors.otlp.limits import Limits
 
 
 class Broken:
-    def append(self, batch):
+    def append(self, raw, spans):
         pass
 
     def flush(self):
@@ -81,7 +81,7 @@ async def test_a_store_that_fails_costs_no_edges_and_is_told():
 
 async def test_a_worker_that_breaks_ends_the_service_so_that_it_is_started_again():
     class Unforeseen(Broken):
-        def append(self, batch):
+        def append(self, raw, spans):
             raise RuntimeError("a bug")
 
     clock = FakeClock()

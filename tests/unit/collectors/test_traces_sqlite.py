@@ -51,7 +51,7 @@ async def store(tmp_path):
 def keep(store, *traces):
     for batches in traces:
         for one in batches:
-            store.append(one)
+            store.append(one.data, len(one.spans))
         store.flush()
 
 
@@ -157,7 +157,7 @@ async def test_a_request_that_was_sent_twice_shows_each_span_once(store):
 async def test_spans_survive_the_process(tmp_path):
     async with SqliteTraces(tmp_path, 50_000_000) as store:
         for one in purchase(1):
-            store.append(one)
+            store.append(one.data, len(one.spans))
     async with SqliteTraces(tmp_path, 50_000_000) as store:
         assert await ids(store, app="cart") == [1]
         keep(store, purchase(2))
