@@ -112,11 +112,28 @@ def encode(frame: Frame) -> bytes:
         "heard": [frame.hearing.at_ms.tolist(), frame.hearing.fresh.tolist()],
         "columns": [_column_json(column) for column in frame.columns],
         "workloads": [
-            [one.ref, one.kind, one.replicas, one.service_account, dict(one.labels), one.badges]
+            [
+                one.ref,
+                one.kind,
+                one.replicas,
+                one.service_account,
+                dict(one.labels),
+                one.badges,
+                dict(one.annotations),
+            ]
             for one in frame.inventory.workloads.values()
         ],
         "services": [
-            [one.ref, one.kind, one.hosts, one.workloads, list(one.ports.items()), one.badges]
+            [
+                one.ref,
+                one.kind,
+                one.hosts,
+                one.workloads,
+                list(one.ports.items()),
+                one.badges,
+                dict(one.labels),
+                dict(one.annotations),
+            ]
             for one in frame.inventory.services.values()
         ],
     }
@@ -153,10 +170,8 @@ def _frame(head: Mapping[str, Any], rest: bytes, cells: int) -> Frame:
         at_ms=head["at"],
         revision=head["revision"],
         voices=[
-            Voice(
-                SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), source, target), origin, since
-            )
-            for edge, reporter, instance, security, source, target, origin, since in head["voices"]
+            Voice(SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), *named), origin, since)
+            for edge, reporter, instance, security, *named, origin, since in head["voices"]
         ],
         hearing=Hearing(np.array(head["heard"][0], np.int64), np.array(head["heard"][1], bool)),
         columns=[_column_of(column) for column in head["columns"]],
@@ -219,8 +234,9 @@ def _inventory_of(head: Mapping[str, Any]) -> Inventory:
             service_account=account,
             labels=labels,
             badges=tuple(badges),
+            annotations=later[0] if later else {},
         )
-        for ref, kind, replicas, account, labels, badges in head["workloads"]
+        for ref, kind, replicas, account, labels, badges, *later in head["workloads"]
     ]
     services = [
         Service(
@@ -230,7 +246,9 @@ def _inventory_of(head: Mapping[str, Any]) -> Inventory:
             workloads=tuple(WorkloadRef(*one) for one in members),
             ports=dict(ports),
             badges=tuple(badges),
+            labels=later[0] if later else {},
+            annotations=later[1] if later else {},
         )
-        for ref, kind, hosts, members, ports, badges in head["services"]
+        for ref, kind, hosts, members, ports, badges, *later in head["services"]
     ]
     return Inventory(workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services})

@@ -40,6 +40,14 @@ class Field(StrEnum):
     CLOSED = "closed"
     LATENCY = "latency"
     """The sum of all sampled latencies, in milliseconds."""
+    REQUEST_MESSAGES = "request_messages"
+    RESPONSE_MESSAGES = "response_messages"
+    REQUEST_BYTES = "request_bytes"
+    RESPONSE_BYTES = "response_bytes"
+
+
+LATENCY = list(Field).index(Field.LATENCY)
+"""The columns of a ledger begin with the fields, in their order."""
 
 
 class Requests(NamedTuple):
@@ -68,6 +76,8 @@ class SeriesKey(NamedTuple):
     security: Security
     source_principal: str
     destination_principal: str
+    operation: str = ""
+    host: str = ""
 
 
 @dataclass(slots=True)
@@ -188,7 +198,14 @@ class Ledger:
 
     def _fold(self, seen: Observation) -> None:
         key = SeriesKey(
-            seen.edge, seen.reporter, seen.instance, seen.security, seen.source_principal, seen.destination_principal
+            seen.edge,
+            seen.reporter,
+            seen.instance,
+            seen.security,
+            seen.source_principal,
+            seen.destination_principal,
+            seen.operation,
+            seen.host,
         )
         number = self._numbers.get(key)
         if number is None:
@@ -306,6 +323,12 @@ class Ledger:
         ):
             if value:
                 flat.append((column, value))
+        for column, value in enumerate(
+            (counters.request_messages, counters.response_messages, counters.request_bytes, counters.response_bytes),
+            LATENCY + 1,
+        ):
+            if value:
+                flat.append((column, value))
         if counters.latency_ms is not None and counters.latency_ms.counts[-1]:
             self._flat_latency(counters.latency_ms, flat)
         return flat
@@ -317,7 +340,7 @@ class Ledger:
             if count > below:
                 flat.append((column, count - below))
                 below = count
-        flat.append((4, latency.total))
+        flat.append((LATENCY, latency.total))
 
     def _layout(self, bounds: tuple[float, ...]) -> tuple[int, ...]:
         layout = []

@@ -14,6 +14,11 @@ from typing import NamedTuple
 UNKNOWN = "unknown"
 """The field's word for an end of an edge that nobody could name."""
 
+OTHER = "other"
+"""The operation, or host, that stands for all beyond the first :data:`OPERATIONS` of one target."""
+
+OPERATIONS = 100
+
 PEER_PREFIX: Mapping[str, str] = {"db": "database", "queue": "queue", "ext": "external"}
 """Peers that only traces know are ``WorkloadRef(cluster, caller's namespace, "", app, "")``.
 
@@ -106,14 +111,22 @@ class Counters:
     opened: float = 0.0
     closed: float = 0.0
     """TCP connections."""
+    request_messages: float = 0.0
+    """gRPC messages from source to target."""
+    response_messages: float = 0.0
+    """gRPC messages from target to source."""
+    request_bytes: float = 0.0
+    """Bodies of HTTP and gRPC requests, where the mesh counts them."""
+    response_bytes: float = 0.0
+    """Bodies of HTTP and gRPC answers, where the mesh counts them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One cumulative reading of one series, complete: what is left out counts as zero.
 
-    A series is what one instance counts on one edge as one reporter under one security and one pair of principals;
-    a reader gives one observation per series and instant. A new epoch, or a counter that falls, means the instance
+    A series is what one instance counts on one edge as one reporter under one security, one pair of principals, one
+    operation and one host; a reader gives one observation per series and instant. A new epoch, or a counter that falls, means the instance
     started again.
     """
 
@@ -131,6 +144,13 @@ class Observation:
     destination_principal: str = ""
     origin: str = ""
     """Where the number comes from, to show a user: an admin socket, a query, a receiver."""
+    operation: str = ""
+    """What was asked for, where it is told: ``GET /cart/{id}``, a span's name, ``request_operation``; ``""``: not told.
+
+    Readers name at most :data:`OPERATIONS` per target and count the rest as :data:`OTHER`.
+    """
+    host: str = ""
+    """The host that was asked for, where it is not the name of the edge's service; bounded as operations are."""
 
 
 class Health(StrEnum):
@@ -204,6 +224,8 @@ class NodeKind(StrEnum):
     GATEWAY = "gateway"
     DATABASE = "database"
     QUEUE = "queue"
+    OPERATION = "operation"
+    """What callers ask of a workload."""
     EXTERNAL = "external"
     """A host that somebody declared."""
     PASSTHROUGH = "passthrough"
@@ -226,6 +248,8 @@ class GraphType(StrEnum):
     VERSIONED_APP = "versionedApp"
     WORKLOAD = "workload"
     SERVICE = "service"
+    OPERATION = "operation"
+    """Workloads, and between caller and callee what was asked for, where it is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +332,7 @@ class Workload:
     service_account: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     badges: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +346,8 @@ class Service:
     ports: Mapping[int, str] = field(default_factory=dict)
     """Port number to protocol."""
     badges: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

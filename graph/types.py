@@ -99,6 +99,7 @@ class _Nodes:
             GraphType.VERSIONED_APP: self._versioned,
             GraphType.WORKLOAD: self._workload,
             GraphType.SERVICE: self._behind_service,
+            GraphType.OPERATION: self._workload,
         }[kind]
         self._services = _services_of(keys, inventory) if kind is GraphType.SERVICE else {}
         self._ids: dict[WorkloadRef | ServiceRef, str] = {}
