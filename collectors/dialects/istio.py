@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collectors.dialects import (
+from collectors.dialects.dialect import (
     Dialect,
     Identity,
     Labels,
+    Latency,
     LatencyBucket,
     LatencySum,
     ListenerBytes,
@@ -44,6 +45,17 @@ NOBODY_REACHED = {"UF", "UH", "UO", "NR", "NC"}
 
 NO_VERSION = {"", "-", "unknown", "latest"}
 """Istio writes ``latest`` for a workload that carries no version label."""
+
+LABELS = (
+    "reporter",
+    *(f"source_{of}" for of in ("cluster", "workload_namespace", "workload", "canonical_service", "app")),
+    *(f"source_{of}" for of in ("canonical_revision", "version", "principal")),
+    *(f"destination_{of}" for of in ("cluster", "workload_namespace", "workload", "canonical_service", "app")),
+    *(f"destination_{of}" for of in ("canonical_revision", "version", "principal")),
+    *("destination_service", "destination_service_name", "destination_service_namespace"),
+    *("request_protocol", "response_code", "grpc_response_status", "response_flags", "connection_security_policy"),
+    "le",
+)
 
 
 def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] | None:
@@ -161,4 +173,14 @@ DIALECT = Dialect(
     stats_filter=r"^(istio\.|tcp\..*_bytes_total$)",
     read=read,
     read_listener=read_listener,
+    title="Istio",
+    metrics=(
+        "istio_requests_total",
+        "istio_request_duration_milliseconds_bucket",
+        "istio_request_duration_milliseconds_sum",
+        *TCP_FIELDS,
+    ),
+    labels=LABELS,
+    latency=Latency.LAST_BYTE,
+    probe=("istio_requests_total", "istio_tcp_sent_bytes_total"),
 )
