@@ -29,10 +29,6 @@ class Identity:
     listener: str = ""
     """TCP: the listener that the traffic came through, for proxies that count live bytes per listener."""
     operation: str = ""
-    """What was asked for, where the mesh tells: ``GET /cart/{id}``."""
-    host: str = ""
-    """The host that was asked for, where it is not the name of the edge's service."""
-    operation: str = ""
     host: str = ""
     """As in :class:`graph.model.Observation`."""
 
