@@ -1,13 +1,19 @@
-"""Gzip, with a bound on what comes out."""
+"""Gzip and zstd, with a bound on what comes out."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import zstandard
 
 from collectors.otlp.limits import MalformedError, TooLargeError
 
 MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 31
+ZSTD_WINDOW = 8 * 1024 * 1024
+"""The largest window that every decoder has to know (RFC 8878); a larger one is a way to spend our memory."""
 
 
 def gunzip(data: bytes, *, most: int) -> bytes:
@@ -28,3 +34,27 @@ def gunzip(data: bytes, *, most: int) -> bytes:
     except zlib.error as trouble:
         raise MalformedError(f"gzip: {trouble}") from trouble
     return b"".join(parts)
+
+
+def unzstd(data: bytes, *, most: int) -> bytes:
+    """Decompress one or several frames; raises as :func:`gunzip` does."""
+    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(data, read_across_frames=True)
+    try:
+        plain = reader.read(most + 1)
+    except zstandard.ZstdError as trouble:
+        raise MalformedError(f"zstd: {trouble}") from trouble
+    if len(plain) > most:
+        raise TooLargeError(f"more than {most} bytes after unzstd")
+    return plain
+
+
+class Decompress(Protocol):
+    """What undoes one content encoding."""
+
+    def __call__(self, data: bytes, *, most: int) -> bytes:
+        """Decompress to *most* bytes at most."""
+        ...
+
+
+DECOMPRESS: Mapping[str, Decompress] = {"gzip": gunzip, "zstd": unzstd}
+"""By content encoding."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -12,10 +13,11 @@ import grpc
 from collectors.errors import CollectorError
 from collectors.otlp import replies
 from collectors.otlp.compression import MAGIC, gunzip
+from collectors.otlp.doors import Door, Spans
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.limits import BusyError, Drop, MalformedError, RefusedError, TooLargeError
 
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT = Spans.method
 THREADS = 4
 AT_ONCE = 32
 """Requests in memory; what exceeds them is refused as busy by gRPC itself."""
@@ -30,14 +32,15 @@ CODES = {
 
 
 class GrpcReceiver:
-    """A service that takes ``TraceService/Export`` on an address; port 0 takes a free one."""
+    """A service that takes spans, and *others*, on an address; port 0 takes a free one."""
 
     name = "OTLP over gRPC"
 
-    def __init__(self, sink: Ingest, address: str) -> None:
+    def __init__(self, sink: Ingest, address: str, others: Sequence[Door] = ()) -> None:
         self.port = 0
         """Where it listens, once ready."""
         self._sink = sink
+        self._doors = (Spans(sink), *others)
         self._address = address
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -45,7 +48,7 @@ class GrpcReceiver:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="otlp-grpc") as threads:
             server = grpc.server(
                 threads,
-                handlers=[_Handlers(self._export)],
+                handlers=[_Handlers({door.method: partial(_export, door) for door in self._doors})],
                 maximum_concurrent_rpcs=AT_ONCE,
                 options=[
                     # What is too large should come as far as our count of it; beyond that gRPC refuses by itself.
@@ -68,23 +71,24 @@ class GrpcReceiver:
             finally:
                 await asyncio.to_thread(server.stop(STOP_S).wait)
 
-    def _export(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        try:
-            accepted = self._sink.ingest(self._plain(data))
-            return replies.encoded(replies.success(accepted), json=False)
-        except RefusedError as refused:
-            _abort(context, refused)
 
-    def _plain(self, data: bytes) -> bytes:
-        limits = self._sink.limits
-        try:
-            if len(data) > limits.body_bytes:
-                raise TooLargeError(f"more than {limits.body_bytes} bytes; send smaller batches")
-            # No OTLP request begins like gzip: that would be field 3 with a wire type that does not exist.
-            return gunzip(data, most=limits.decompressed_bytes) if data.startswith(MAGIC) else data
-        except RefusedError as refused:
-            self._sink.refuse(Drop.TOO_LARGE if isinstance(refused, TooLargeError) else Drop.MALFORMED)
-            raise
+def _export(door: Door, data: bytes, context: grpc.ServicerContext) -> bytes:
+    try:
+        return replies.encoded(door.take(_plain(door, data)), json=False)
+    except RefusedError as refused:
+        _abort(context, refused)
+
+
+def _plain(door: Door, data: bytes) -> bytes:
+    limits = door.limits
+    try:
+        if len(data) > limits.body_bytes:
+            raise TooLargeError(f"more than {limits.body_bytes} bytes; send smaller batches")
+        # No OTLP request begins like gzip: that would be field 3 with a wire type that does not exist.
+        return gunzip(data, most=limits.decompressed_bytes) if data.startswith(MAGIC) else data
+    except RefusedError as refused:
+        door.refuse(Drop.TOO_LARGE if isinstance(refused, TooLargeError) else Drop.MALFORMED)
+        raise
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
@@ -93,9 +97,9 @@ def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    def __init__(self, export: Callable[[bytes, grpc.ServicerContext], bytes]) -> None:
-        self._export = grpc.unary_unary_rpc_method_handler(export)
+    def __init__(self, exports: Mapping[str, Callable[[bytes, grpc.ServicerContext], bytes]]) -> None:
+        self._exports = {method: grpc.unary_unary_rpc_method_handler(export) for method, export in exports.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Find the handler of a method; gRPC answers the others with UNIMPLEMENTED."""
-        return self._export if handler_call_details.method == EXPORT else None
+        return self._exports.get(handler_call_details.method)

@@ -1,42 +1,50 @@
-"""OTLP over HTTP: protobuf and JSON, plain and gzip."""
+"""OTLP over HTTP: protobuf and JSON, plain, gzip and zstd."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from aiohttp import web
+from google.protobuf.message import Message
 
 from collectors.errors import CollectorError
-from collectors.otlp import json_form, replies
-from collectors.otlp.compression import gunzip
-from collectors.otlp.ingest import Accepted, Ingest
+from collectors.otlp import replies
+from collectors.otlp.compression import DECOMPRESS
+from collectors.otlp.doors import Door, Spans
+from collectors.otlp.ingest import Ingest
 from collectors.otlp.limits import Drop, MalformedError, RefusedError, TooLargeError
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 STOP_S = 1.0
 AT_ONCE = 32
 """Bodies that are read at the same time; more connections wait their turn."""
+SERVED = web.AppKey("served", str)
+"""What is taken where, for senders who are wrong."""
 BODY_S = 30.0
 """How long a sender may take for one body."""
 
 
 class HttpReceiver:
-    """A service that takes ``POST /v1/traces`` on an address; port 0 takes a free one."""
+    """A service that takes ``POST /v1/traces``, and *others*, on an address; port 0 takes a free one."""
 
     name = "OTLP over HTTP"
 
-    def __init__(self, sink: Ingest, address: str) -> None:
+    def __init__(self, sink: Ingest, address: str, others: Sequence[Door] = ()) -> None:
         self.port = 0
         """Where it listens, once ready."""
         self._sink = sink
+        self._doors = (Spans(sink), *others)
         self._address = address
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled."""
         app = web.Application(middlewares=[_in_otlps_form], client_max_size=self._sink.limits.body_bytes)
-        app.router.add_post("/v1/traces", self._traces)
+        app[SERVED] = ", ".join(f"{door.path.rpartition('/')[2]} go to {door.path}" for door in self._doors)
+        for door in self._doors:
+            app.router.add_post(door.path, partial(self._export, door))
         # We gunzip ourselves, so that the bound holds before the memory is spent.
         runner = web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=STOP_S)
         await runner.setup()
@@ -55,42 +63,43 @@ class HttpReceiver:
         finally:
             await runner.cleanup()
 
-    async def _traces(self, request: web.Request) -> web.Response:
+    async def _export(self, door: Door, request: web.Request) -> web.Response:
         if request.content_type not in {PROTOBUF, JSON}:
             return _failure(request, 415, f"content type {request.content_type!r}: {PROTOBUF} and {JSON} are taken")
         encoding = request.headers.get("Content-Encoding", "identity").lower()
-        if encoding not in {"identity", "gzip"}:
-            return _failure(request, 415, f"content encoding {encoding!r}: gzip and identity are taken")
+        if encoding != "identity" and encoding not in DECOMPRESS:
+            return _failure(request, 415, f"content encoding {encoding!r}: gzip, zstd and identity are taken")
         try:
             async with self._at_once, asyncio.timeout(BODY_S):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            self._sink.refuse(Drop.TOO_LARGE)
-            return _failure(request, 413, f"more than {self._sink.limits.body_bytes} bytes; send smaller batches")
+            door.refuse(Drop.TOO_LARGE)
+            return _failure(request, 413, f"more than {door.limits.body_bytes} bytes; send smaller batches")
         except web.RequestPayloadError as trouble:
-            self._sink.refuse(Drop.MALFORMED)
+            door.refuse(Drop.MALFORMED)
             return _failure(request, 400, f"the body is broken: {trouble}")
         except TimeoutError:
             return _failure(request, 408, f"the body did not come within {BODY_S:.0f} s")
         try:
-            accepted = await asyncio.to_thread(self._take, body, gzip=encoding == "gzip", json=_wants_json(request))
+            reply = await asyncio.to_thread(_take, door, body, encoding, json=_wants_json(request))
         except RefusedError as refused:
             return _failure(request, replies.http_status(refused), str(refused))
-        return _reply(request, 200, replies.encoded(replies.success(accepted), json=_wants_json(request)))
+        return _reply(request, 200, replies.encoded(reply, json=_wants_json(request)))
 
-    def _take(self, body: bytes, *, gzip: bool, json: bool) -> Accepted:
-        try:
-            if gzip:
-                body = gunzip(body, most=self._sink.limits.decompressed_bytes)
-            if json:
-                body = json_form.to_protobuf(body)
-        except MalformedError:
-            self._sink.refuse(Drop.MALFORMED)
-            raise
-        except TooLargeError:
-            self._sink.refuse(Drop.TOO_LARGE)
-            raise
-        return self._sink.ingest(body)
+
+def _take(door: Door, body: bytes, encoding: str, *, json: bool) -> Message:
+    try:
+        if encoding in DECOMPRESS:
+            body = DECOMPRESS[encoding](body, most=door.limits.decompressed_bytes)
+        if json:
+            body = door.from_json(body)
+    except MalformedError:
+        door.refuse(Drop.MALFORMED)
+        raise
+    except TooLargeError:
+        door.refuse(Drop.TOO_LARGE)
+        raise
+    return door.take(body)
 
 
 @web.middleware
@@ -99,11 +108,14 @@ async def _in_otlps_form(
 ) -> web.StreamResponse:
     """Refuse pages of other sites, which could post here from a visitor's browser; word every refusal as OTLP does."""
     if "Origin" in request.headers:
-        return _failure(request, 403, "spans are taken from programs, not from web pages")
+        return _failure(request, 403, "telemetry is taken from programs, not from web pages")
     try:
         return await handler(request)
     except web.HTTPException as refused:
-        what = {404: f"{request.path} is not served here; traces go to /v1/traces", 405: "use POST"}
+        what = {
+            404: f"{request.path} is not served here; {request.app[SERVED]}",
+            405: "use POST",
+        }
         return _failure(request, refused.status, what.get(refused.status, refused.reason))
 
 

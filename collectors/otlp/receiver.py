@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from collectors.otlp.doors import Door
 from collectors.otlp.ingest import Ingest, IngestState
 from collectors.otlp.over_grpc import GrpcReceiver
 from collectors.otlp.over_http import HttpReceiver
 
 
 class OtlpReceiver:
-    """Takes spans over gRPC and HTTP. An address is ``host:port``; port 0 takes a free one."""
+    """Takes spans, and *others*, over gRPC and HTTP. An address is ``host:port``; port 0 takes a free one."""
 
     name = "OTLP"
 
     def __init__(
-        self, sink: Ingest, grpc_address: str = "127.0.0.1:4317", http_address: str = "127.0.0.1:4318"
+        self,
+        sink: Ingest,
+        grpc_address: str = "127.0.0.1:4317",
+        http_address: str = "127.0.0.1:4318",
+        others: Sequence[Door] = (),
     ) -> None:
         self._sink = sink
-        self._grpc = GrpcReceiver(sink, grpc_address)
-        self._http = HttpReceiver(sink, http_address)
+        self._grpc = GrpcReceiver(sink, grpc_address, others)
+        self._http = HttpReceiver(sink, http_address, others)
 
     @property
     def grpc_port(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -41,6 +42,6 @@ def failure(status: int, message: str) -> status_pb2.Status:
     return status_pb2.Status(code=RPC_CODE.get(status, code_pb2.UNKNOWN), message=message)
 
 
-def encoded(message: ExportTraceServiceResponse | status_pb2.Status, *, json: bool) -> bytes:
+def encoded(message: Message, *, json: bool) -> bytes:
     """Encode a reply as its request was."""
     return json_format.MessageToJson(message, indent=None).encode() if json else bytes(message.SerializeToString())
