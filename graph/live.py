@@ -5,7 +5,8 @@ Everything here belongs to one thread (the console's loop); snapshots may go any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from graph.health import DEFAULT, Judge, Tolerance
 from graph.history import Frame
 from graph.merge import Floats, Ints, Ledger
-from graph.model import GraphType, Inventory, Observation, Reporter, Snapshot
+from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.signals import Reading
 from graph.snapshots import Builder, Made
@@ -27,6 +28,10 @@ FORGET_AFTER_MS = 3_900_000
 """A series silent for longer than the longest window is forgotten."""
 
 SWEEP_EVERY_MS = 60_000
+
+
+Doubts = Mapping[tuple[str, EdgeKey | None], str]
+"""By instance, and by what one instance counts on one edge: why it may not be believed, and the way out."""
 
 
 class Series(NamedTuple):
@@ -63,6 +68,7 @@ class LiveGraph:
         self._marks = Marks(started)
         self._inventory = Inventory()
         self._listeners: list[Callable[[int], None]] = []
+        self._doubts: dict[str, Doubts] = {}
         self._swept_ms = started
         self._shape: tuple[int, int] = (-1, -1)
         """The ledger's version and the number of columns that the following were made for."""
@@ -78,6 +84,17 @@ class LiveGraph:
     def observe(self, batch: Iterable[Observation]) -> None:
         """Fold readings in. The same reading twice, or late, changes nothing."""
         self._ledger.fold(batch)
+
+    def doubt(self, source: str, doubts: Doubts) -> None:
+        """Take a source's word on why what it observed may not be believed now; it replaces its former word.
+
+        A doubt about an edge makes what that instance counts on it stale at once. A doubt about an instance is only
+        the reason that is shown once the instance has not been heard for too long. Shows from the next tick on.
+        """
+        if doubts:
+            self._doubts[source] = doubts
+        else:
+            self._doubts.pop(source, None)
 
     def inventory(self, inventory: Inventory) -> None:
         """Say what exists; shows from the next tick on."""
@@ -204,7 +221,15 @@ class LiveGraph:
             ],
             bool,
         )
-        return Hearing(at[self._voices.instance], fresh[self._voices.instance])
+        heard = Hearing(at[self._voices.instance], fresh[self._voices.instance])
+        return self._doubted(heard) if self._doubts else heard
+
+    def _doubted(self, heard: Hearing) -> Hearing:
+        doubts = ChainMap(*self._doubts.values())
+        keys = [voice.key for voice in self._voices.all]
+        edges = [doubts.get((key.instance, key.edge), "") for key in keys]
+        why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
+        return Hearing(heard.at_ms, heard.fresh & np.array([not edge for edge in edges], bool), why)
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:

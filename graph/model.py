@@ -294,6 +294,8 @@ class Edge:
     """When its newest number was read."""
     service: str = ""
     """``namespace/name`` of the service called, where it is one service."""
+    reason: str = ""
+    """Why it is stale, and the way out; empty where it is not, or nothing is known but silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,8 @@ class EdgeFacts(NamedTuple):
     heard_ms: Ints
     evidence: tuple[Floats, Ints, Ints]
     """Per edge and reporter: requests, instances, when."""
+    reasons: tuple[str, ...]
+    """Per edge why it is stale, where its source says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Builder:
         self._slot = witness * len(REPORTERS) + voices.reporter
         """Per series the place of its evidence: an edge and a reporter."""
         self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
+        self._reasons = {"": 0}
+        """Reasons for staleness by number, so that a change of them is found as any other."""
         self._origin = dict(zip(self._slot.tolist(), (voice.origin for voice in voices.all), strict=True))
 
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
@@ -174,8 +178,21 @@ class Builder:
         np.minimum.at(chosen, self._edge_of, counted.chosen)
         requests, instances, at = self._evidence(counted, hearing)
         gone = forgotten | ~own | (self._nowhere & ~active)
-        words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances))
-        return EdgeFacts(rows, words, active, gone, presence, covered, chosen, heard, (requests, instances, at))
+        reasons = self._doubted(hearing, ~fresh)
+        said = np.array([self._reasons.setdefault(reason, len(self._reasons)) for reason in reasons], np.int64)
+        words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances, said))
+        return EdgeFacts(
+            rows, words, active, gone, presence, covered, chosen, heard, (requests, instances, at), reasons
+        )
+
+    def _doubted(self, hearing: Hearing, stale: Flags) -> tuple[str, ...]:
+        """Per edge the reason of its staleness; of several the one heard last."""
+        reasons = [""] * len(self.projection.edges)
+        if hearing.why:
+            for series in np.argsort(hearing.at_ms, kind="stable").tolist():
+                if hearing.why[series] and stale[self.edge[series]]:
+                    reasons[self.edge[series]] = hearing.why[series]
+        return tuple(reasons)
 
     def _evidence(self, counted: Tally, hearing: Hearing) -> tuple[Floats, Ints, Ints]:
         slots = len(self.projection.edges) * len(REPORTERS)
@@ -210,6 +227,7 @@ class Builder:
             [edge.keys for edge in of],
             facts.heard_ms[changed].tolist(),
             [edge.service for edge in of],
+            [facts.reasons[number] for number in changed.tolist()],
         )
         for gone, edge in zip(facts.gone[changed].tolist(), made, strict=True):
             if gone:

@@ -55,6 +55,8 @@ class Hearing(NamedTuple):
 
     at_ms: Ints
     fresh: Flags
+    why: Sequence[str] = ()
+    """Per series why it may not be believed, as its source says; ``""``: nothing is said. Empty: of no series."""
 
 
 class Period(NamedTuple):

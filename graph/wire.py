@@ -45,6 +45,7 @@ def edge_json(edge: Edge) -> dict[str, Any]:
         "service": edge.service,
         "health": edge.health,
         "presence": edge.presence,
+        "reason": edge.reason,
         "at": edge.at_ms,
         **_signals_json(edge.signals),
         "mean": figures.thousandths(edge.signals.mean_ms),
