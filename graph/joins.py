@@ -1,7 +1,7 @@
 """Which counter sets speak of one and the same traffic.
 
-A request is counted by up to three reporters, and they do not know the same: the caller's proxy names both ends; the
-callee's proxy may know its caller only by principal, or not at all; spans know names and addresses. Here each series
+A request is counted by several reporters, and they do not know the same: the caller's proxy names both ends; the
+callee's proxy may know its caller only by principal, or not at all; spans and applications know names and addresses. Here each series
 gets its *home*: the finest edge that it is evidence of. Where several edges qualify, it cannot be said which part
 belongs to which: such a series is a *contender*, counted only where none of these edges has a better reporter.
 """
@@ -76,6 +76,7 @@ class _Join:
         for reporter, place in (
             (Reporter.SOURCE, self._place_source),
             (Reporter.DESTINATION, self._place_destination),
+            (Reporter.APPLICATION, self._place_trace),
             (Reporter.TRACE, self._place_trace),
         ):
             mine = [(edge, principal, numbers) for (by, edge, principal), numbers in claims.items() if by is reporter]

@@ -40,6 +40,8 @@ class Reporter(StrEnum):
 
     SOURCE = "source"
     DESTINATION = "destination"
+    APPLICATION = "application"
+    """The caller's own metrics, by OpenTelemetry: every call, but only what its libraries know of the other end."""
     TRACE = "trace"
 
 
