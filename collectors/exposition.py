@@ -84,7 +84,7 @@ class Exposition:
                 instance=instance,
                 epoch=epoch,
                 at_ms=at_ms,
-                counters=_counters(shared.get(whose) or [(part.measure, value) for part, value in values.items()]),
+                counters=counters(shared.get(whose) or [(part.measure, value) for part, value in values.items()]),
                 security=whose.identity.security,
                 source_principal=whose.identity.source_principal,
                 destination_principal=whose.identity.destination_principal,
@@ -152,7 +152,8 @@ def _labels(text: str) -> Iterator[tuple[str, str]]:
         yield name, re.sub(r"\\.", lambda escape: ESCAPES.get(escape[0], escape[0]), value) if "\\" in value else value
 
 
-def _counters(values: Collection[tuple[Measure, float]]) -> Counters:
+def counters(values: Collection[tuple[Measure, float]]) -> Counters:
+    """Put together what one identity has counted; measures that count the same must have been added up."""
     requests = {}
     buckets = {}
     tcp = {}
