@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
-from graph.model import GraphType, Observation, Snapshot
+from graph.model import GraphType, Observation, Snapshot, WorkloadRef
 
 
 class Clock(Protocol):
@@ -119,6 +120,119 @@ class TraceStore(Protocol):
         ...
 
     async def state(self) -> TraceStoreState:
+        """How full it is."""
+        ...
+
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+"""From the least to the most severe."""
+
+
+class LogSource(StrEnum):
+    """Where a line was written."""
+
+    OUTPUT = "output"
+    """By the application, to its standard output or error."""
+    PROXY = "proxy"
+    """By the proxy, about itself."""
+    ACCESS = "access"
+    """By the proxy, about a request or connection."""
+    OTLP = "otlp"
+    """By the application, through OpenTelemetry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a log, or one log record."""
+
+    at_ns: int
+    """Unix nanoseconds: when it says it was written, else when it was read."""
+    text: str
+    source: LogSource
+    workload: WorkloadRef
+    instance: str = ""
+    """Which copy of the workload."""
+    level: str = ""
+    """One of :data:`LOG_LEVELS`; empty: it does not say."""
+    trace_id: str = ""
+    """32 hexadecimal digits, where the line names a trace."""
+    span_id: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """What a user searches for; empty fields do not restrict."""
+
+    namespace: str = ""
+    workload: str = ""
+    """A workload or an app."""
+    instance: str = ""
+    sources: frozenset[LogSource] = frozenset()
+    text: str = ""
+    """Must be in the line or in one of its attributes, in whatever case."""
+    pattern: str = ""
+    """A regular expression (Rust's syntax, which takes no longer for any pattern than the text is long)."""
+    level: str = ""
+    """This one or a more severe one."""
+    trace_id: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """What a search found."""
+
+    lines: Sequence[LogLine]
+    """The newest that match, ordered by time."""
+    complete: bool = True
+    """False: the search took too long and did not look at what is older than ``reached_ms``."""
+    reached_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogNews:
+    """Lines that were just written."""
+
+    lines: Sequence[LogLine]
+    missed: int = 0
+    """Lines before these that the reader was too slow for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStoreState:
+    """What the store holds and what it had to let go."""
+
+    lines: int
+    bytes: int
+    capacity_bytes: int
+    oldest_ms: int
+    workloads: int
+    dropped_lines: int
+    """Let go for want of room or of age."""
+    lost_lines: int
+    """Never stored: more came than could be written, or the disk failed."""
+    error: str = ""
+
+
+class LogStore(Protocol):
+    """Where logs rest."""
+
+    async def search(self, query: LogQuery) -> LogPage:
+        """Find the newest ``query.limit`` lines; raises a ``ValueError`` that names what is wrong with the query."""
+        ...
+
+    def follow(self, query: LogQuery) -> AsyncGenerator[LogNews, None]:
+        """Yield matching lines as they come, from now on; times and limit of the query do not count."""
+        ...
+
+    async def workloads(self) -> Mapping[WorkloadRef, Sequence[LogSource]]:
+        """Who has logs, and of which kind."""
+        ...
+
+    async def state(self) -> LogStoreState:
         """How full it is."""
         ...
 
