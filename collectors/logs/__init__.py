@@ -1,0 +1,1 @@
+"""Logs: of applications, of proxies, by OpenTelemetry; kept, searched and followed."""
