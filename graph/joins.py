@@ -17,6 +17,9 @@ import numpy as np
 from graph.merge import Ints, SeriesKey
 from graph.model import UNKNOWN, EdgeKey, Inventory, Reporter, Security, ServiceRef, WorkloadRef
 
+CALLEES = frozenset({Reporter.DESTINATION, Reporter.WAYPOINT})
+"""Who reports what a callee sees."""
+
 
 class Contender(NamedTuple):
     """Series that speak of the same traffic as several edges together."""
@@ -69,13 +72,12 @@ class _Join:
     def joined(self) -> Joined:
         claims: defaultdict[tuple[Reporter, EdgeKey, str], list[int]] = defaultdict(list)
         for number, key in enumerate(self.series):
-            principal = (
-                key.source_principal if key.reporter is Reporter.DESTINATION and is_unknown(key.edge.source) else ""
-            )
+            principal = key.source_principal if key.reporter in CALLEES and is_unknown(key.edge.source) else ""
             claims[key.reporter, key.edge, principal].append(number)
         for reporter, place in (
             (Reporter.SOURCE, self._place_source),
             (Reporter.DESTINATION, self._place_destination),
+            (Reporter.WAYPOINT, self._place_destination),
             (Reporter.APPLICATION, self._place_trace),
             (Reporter.TRACE, self._place_trace),
         ):

@@ -19,6 +19,9 @@ OTHER = "other"
 
 OPERATIONS = 100
 
+PRINCIPALS = 8
+"""Most pairs of principals that are shown of one edge."""
+
 PEER_PREFIX: Mapping[str, str] = {"db": "database", "queue": "queue", "ext": "external"}
 """Peers that only traces know are ``WorkloadRef(cluster, caller's namespace, "", app, "")``.
 
@@ -40,6 +43,8 @@ class Reporter(StrEnum):
 
     SOURCE = "source"
     DESTINATION = "destination"
+    WAYPOINT = "waypoint"
+    """A proxy on the way that stands in for the callee's."""
     APPLICATION = "application"
     """The caller's own metrics, by OpenTelemetry: every call, but only what its libraries know of the other end."""
     TRACE = "trace"
@@ -215,6 +220,12 @@ class Signals:
 
     Where there are requests and TCP bytes, both kinds weigh alike: bytes would outweigh any request.
     """
+    request_messages: float = 0.0
+    response_messages: float = 0.0
+    """gRPC messages per second."""
+    request_bps: float = 0.0
+    response_bps: float = 0.0
+    """Bytes of bodies per second, where the mesh counts them."""
 
 
 class NodeKind(StrEnum):
@@ -252,6 +263,8 @@ class GraphType(StrEnum):
     SERVICE = "service"
     OPERATION = "operation"
     """Workloads, and between caller and callee what was asked for, where it is told."""
+    FINEST = "finest"
+    """Every edge by itself: caller, service, callee, protocol, operation and host; for machines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +311,13 @@ class Edge:
     """``namespace/name`` of the service called, where it is one service."""
     reason: str = ""
     """Why it is stale, and the way out; empty where it is not, or nothing is known but silence."""
+    operation: str = ""
+    host: str = ""
+    """As observed; only graph types that tell operations or hosts apart have them."""
+    principals: tuple[tuple[str, str], ...] = ()
+    """Who called whom by certificate: pairs of source and destination, at most :data:`PRINCIPALS`."""
+    latency_ms: Histogram | None = None
+    """In the finest graph: the samples, from which those of any group of edges follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.signals import Reading
 from graph.snapshots import Builder
 from graph.tally import Hearing, Period, Voice, Voices, tally
-from graph.types import project
 
 LOOKBACK_MS = 300_000
 """A reading no older than this is believed: Prometheus' own lookback."""
@@ -69,7 +68,7 @@ def assemble(
     tolerances: Sequence[Tolerance] = DEFAULT,
 ) -> Snapshot:
     """Make a snapshot that has no predecessor."""
-    projection = project(kind, voices.joined.edges, inventory)
     columns = tuple(period.columns)
-    builder = Builder(projection, voices, Reading(columns), Judge(columns, tolerances))
-    return builder.build(tally(voices, period), hearing, window_s, revision, None).snapshot
+    builder = Builder.of(kind, voices, inventory, Reading(columns), Judge(columns, tolerances))
+    counted = tally(voices, period, by_operation=kind is GraphType.OPERATION)
+    return builder.build(counted, hearing, window_s, revision, None).snapshot

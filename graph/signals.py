@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from graph.health import is_error
-from graph.merge import Column, Floats, Requests
-from graph.model import Outcome, Signals
+from graph.merge import LATENCY, Bucket, Column, Field, Floats, Requests
+from graph.model import Histogram, Outcome, Signals
 from graph.records import maker
 from graph.tally import Flags
 from graph.windows import Scale
 
 QUANTILES = (0.50, 0.95, 0.99)
-LATENCY = 4
-"""The column of summed latencies."""
 TOLD = 4
+AMOUNTS = [
+    list(Field).index(field)
+    for field in (Field.REQUEST_MESSAGES, Field.RESPONSE_MESSAGES, Field.REQUEST_BYTES, Field.RESPONSE_BYTES)
+]
+"""The columns of messages and of bodies' bytes."""
 
 
 class Reading:
@@ -32,6 +35,7 @@ class Reading:
         self.scale = Scale(columns)
         self._requests = np.array([number for number, _ in requests], np.int64)
         self._errors = np.array([is_error(*column) for _, column in requests], float)
+        self._buckets = {number: column for number, column in enumerate(columns) if isinstance(column, Bucket)}
         self._outcomes: list[Outcome] = [column.outcome for _, column in requests]
 
     def active(self, rows: Floats) -> Flags:
@@ -74,8 +78,21 @@ class Reading:
                 (rows[:, 1] * per_second).tolist(),
                 (rows[:, 2] * per_second).tolist(),
                 _known(*_protected(rows)),
+                *((rows[:, column] * per_second).tolist() for column in AMOUNTS),
             )
         )
+
+    def histograms(self, rows: Floats) -> list[Histogram | None]:
+        """The samples of each row; ``None`` where there are none."""
+        return [self._histogram(row) if row[self.scale.columns].any() else None for row in rows]
+
+    def _histogram(self, row: Floats) -> Histogram:
+        filled = [number for number in self.scale.columns.tolist() if row[number]]
+        bounds = sorted({bound for number in filled for bound in self._buckets[number]} - {0.0})
+        counts = dict.fromkeys(bounds, 0.0)
+        for number in filled:
+            counts[self._buckets[number].high] += float(row[number])
+        return Histogram(tuple(bounds), tuple(np.cumsum(list(counts.values())).tolist()), float(row[LATENCY]))
 
 
 _signals = maker(Signals)

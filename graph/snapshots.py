@@ -10,11 +10,24 @@ import numpy as np
 
 from graph.health import PRIORITY, Direction, Judge, worst
 from graph.merge import REPORTERS, Floats, Ints
-from graph.model import Edge, Evidence, Health, Node, NodeKind, Presence, Signals, Snapshot
+from graph.model import (
+    PRINCIPALS,
+    Edge,
+    Evidence,
+    GraphType,
+    Health,
+    Inventory,
+    Node,
+    NodeKind,
+    Presence,
+    Signals,
+    Snapshot,
+)
 from graph.records import maker
 from graph.signals import TOLD, Reading
+from graph.strands import Strands
 from graph.tally import Flags, Hearing, Tally, Voices, add_up
-from graph.types import ProjectedEdge, Projection
+from graph.types import ProjectedEdge, Projection, project, unravel
 
 GONE_AFTER_S = 300
 """An edge without traffic whose reporters have been silent for this long (and the window) is left out."""
@@ -95,6 +108,7 @@ class Builder:
         self._edge_of: Ints = np.array(projection.edge_of, np.int64)
         self.edge = self._edge_of[voices.joined.home]
         """Per series the projected edge that it counts for."""
+        self._voices = voices
         self._reading = reading
         self._judge = judge
         self._mutual = voices.mutual
@@ -121,10 +135,21 @@ class Builder:
         self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
         self._reasons = {"": 0}
         """Reasons for staleness by number, so that a change of them is found as any other."""
+        self._principals = _principals(self.edge, voices)
         self._origin = dict(zip(self._slot.tolist(), (voice.origin for voice in voices.all), strict=True))
+
+    @classmethod
+    def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
+        """Project the voices' edges, and be ready to build."""
+        if kind not in {GraphType.OPERATION, GraphType.FINEST}:
+            return cls(project(kind, voices.joined.edges, inventory), voices, reading, judge)
+        strands = Strands(voices, kind)
+        return cls(unravel(kind, strands.strands, inventory), strands, reading, judge)
 
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
         """Make the snapshot; what is as in the last one is taken from it."""
+        if isinstance(self._voices, Strands):
+            counted, hearing = self._voices.lay(counted, hearing)
         facts = self._facts(counted, hearing, window_s)
         if last is not None and last.projection is not self.projection:
             last = None
@@ -153,6 +178,12 @@ class Builder:
         )
         return np.array(next((found for found in candidates if any(found)), candidates[0]), bool)
 
+    def cells_of(self, wanted: Flags, counted: Tally) -> Ints:
+        """Number the cells of what counts for the wanted edges."""
+        touched = np.zeros(int(self._voices.index.max(initial=-1)) + 1, bool)
+        touched[self._voices.index[wanted[self.edge]]] = True
+        return np.flatnonzero(touched[counted.period.cell_series] & (counted.counts > 0))
+
     def rows(self, counted: Tally) -> Floats:
         """The counters of each edge."""
         size, width, period = len(self.projection.edges), self._reading.width, counted.period
@@ -172,7 +203,9 @@ class Builder:
         own = add_up(self.edge, ~counted.silent, size) > 0
         forgotten = ~active & ~fresh & (period.at_ms - heard > 1000 * max(GONE_AFTER_S, window_s))
         end = np.where(fresh, period.at_ms, np.maximum(heard, period.from_ms))
-        covered = np.maximum(end - np.maximum(self._since, period.from_ms), 0) / 1000
+        begin = np.maximum(self._since, period.from_ms)
+        unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
+        covered = np.maximum(end - begin - sum(unseen), 0) / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
         np.minimum.at(chosen, self._edge_of, counted.chosen)
@@ -228,6 +261,10 @@ class Builder:
             facts.heard_ms[changed].tolist(),
             [edge.service for edge in of],
             [facts.reasons[number] for number in changed.tolist()],
+            [edge.operation for edge in of],
+            [edge.host for edge in of],
+            [self._principals.get(number, ()) for number in changed.tolist()],
+            self._reading.histograms(rows) if self.projection.type is GraphType.FINEST else [None] * len(of),
         )
         for gone, edge in zip(facts.gone[changed].tolist(), made, strict=True):
             if gone:
@@ -288,6 +325,16 @@ class Builder:
         for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
             nodes[number] = _judged(self.projection.nodes[number], PRIORITY[level], came, went)
         return nodes, sides
+
+
+def _principals(edges: Ints, voices: Voices) -> dict[int, tuple[tuple[str, str], ...]]:
+    """Per edge who called whom, as certificates say."""
+    found: dict[int, dict[tuple[str, str], None]] = {}
+    for edge, voice in zip(edges.tolist(), voices.all, strict=True):
+        pair = (voice.key.source_principal, voice.key.destination_principal)
+        if any(pair) and len(found.get(edge, ())) < PRINCIPALS:
+            found.setdefault(edge, {})[pair] = None
+    return {edge: tuple(pairs) for edge, pairs in found.items()}
 
 
 def _leads_nowhere(projection: Projection, edge: ProjectedEdge) -> bool:

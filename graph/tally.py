@@ -43,6 +43,9 @@ class Voices:
         self.since_ms: Ints = np.array([voice.since_ms for voice in voices], np.int64)
         self.telling = np.array([key.security is not Security.UNKNOWN for key in keys], float)
         self.mutual = np.array([key.security is Security.MUTUAL_TLS for key in keys], float)
+        self.naming = np.array([bool(key.operation) for key in keys], float)
+        self.index: Ints = np.arange(len(keys))
+        """Per series its number in the ledger."""
         numbers: dict[tuple[Reporter, str], int] = {}
         self.instance: Ints = np.array(
             [numbers.setdefault((key.reporter, key.instance), len(numbers)) for key in keys], np.int64
@@ -68,6 +71,8 @@ class Period(NamedTuple):
     cell_series: Ints
     cell_column: Ints
     columns: Sequence[Column]
+    gaps: Sequence[tuple[int, int]] = ()
+    """Instants between which nobody watched."""
 
 
 class Tally(NamedTuple):
@@ -81,7 +86,7 @@ class Tally(NamedTuple):
     silent: Flags
     """Per series: evidence of other edges only."""
     chosen: Ints
-    """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; 3: none."""
+    """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; behind the last: none."""
     told: tuple[Floats, Floats]
     """Per series: requests, and TCP traffic, whose protection is known; each once, by the first who knows."""
 
@@ -91,8 +96,11 @@ def add_up(where: Ints, what: Floats | Flags, size: int) -> Floats:
     return np.bincount(where, weights=what, minlength=size).astype(np.float64, copy=False)
 
 
-def tally(voices: Voices, period: Period) -> Tally:
-    """Choose per edge the reporter of its requests, and of its TCP counters: the caller, the callee, then spans."""
+def tally(voices: Voices, period: Period, *, by_operation: bool = False) -> Tally:
+    """Choose per edge the reporter of its requests, and of its TCP counters: the caller, the callee, then spans.
+
+    ``by_operation``: of those who tell what was asked for, where there are any.
+    """
     size = len(voices.all)
     is_tcp = period.cell_column < len(TCP)
     counted = np.array([isinstance(column, Requests) for column in period.columns])
@@ -100,7 +108,7 @@ def tally(voices: Voices, period: Period) -> Tally:
     tcp = _by_series(period, is_tcp, size)
     silent = _silent(voices, requests + tcp)
     heard = ~silent
-    asks, speaks_of_requests = _choose(voices, requests * heard)
+    asks, speaks_of_requests = _choose(voices, requests * heard, voices.naming if by_operation else None)
     opens, speaks_of_tcp = _choose(voices, tcp * heard)
     speaks = np.where(
         is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
@@ -119,14 +127,25 @@ def _by_series(period: Period, wanted: Flags, size: int) -> Floats:
     return add_up(period.cell_series[wanted], period.counts[wanted], size)
 
 
-def _choose(voices: Voices, activity: Floats) -> tuple[Ints, Flags]:
-    """Per edge the first reporter with any activity (3: none), and per series whether it is that reporter's."""
-    edges, reporters = len(voices.joined.edges), len(REPORTERS)
+def _choose(voices: Voices, activity: Floats, first: Floats | None = None) -> tuple[Ints, Flags]:
+    """Per edge the first reporter with any activity (``len(REPORTERS)``: none), and per series whether it is its.
+
+    Where ``first`` marks an active series of an edge, only the reporters of such series are candidates.
+    """
     home = voices.joined.home
-    active = add_up(home * reporters + voices.reporter, activity, edges * reporters) > 0
-    active = active.reshape(edges, reporters)
-    chosen = np.where(active.any(axis=1), active.argmax(axis=1), reporters)
+    active = _active(voices, activity)
+    if first is not None:
+        marked = _active(voices, activity * first)
+        active = np.where(marked.any(axis=1, keepdims=True), marked, active)
+    chosen = np.where(active.any(axis=1), active.argmax(axis=1), len(REPORTERS))
     return chosen, chosen[home] == voices.reporter
+
+
+def _active(voices: Voices, activity: Floats) -> Flags:
+    """Per edge and reporter whether there is any activity."""
+    edges, reporters = len(voices.joined.edges), len(REPORTERS)
+    total = add_up(voices.joined.home * reporters + voices.reporter, activity, edges * reporters)
+    return np.asarray(total.reshape(edges, reporters) > 0, np.bool_)
 
 
 def _told(voices: Voices, activity: Floats) -> Floats:

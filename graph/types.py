@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from graph.joins import is_unknown
 from graph.model import (
@@ -24,6 +24,9 @@ from graph.model import (
     ServiceRef,
     WorkloadRef,
 )
+
+if TYPE_CHECKING:
+    from graph.strands import Strand
 
 ESCAPES: Mapping[str, NodeKind] = {
     "PassthroughCluster": NodeKind.PASSTHROUGH,
@@ -42,6 +45,8 @@ class ProjectedEdge(NamedTuple):
     protocol: Protocol
     service: str
     keys: tuple[EdgeKey, ...]
+    operation: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,56 @@ def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> P
     )
 
 
+def unravel(kind: GraphType, strands: Sequence[Strand], inventory: Inventory) -> Projection:
+    """Project strands: onto operations between caller and callee, or each onto an edge of its own."""
+    keys = [strand.edge for strand in strands]
+    nodes = _Nodes(GraphType.WORKLOAD, keys, inventory)
+    ends = []
+    for strand, key in zip(strands, keys, strict=True):
+        source, target = nodes.source(key), nodes.target(key)
+        if kind is GraphType.OPERATION and strand.operation:
+            between = nodes.operation(target, strand.operation)
+            source, target = (between, target) if strand.leg else (source, between)
+        ends.append((source, target, key if kind is GraphType.FINEST else None, strand))
+    return _gathered(kind, nodes, ends)
+
+
+def _gathered(kind: GraphType, nodes: _Nodes, ends: Sequence[tuple[str, str, EdgeKey | None, Strand]]) -> Projection:
+    """Put together the strands that become one edge."""
+    standing = nodes.add_idle()
+    position = {node: number for number, node in enumerate(nodes.found)}
+    members: dict[str, list[Strand]] = defaultdict(list)
+    places: dict[str, tuple[str, str]] = {}
+    ids = []
+    for source, target, key, strand in ends:
+        id_ = f"{source}>{target}>{strand.edge.protocol}"
+        if key:
+            service = f"{key.service.namespace}/{key.service.name}" if key.service else ""
+            id_ += f">{service}>{key.service.cluster if key.service else ''}>{strand.operation}>{strand.host}"
+        ids.append(id_)
+        members[id_].append(strand)
+        places[id_] = (source, target)
+    number_of = {id_: number for number, id_ in enumerate(members)}
+    edges = [_strand_edge(id_, position, places[id_], tuple(of)) for id_, of in members.items()]
+    return Projection(
+        type=kind,
+        nodes=tuple(nodes.found.values()),
+        edges=tuple(edges),
+        edge_of=tuple(number_of[id_] for id_ in ids),
+        standing=standing,
+    )
+
+
+def _strand_edge(
+    id_: str, position: Mapping[str, int], place: tuple[str, str], of: tuple[Strand, ...]
+) -> ProjectedEdge:
+    keys = tuple(dict.fromkeys(strand.edge for strand in of))
+    source, target = place
+    return ProjectedEdge(
+        id_, position[source], position[target], keys[0].protocol, _called(keys), keys, of[0].operation, of[0].host
+    )
+
+
 def _called(keys: Iterable[EdgeKey]) -> str:
     services = {key.service for key in keys}
     only = services.pop()
@@ -99,7 +154,6 @@ class _Nodes:
             GraphType.VERSIONED_APP: self._versioned,
             GraphType.WORKLOAD: self._workload,
             GraphType.SERVICE: self._behind_service,
-            GraphType.OPERATION: self._workload,
         }[kind]
         self._services = _services_of(keys, inventory) if kind is GraphType.SERVICE else {}
         self._ids: dict[WorkloadRef | ServiceRef, str] = {}
@@ -113,6 +167,23 @@ class _Nodes:
         if key.target is None:
             return self._of_workload(WorkloadRef(key.source.cluster, UNKNOWN, UNKNOWN, UNKNOWN, ""))
         return self._of_workload(key.target)
+
+    def operation(self, target: str, operation: str) -> str:
+        """Add what is asked of a node."""
+        asked = self.found[target]
+        id_ = f"op:{target}/{operation}"
+        if id_ not in self.found:
+            self.found[id_] = Node(
+                id=id_,
+                kind=NodeKind.OPERATION,
+                cluster=asked.cluster,
+                namespace=asked.namespace,
+                label=operation,
+                app=asked.app,
+                workload=asked.workload,
+                service=asked.service,
+            )
+        return id_
 
     def add_idle(self) -> frozenset[str]:
         """Add what exists, traffic or not, and say which nodes that are."""

@@ -45,6 +45,7 @@ KINDS: Mapping[NodeKind, str] = {
 REPORTERS: Mapping[Reporter, str] = {
     Reporter.SOURCE: "the caller's proxy",
     Reporter.DESTINATION: "the callee's proxy",
+    Reporter.WAYPOINT: "a waypoint",
     Reporter.APPLICATION: "the caller's own metrics",
     Reporter.TRACE: "traces",
 }
