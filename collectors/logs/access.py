@@ -54,6 +54,8 @@ class Access(NamedTuple):
     upstream_host: str = ""
     downstream_local: str = ""
     downstream_remote: str = ""
+    peer: str = ""
+    """The caller's SPIFFE id, where its certificate was seen."""
 
     @property
     def failed(self) -> bool:
@@ -112,6 +114,7 @@ def of_fields(fields: Mapping[str, Any]) -> Access | None:
         upstream_host=said("upstream_host"),
         downstream_local=said("downstream_local_address"),
         downstream_remote=said("downstream_remote_address"),
+        peer=said("downstream_peer_uri_san", "source_principal"),
     )
 
 

@@ -1,0 +1,1 @@
+"""Access logs as a live stream of requests per edge: the tap."""
