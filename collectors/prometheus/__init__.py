@@ -1,0 +1,1 @@
+"""Metrics from the HTTP API of Prometheus, Thanos, Mimir and VictoriaMetrics."""

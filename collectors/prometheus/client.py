@@ -1,0 +1,246 @@
+"""The query API over HTTP: every query of a tick goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from collectors.errors import CollectorError
+from collectors.prometheus import answers
+from collectors.prometheus.answers import Answer, GarbageError
+from collectors.prometheus.breaker import Breaker, RestingError
+from collectors.prometheus.config import PrometheusConfig
+from graph.ports import Clock
+
+Read = TypeVar("Read")
+
+CHUNK_BYTES = 1 << 20
+SHORTEST_SECRET = 6
+"""Shorter values are not searched for in texts: they would be found in every word."""
+
+TOO_MUCH = re.compile(
+    r"too many samples|err-mimir-max-|series limit|max-?(unique-?timeseries|samples)|exceeded.*(limit|maximum)"
+    r"|the maximum number of",
+    re.IGNORECASE,
+)
+"""How Prometheus, Mimir, Thanos and VictoriaMetrics say that a query reads more than they allow."""
+
+NO_TENANT = re.compile(r"no org id", re.IGNORECASE)
+
+
+class QueryError(CollectorError):
+    """The server works, and does not answer this query."""
+
+
+class TooMuchError(QueryError):
+    """The query reads, or brings, more than is allowed; a smaller one may be answered."""
+
+
+class PrometheusClient:
+    """Asks one server. What goes wrong is a :class:`CollectorError` that names it and the way out, and no secret."""
+
+    def __init__(self, config: PrometheusConfig, clock: Clock) -> None:
+        self.config = config
+        self.breaker = Breaker(clock)
+        self.bytes = 0
+        """Received so far."""
+        self.queries = 0
+        self._ssl = _tls(config)
+        self._at_once = asyncio.Semaphore(config.at_once)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def query(self, expression: str, *, at_ms: int | None = None) -> Answer:
+        """Evaluate at an instant of the server's clock; at its present one, unless told."""
+        form = {"query": expression, "timeout": f"{self.config.timeout_s:g}s"}
+        if at_ms is not None:
+            form["time"] = f"{at_ms / 1000:.3f}"
+        return await self._ask("query", form, answers.read_answer)
+
+    async def query_range(self, expression: str, *, from_ms: int, at_ms: int, step_s: float) -> Answer:
+        """Evaluate at every step from one instant to another."""
+        form = {"query": expression, "step": f"{step_s:.3f}", "timeout": f"{self.config.timeout_s:g}s"}
+        return await self._ask(
+            "query_range",
+            form | {"start": f"{from_ms / 1000:.3f}", "end": f"{at_ms / 1000:.3f}"},
+            answers.read_answer,
+        )
+
+    async def series(self, selector: str, *, from_ms: int, at_ms: int, limit: int) -> list[Mapping[str, str]]:
+        """Return label sets, ``__name__`` among them. Servers that know no limit send more than that."""
+        form = {"match[]": selector, "start": f"{from_ms / 1000:.3f}", "end": f"{at_ms / 1000:.3f}"}
+        found = await self._ask("series", form | {"limit": str(limit)}, answers.read_list)
+        return [one for one in found[:limit] if isinstance(one, dict)]
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def headers(self) -> dict[str, str]:
+        """Make the headers of a request; files are read anew."""
+        config = self.config
+        headers = dict(config.headers)
+        token = config.bearer_token or self._file("bearer_token_file")
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def basic(self) -> tuple[str, str] | None:
+        """User and password, where there are any."""
+        config = self.config
+        return (config.username, config.password or self._file("password_file")) if config.username else None
+
+    def told(self, what: str) -> str:
+        """Make a sentence about the server that holds no secret."""
+        for secret in (*self.config.secrets, *self._rotated()):
+            if len(secret) >= SHORTEST_SECRET:
+                what = what.replace(secret, "***")
+        return f"prometheus {self.config.name} ({self.config.url}) {what}"
+
+    async def _ask(self, path: str, form: Mapping[str, str], read: Callable[[bytes], Read]) -> Read:
+        try:
+            self.breaker.admit()
+        except RestingError as resting:
+            raise CollectorError(str(resting)) from None
+        try:
+            status, kind, body = await self._post(path, form)
+            if status == 200:
+                answer = self._read(kind, body, read)
+                self.breaker.succeeded()
+                return answer
+            raise self._refusal(status, body)
+        except QueryError:
+            self.breaker.succeeded()
+            raise
+        except CollectorError as trouble:
+            self.breaker.failed(str(trouble))
+            raise
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as trouble:
+            sentence = self.told(self._unreachable(trouble))
+            self.breaker.failed(sentence)
+            raise CollectorError(sentence) from None
+        except asyncio.CancelledError:
+            self.breaker.abandoned()
+            raise
+
+    async def _post(self, path: str, form: Mapping[str, str]) -> tuple[int, str, bytes]:
+        auth = self.basic()
+        async with self._at_once, asyncio.timeout(self.config.timeout_s):
+            self.queries += 1
+            async with self._connected().post(
+                f"{self.config.url}/api/v1/{path}",
+                data=form,
+                headers=self.headers(),
+                auth=aiohttp.BasicAuth(*auth) if auth else None,
+                allow_redirects=False,
+                ssl=self._ssl,
+                server_hostname=self.config.server_name or None,
+            ) as answer:
+                return answer.status, answer.content_type, await self._body(answer)
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        chunks, size = [], 0
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self.config.most_bytes:
+                raise TooMuchError(self.told(f"sends more than {self.config.most_bytes} bytes (most_bytes)"))
+        self.bytes += size
+        return b"".join(chunks)
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # On the same machine compressing takes longer than sending.
+            near = urlsplit(self.config.url).hostname in {"localhost", "127.0.0.1", "::1"}
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self.config.at_once),
+                timeout=aiohttp.ClientTimeout(total=None),
+                headers={"User-Agent": "meshscope", "Accept-Encoding": "identity" if near else "gzip"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=CHUNK_BYTES,
+            )
+        return self._session
+
+    def _read(self, kind: str, body: bytes, read: Callable[[bytes], Read]) -> Read:
+        try:
+            return read(body)
+        except GarbageError as wrong:
+            raise CollectorError(
+                self.told(
+                    f"answers something else than the query API does ({kind}: {wrong}); does the url end with the"
+                    " path before /api/v1, and is there no login page in between?"
+                )
+            ) from None
+
+    def _refusal(self, status: int, body: bytes) -> CollectorError:
+        said = answers.read_error(body)
+        sentence = self.told(f"answered {status}{f': {said}' if said else ''}{_way_out(status, said)}")
+        if status in {400, 413, 422} and not NO_TENANT.search(said):
+            return TooMuchError(sentence) if TOO_MUCH.search(said) else QueryError(sentence)
+        return CollectorError(sentence)
+
+    def _unreachable(self, trouble: Exception) -> str:
+        if isinstance(trouble, TimeoutError):
+            return f"did not answer within {self.config.timeout_s:g} s (timeout_s)"
+        if isinstance(trouble, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+            return f"cannot be trusted: {trouble}; set ca_file, or server_name"
+        if isinstance(trouble, aiohttp.ClientSSLError):
+            return (
+                f"speaks no TLS, or wants a certificate of ours: {trouble}; set https or http, cert_file and key_file"
+            )
+        if isinstance(trouble, aiohttp.ClientConnectorError):
+            return f"cannot be reached: {trouble.os_error.strerror or trouble.os_error}"
+        return f"broke off: {trouble or type(trouble).__name__}"
+
+    def _file(self, setting: str) -> str:
+        path = getattr(self.config, setting)
+        if not path:
+            return ""
+        try:
+            return Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as trouble:
+            why = trouble.strerror if isinstance(trouble, OSError) else "it is no text"
+            raise CollectorError(f"prometheus {self.config.name}: {setting} {path}: {why}") from None
+
+    def _rotated(self) -> list[str]:
+        try:
+            return [self._file("bearer_token_file"), self._file("password_file")]
+        except CollectorError:
+            return []
+
+
+def _way_out(status: int, said: str) -> str:
+    if NO_TENANT.search(said):
+        return '; it wants a tenant: set headers = { X-Scope-OrgID = "<tenant>" }'
+    if 300 <= status < 400:
+        return "; redirects are not followed: set url to where it leads"
+    return {
+        401: "; set username and password, or bearer_token_file",
+        403: "; these credentials may not query it",
+        404: "; set url to the path before /api/v1 (Mimir: /prometheus, VictoriaMetrics' cluster: /select/0/prometheus)",
+        405: "; it takes no POST: is a read-only proxy in between?",
+        429: "; it asks for fewer queries: set a longer interval_s",
+    }.get(status, "")
+
+
+def _tls(config: PrometheusConfig) -> Any:
+    if not config.url.startswith("https:"):
+        return True
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        if config.cert_file:
+            context.load_cert_chain(config.cert_file, config.key_file or None)
+    except (OSError, ValueError) as trouble:
+        files = ", ".join(filter(None, (config.ca_file, config.cert_file, config.key_file)))
+        raise CollectorError(f"source {config.name}: {files}: {trouble}") from None
+    if config.insecure_skip_verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,398 @@
+"""Raw samples of scraped counters to exact counts. Pure.
+
+Each series is followed by itself, as PromQL's ``increase`` does, but without extrapolation: what is counted is the
+difference of real samples, a counter that falls has started again, and a series that is missing for a while is
+missing, not zero. What is handed on never falls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from collectors.dialects import Dialect, Identity, Labels, Measure
+from collectors.exposition import counters
+from graph.model import EdgeKey, Observation
+
+SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
+"""Labels that tell through which scrape a count came, rather than what is counted."""
+
+MISSED_INTERVALS = 3
+"""A series absent from so many scrapes, whose neighbours arrive, is missing."""
+
+FOLLOW_INTERVALS = 2.5
+"""A replica silent for so many intervals is no longer followed."""
+
+LOOKBACK_MS = 300_000
+"""Prometheus' own: a series absent for longer has ended."""
+
+FORGET_MS = 3_900_000
+DEFAULT_INTERVAL_MS = 15_000
+
+
+Doubts = dict[tuple[str, EdgeKey | None], str]
+"""As in :meth:`graph.live.LiveGraph.doubt`."""
+
+
+class Samples:
+    """Follows all series of one dialect in one source."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        source: str,
+        origin: str,
+        cluster: str,
+        cluster_label: str = "",
+        replica_labels: Sequence[str] = (),
+    ) -> None:
+        self.units: dict[str, _Unit] = {}
+        """The processes that count, by name."""
+        self._dialect = dialect
+        self._source = source
+        self._origin = origin
+        self._cluster = cluster
+        self._cluster_label = cluster_label
+        kept = set(dialect.labels) | {cluster_label}
+        self._scrape_labels = {*SCRAPE_LABELS, *dialect.replica_labels, *replica_labels} - kept
+        self._series: dict[tuple[Any, ...], _Series | None] = {}
+        self._forgotten_ms = 0
+
+    @property
+    def series(self) -> int:
+        """How many series are followed."""
+        return sum(one is not None for one in self._series.values())
+
+    @property
+    def interval_ms(self) -> float:
+        """The longest scrape interval that was measured; 0 before any was."""
+        return max((target.interval_ms for unit in self.units.values() for target in unit.targets.values()), default=0)
+
+    def read(self, matrix: Iterable[Mapping[str, Any]], *, from_ms: int | None = None) -> set[_Whose]:
+        """Take the samples in; return whose counts are heard of. Instants are the server's.
+
+        What a process counted before its first sample is unknown, and not counted. ``from_ms`` makes the last sample
+        not later than it the zero of a process that is new; else it is the first one.
+        """
+        fresh = [found for one in matrix if (found := self._fresh(one))]
+        firsts: dict[_Target, int] = {}
+        for series, samples in fresh:
+            firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
+        touched: set[_Whose] = set()
+        steps: list[_Step] = []
+        for series, samples in fresh:
+            count = series.count
+            if series.seen_ms < 0:
+                count.begin(series, *_zero(series.target, samples, firsts[series.target], from_ms))
+            series.seen_ms = samples[-1][0]
+            if count.follow(series):
+                count.add(samples, steps, series.target)
+                touched.add(count.whose)
+        _restarts(steps)
+        for series, _ in fresh:
+            series.target.hear(series.seen_ms)
+        return touched
+
+    def observations(self, whose: Iterable[_Whose], offset_ms: int, epoch: int = 0) -> list[Observation]:
+        """What has been counted, at the instants of the newest samples by our own clock."""
+        return [
+            Observation(
+                edge=one.identity.edge,
+                reporter=one.identity.reporter,
+                instance=self.instance(one.unit.name),
+                epoch=epoch,
+                at_ms=one.seen_ms - offset_ms,
+                counters=counters(one.sums()),
+                security=one.identity.security,
+                source_principal=one.identity.source_principal,
+                destination_principal=one.identity.destination_principal,
+                origin=self._origin,
+                operation=one.identity.operation,
+                host=one.identity.host,
+            )
+            for one in whose
+        ]
+
+    def name(self, labels: Labels) -> str:
+        """Name the process that a series' labels speak of, apart from its namesakes in other clusters."""
+        cluster = labels.get(self._cluster_label) or self._cluster
+        name = self._dialect.instance(labels)
+        return name if cluster == self._cluster else f"{cluster}/{name}"
+
+    def instance(self, unit: str) -> str:
+        """Name a process as observations do."""
+        return f"{self._source}/{unit}" if unit else self._source
+
+    def began(self, starts: Mapping[str, int], since_ms: int) -> set[_Whose]:
+        """Count new processes from their beginning, where that is known to be after ``since_ms``."""
+        known = {name: unit for name, unit in self.units.items() if unit.new}
+        for unit in known.values():
+            unit.new = False
+        young = [unit for name, unit in known.items() if starts.get(name, 0) >= since_ms > 0]
+        for unit in young:
+            for count in unit.counts():
+                count.total += count.unknown
+                count.unknown = 0.0
+        return {count.whose for unit in young for count in unit.counts()}
+
+    def young(self) -> list[str]:
+        """The scraped addresses of processes whose beginning has not been asked for."""
+        units = (unit for unit in self.units.values() if unit.new)
+        return sorted({target.address for unit in units for target in unit.targets.values() if target.address})
+
+    def missing(self) -> Doubts:
+        """Say on which edges of which process series are missing, while its others arrive."""
+        doubts: Doubts = {}
+        for unit in self.units.values():
+            for whose in unit.whose.values():
+                late = [count for count in whose.counts if count.late]
+                if late:
+                    doubts[self.instance(unit.name), whose.identity.edge] = (
+                        f"{self._source} has no new samples of {len(late)} of {len(whose.counts)} series of"
+                        f" {unit.name or 'this edge'}, while others arrive: are all of its stores and shards up?"
+                    )
+        return doubts
+
+    def silent(self, now_ms: int) -> Iterator[str]:
+        """The processes without samples for longer than usual; ``now_ms`` by the server's clock."""
+        for unit in self.units.values():
+            if now_ms - unit.seen_ms > 2 * unit.interval_ms:
+                yield unit.name
+
+    def forget(self, now_ms: int) -> None:
+        """Let go of processes that have been silent for longer than the longest window."""
+        if now_ms - self._forgotten_ms < LOOKBACK_MS:
+            return
+        self._forgotten_ms = now_ms
+        gone = {name for name, unit in self.units.items() if now_ms - unit.seen_ms > FORGET_MS}
+        if gone:
+            self.units = {name: unit for name, unit in self.units.items() if name not in gone}
+        self._series = {key: one for key, one in self._series.items() if one and one.target.unit.name not in gone}
+
+    def _fresh(self, one: Mapping[str, Any]) -> tuple[_Series, list[tuple[int, float]]] | None:
+        """The series and its new samples, if it is about edges and there are any."""
+        metric = one["metric"]
+        key = (tuple(metric), tuple(metric.values()))
+        try:
+            series = self._series[key]
+        except KeyError:
+            series = self._series[key] = self._learn(metric)
+        values = one.get("values")
+        if series is None or not values:
+            return None
+        if len(values) > 1 and round(values[-1][0] * 1000) > series.target.measured_ms:
+            series.target.measure(values)
+        samples = _later(values, series.seen_ms)
+        return (series, samples) if samples else None
+
+    def _learn(self, metric: Labels) -> _Series | None:
+        cluster = metric.get(self._cluster_label) or self._cluster
+        meaning = self._dialect.read(metric["__name__"], metric, cluster)
+        if meaning is None:
+            return None
+        identity, measure = meaning
+        name = self.name(metric)
+        unit = self.units.get(name) or self.units.setdefault(name, _Unit(name))
+        scrape = tuple(metric.get(label, "") for label in self._scrape_labels)
+        target = unit.targets.get(scrape)
+        if target is None:
+            target = unit.targets[scrape] = _Target(unit, metric.get("instance", ""))
+        whose = unit.whose.get(identity) or unit.whose.setdefault(identity, _Whose(identity, unit))
+        return _Series(self._count(whose, measure, metric, target), target)
+
+    def _count(self, whose: _Whose, measure: Measure, metric: Labels, target: _Target) -> _Count:
+        """The count that a series is of: a new one, or one that another target brings, too.
+
+        Targets differ in labels of their own, which nobody can tell from those of the count. But of the labels that
+        mean something to the dialect, one target brings each set for as many counts as there are.
+        """
+        counted = tuple((label, value) for label, value in metric.items() if label not in self._scrape_labels)
+        means = tuple(metric.get(label, "") for label in ("__name__", *self._dialect.labels))
+        alike = [one for one in whose.counts if one.means == means and target not in one.targets]
+        count = next((one for one in alike if one.labels == counted), None) or next(iter(alike), None)
+        if count is None:
+            count = _Count(whose, measure, means, counted)
+            whose.counts.append(count)
+        count.targets.add(target)
+        return count
+
+
+class _Unit:
+    """A process that counts."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.new = True
+        """Whether nobody has asked yet when it began."""
+        self.seen_ms = 0
+        self.targets: dict[tuple[str, ...], _Target] = {}
+        self.whose: dict[Identity, _Whose] = {}
+
+    @property
+    def interval_ms(self) -> float:
+        return max((target.interval_ms for target in self.targets.values()), default=0.0) or DEFAULT_INTERVAL_MS
+
+    def counts(self) -> Iterator[_Count]:
+        return (count for whose in self.whose.values() for count in whose.counts)
+
+
+class _Target:
+    """One way on which a process is scraped: by one job of one replica of Prometheus."""
+
+    def __init__(self, unit: _Unit, address: str) -> None:
+        self.unit = unit
+        self.address = address
+        self.seen_ms = 0
+        """0: never, until the present answer."""
+        self.interval_ms = 0.0
+        self.measured_ms = 0
+
+    def measure(self, values: Sequence[Sequence[Any]]) -> None:
+        """Learn the interval by the newest two samples."""
+        gap = 1000.0 * (values[-1][0] - values[-2][0])
+        self.interval_ms = 0.8 * self.interval_ms + 0.2 * gap if self.interval_ms else gap
+        self.measured_ms = round(values[-1][0] * 1000)
+
+    def hear(self, at_ms: int) -> None:
+        self.seen_ms = max(self.seen_ms, at_ms)
+        self.unit.seen_ms = max(self.unit.seen_ms, at_ms)
+
+
+class _Whose:
+    """All that one process counts for one identity."""
+
+    __slots__ = ("counts", "identity", "unit")
+
+    def __init__(self, identity: Identity, unit: _Unit) -> None:
+        self.identity = identity
+        self.unit = unit
+        self.counts: list[_Count] = []
+
+    @property
+    def seen_ms(self) -> int:
+        return max(count.at_ms for count in self.counts)
+
+    def sums(self) -> list[tuple[Measure, float]]:
+        sums: dict[Measure, float] = {}
+        for count in self.counts:
+            sums[count.measure] = sums.get(count.measure, 0.0) + count.total
+        return list(sums.items())
+
+
+class _Count:
+    """One counter of one process, however many ways it is scraped on."""
+
+    __slots__ = ("at_ms", "followed", "labels", "means", "measure", "targets", "total", "unknown", "value", "whose")
+
+    def __init__(
+        self, whose: _Whose, measure: Measure, means: tuple[str, ...], labels: tuple[tuple[str, str], ...]
+    ) -> None:
+        self.whose = whose
+        self.measure = measure
+        self.means = means
+        """Its metric, and the labels that its dialect reads."""
+        self.labels = labels
+        """All but those of its scrape."""
+        self.targets: set[_Target] = set()
+        self.total = 0.0
+        self.value = 0.0
+        """Of the newest sample."""
+        self.at_ms = -1
+        self.unknown = 0.0
+        """What it had counted when it was first seen."""
+        self.followed: _Series | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether it is missing from the newest scrapes of its process."""
+        unit = self.whose.unit
+        return MISSED_INTERVALS * unit.interval_ms < unit.seen_ms - self.at_ms <= LOOKBACK_MS
+
+    def begin(self, series: _Series, at_ms: int, value: float) -> None:
+        """Count from this value on; a counter that is known by another way goes on."""
+        if self.followed is None:
+            self.followed, self.at_ms, self.value, self.unknown = series, at_ms, value, value
+
+    def follow(self, series: _Series) -> bool:
+        """Say whether this way counts: one does, until it is silent."""
+        if self.followed is not series and self.followed is not None:
+            silence = series.seen_ms - self.followed.seen_ms
+            if silence <= FOLLOW_INTERVALS * self.whose.unit.interval_ms:
+                return False
+            self.followed = series
+        return True
+
+    def add(self, samples: Sequence[tuple[int, float]], steps: list[_Step], target: _Target) -> None:
+        value, at_ms = self.value, self.at_ms
+        for sample_ms, sample in samples:
+            if sample_ms <= at_ms:
+                continue
+            if sample < value:
+                self.total += sample
+                steps.append((target, sample_ms, self, value, True))
+            else:
+                self.total += sample - value
+                if value:
+                    steps.append((target, sample_ms, self, value, False))
+            value, at_ms = sample, sample_ms
+        self.value, self.at_ms = value, at_ms
+
+
+class _Series:
+    """One series of the server."""
+
+    __slots__ = ("count", "seen_ms", "target")
+
+    def __init__(self, count: _Count, target: _Target) -> None:
+        self.count = count
+        self.target = target
+        self.seen_ms = -1
+
+
+_Step = tuple[_Target, int, _Count, float, bool]
+"""A counter's step from one sample to the next: where, when, whose, the value before, and whether it fell."""
+
+
+def _restarts(steps: Sequence[_Step]) -> None:
+    """Where most counters of a process fell at once it has started again, and the others have counted from zero, too."""
+    if not any(fell for *_, fell in steps):
+        return
+    scrapes: dict[tuple[_Target, int], list[_Step]] = {}
+    for step in steps:
+        scrapes.setdefault(step[:2], []).append(step)
+    for scrape in scrapes.values():
+        if 2 * sum(fell for *_, fell in scrape) > len(scrape) > 1:
+            for _, _, count, before, fell in scrape:
+                count.total += 0.0 if fell else before
+
+
+def _later(values: Sequence[Sequence[Any]], seen_ms: int) -> list[tuple[int, float]]:
+    """The samples after an instant that are counts."""
+    later = []
+    for at_s, text in values:
+        at_ms = round(at_s * 1000)
+        if at_ms > seen_ms:
+            value = float(text)
+            if 0 <= value < math.inf:
+                later.append((at_ms, value))
+    return later
+
+
+def _zero(
+    target: _Target, samples: Sequence[tuple[int, float]], first_ms: int, from_ms: int | None
+) -> tuple[int, float]:
+    """From which instant and value on a series counts that is met for the first time.
+
+    A target that is known would have brought it before: where the server has such a sample, it was missing from the
+    last answer; where it has none, the series has just begun. Of a new target what was there first is its zero, and
+    whatever came later began from nothing.
+    """
+    known_ms = target.seen_ms or from_ms or 0
+    before = [sample for sample in samples if sample[0] <= known_ms]
+    if before:
+        return before[-1]
+    if target.seen_ms:
+        return target.seen_ms, 0.0
+    return samples[0] if samples[0][0] == first_ms else (first_ms, 0.0)

@@ -1,0 +1,462 @@
+"""A Prometheus as a source of the live graph."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from collectors.dialects import Dialect, Gap, Need, detect, known
+from collectors.errors import CollectorError
+from collectors.prometheus import queries
+from collectors.prometheus.answers import Answer
+from collectors.prometheus.breaker import Circuit
+from collectors.prometheus.catalogue import Catalogue, Contents
+from collectors.prometheus.client import PrometheusClient, TooMuchError
+from collectors.prometheus.config import PrometheusConfig
+from collectors.prometheus.increases import Accumulation, Sums, read_increases
+from collectors.prometheus.needs import unmet
+from collectors.prometheus.samples import DEFAULT_INTERVAL_MS, LOOKBACK_MS, Doubts, Samples
+from graph.model import EdgeKey, Observation
+from graph.ports import Clock
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_S = 300
+"""Pause between two looks at which metrics there are, and how many series."""
+LOOK_AGAIN_EMPTY_S = 15
+"""The same while nothing was found."""
+
+SKEW_TOLD_MS = 1_000
+"""Clocks that differ by less are taken for equal: the way there and back takes time, too."""
+
+MOST_STARTS = 200
+"""So many new processes are asked for their beginning at once."""
+SERIES_LOOKED_AT = 200
+"""Per metric, for detection."""
+
+GARBAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+"""What reading runs into where the JSON is not of the API's form."""
+
+
+class Mode(StrEnum):
+    """How the numbers of a dialect come."""
+
+    SAMPLES = "samples"
+    """Exact, per process."""
+    INCREASES = "increases"
+    """Added up by the server and averaged over a range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectState:
+    """How one dialect in one source does."""
+
+    name: str
+    mode: Mode
+    series: int = 0
+    instances: int = 0
+    interval_s: float = 0.0
+    """How often its processes are scraped; 0: not known yet."""
+    newest_ms: int = 0
+    """The newest sample, by our clock."""
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    needs: tuple[Need, ...] = ()
+    """What is not there and must be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusState:
+    """How a source does, for the page that shows signals."""
+
+    url: str
+    circuit: Circuit
+    skew_ms: int = 0
+    """How far its clock is ahead of ours; 0 below a second. Its samples' times are corrected by it."""
+    metrics: int = 0
+    """How many metrics it holds, edges or not."""
+    looked_ms: int = 0
+    """When its metrics were last listed; 0: never."""
+    dialects: tuple[DialectState, ...] = ()
+    partial: tuple[str, ...] = ()
+    """Why its last answers are incomplete."""
+    queries: int = 0
+    bytes: int = 0
+
+
+class PrometheusSource:
+    """Implements :class:`graph.ports.MetricsSource`: a tick is one query set per dialect, for all namespaces at once."""
+
+    def __init__(
+        self,
+        config: PrometheusConfig,
+        clock: Clock,
+        *,
+        dialects: Callable[[], Mapping[str, Dialect]] = known,
+        client: PrometheusClient | None = None,
+    ) -> None:
+        self.name = config.name
+        self.config = config
+        self.client = client or PrometheusClient(config, clock)
+        self.contents = Contents(names=frozenset())
+        """The metrics there are, as far as they were looked up."""
+        self._clock = clock
+        self._catalogue = Catalogue(self.client, clock)
+        self._known = dialects
+        self._tracks: dict[str, Track] = {}
+        self._needs: Mapping[str, tuple[Need, ...]] = {}
+        self._looked_ms = 0
+        self._skew_ms = 0
+        self._failure = ""
+        _named_dialects(config, dialects())
+
+    @property
+    def skew_ms(self) -> int:
+        """How far the server's clock is ahead of ours."""
+        return self._skew_ms
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """The dialects that are read."""
+        return tuple(self._tracks.values())
+
+    @property
+    def state(self) -> PrometheusState:
+        """How it does."""
+        return PrometheusState(
+            url=self.config.url,
+            circuit=self.client.breaker.circuit,
+            skew_ms=self._skew_ms,
+            metrics=len(self.contents.names),
+            looked_ms=self._looked_ms,
+            dialects=tuple(
+                replace(track.state(self._skew_ms), needs=self._needs.get(name, ()))
+                for name, track in self._tracks.items()
+            ),
+            partial=tuple(dict.fromkeys(one for track in self._tracks.values() for one in track.partial)),
+            queries=self.client.queries,
+            bytes=self.client.bytes,
+        )
+
+    @property
+    def doubts(self) -> Mapping[tuple[str, EdgeKey | None], str]:
+        """Why what was observed may not be believed now: see :meth:`graph.live.LiveGraph.doubt`."""
+        doubts: Doubts = {}
+        for track in self._tracks.values():
+            doubts |= track.doubts(self._failure, self._server_ms())
+        return doubts
+
+    async def observe(self) -> Sequence[Observation]:
+        """Read what is new. Raises :class:`CollectorError` where the server gives no dialect's numbers."""
+        try:
+            observations = await self._tick()
+        except CollectorError as trouble:
+            self._failure = str(trouble)
+            raise
+        self._failure = ""
+        return observations
+
+    async def look(self) -> None:
+        """Find out anew which metrics and dialects there are."""
+        self._looked_ms = self._clock.now_ms()
+        self.contents = await self._catalogue.contents()
+        dialects = self._known()
+        wanted = self.config.dialects or await self._detected(dialects)
+        _named_dialects(self.config, dialects)
+        self._tracks = {
+            name: self._tracks.get(name) or Track(dialects[name], self.config, self.client) for name in wanted
+        }
+        for track in self._tracks.values():
+            await self._size(track)
+        self._needs = {
+            name: await unmet(self.client, dialects[name], self.contents, self._server_ms()) for name in wanted
+        }
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self.client.close()
+
+    async def _tick(self) -> list[Observation]:
+        await self._measure_skew()
+        pause_s = LOOK_AGAIN_S if self._tracks else LOOK_AGAIN_EMPTY_S
+        if self._clock.now_ms() - self._looked_ms >= 1000 * pause_s:
+            try:
+                await self.look()
+            except CollectorError as trouble:
+                if not self._tracks:
+                    raise
+                log.warning("metrics are not listed", extra={"source": self.name, "error": str(trouble)})
+        at_ms = self._server_ms()
+        tracks = self.tracks
+        done = await asyncio.gather(*(track.read(at_ms, self._skew_ms) for track in tracks), return_exceptions=True)
+        failures = [one for one in done if isinstance(one, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, CollectorError):
+                raise failure
+        if failures and len(failures) == len(tracks):
+            raise failures[0]
+        return [seen for batch in done if not isinstance(batch, BaseException) for seen in batch]
+
+    async def _measure_skew(self) -> None:
+        before = self._clock.now_ms()
+        answer = await self.client.query("time()")
+        after = self._clock.now_ms()
+        try:
+            skew_ms = round(1000 * float(_scalar(answer))) - (before + after) // 2
+        except GARBAGE:
+            raise CollectorError(self.client.told("does not tell its time: it evaluates no PromQL")) from None
+        slack_ms = SKEW_TOLD_MS + (after - before) // 2
+        if abs(skew_ms - self._skew_ms) > slack_ms or (self._skew_ms and abs(skew_ms) < slack_ms // 2):
+            self._skew_ms = skew_ms if abs(skew_ms) > slack_ms else 0
+
+    async def _detected(self, dialects: Mapping[str, Dialect]) -> tuple[str, ...]:
+        """Probe: which dialects' metrics are there, and have the labels that tell Envoy's meshes apart."""
+        probed = detect(self.contents.names, (), dialects)
+        metrics = {metric for name in probed for metric in queries.present(dialects[name], self.contents.names)}
+        at_ms = self._server_ms()
+        samples: list[Mapping[str, str]] = []
+        for metric in sorted(metrics):
+            if not metric.endswith(("_bucket", "_sum", "_count")):
+                samples += await self.client.series(
+                    queries.select([metric], self.config.selector),
+                    from_ms=at_ms - LOOKBACK_MS,
+                    at_ms=at_ms,
+                    limit=SERIES_LOOKED_AT,
+                )
+        return detect(self.contents.names, samples, dialects)
+
+    async def _size(self, track: Track) -> None:
+        track.metrics = queries.present(track.dialect, self.contents.names)
+        if track.metrics:
+            answer = await self.client.query(
+                queries.count_query(track.metrics, *track.matchers), at_ms=self._server_ms()
+            )
+            track.resize(int(float(answer.result[0]["value"][1])) if answer.result else 0)
+
+    def _server_ms(self) -> int:
+        return self._clock.now_ms() + self._skew_ms
+
+
+class Track:
+    """Reads one dialect in one source."""
+
+    def __init__(self, dialect: Dialect, config: PrometheusConfig, client: PrometheusClient) -> None:
+        self.dialect = dialect
+        self.metrics: Collection[str] = dialect.metrics
+        self.matchers = (dialect.selector, config.selector)
+        self.partial: tuple[str, ...] = ()
+        self.mode = Mode.SAMPLES
+        self.origin = f"{dialect.name} in {config.name} ({config.url})"
+        self.replicas = tuple(dict.fromkeys((*dialect.replica_labels, *config.replica_labels)))
+        self._config = config
+        self._client = client
+        self._series = 0
+        self._error = ""
+        self._warnings: tuple[str, ...] = ()
+        self._since_ms = 0
+        self._newest_ms = 0
+        self._read_ms = 0
+        self._samples = self.followed()
+        self._sums = Accumulation(f"{config.name}/{dialect.name}", self.origin)
+
+    @property
+    def interval_ms(self) -> float:
+        """How often processes are scraped, as set or measured."""
+        return 1000 * self._config.scrape_interval_s or self._samples.interval_ms or DEFAULT_INTERVAL_MS
+
+    @property
+    def size(self) -> int:
+        """How many series there were when they were last counted."""
+        return self._series
+
+    def followed(self) -> Samples:
+        """Make a reader of samples that knows nothing yet."""
+        return Samples(
+            self.dialect,
+            source=self._config.name,
+            origin=self.origin,
+            cluster=self._config.cluster,
+            cluster_label=self._config.cluster_label,
+            replica_labels=self._config.replica_labels,
+        )
+
+    def resize(self, series: int) -> None:
+        """Choose the way of reading by the number of series; back to samples only when they are clearly fewer."""
+        self._series = series
+        most = self._config.most_series
+        mode = Mode.INCREASES if series > (most if self.mode is Mode.SAMPLES else 0.8 * most) else Mode.SAMPLES
+        self._switch(mode)
+
+    def state(self, skew_ms: int) -> DialectState:
+        """How it does."""
+        exact = self.mode is Mode.SAMPLES
+        return DialectState(
+            name=self.dialect.name,
+            mode=self.mode,
+            series=self._samples.series if exact else self._series,
+            instances=len(self._samples.units) if exact else 0,
+            interval_s=round(self._samples.interval_ms / 1000, 1),
+            newest_ms=max(0, self._newest_ms - skew_ms),
+            error=self._error,
+            warnings=self._warnings,
+            gaps=self.dialect.gaps,
+        )
+
+    def doubts(self, failure: str, server_ms: int) -> Doubts:
+        """Why its numbers may not be believed, the more general reason where there are two."""
+        name = self._config.name
+        if self.mode is Mode.INCREASES:
+            reason = failure or self._error or "; ".join(self.partial)
+            doubts: Doubts = self._sums.missing()
+            if reason:
+                doubts[f"{name}/{self.dialect.name}", None] = reason
+            return doubts
+        doubts = self._samples.missing()
+        reason = failure or self._error
+        for unit in self._samples.units if reason else self._samples.silent(server_ms):
+            doubts[self._samples.instance(unit), None] = reason or self._why_silent(unit)
+        return doubts
+
+    async def read(self, at_ms: int, skew_ms: int) -> list[Observation]:
+        """Read what is new at this instant of the server's clock."""
+        if not self.metrics:
+            return []
+        try:
+            try:
+                observations = await self._read(at_ms, skew_ms)
+            except TooMuchError as trouble:
+                if self.mode is Mode.INCREASES:
+                    raise
+                log.warning("samples are too many", extra={"source": self._config.name, "error": str(trouble)})
+                self._switch(Mode.INCREASES)
+                observations = await self._read(at_ms, skew_ms)
+        except CollectorError as trouble:
+            self._error = str(trouble)
+            raise
+        self._error = ""
+        return observations
+
+    async def _read(self, at_ms: int, skew_ms: int) -> list[Observation]:
+        try:
+            if self.mode is Mode.SAMPLES:
+                return await self._read_samples(at_ms, skew_ms)
+            return await self._read_increases(at_ms, skew_ms)
+        except GARBAGE as wrong:
+            raise CollectorError(
+                self._client.told(f"answers a query of {self.dialect.name} with garbage ({type(wrong).__name__})")
+            ) from wrong
+
+    async def _read_samples(self, at_ms: int, skew_ms: int) -> list[Observation]:
+        asked = queries.sample_queries(self.metrics, self._range_ms(at_ms), *self.matchers)
+        answers = await self._ask(asked, at_ms)
+        samples = self._samples
+        first = not self._read_ms
+        heard = samples.read((one for answer in answers for one in answer.result), from_ms=at_ms if first else None)
+        self._read_ms = at_ms
+        heard |= samples.began(await self._starts(at_ms) if not first else {}, self._since_ms)
+        self._since_ms = self._since_ms or at_ms
+        self._newest_ms = max((unit.seen_ms for unit in samples.units.values()), default=0)
+        samples.forget(at_ms)
+        return samples.observations(heard, skew_ms)
+
+    async def _read_increases(self, at_ms: int, skew_ms: int) -> list[Observation]:
+        elapsed_ms = at_ms - self._sums.at_ms if self._sums.at_ms else 0
+        range_ms = int(min(max(4 * self.interval_ms, elapsed_ms), LOOKBACK_MS))
+        sums = await self.increases(range_ms, at_ms)
+        self._newest_ms = at_ms
+        observations = self._sums.add(sums, range_ms=range_ms, at_ms=at_ms)
+        return [replace(one, at_ms=at_ms - skew_ms) for one in observations]
+
+    async def increases(self, range_ms: int, at_ms: int) -> Sums:
+        """What was counted in a range, added up by the server: one query per metric."""
+        labels = dict.fromkeys((*self.dialect.labels, *filter(None, [self._config.cluster_label])))
+        asked = {
+            metric: queries.increase_query(metric, labels, self.replicas, range_ms, *self.matchers)
+            for metric in self.metrics
+        }
+        sums: Sums = {}
+        for metric, answer in zip(asked, await self._ask(list(asked.values()), at_ms), strict=True):
+            read_increases(
+                self.dialect,
+                metric,
+                answer.result,
+                cluster=self._config.cluster,
+                cluster_label=self._config.cluster_label,
+                into=sums,
+            )
+        return sums
+
+    async def _ask(self, asked: Sequence[str], at_ms: int) -> list[Answer]:
+        """Evaluate all, side by side; all or nothing, since halves of a count are no count."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._client.query(one, at_ms=at_ms)) for one in asked]
+        except BaseExceptionGroup as troubles:
+            raise _first(troubles) from None
+        answers = [task.result() for task in tasks]
+        self._warnings = tuple(dict.fromkeys(one for answer in answers for one in answer.warnings))
+        self.partial = self._warnings if any(answer.partial for answer in answers) else ()
+        return answers
+
+    async def _starts(self, at_ms: int) -> Mapping[str, int]:
+        """When processes that are new began, by their names; what is not told is not guessed."""
+        addresses = self._samples.young()[:MOST_STARTS]
+        if not addresses:
+            return {}
+        try:
+            answer = await self._client.query(queries.starts_query(addresses, self._config.selector), at_ms=at_ms)
+        except CollectorError:
+            return {}
+        starts: dict[str, int] = {}
+        for one in answer.result:
+            name = self._samples.name(one["metric"])
+            start_ms = round(1000 * float(one["value"][1]))
+            starts[name] = min(start_ms, starts.get(name, start_ms))
+        return starts
+
+    def _range_ms(self, at_ms: int) -> int:
+        """Far enough back for the last sample of every process that is scraped."""
+        if not self._read_ms:
+            return LOOKBACK_MS
+        newest_ms = min(self._newest_ms or 0, at_ms)
+        return int(min(at_ms - newest_ms + 1.5 * self.interval_ms, LOOKBACK_MS))
+
+    def _switch(self, mode: Mode) -> None:
+        if mode is self.mode:
+            return
+        self.mode = mode
+        self._read_ms = self._since_ms = 0
+        self._samples = self.followed()
+        self._sums = Accumulation(f"{self._config.name}/{self.dialect.name}", self.origin)
+
+    def _why_silent(self, unit: str) -> str:
+        if self.partial:
+            return f"{self._config.name} answers only in part: {'; '.join(self.partial)}"
+        return f"{self._config.name} has no new samples of {unit or 'it'}; is it still scraped (up)?"
+
+
+def _named_dialects(config: PrometheusConfig, dialects: Mapping[str, Dialect]) -> None:
+    if unknown := [name for name in config.dialects if name not in dialects]:
+        raise CollectorError(
+            f"source {config.name}: there is no dialect {', '.join(unknown)}; there are {', '.join(dialects)}"
+        )
+
+
+def _scalar(answer: Answer) -> Any:
+    """A scalar, or VictoriaMetrics' vector of one."""
+    if answer.type == "scalar":
+        return answer.result[1]
+    return answer.result[0]["value"][1]
+
+
+def _first(troubles: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of the failures of one query set the most telling: that it is too much, else the first one."""
+    leaves: list[BaseException] = []
+    for one in troubles.exceptions:
+        leaves += [_first(one)] if isinstance(one, BaseExceptionGroup) else [one]
+    return next((one for one in leaves if isinstance(one, TooMuchError)), leaves[0])
