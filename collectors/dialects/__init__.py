@@ -15,11 +15,12 @@ from collectors.dialects.dialect import (
     ListenerBytes,
     Measure,
     Need,
+    Part,
     Requests,
     Tcp,
     first_known,
 )
-from collectors.dialects.registry import BUILT_IN, GROUP, detect, known
+from collectors.dialects.registry import BUILT_IN, GROUP, detect, flavours, known, missing
 
 __all__ = [
     "BUILT_IN",
@@ -36,9 +37,12 @@ __all__ = [
     "ListenerBytes",
     "Measure",
     "Need",
+    "Part",
     "Requests",
     "Tcp",
     "detect",
     "first_known",
+    "flavours",
     "known",
+    "missing",
 ]

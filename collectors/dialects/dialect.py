@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from graph.model import EdgeKey, Outcome, Reporter, Security
@@ -26,6 +26,8 @@ class Identity:
     security: Security
     source_principal: str
     destination_principal: str
+    carrier: bool = False
+    """It counts connections that may carry what another reporter counts as requests: of the two one is shown."""
     listener: str = ""
     """TCP: the listener that the traffic came through, for proxies that count live bytes per listener."""
     operation: str = ""
@@ -38,6 +40,14 @@ class Requests:
     """The series counts requests that ended like this."""
 
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The series counts some of the requests that another one counts as ``of``: those that ended like ``outcome``."""
+
+    outcome: Outcome
+    of: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class ListenerBytes:
     field: str
 
 
-Measure = Requests | LatencyBucket | LatencySum | Tcp | Amount
+Measure = Requests | Part | LatencyBucket | LatencySum | Tcp | Amount
 
 
 class Latency(StrEnum):
@@ -139,6 +149,12 @@ class Dialect:
     """Further matchers of PromQL, without braces: ``direction="outbound"``."""
     probe: tuple[str, ...] = ()
     """Metrics of which one is there wherever this mesh is."""
+    sample_tells: bool = False
+    """Other meshes write metrics of these names, too: only the labels of a series tell which mesh it is."""
+    covered_by: tuple[str, ...] = ()
+    """Dialects that count the same requests better: beside one of them this one is not read."""
+    flavours: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Modes of the mesh, by labels (regular expressions of whole values) of series that only this mode writes."""
     latency: Latency = Latency.NONE
     gaps: tuple[Gap, ...] = ()
     requires: tuple[Need, ...] = ()
@@ -150,6 +166,10 @@ class Dialect:
     """
     replica_labels: tuple[str, ...] = REPLICA_LABELS
     """Labels to be dropped before anything is summed: series that differ in these only are the same count, twice."""
+
+    def named_by(self, instance_labels: tuple[str, ...]) -> Dialect:
+        """Read the same, of processes that other labels name."""
+        return replace(self, instance_labels=instance_labels)
 
     def instance(self, labels: Labels) -> str:
         """Name the process whose count a series of Prometheus is; ``""`` when no label tells."""

@@ -7,12 +7,40 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from collectors.dialects import istio
-from collectors.dialects.dialect import Dialect, Labels
+from collectors.dialects import (
+    appmesh,
+    consul,
+    envoy,
+    hubble,
+    istio,
+    kuma,
+    linkerd,
+    nginx_sm,
+    osm,
+    service_graph,
+    traefik,
+)
+from collectors.dialects.dialect import Dialect, Labels, Need, first_known
 from collectors.errors import CollectorError
 
 GROUP = "meshscope.dialects"
-BUILT_IN: tuple[Dialect, ...] = (istio.DIALECT,)
+BUILT_IN: tuple[Dialect, ...] = (
+    istio.DIALECT,
+    linkerd.CLASSIC,
+    linkerd.ROUTES,
+    consul.DIALECT,
+    kuma.KUMA2,
+    kuma.KUMA3,
+    hubble.HTTP_V2,
+    hubble.HTTP_V1,
+    appmesh.COUNTED,
+    appmesh.PLAIN,
+    nginx_sm.DIALECT,
+    osm.DIALECT,
+    traefik.DIALECT,
+    envoy.DIALECT,
+    service_graph.DIALECT,
+)
 
 
 def known(paths: Iterable[Path] = ()) -> Mapping[str, Dialect]:
@@ -39,7 +67,37 @@ def detect(
     for labels in samples:
         by_metric.setdefault(labels.get("__name__", ""), []).append(labels)
     candidates = known() if dialects is None else dialects
-    return tuple(name for name, one in candidates.items() if _present(one, metric_names, by_metric))
+    present = [one for one in candidates.values() if _present(one, metric_names, by_metric)]
+    names = {one.name for one in present}
+    return tuple(one.name for one in present if names.isdisjoint(one.covered_by))
+
+
+def flavours(dialect: Dialect, samples: Iterable[Labels]) -> tuple[str, ...]:
+    """Name the modes of a mesh (Istio's ambient, say) that these series are of."""
+    tells = {name: {of: re.compile(value) for of, value in signs.items()} for name, signs in dialect.flavours.items()}
+    there = [
+        {
+            name
+            for name, signs in tells.items()
+            if all(value.fullmatch(labels.get(of, "")) for of, value in signs.items())
+        }
+        for labels in samples
+    ]
+    return tuple(name for name in tells if any(name in found for found in there))
+
+
+def missing(dialect: Dialect, metric_names: Collection[str], samples: Iterable[Labels] = ()) -> tuple[Need, ...]:
+    """Name what a dialect needs and these metrics and series do not have; labels are judged where there are series."""
+    series = list(samples)
+    return tuple(need for need in dialect.requires if not _met(need, metric_names, series))
+
+
+def _met(need: Need, names: Collection[str], samples: Collection[Labels]) -> bool:
+    pattern = re.compile(need.metric)
+    if not any(pattern.fullmatch(name) for name in names):
+        return False
+    of_it = [labels for labels in samples if pattern.fullmatch(labels.get("__name__", ""))]
+    return not (need.labels and of_it) or any(first_known(labels, need.labels) for labels in of_it)
 
 
 def _present(dialect: Dialect, names: Collection[str], samples: Mapping[str, Collection[Labels]]) -> bool:
@@ -47,7 +105,8 @@ def _present(dialect: Dialect, names: Collection[str], samples: Mapping[str, Col
     probe = set(dialect.probe or dialect.metrics)
     there = [name for name in names if name in probe or (pattern and pattern.fullmatch(name))]
     return any(
-        any(dialect.read(name, labels, "") for labels in samples[name]) if name in samples else True for name in there
+        any(dialect.read(name, labels, "") for labels in samples[name]) if name in samples else not dialect.sample_tells
+        for name in there
     )
 
 
