@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from collectors.errors import CollectorError
+from graph.live import Doubts
 from graph.model import Observation
 from graph.ports import Clock, MetricsSource
 
@@ -20,6 +21,27 @@ class Live(Protocol):
 
     def observe(self, batch: Iterable[Observation]) -> object:
         """Take them in."""
+        ...
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """A graph that shows doubts: :class:`graph.live.LiveGraph`."""
+
+    def doubt(self, source: str, doubts: Doubts) -> object:
+        """Take a source's word on why its numbers may not be believed."""
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A source that can say why its numbers may not be believed now."""
+
+    name: str
+
+    @property
+    def doubts(self) -> Doubts:
+        """By process, and by what one process counts on one edge."""
         ...
 
 
@@ -65,12 +87,18 @@ class MetricsPoll:
         try:
             batch = await self.source.observe()
         except (CollectorError, OSError, TimeoutError) as trouble:
+            self._pass_on_doubts()
             why = str(trouble) or type(trouble).__name__
             log.warning("metrics source failed", extra={"source": self.source.name, "error": why})
             self.state = replace(self.state, error=why, failures=self.state.failures + 1)
             return False
         self._live.observe(batch)
+        self._pass_on_doubts()
         self.state = replace(
             self.state, error="", failures=0, last_success_ms=self._clock.now_ms(), observations=len(batch)
         )
         return True
+
+    def _pass_on_doubts(self) -> None:
+        if isinstance(self.source, Doubting) and isinstance(self._live, Judging):
+            self._live.doubt(self.source.name, self.source.doubts)

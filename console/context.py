@@ -44,8 +44,8 @@ class Console:
     store: ConfigStore
     registry: RegistryReader
     control: ControlPlane
-    metrics: MetricsPoll
-    """Reads the proxies' counters."""
+    sources: Sequence[MetricsPoll]
+    """What metrics are read from; the first is the bundled mesh's own proxies."""
     traces: TraceStore
     snapshots: SnapshotStore
     histories: Sequence[GraphHistory] = ()

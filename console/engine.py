@@ -14,8 +14,6 @@ from fastapi import FastAPI
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
-from collectors.poll import MetricsPoll
-from collectors.scrape import AdminScrape
 from collectors.snapshots import SqliteSnapshots
 from collectors.traces.sqlite import SqliteTraces
 from console.alerts import AlertBook, rules_of
@@ -26,6 +24,7 @@ from console.faults import DemoControl
 from console.inventory import InventoryWatch
 from console.services import Service, restarting, serve
 from console.settings import Settings, Web
+from console.sources import sources
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
@@ -103,8 +102,8 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     known = _Known(live)
     traces = await stack.enter_async_context(SqliteTraces(data.traces, capacity_bytes=settings.traces.capacity_bytes))
     snapshots = await stack.enter_async_context(SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s))
-    poll = MetricsPoll(
-        AdminScrape(registry, clock, settings.mesh.scrape_interval_s), live, clock, settings.mesh.scrape_interval_s
+    metrics = sources(
+        settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory
     )
     otlp = OtlpReceiver(
         Ingest(live, clock, peers=lambda: known.peers, traces=traces),
@@ -122,7 +121,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         settings=settings.graph,
         wake_webhooks=sender.wake,
     )
-    supervised = restarting(clock, otlp, poll, ticker, sender)
+    supervised = restarting(clock, otlp, *metrics.polls, ticker, sender)
 
     console = Console(
         settings=settings,
@@ -131,9 +130,10 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         store=store,
         registry=registry,
         control=control,
-        metrics=poll,
+        sources=metrics.polls,
         traces=traces,
         snapshots=snapshots,
+        histories=metrics.histories,
         alerts=alerts,
         deliveries=deliveries,
         wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from collectors.errors import CollectorError
+from collectors.prometheus.config import PrometheusConfig
+
 ENV_PREFIX = "MESHSCOPE_"
 FILE = Path("meshscope.toml")
 
@@ -155,9 +158,14 @@ class Settings:
     traces: Traces = field(default_factory=Traces)
     webhooks: Webhooks = field(default_factory=Webhooks)
     alerts: Alerts = field(default_factory=Alerts)
+    sources: tuple[PrometheusConfig, ...] = ()
+    """``[[sources]]`` tables: where else metrics are read from; see :mod:`collectors.prometheus.config`."""
 
 
-Tree = Mapping[str, Mapping[str, Any]]
+Tree = Mapping[str, Any]
+"""Sections with their settings, and lists of tables."""
+TABLES = {"sources"}
+"""What is a list of tables: those of all ways to set it are taken together."""
 
 
 def load(*, file: Path | None = None, environ: Mapping[str, str] | None = None, flags: Tree | None = None) -> Settings:
@@ -168,12 +176,17 @@ def load(*, file: Path | None = None, environ: Mapping[str, str] | None = None, 
     except ValidationError as trouble:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in trouble.errors(include_url=False))
         raise SettingsError("\n".join(problems)) from trouble
+    except CollectorError as trouble:
+        raise SettingsError(str(trouble)) from trouble
 
 
 def _over(below: Tree, above: Tree) -> Tree:
     sections = dict(below)
     for name, values in above.items():
-        sections[name] = {**sections.get(name, {}), **values}
+        if name in TABLES:
+            sections[name] = [*sections.get(name, ()), *values]
+        else:
+            sections[name] = {**sections.get(name, {}), **values}
     return sections
 
 
@@ -186,14 +199,18 @@ def _from_file(file: Path | None) -> Tree:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as trouble:
         raise SettingsError(f"{path}: {trouble}") from trouble
     for name, section in tree.items():
-        if not isinstance(section, dict):
-            raise SettingsError(f"{path}: {name} stands outside of a section; write it below [section]")
+        if not isinstance(section, list if name in TABLES else dict):
+            where = f"write each as [[{name}]]" if name in TABLES else "write it below [section]"
+            raise SettingsError(f"{path}: {name} stands outside of a section; {where}")
     return tree
 
 
 def _from_environ(environ: Mapping[str, str]) -> Tree:
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Any] = {}
     for variable, text in environ.items():
+        if variable.startswith(ENV_PREFIX) and (name := variable.removeprefix(ENV_PREFIX).lower()) in TABLES:
+            sections[name] = _decode(variable, text)
+            continue
         section, separator, key = variable.removeprefix(ENV_PREFIX).partition("__")
         if variable.startswith(ENV_PREFIX) and separator:
             sections.setdefault(section.lower(), {})[key.lower()] = _decode(variable, text)

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from collectors.poll import PollState
+from collectors.prometheus.source import DialectState, Mode, PrometheusSource, PrometheusState
 from console.context import Console, Signal
 from graph.ports import TraceStoreState
 
 STALE_MS = 10_000
+DEFAULT_INTERVAL_S = 15.0
+"""Taken for a scrape interval that is not known yet."""
 
 
 async def signals(console: Console) -> tuple[Signal, ...]:
@@ -19,7 +23,7 @@ async def signals(console: Console) -> tuple[Signal, ...]:
     return (
         _config(console),
         _proxies(console),
-        _metrics(console),
+        *_sources(console),
         _graph(console),
         _spans(console),
         _traces(traces),
@@ -68,12 +72,84 @@ def _proxies(console: Console) -> Signal:
     )
 
 
-def _metrics(console: Console) -> Signal:
-    state = console.metrics.state
+def _sources(console: Console) -> Iterator[Signal]:
     now_ms = console.clock.now_ms()
-    late = bool(state.last_success_ms) and now_ms - state.last_success_ms > STALE_MS
+    for number, poll in enumerate(console.sources):
+        if isinstance(poll.source, PrometheusSource):
+            yield _prometheus(poll.source.name, poll.state, poll.source.state, now_ms)
+            for dialect in poll.source.state.dialects:
+                yield _dialect(poll.source.name, dialect, now_ms)
+        else:
+            yield _metrics(poll.state, now_ms, name="metrics" if not number else f"metrics of {poll.state.source}")
+
+
+def _metrics(state: PollState, now_ms: int, *, name: str) -> Signal:
+    late = _late(state, now_ms)
     text = state.error or ("stale" if late else f"read every {state.interval_s:g} s")
-    return Signal(name="metrics", ok=not state.error and not late, text=text, counters=_numbers(asdict(state)))
+    return Signal(name=name, ok=not state.error and not late, text=text, counters=_numbers(asdict(state)))
+
+
+def _prometheus(name: str, poll: PollState, state: PrometheusState, now_ms: int) -> Signal:
+    """How a server does, whatever it holds."""
+    late = _late(poll, now_ms)
+    if poll.error:
+        text = poll.error
+    elif not poll.last_success_ms:
+        text = f"{state.url} has not answered yet"
+    elif late:
+        text = f"stale: {state.url} has been silent for {(now_ms - poll.last_success_ms) // 1000} s"
+    elif not state.dialects:
+        text = (
+            f"{state.url} holds {state.metrics} metrics, and none of a mesh that is known; if one of them is, name it in"
+            f" this source's dialects"
+        )
+    else:
+        text = f"{state.url} is read every {poll.interval_s:g} s: {', '.join(one.name for one in state.dialects)}"
+    if state.partial:
+        text += f"; it answers only in part: {'; '.join(state.partial)}"
+    if state.skew_ms:
+        ahead = "ahead of" if state.skew_ms > 0 else "behind"
+        text += f"; its clock is {abs(state.skew_ms) / 1000:.1f} s {ahead} ours, which is corrected"
+    ok = not poll.error and not late and not state.partial and bool(state.dialects)
+    counters = _numbers(asdict(poll) | {one: getattr(state, one) for one in ("skew_ms", "metrics", "queries", "bytes")})
+    return Signal(name=f"prometheus {name}", ok=ok, text=text, counters=counters)
+
+
+def _dialect(source: str, state: DialectState, now_ms: int) -> Signal:
+    """What one mesh's metrics in a server are like: how exact, how fresh, what is missing and the way out."""
+    how = "counted exactly" if state.mode is Mode.SAMPLES else "added up by the server, averaged, since they are many"
+    often = f", scraped every {state.interval_s:g} s" if state.interval_s else ""
+    age_s = (now_ms - state.newest_ms) / 1000
+    stale = age_s > 3 * (state.interval_s or DEFAULT_INTERVAL_S)
+    facts = [f"{state.series} series of {state.instances} processes" if state.instances else f"{state.series} series"]
+    facts[0] += f" {how}{often}"
+    if stale:
+        facts.append(f"stale: the newest sample is {age_s:.0f} s old" if state.newest_ms else "no samples")
+    facts += [state.error] if state.error else []
+    facts += [f"missing {_needed(need.metric, need.labels)}: {need.reason}; set: {need.remedy}" for need in state.needs]
+    facts += [f"no {gap.signal}: {gap.reason}{f'; {gap.remedy}' if gap.remedy else ''}" for gap in state.gaps]
+    facts += state.warnings
+    return Signal(
+        name=f"prometheus {source}: {state.name}",
+        ok=not state.error and not stale and not state.needs,
+        text="; ".join(facts),
+        counters=_numbers(
+            {
+                "series": state.series,
+                "instances": state.instances,
+                "newest_ms": state.newest_ms,
+                "gaps": len(state.gaps),
+            }
+        ),
+    )
+
+
+def _needed(metric: str, labels: tuple[str, ...]) -> str:
+    return f"{metric} with {' or '.join(labels)}" if labels else metric
+
+
+def _late(state: PollState, now_ms: int) -> bool:
+    return bool(state.last_success_ms) and now_ms - state.last_success_ms > max(STALE_MS, 3000 * state.interval_s)
 
 
 def _graph(console: Console) -> Signal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -46,9 +46,11 @@ class PrometheusConfig:
     username: str = ""
     """For basic authentication."""
     password: str = ""
+    """For basic authentication; better in ``password_file`` or in the environment."""
     password_file: str = ""
     """A file with the password; read again at each request, so that it may be rotated."""
     bearer_token: str = ""
+    """Sent as ``Authorization: Bearer``; better in ``bearer_token_file`` or in the environment."""
     bearer_token_file: str = ""
     """A file with the token; read again at each request, so that it may be rotated."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -105,14 +107,6 @@ class PrometheusConfig:
     def __repr__(self) -> str:
         """Show the address only: everything else may be secret."""
         return f"PrometheusConfig(name={self.name!r}, url={self.url!r})"
-
-
-def named(text: str) -> PrometheusConfig:
-    """Read what ``--prometheus`` takes: an address, or ``name=address``."""
-    name, separator, url = text.partition("=")
-    if separator and "/" not in name and ":" not in name:
-        return replace(PrometheusConfig(url=url), name=name)
-    return PrometheusConfig(url=text)
 
 
 def _without_user(url: str) -> str:

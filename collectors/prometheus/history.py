@@ -61,7 +61,7 @@ class PrometheusHistory:
         )
 
     async def reach(self) -> tuple[int, int] | None:
-        """Find the oldest and the newest instant with samples, to a four-hundredth of how far the first look goes."""
+        """Find the oldest and the newest instant with samples, to a second or two."""
         now_ms = self._clock.now_ms()
         if not self._reached_ms or now_ms - self._reached_ms > 1000 * REACH_KEPT_S:
             await self._begin()
@@ -116,7 +116,7 @@ class PrometheusHistory:
         return observed(sums, instance=f"{self.name}/{track.dialect.name}", epoch=from_ms, at_ms=at_ms, origin=origin)
 
     async def _oldest(self, from_ms: int, at_ms: int) -> int | None:
-        """Look for the oldest samples, twice: in coarse steps, then in fine ones within the first that has any."""
+        """Look for the oldest samples, three times: in coarse steps, then in finer ones before the first that has any."""
         metrics = [(metric, track) for track in self._source.tracks for metric in tuple(track.metrics)[:1]]
         oldest = None
         for metric, track in metrics:
@@ -128,7 +128,7 @@ class PrometheusHistory:
     async def _first(self, query: str, from_ms: int, at_ms: int) -> int | None:
         found = None
         step_ms = (at_ms - from_ms) // REACH_STEPS
-        for _ in range(2):
+        for _ in range(3):
             skew_ms = self._source.skew_ms
             answer = await self._source.client.query_range(
                 query, from_ms=from_ms + skew_ms, at_ms=at_ms + skew_ms, step_s=step_ms / 1000

@@ -33,6 +33,13 @@ READY = "READY"
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the console; 0 takes a free one.")
 @click.option("--otlp-grpc-port", type=click.IntRange(0, 65535), help="Port for spans over gRPC.")
 @click.option("--otlp-http-port", type=click.IntRange(0, 65535), help="Port for spans over HTTP.")
+@click.option(
+    "--prometheus",
+    "prometheus",
+    multiple=True,
+    metavar="[NAME=]URL",
+    help="A Prometheus, Thanos, Mimir or VictoriaMetrics that holds a mesh's metrics; repeatable.",
+)
 @click.option("--demo", is_flag=True, help="With the demo's faults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(
@@ -44,6 +51,7 @@ def up(
     port: int | None,
     otlp_grpc_port: int | None,
     otlp_http_port: int | None,
+    prometheus: Sequence[str],
     demo: bool,
     log_level: str,
 ) -> None:
@@ -55,14 +63,15 @@ def up(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    flags: dict[str, dict[str, Any]] = {
+    flags: dict[str, Any] = {
         "web": _given(listen=listen, port=port, allowed_hosts=allowed_hosts or None),
         "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),
+        "sources": [_named(one) for one in prometheus],
     }
     asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
 
 
-async def _serve(data: DataDir, file: Path | None, flags: dict[str, dict[str, Any]], *, demo: bool) -> None:
+async def _serve(data: DataDir, file: Path | None, flags: dict[str, Any], *, demo: bool) -> None:
     # here, not above: agents and the other commands must not pay for these imports
     from collectors.errors import CollectorError  # noqa: PLC0415
     from console.engine import run  # noqa: PLC0415
@@ -105,6 +114,12 @@ def _leaves(trouble: BaseException) -> Iterator[BaseException]:
 def _announce(info: ServerInfo, page: str) -> None:
     click.echo(f"{READY} {json.dumps(asdict(info))}")
     click.echo(page, err=True)
+
+
+def _named(text: str) -> dict[str, Any]:
+    """Read ``name=address``, or an address alone."""
+    name, separator, url = text.partition("=")
+    return {"name": name, "url": url} if separator and not set(name) & set(":/") else {"url": text}
 
 
 def _given(**values: Any) -> dict[str, Any]:

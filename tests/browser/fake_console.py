@@ -251,8 +251,11 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             store=store,
             registry=SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0)),
             control=control,
-            metrics=SimpleNamespace(
-                state=PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=clock.now_ms())
+            sources=(
+                SimpleNamespace(
+                    state=PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=clock.now_ms()),
+                    source=SimpleNamespace(name="sidecars"),
+                ),
             ),
             traces=FakeTraces(clock.now_ms()),
             snapshots=frames,
@@ -284,7 +287,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
                 if not stage.paused:
                     live.observe(shop.advance(now, 1))
                     await ticker.tick(now)
-                    console.metrics.state.last_success_ms = now
+                    console.sources[0].state.last_success_ms = now
 
         async with asyncio.TaskGroup() as group:
             playing = group.create_task(play())

@@ -1,0 +1,60 @@
+"""Where the graph's metrics come from: every source, made from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from collectors.errors import CollectorError
+from collectors.poll import MetricsPoll
+from collectors.prometheus.config import PrometheusConfig
+from collectors.prometheus.history import PrometheusHistory
+from collectors.prometheus.source import PrometheusSource
+from collectors.scrape import AdminScrape
+from console.settings import Settings
+from graph.live import LiveGraph
+from graph.model import Inventory
+from graph.ports import Clock, GraphHistory
+from mesh_runtime.registry import RegistryReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What is made."""
+
+    polls: Sequence[MetricsPoll]
+    """Services: each hands what one source observes to the live graph. The first reads the bundled mesh."""
+    histories: Sequence[GraphHistory]
+    """The sources that remember, in the order of the settings."""
+
+
+def sources(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    live: LiveGraph,
+    clock: Clock,
+    registry: RegistryReader,
+    inventory: Callable[[], Inventory],
+) -> Sources:
+    """Make the bundled mesh's source, and one per ``[[sources]]`` table; the stack closes them.
+
+    Raises :class:`CollectorError` for a source that cannot work as it is set.
+    """
+    own = AdminScrape(registry, clock, settings.mesh.scrape_interval_s)
+    polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s)]
+    histories: list[GraphHistory] = []
+    for config in _apart(settings.sources):
+        source = PrometheusSource(config, clock)
+        stack.push_async_callback(source.close)
+        polls.append(MetricsPoll(source, live, clock, config.interval_s))
+        histories.append(PrometheusHistory(source, clock, inventory))
+    return Sources(polls=polls, histories=histories)
+
+
+def _apart(configs: Sequence[PrometheusConfig]) -> Sequence[PrometheusConfig]:
+    names = [config.name for config in configs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CollectorError(f"several sources are called {', '.join(twice)}; give each a name of its own")
+    return configs
