@@ -102,9 +102,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     known = _Known(live)
     traces = await stack.enter_async_context(SqliteTraces(data.traces, capacity_bytes=settings.traces.capacity_bytes))
     snapshots = await stack.enter_async_context(SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s))
-    metrics = sources(
-        settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory
-    )
+    metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
     otlp = OtlpReceiver(
         Ingest(live, clock, peers=lambda: known.peers, traces=traces),
         f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
