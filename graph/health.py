@@ -6,14 +6,22 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graph.merge import Column, Field, Floats, Requests
-from graph.model import Health, Outcome, Protocol
+from graph.model import Health, Outcome, Protocol, Workload
 
 NO_RESPONSE = "-"
+
+ANNOTATION = "health.kiali.io/rate"
+"""The annotation of Services and workloads that names their own tolerances."""
+LAST = 1_000_000
+"""The entry of the defaults."""
+MOST_TEXT = 2000
 
 PRIORITY = (Health.IDLE, Health.HEALTHY, Health.NOT_READY, Health.DEGRADED, Health.FAILURE)
 """From the least to the most pressing."""
@@ -28,9 +36,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """How much of something bad is borne. The fields ``code``, ``protocol`` and ``direction`` are expressions.
+    """How much of something bad is borne. All fields but the two percentages are expressions that match the whole word.
 
-    As in Kiali an ``X`` in ``code`` stands for a digit, and all three match anywhere unless anchored.
+    As in Kiali an ``X`` in ``code`` stands for a digit. An item is judged by the tolerances of the first entry that
+    concerns it (its namespace, kind and name), or by those that its own annotation names.
     """
 
     code: str
@@ -40,22 +49,93 @@ class Tolerance:
     """Percent of the protocol's requests from which on the item is degraded; 0: any."""
     failure: float = 0.0
     """Percent from which on it has failed."""
+    namespace: str = ".*"
+    kind: str = ".*"
+    """``app``, ``service`` or ``workload``."""
+    name: str = ".*"
+    entry: int = LAST
+    """Tolerances of one entry of the settings belong together; the lowest that concerns an item is taken."""
 
-    def concerns(self, code: str, protocol: Protocol, direction: Direction) -> bool:
+    def concerns(self, code: str, protocol: str, direction: Direction) -> bool:
         """Whether requests with this code are counted against this tolerance."""
-        wanted = (
-            (self.code.replace("X", r"\d").replace("x", r"\d"), code),
-            (self.protocol, protocol),
-            (self.direction, direction),
+        return _matches(_digits(self.code), code) and self.bears(protocol, direction)
+
+    def bears(self, protocol: str, direction: Direction) -> bool:
+        """Whether it is about this protocol's requests in this direction."""
+        return _matches(self.protocol, protocol) and _matches(self.direction, direction)
+
+    def judges(self, item: Item) -> bool:
+        """Whether it is about this item."""
+        return (
+            _matches(self.namespace, item.namespace)
+            and _matches(self.kind, item.kind)
+            and _matches(self.name, item.name)
         )
-        return all(re.search(pattern, text) for pattern, text in wanted)
+
+
+class Item(NamedTuple):
+    """What is judged, in Kiali's words."""
+
+    namespace: str
+    kind: str
+    """``app``, ``service``, ``workload``, or empty."""
+    name: str
+    annotation: str = ""
+    """The value of :data:`ANNOTATION`, where it has one."""
+
+
+def tolerances_of(item: Item, tolerances: Sequence[Tolerance]) -> tuple[Tolerance, ...]:
+    """Find the tolerances that an item is judged by."""
+    own = annotated(item.annotation)
+    if own:
+        return own
+    concerning = [one for one in tolerances if one.judges(item)]
+    first = min((one.entry for one in concerning), default=LAST)
+    return tuple(one for one in concerning if one.entry == first)
+
+
+@lru_cache(maxsize=1024)
+def annotated(text: str) -> tuple[Tolerance, ...]:
+    """Read ``code,degraded,failure,protocol,direction;...``; as in Kiali a part that is none is left out."""
+    return tuple(filter(None, (_tolerance(part) for part in text[:MOST_TEXT].split(";"))))
+
+
+def _tolerance(part: str) -> Tolerance | None:
+    match part.strip().split(","):
+        case [code, degraded, failure, protocol, direction]:
+            pass
+        case _:
+            return None
+    try:
+        low, high = float(degraded), float(failure)
+        for pattern in (_digits(code), protocol, direction):
+            re.compile(pattern)
+    except (ValueError, re.error):
+        return None
+    if not 0 <= low <= high:
+        return None
+    any_of = ".*"
+    return Tolerance(
+        code=code or any_of, degraded=low, failure=high, protocol=protocol or any_of, direction=direction or any_of
+    )
+
+
+def _digits(code: str) -> str:
+    return code.replace("X", r"\d").replace("x", r"\d")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Match the whole word, as Kiali does: an anchor is added at either end where there is none."""
+    start = "" if pattern.startswith("^") else "^"
+    end = "" if pattern.endswith("$") else "$"
+    return re.search(f"{start}{pattern}{end}", text) is not None
 
 
 DEFAULT = (
     Tolerance(code="^5XX$", protocol="^http$", degraded=0, failure=10),
     Tolerance(code="^4XX$", protocol="^http$", degraded=10, failure=20),
     Tolerance(code="^[1-9]$|^1[0-6]$", protocol="^grpc$", degraded=0, failure=10),
-    Tolerance(code="^-$", protocol="^http|grpc$", degraded=0, failure=10),
+    Tolerance(code="^-$", protocol="^(http|grpc)$", degraded=0, failure=10),
     Tolerance(code="^-$", protocol="^tcp$", degraded=0, failure=10),
 )
 """Kiali's own; and the last of them for databases and queues, whose requests Kiali does not know."""
@@ -85,32 +165,52 @@ class Judge:
     """Judges many items at once: one row per item, one column per ledger column."""
 
     def __init__(self, columns: Sequence[Column], tolerances: Sequence[Tolerance] = DEFAULT) -> None:
-        requests = [(number, column) for number, column in enumerate(columns) if isinstance(column, Requests)]
-        self._requests = np.array([number for number, _ in requests], np.int64)
-        self._checks: dict[Direction, list[tuple[Floats, Floats, Tolerance]]] = {}
-        for direction in Direction:
-            self._checks[direction] = [
-                (
-                    np.array(
-                        [
-                            tolerance.concerns(status(*column), column.protocol, direction)
-                            and column.protocol is protocol
-                            for _, column in requests
-                        ],
-                        float,
-                    ),
-                    np.array([column.protocol is protocol for _, column in requests], float),
-                    tolerance,
-                )
-                for tolerance in tolerances
-                for protocol in Protocol
-            ]
+        self._tolerances = tolerances
+        self._columns = [(number, column) for number, column in enumerate(columns) if isinstance(column, Requests)]
+        self._requests = np.array([number for number, _ in self._columns], np.int64)
+        self._rules: dict[tuple[Tolerance, ...], int] = {}
+        self._items: dict[Item, int] = {}
+        self._checks: list[dict[Direction, list[tuple[Floats, Floats, Tolerance]]]] = []
 
-    def levels(self, counts: Floats, direction: Direction) -> npt.NDArray[np.int64]:
-        """Per row the position in :data:`PRIORITY`."""
+    def rule(self, item: Item) -> int:
+        """Number the rule that an item is judged by, for :meth:`levels`."""
+        if item not in self._items:
+            tolerances = tolerances_of(item, self._tolerances)
+            number = self._rules.setdefault(tolerances, len(self._rules))
+            if number == len(self._checks):
+                self._checks.append({direction: self._checked(tolerances, direction) for direction in Direction})
+            self._items[item] = number
+        return self._items[item]
+
+    def levels(self, counts: Floats, direction: Direction, rules: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Per row the position in :data:`PRIORITY`; ``rules`` holds the rule of each."""
+        levels = np.zeros(len(counts), np.int64)
+        for rule in np.unique(rules).tolist():
+            mine = rules == rule
+            levels[mine] = self._levels(counts[mine], self._checks[rule][direction])
+        return levels
+
+    def _checked(self, tolerances: Sequence[Tolerance], direction: Direction) -> list[tuple[Floats, Floats, Tolerance]]:
+        return [
+            (
+                np.array(
+                    [
+                        tolerance.concerns(status(*column), column.protocol, direction) and column.protocol is protocol
+                        for _, column in self._columns
+                    ],
+                    float,
+                ),
+                np.array([column.protocol is protocol for _, column in self._columns], float),
+                tolerance,
+            )
+            for tolerance in tolerances
+            for protocol in Protocol
+        ]
+
+    def _levels(self, counts: Floats, checks: Sequence[tuple[Floats, Floats, Tolerance]]) -> npt.NDArray[np.int64]:
         requests = counts[:, self._requests]
         worst_yet = np.where(counts[:, self._requests].any(axis=1) | counts[:, :4].any(axis=1), 1, 0)
-        for matching, of_protocol, tolerance in self._checks[direction]:
+        for matching, of_protocol, tolerance in checks:
             if not matching.any():
                 continue
             total = requests @ of_protocol
@@ -131,7 +231,43 @@ def judge(
     # The first four columns are TCP counters wherever a ledger made them.
     counts = np.array([[0.0] * 4 + list(outcomes.values())])
     judged = Judge([Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED, *columns], tolerances)
-    return PRIORITY[int(judged.levels(counts, direction)[0])]
+    rules = np.array([judged.rule(Item("", "", ""))])
+    return PRIORITY[int(judged.levels(counts, direction, rules)[0])]
+
+
+def judge_rates(
+    rates: Mapping[str, Mapping[str, float]], direction: Direction, tolerances: Sequence[Tolerance] = DEFAULT
+) -> tuple[Health, float]:
+    """Judge requests given by protocol and code: the health, and the percentage that made it so (-1: no requests)."""
+    found = (Health.IDLE, -1.0)
+    for protocol, codes in rates.items():
+        total = sum(codes.values())
+        for tolerance in tolerances if total > 0 else ():
+            if tolerance.bears(protocol, direction):
+                matching = sum(rate for code, rate in codes.items() if _matches(_digits(tolerance.code), code))
+                level = (_level(100 * matching / total, tolerance), 100 * matching / total)
+                found = max(found, level, key=lambda one: PRIORITY.index(one[0]))
+    if found[0] is Health.IDLE and any(sum(codes.values()) > 0 for codes in rates.values()):
+        return Health.HEALTHY, 0.0
+    return found
+
+
+def _level(percent: float, tolerance: Tolerance) -> Health:
+    if percent <= 0:
+        return Health.HEALTHY
+    if percent >= tolerance.failure:
+        return Health.FAILURE
+    return Health.DEGRADED if percent >= tolerance.degraded else Health.HEALTHY
+
+
+def judge_workload(workload: Workload) -> Health:
+    """A workload by what the inventory knows of its replicas; one that is known to run only, is healthy."""
+    return judge_replicas(
+        desired=workload.replicas if workload.desired is None else workload.desired,
+        current=workload.replicas,
+        available=workload.replicas if workload.available is None else workload.available,
+        synced=workload.synced,
+    )
 
 
 def judge_replicas(*, desired: int, current: int, available: int, synced: int = -1) -> Health:

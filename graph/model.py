@@ -158,6 +158,8 @@ class Observation:
     """
     host: str = ""
     """The host that was asked for, where it is not the name of the edge's service; bounded as operations are."""
+    carrier: bool = False
+    """It counts connections that may carry requests which another reporter counts: sources pass one of the two on."""
 
 
 class Health(StrEnum):
@@ -288,6 +290,14 @@ class Node:
     badges: tuple[str, ...] = ()
     """From the config: ``virtual-service``, ``traffic-shifting``, ``circuit-breaker``, ``fault-injection``, ``timeout``, ``mirroring``, ``no-sidecar``."""
     principals: tuple[str, ...] = ()
+    tolerances: str = ""
+    """The annotation by which its health is judged, where it has one of its own."""
+    reason: str = ""
+    """Of traffic that nobody could name: why it is taken for what ``kind`` says, and the way out."""
+    hosts: tuple[str, ...] = ()
+    """Of a gateway: the hosts that it serves; of a host outside: what was declared."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """As the inventory knows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,7 +366,18 @@ class Workload:
     service_account: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     badges: tuple[str, ...] = ()
+    """As of :class:`Node`, and ``ambient``, ``waypoint``."""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    """Of a gateway: the hosts that config has it serve."""
+    entries: tuple[str, ...] = ()
+    """The WorkloadEntries behind it."""
+    available: int | None = None
+    """Replicas that can serve; ``None``: not told."""
+    desired: int | None = None
+    """Replicas that are asked for; ``None``: not told."""
+    synced: int = -1
+    """Proxies that have their config; below 0: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,6 +393,12 @@ class Service:
     badges: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    location: str = ""
+    """Of a ServiceEntry: ``MESH_EXTERNAL`` or ``MESH_INTERNAL``."""
+    entry: str = ""
+    """The ServiceEntry that declares it."""
+    routes: tuple[str, ...] = ()
+    """The hosts of the VirtualServices that lead to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.health import PRIORITY, Direction, Judge, worst
+from graph.health import PRIORITY, Direction, Item, Judge, worst
 from graph.merge import REPORTERS, Floats, Ints
 from graph.model import (
     PRINCIPALS,
@@ -42,6 +42,9 @@ _ORDERS = [
 
 PRESENCES = (Presence.LIVE, Presence.IDLE, Presence.STALE)
 
+
+KINDS = {NodeKind.APP: "app", NodeKind.SERVICE: "service", NodeKind.WORKLOAD: "workload", NodeKind.GATEWAY: "workload"}
+"""What Kiali's tolerances call a node."""
 
 _edge, _node, _evidence = maker(Edge), maker(Node), maker(Evidence)
 
@@ -117,6 +120,7 @@ class Builder:
             np.array([edge.source for edge in projection.edges], np.int64),
             np.array([edge.target for edge in projection.edges], np.int64),
         ]
+        self._rules = np.array([judge.rule(item_of(node)) for node in projection.nodes], np.int64)
         self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
         self._nowhere = np.array([_leads_nowhere(projection, edge) for edge in projection.edges], bool)
         self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
@@ -245,7 +249,10 @@ class Builder:
         rows = facts.rows[changed]
         signals = self._reading.signals(rows, facts.covered_s[changed], window_s)
         # An edge is its source's outbound and its target's inbound traffic.
-        levels = np.maximum(self._judge.levels(rows, Direction.OUTBOUND), self._judge.levels(rows, Direction.INBOUND))
+        levels = np.maximum(
+            self._judge.levels(rows, Direction.OUTBOUND, self._rules[self._ends[0][changed]]),
+            self._judge.levels(rows, Direction.INBOUND, self._rules[self._ends[1][changed]]),
+        )
         of = [self.projection.edges[number] for number in changed.tolist()]
         made = map(
             _edge,
@@ -319,8 +326,8 @@ class Builder:
         numbers = np.flatnonzero(changed)
         inbound, outbound = (self._side(side[numbers], covered, window_s) for side in sides)
         levels = np.maximum(
-            self._judge.levels(sides[0][numbers], Direction.INBOUND),
-            self._judge.levels(sides[1][numbers], Direction.OUTBOUND),
+            self._judge.levels(sides[0][numbers], Direction.INBOUND, self._rules[numbers]),
+            self._judge.levels(sides[1][numbers], Direction.OUTBOUND, self._rules[numbers]),
         )
         for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
             nodes[number] = _judged(self.projection.nodes[number], PRIORITY[level], came, went)
@@ -344,6 +351,14 @@ def _leads_nowhere(projection: Projection, edge: ProjectedEdge) -> bool:
     return not outside and all(key.target is None for key in edge.keys)
 
 
+def item_of(node: Node) -> Item:
+    """Say what a node is for the tolerances that judge it."""
+    if node.kind in KINDS:
+        return Item(node.namespace, KINDS[node.kind], node.label, node.tolerances)
+    kind = "service" if node.service else "workload" if node.workload else ""
+    return Item(node.namespace, kind, node.label, node.tolerances)
+
+
 def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signals | None) -> Node:
     """Complete a projection's node."""
     if node.replicas == 0:
@@ -364,6 +379,10 @@ def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signa
         node.replicas,
         node.badges,
         node.principals,
+        node.tolerances,
+        node.reason,
+        node.hosts,
+        node.labels,
     )
 
 

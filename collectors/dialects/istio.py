@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collectors.dialects.dialect import (
+    Amount,
     Dialect,
     Identity,
     Labels,
@@ -20,8 +21,7 @@ from graph.model import UNKNOWN, EdgeKey, Outcome, Protocol, Reporter, Security,
 REPORTERS = {
     "source": Reporter.SOURCE,
     "destination": Reporter.DESTINATION,
-    # A waypoint stands in for the callee's sidecar.
-    "waypoint": Reporter.DESTINATION,
+    "waypoint": Reporter.WAYPOINT,
 }
 
 TCP_FIELDS = {
@@ -31,6 +31,13 @@ TCP_FIELDS = {
     "istio_tcp_sent_bytes_total": "received_bytes",
     "istio_tcp_connections_opened_total": "opened",
     "istio_tcp_connections_closed_total": "closed",
+}
+
+AMOUNTS = {
+    "istio_request_messages_total": "request_messages",
+    "istio_response_messages_total": "response_messages",
+    "istio_request_bytes_sum": "request_bytes",
+    "istio_response_bytes_sum": "response_bytes",
 }
 
 LISTENER_FIELDS = {
@@ -54,6 +61,7 @@ LABELS = (
     *(f"destination_{of}" for of in ("canonical_revision", "version", "principal")),
     *("destination_service", "destination_service_name", "destination_service_namespace"),
     *("request_protocol", "response_code", "grpc_response_status", "response_flags", "connection_security_policy"),
+    "request_operation",
     "le",
 )
 
@@ -72,13 +80,15 @@ def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] 
             or WorkloadRef(_cluster(labels, "source", cluster), UNKNOWN, UNKNOWN, UNKNOWN, ""),
             _service(labels, cluster),
             _workload(labels, "destination", cluster),
-            Protocol.TCP if metric in TCP_FIELDS else _protocol(labels),
+            _protocol(metric, labels),
         ),
         reporter=reporter,
         security=_security(labels, reporter),
         source_principal=source_principal,
         destination_principal=first_known(labels, ["destination_principal"]),
         listener=_listener(labels, reporter) if isinstance(measure, Tcp) else "",
+        operation=first_known(labels, ["request_operation"]),
+        host=_host(labels),
     )
     return identity, measure
 
@@ -120,13 +130,13 @@ def _measure(metric: str, labels: Labels) -> Measure | None:
         return Requests(Outcome("0", "", labels["response_flags"])) if metric == CLOSED else None
     if metric in TCP_FIELDS:
         return Tcp(TCP_FIELDS[metric])
-    return None
+    return Amount(AMOUNTS[metric]) if metric in AMOUNTS else None
 
 
 def _workload(labels: Labels, end: str, cluster: str) -> WorkloadRef | None:
     workload = first_known(labels, [f"{end}_workload"])
-    app = first_known(labels, [f"{end}_canonical_service", f"{end}_app", f"{end}_workload"])
-    if not app:
+    app = first_known(labels, [f"{end}_canonical_service", f"{end}_app"])
+    if not (app or workload):
         return None
     version = first_known(labels, [f"{end}_canonical_revision", f"{end}_version"])
     return WorkloadRef(
@@ -154,7 +164,18 @@ def _service(labels: Labels, cluster: str) -> ServiceRef | None:
     return ServiceRef(_cluster(labels, "destination", cluster), namespace or UNKNOWN, name) if name else None
 
 
-def _protocol(labels: Labels) -> Protocol:
+def _host(labels: Labels) -> str:
+    """The host that was asked for, where it is another than the service's own."""
+    host, name = first_known(labels, ["destination_service"]), first_known(labels, ["destination_service_name"])
+    named, _, rest = host.partition(".")
+    return "" if host == name or (named == name and ".svc." in f".{rest}") else host
+
+
+def _protocol(metric: str, labels: Labels) -> Protocol:
+    if metric in TCP_FIELDS:
+        return Protocol.TCP
+    if metric.endswith("_messages_total"):
+        return Protocol.GRPC
     word = labels.get("request_protocol", "").lower()
     return Protocol.GRPC if word.startswith("grpc") else Protocol.HTTP
 
@@ -179,6 +200,7 @@ DIALECT = Dialect(
         "istio_request_duration_milliseconds_bucket",
         "istio_request_duration_milliseconds_sum",
         *TCP_FIELDS,
+        *AMOUNTS,
     ),
     labels=LABELS,
     latency=Latency.LAST_BYTE,

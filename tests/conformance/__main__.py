@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.conformance import istio_schema, istio_traffic
+from tests.conformance import istio_schema, istio_traffic, kiali_graph
 from tests.conformance.outcomes import Outcome, Verdict
 
 SUITES: dict[str, Callable[[Path, Sequence[str]], Iterator[Outcome]]] = {
     "istio_schema": istio_schema.run,
     "istio_traffic": istio_traffic.run,
+    "kiali_graph": kiali_graph.run,
 }
 
 
