@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
-from collectors.snapshots import SqliteSnapshots
+from collectors.snapshots import FrameHistory, SqliteSnapshots
 from collectors.traces.sqlite import SqliteTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
@@ -101,7 +101,9 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     live = LiveGraph(clock=clock)
     known = _Known(live)
     traces = await stack.enter_async_context(SqliteTraces(data.traces, capacity_bytes=settings.traces.capacity_bytes))
-    snapshots = await stack.enter_async_context(SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s))
+    snapshots = await stack.enter_async_context(
+        SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
+    )
     metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
     otlp = OtlpReceiver(
         Ingest(live, clock, peers=lambda: known.peers, traces=traces),
@@ -131,7 +133,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         sources=metrics.polls,
         traces=traces,
         snapshots=snapshots,
-        histories=metrics.histories,
+        histories=(FrameHistory(snapshots, live.frame), *metrics.histories),
         alerts=alerts,
         deliveries=deliveries,
         wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),

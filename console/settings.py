@@ -81,8 +81,10 @@ class Graph:
 
     tick_s: float = 1.0
     """Time between two revisions of the live graph."""
-    history_s: int = 3600
-    """How far back the graph can be replayed from disk."""
+    history_s: int = 30 * 86_400
+    """How far back the graph can be replayed from disk. All frames of the last hour are kept, then one a minute for 6 hours, one per 5 minutes for 2 days, 15 minutes for a week, an hour."""
+    history_bytes: int = 512 * 1024 * 1024
+    """Room for the history; where it would not do, frames older than an hour are kept further apart."""
     history_step_s: int = 10
     """Time between two frames of the history on disk."""
 

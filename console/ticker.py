@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from console.alerts import AlertBook
 from console.settings import Graph
 from console.web.stream import Stream
-from graph import history
 from graph.alerts import Certificate, Facts, Proxy
+from graph.frames import Frame, Recorder
 from graph.live import LiveGraph
 from graph.model import GraphType
 from graph.ports import Clock, SnapshotStore
@@ -45,6 +45,7 @@ class Ticker:
         self._settings = settings
         self._wake_webhooks = wake_webhooks
         self._kept_ms = 0
+        self._recorder = Recorder()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Tick until cancelled."""
@@ -61,7 +62,15 @@ class Ticker:
         if now_ms - self._kept_ms >= 1000 * self._settings.history_step_s:
             self._kept_ms = now_ms
             frame = self._live.frame()
-            await self._snapshots.append(frame.at_ms, await asyncio.to_thread(history.encode, frame))
+            await self._keep(frame)
+
+    async def _keep(self, frame: Frame) -> None:
+        try:
+            await self._snapshots.append(*await asyncio.to_thread(self._recorder.record, frame))
+        except BaseException:
+            # What was not kept must not be what later frames are differences to.
+            self._recorder = Recorder()
+            raise
 
     def _facts(self) -> Facts:
         certificates = [

@@ -1,66 +1,69 @@
-"""Frames of cumulative counts for the disk, and snapshots of any window rebuilt from two of them.
+"""Windows of the past, put together from frames of cumulative counts (:mod:`graph.frames`).
 
-A frame is complete in itself: a JSON head (who, what, the inventory) and the counts as little-endian doubles, both
-compressed. Where nothing was lost in between, a window is the later frame less the earlier one.
+Frames of one run have a common zero: what was counted between two of them is the later one less the earlier one. A
+window that several runs share is the sum of a *leg* of each; what nobody watched in between is not covered.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
+from graph.frames import Frame
 from graph.health import DEFAULT, Tolerance
-from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
-from graph.model import (
-    EdgeKey,
-    GraphType,
-    Inventory,
-    NodeKind,
-    Outcome,
-    Protocol,
-    Reporter,
-    Security,
-    Service,
-    ServiceRef,
-    Snapshot,
-    Workload,
-    WorkloadRef,
-)
+from graph.merge import Column, Field, Floats
+from graph.model import GraphType, Snapshot
 from graph.moment import assemble
 from graph.tally import Hearing, Period, Voice, Voices
 
-VERSION = 1
-STEP_S = 10
-"""How often a frame is kept."""
-
-MAX_BYTES = 512 * 1024 * 1024
-"""Largest frame that is unpacked."""
+SLACK_MS = 15_000
+"""A window may end so much later than the newest frame without being about a time when nobody watched."""
 
 
-class FrameError(Exception):
-    """Bytes that are no frame of ours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """Everything counted until one instant."""
+class Stamp(NamedTuple):
+    """Which run a frame belongs to, and its instant. A run itself is a frame, of zeros."""
 
     run: int
-    """The instant from which on this was counted; frames of different runs have no common zero."""
     at_ms: int
-    revision: int
-    voices: Sequence[Voice]
-    hearing: Hearing
-    columns: Sequence[Column]
-    cell_series: Ints
-    cell_column: Ints
-    values: Floats
-    inventory: Inventory
+
+
+class Leg(NamedTuple):
+    """The part of a window that one run has seen."""
+
+    then: Stamp
+    now: Stamp
+
+
+def legs(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> tuple[Leg, ...]:
+    """Choose the frames for the window that ends with the newest one not later than ``at_ms``, oldest leg first.
+
+    Each leg begins with the frame nearest to the window's start.
+    """
+    early = sorted((stamp for stamp in stamps if stamp.at_ms <= at_ms), key=lambda stamp: stamp.at_ms)
+    if not early:
+        return ()
+    now = early[-1]
+    start = now.at_ms - 1000 * window_s
+    runs: defaultdict[int, list[Stamp]] = defaultdict(list)
+    for stamp in early:
+        runs[stamp.run].append(stamp)
+    found = [_leg(run, of, start) for run, of in runs.items() if of[-1].at_ms > start or run == now.run]
+    return tuple(sorted(leg for leg in found if leg.then.at_ms < leg.now.at_ms or leg.now == now))
+
+
+def is_watched(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> bool:
+    """Whether the window that ends at the instant is one in which somebody watched."""
+    ordered = sorted(stamps, key=lambda stamp: stamp.at_ms)
+    before = max((stamp for stamp in ordered if stamp.at_ms <= at_ms), key=lambda stamp: stamp.at_ms, default=None)
+    if before is None:
+        return False
+    after = next((stamp for stamp in ordered if stamp.at_ms > at_ms), None)
+    inside = after is not None and after.run == before.run
+    return inside or before.at_ms >= at_ms - 1000 * window_s - SLACK_MS
 
 
 def rebuild(
@@ -72,24 +75,22 @@ def rebuild(
 ) -> Snapshot | None:
     """Build the snapshot of the window that ends with the newest frame not later than ``at_ms``.
 
-    Of ``frames`` it needs that one and the one nearest to the window's start; without the second the window holds
-    what was counted since the run began. ``None`` without any frame early enough.
+    Of ``frames`` it needs those of :func:`legs`; where the one at the window's start is missing, the window holds what
+    was counted since the run began. ``None`` without any frame early enough.
     """
-    now = max((frame for frame in frames if frame.at_ms <= at_ms), key=lambda frame: frame.at_ms, default=None)
-    if now is None:
+    of = {Stamp(frame.run, frame.at_ms): frame for frame in frames}
+    chosen = legs(of, window_s, at_ms)
+    if not chosen:
         return None
-    start = now.at_ms - 1000 * window_s
-    earlier = [frame for frame in frames if frame.run == now.run and frame.at_ms < now.at_ms]
-    then = min(earlier, key=lambda frame: abs(frame.at_ms - start), default=None)
-    # The run itself is a frame, of zeros.
-    if then is None or abs(now.run - start) < abs(then.at_ms - start):
-        counts, from_ms = now.values, now.run
-    else:
-        counts, from_ms = np.maximum(now.values - _aligned(then, now), 0.0), then.at_ms
+    now = of[chosen[-1].now]
+    summed = _Sum(now)
+    for leg in reversed(chosen):
+        summed.add(of[leg.now], of.get(leg.then))
+    gaps = [(earlier.now.at_ms, later.then.at_ms) for earlier, later in pairwise(chosen)]
     return assemble(
-        Voices(now.voices, now.inventory),
-        now.hearing,
-        Period(from_ms, now.at_ms, counts, now.cell_series, now.cell_column, now.columns),
+        Voices(summed.voices, now.inventory),
+        summed.hearing(),
+        summed.period(chosen[0].then.at_ms, gaps),
         now.inventory,
         kind,
         window_s=window_s,
@@ -98,88 +99,53 @@ def rebuild(
     )
 
 
-def encode(frame: Frame) -> bytes:
-    """Pack a frame."""
-    edges = list(dict.fromkeys(voice.key.edge for voice in frame.voices))
-    numbers = {edge: number for number, edge in enumerate(edges)}
-    head = {
-        "version": VERSION,
-        "run": frame.run,
-        "at": frame.at_ms,
-        "revision": frame.revision,
-        "edges": edges,
-        "voices": [[numbers[voice.key.edge], *voice.key[1:], voice.origin, voice.since_ms] for voice in frame.voices],
-        "heard": [frame.hearing.at_ms.tolist(), frame.hearing.fresh.tolist()],
-        "columns": [_column_json(column) for column in frame.columns],
-        "workloads": [
-            [
-                one.ref,
-                one.kind,
-                one.replicas,
-                one.service_account,
-                dict(one.labels),
-                one.badges,
-                dict(one.annotations),
-            ]
-            for one in frame.inventory.workloads.values()
-        ],
-        "services": [
-            [
-                one.ref,
-                one.kind,
-                one.hosts,
-                one.workloads,
-                list(one.ports.items()),
-                one.badges,
-                dict(one.labels),
-                dict(one.annotations),
-            ]
-            for one in frame.inventory.services.values()
-        ],
-    }
-    text = json.dumps(head, separators=(",", ":")).encode()
-    cells = np.vstack((frame.cell_series, frame.cell_column)).astype("<i4").tobytes()
-    # Bytes of equal weight side by side compress far better than whole doubles do.
-    counts = frame.values.astype("<f8").view(np.uint8).reshape(-1, 8).T.tobytes()
-    sizes = np.array([len(text), len(frame.values)], "<i8").tobytes()
-    return zlib.compress(sizes + text + cells + counts, 3)
+def _leg(run: int, stamps: Sequence[Stamp], start_ms: int) -> Leg:
+    then = min((Stamp(run, run), *stamps[:-1]), key=lambda stamp: abs(stamp.at_ms - start_ms))
+    return Leg(then, stamps[-1])
 
 
-def decode(data: bytes) -> Frame:
-    """Unpack a frame; raises :class:`FrameError` for anything else."""
-    try:
-        unpacking = zlib.decompressobj()
-        raw = unpacking.decompress(data, MAX_BYTES)
-        if unpacking.unconsumed_tail or not unpacking.eof:
-            raise FrameError("the frame is cut off, or too large")
-        length, cells = (int(size) for size in np.frombuffer(raw, "<i8", 2))
-        head = json.loads(raw[16 : 16 + length])
-        if head["version"] != VERSION:
-            raise FrameError(f"a frame of version {head['version']}; this program reads version {VERSION}")
-        return _frame(head, raw[16 + length :], cells)
-    except (zlib.error, ValueError, KeyError, IndexError, TypeError) as wrong:
-        raise FrameError(f"no frame: {wrong}") from wrong
+class _Sum:
+    """The legs of a window side by side: the series of each, in columns that they share."""
 
+    def __init__(self, now: Frame) -> None:
+        self.now = now
+        self.voices: list[Voice] = []
+        self.heard: list[np.ndarray] = []
+        self.fresh: list[np.ndarray] = []
+        self._columns: dict[Column, int] = {column: number for number, column in enumerate(Field)}
+        self._counts: list[Floats] = []
+        self._series: list[np.ndarray] = []
+        self._column: list[np.ndarray] = []
 
-def _frame(head: Mapping[str, Any], rest: bytes, cells: int) -> Frame:
-    numbers = np.frombuffer(rest, "<i4", 2 * cells).astype(np.int64).reshape(2, cells)
-    counts = np.frombuffer(rest, np.uint8, 8 * cells, 8 * cells).reshape(8, cells).T.copy().view("<f8").reshape(-1)
-    edges = [_edge_of(edge) for edge in head["edges"]]
-    return Frame(
-        run=head["run"],
-        at_ms=head["at"],
-        revision=head["revision"],
-        voices=[
-            Voice(SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), *named), origin, since)
-            for edge, reporter, instance, security, *named, origin, since in head["voices"]
-        ],
-        hearing=Hearing(np.array(head["heard"][0], np.int64), np.array(head["heard"][1], bool)),
-        columns=[_column_of(column) for column in head["columns"]],
-        cell_series=numbers[0],
-        cell_column=numbers[1],
-        values=counts.astype(np.float64),
-        inventory=_inventory_of(head),
-    )
+    def add(self, frame: Frame, earlier: Frame | None) -> None:
+        """Add what was counted between two frames, or until one."""
+        numbers = [self._columns.setdefault(column, len(self._columns)) for column in frame.columns]
+        counted = frame.values - _aligned(earlier, frame) if earlier else frame.values
+        self._counts.append(np.maximum(counted, 0.0))
+        self._series.append(frame.cell_series + len(self.voices))
+        self._column.append(np.array(numbers, np.int64)[frame.cell_column])
+        self.heard.append(frame.hearing.at_ms)
+        # Who spoke in a run that is over is not heard any more, unless the newest run hears it, too.
+        self.fresh.append(frame.hearing.fresh if frame is self.now else np.zeros(len(frame.voices), bool))
+        self.voices.extend(frame.voices)
+
+    def hearing(self) -> Hearing:
+        """Give who is heard now, and why others are not."""
+        why = self.now.hearing.why
+        padded = [*why, *[""] * (len(self.voices) - len(why))] if why else ()
+        return Hearing(np.concatenate(self.heard), np.concatenate(self.fresh), padded)
+
+    def period(self, from_ms: int, gaps: Sequence[tuple[int, int]]) -> Period:
+        """Give the whole window."""
+        return Period(
+            from_ms,
+            self.now.at_ms,
+            np.concatenate(self._counts),
+            np.concatenate(self._series),
+            np.concatenate(self._column),
+            tuple(self._columns),
+            tuple(gaps),
+        )
 
 
 def _aligned(then: Frame, now: Frame) -> Floats:
@@ -194,61 +160,3 @@ def _aligned(then: Frame, now: Frame) -> Floats:
     aligned = np.zeros(len(now.values))
     aligned[cell[cell >= 0]] = then.values[cell >= 0]
     return aligned
-
-
-def _column_json(column: Column) -> list[Any]:
-    if isinstance(column, Requests):
-        return ["r", column.protocol, *column.outcome]
-    if isinstance(column, Bucket):
-        return ["b", column.low, str(column.high)]
-    return ["f", column]
-
-
-def _column_of(data: Sequence[Any]) -> Column:
-    match data:
-        case ["r", protocol, code, grpc, flags]:
-            return Requests(Protocol(protocol), Outcome(code, grpc, flags))
-        case ["b", low, high]:
-            return Bucket(low, float(high))
-        case ["f", name]:
-            return Field(name)
-    raise FrameError(f"no column: {data!r}")
-
-
-def _edge_of(data: Sequence[Any]) -> EdgeKey:
-    source, service, target, protocol = data
-    return EdgeKey(
-        WorkloadRef(*source),
-        ServiceRef(*service) if service else None,
-        WorkloadRef(*target) if target else None,
-        Protocol(protocol),
-    )
-
-
-def _inventory_of(head: Mapping[str, Any]) -> Inventory:
-    workloads = [
-        Workload(
-            ref=WorkloadRef(*ref),
-            kind=NodeKind(kind),
-            replicas=replicas,
-            service_account=account,
-            labels=labels,
-            badges=tuple(badges),
-            annotations=later[0] if later else {},
-        )
-        for ref, kind, replicas, account, labels, badges, *later in head["workloads"]
-    ]
-    services = [
-        Service(
-            ref=ServiceRef(*ref),
-            kind=NodeKind(kind),
-            hosts=tuple(hosts),
-            workloads=tuple(WorkloadRef(*one) for one in members),
-            ports=dict(ports),
-            badges=tuple(badges),
-            labels=later[0] if later else {},
-            annotations=later[1] if later else {},
-        )
-        for ref, kind, hosts, members, ports, badges, *later in head["services"]
-    ]
-    return Inventory(workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services})

@@ -5,7 +5,6 @@ Everything here belongs to one thread (the console's loop); snapshots may go any
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,21 +12,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.frames import Frame
 from graph.health import DEFAULT, Judge, Tolerance
-from graph.history import Frame
 from graph.merge import Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.signals import Reading
 from graph.snapshots import Builder, Made
 from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, tally
-from graph.types import project
-from graph.windows import WINDOWS, Mark, Marks
+from graph.windows import Mark, Marks
 
 FORGET_AFTER_MS = 3_900_000
 """A series silent for longer than the longest window is forgotten."""
 
 SWEEP_EVERY_MS = 60_000
+
+KEPT = 30
+"""A snapshot that nobody asked for in so many ticks is let go."""
 
 
 Doubts = Mapping[tuple[str, EdgeKey | None], str]
@@ -78,7 +79,7 @@ class LiveGraph:
         self._hearing = Hearing(np.zeros(0, np.int64), np.zeros(0, bool))
         self._cells: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._builders: dict[GraphType, Builder] = {}
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: dict[tuple[int, bool], Tally] = {}
         self._made: dict[tuple[GraphType, int], Made] = {}
 
     def observe(self, batch: Iterable[Observation]) -> None:
@@ -109,6 +110,7 @@ class LiveGraph:
         self._marks.add(Mark(now_ms, self._ledger.values.copy()))
         self._refresh()
         self.revision += 1
+        self._made = {key: made for key, made in self._made.items() if made.snapshot.revision >= self.revision - KEPT}
         for listener in tuple(self._listeners):
             listener(self.revision)
         return self.revision
@@ -118,16 +120,20 @@ class LiveGraph:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def windows(self) -> tuple[int, ...]:
-        """The windows there are, in seconds."""
-        return WINDOWS
+    @property
+    def at_ms(self) -> int:
+        """The instant of the last tick."""
+        return self._marks.now.at_ms
 
     def snapshot(self, kind: GraphType, window_s: int) -> Snapshot:
-        """The newest revision of one projection. Unchanged nodes and edges are the same objects as before."""
+        """The newest revision of one projection. Unchanged nodes and edges are the same objects as before.
+
+        Any window up to :data:`graph.windows.REACH_S`; a longer one holds what there is. Signals tell what is covered.
+        """
         kept = self._made.get((kind, window_s))
         if kept and kept.snapshot.revision == self.revision:
             return kept.snapshot
-        counted = self._tally(window_s)
+        counted = self._tally(kind, window_s)
         made = self._builder(kind).build(counted, self._hearing, window_s, self.revision, kept)
         self._made[kind, window_s] = made
         return made.snapshot
@@ -138,8 +144,8 @@ class LiveGraph:
         wanted = builder.edges_of(id_)
         if not wanted.any() or not len(self._voices.all):
             return Series((), (), (), ())
-        counted = self._tally(window_s)
-        cells = np.flatnonzero(wanted[builder.edge[counted.period.cell_series]] & (counted.counts > 0))
+        counted = self._tally(kind, window_s)
+        cells = builder.cells_of(wanted, counted)
         columns = counted.period.cell_column[cells]
         marks = self._marks.within(window_s, points)
         known = len(self._marks.now.values)
@@ -160,7 +166,7 @@ class LiveGraph:
         )
 
     def frame(self) -> Frame:
-        """Give everything counted until the last tick, for :mod:`graph.history`."""
+        """Give everything counted until the last tick, for :mod:`graph.frames`."""
         return Frame(
             run=self._ledger.started_ms,
             at_ms=self._marks.now.at_ms,
@@ -225,7 +231,7 @@ class LiveGraph:
         return self._doubted(heard) if self._doubts else heard
 
     def _doubted(self, heard: Hearing) -> Hearing:
-        doubts = ChainMap(*self._doubts.values())
+        doubts = {key: why for source in reversed(self._doubts.values()) for key, why in source.items()}
         keys = [voice.key for voice in self._voices.all]
         edges = [doubts.get((key.instance, key.edge), "") for key in keys]
         why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
@@ -233,17 +239,17 @@ class LiveGraph:
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:
-            projection = project(kind, self._voices.joined.edges, self._inventory)
-            self._builders[kind] = Builder(projection, self._voices, self._reading, self._judge)
+            self._builders[kind] = Builder.of(kind, self._voices, self._inventory, self._reading, self._judge)
         return self._builders[kind]
 
-    def _tally(self, window_s: int) -> Tally:
-        if window_s not in self._tallies:
+    def _tally(self, kind: GraphType, window_s: int) -> Tally:
+        key = (window_s, kind is GraphType.OPERATION)
+        if key not in self._tallies:
             now, then = self._marks.now, self._marks.then(window_s)
             counts = self._between(then, now, len(now.values))
             period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns)
-            self._tallies[window_s] = tally(self._voices, period)
-        return self._tallies[window_s]
+            self._tallies[key] = tally(self._voices, period, by_operation=kind is GraphType.OPERATION)
+        return self._tallies[key]
 
     @staticmethod
     def _between(then: Mark, now: Mark, cells: int) -> Floats:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from graph.model import GraphType, Observation, Snapshot, WorkloadRef
 
@@ -59,6 +59,10 @@ class Span:
     resource: Mapping[str, str] = field(default_factory=dict)
     events: tuple[tuple[int, str, Mapping[str, str]], ...] = ()
     """``(at_ns, name, attributes)``"""
+    links: tuple[tuple[str, str], ...] = ()
+    """``(trace_id, span_id)`` of spans that led to this one without being its parent."""
+    scope: str = ""
+    """The instrumentation library's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,10 @@ class TraceQuery:
     since_ms: int = 0
     until_ms: int = 0
     limit: int = 50
+    tags: tuple[str, ...] = ()
+    """Further tags; one span must have all of them."""
+    kind: str = ""
+    """As in :class:`Span`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,29 @@ class TraceStoreState:
     capacity_bytes: int
     oldest_ms: int
     dropped_spans: int
+    """Let go because of age, or to make room."""
+    backend: str = "embedded"
+    """Who keeps the traces; only an embedded store knows how full it is."""
+    lost_spans: int = 0
+    """Taken, but never stored."""
+    error: str = ""
+    """What is wrong with it now, and the way out."""
+
+
+class Operation(NamedTuple):
+    """A span name of an app."""
+
+    name: str
+    kind: str
+    """As in :class:`Span`; empty: not known."""
+
+
+class Dependency(NamedTuple):
+    """How often one app called another."""
+
+    caller: str
+    callee: str
+    calls: int
 
 
 class TraceStore(Protocol):
@@ -121,6 +152,18 @@ class TraceStore(Protocol):
 
     async def state(self) -> TraceStoreState:
         """How full it is."""
+        ...
+
+    async def apps(self) -> Sequence[str]:
+        """Whose spans are here, in order."""
+        ...
+
+    async def operations(self, app: str) -> Sequence[Operation]:
+        """Which span names an app uses, in order."""
+        ...
+
+    async def dependencies(self, since_ms: int, until_ms: int) -> Sequence[Dependency]:
+        """Who called whom, told by the spans that started then."""
         ...
 
 
@@ -237,19 +280,31 @@ class LogStore(Protocol):
         ...
 
 
+class Kept(NamedTuple):
+    """One frame of the history (:mod:`graph.frames`), without what is inside."""
+
+    at_ms: int
+    run: int
+    """The instant at which the process that counted began to; only frames of one run have a common zero."""
+    key_ms: int
+    """The frame that this one is the difference to; its own instant where it is complete."""
+    size: int
+    """Bytes."""
+
+
 class SnapshotStore(Protocol):
-    """History on disk: opaque frames at a fixed step (see :mod:`graph.history` for what is inside)."""
+    """History on disk: frames, finer for the recent past, coarser for the old."""
 
-    async def append(self, at_ms: int, frame: bytes) -> None:
-        """Keep a frame; frames older than the store's retention are let go."""
+    async def append(self, kept: Kept, body: bytes) -> None:
+        """Keep a frame, and let go those that are too many; never one that another is the difference to."""
         ...
 
-    async def at(self, at_ms: int) -> tuple[int, bytes] | None:
-        """The newest frame not later than the instant."""
+    async def index(self) -> Sequence[Kept]:
+        """Say what there is, oldest first."""
         ...
 
-    async def span(self) -> tuple[int, int] | None:
-        """The instants of the oldest and the newest frame."""
+    async def bodies(self, instants: Collection[int]) -> Mapping[int, bytes]:
+        """Read frames by their instants; those let go meanwhile are missing."""
         ...
 
 

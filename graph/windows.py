@@ -11,11 +11,23 @@ import numpy as np
 
 from graph.merge import Bucket, Column, Floats, Ints
 
-WINDOWS = (10, 60, 300, 900, 3600)
-"""The windows kept in memory, in seconds."""
+SHORTEST_S = 10
+"""A window shorter than this would mostly show when readings came."""
 
-TIERS_MS = ((11_000, 1_000), (64_000, 3_000), (316_000, 15_000), (946_000, 45_000), (3_800_000, 180_000))
-"""(age, step): of marks up to an age, one per step is kept; the older the coarser, about 20 points per window."""
+REACH_S = 3600
+"""The longest window in memory. Any other up to it begins with the mark nearest to its start."""
+
+KEEP_MS = 3_900_000
+"""Older marks are let go."""
+
+FINEST_MS = 1_000
+PARTS = 10
+"""Marks lie at most a tenth of their age apart, so that the nearest one is off by a twentieth of any window."""
+
+
+def step_ms(age_ms: int) -> int:
+    """Say how far apart marks of an age are: a second doubled as often as fits, so that coarser steps nest."""
+    return FINEST_MS << max(0, (age_ms // (PARTS * FINEST_MS)).bit_length() - 1)
 
 
 class Mark(NamedTuple):
@@ -59,8 +71,7 @@ class Marks:
         """Marks about evenly spread over a window, oldest first, at most ``points`` + 1."""
         first = self.then(window_s)
         inside = [mark for mark in self.marks if mark.at_ms >= first.at_ms]
-        tier = next((step for age, step in TIERS_MS if 1000 * window_s <= age), TIERS_MS[-1][1])
-        step = max(tier, 1000 * window_s / points)
+        step = max(step_ms(1000 * window_s), 1000 * window_s / points)
         spread = [inside[-1]]
         for mark in reversed(inside[:-1]):
             if spread[-1].at_ms - mark.at_ms >= 0.9 * step:
@@ -82,9 +93,9 @@ class Marks:
         kept: list[Mark] = []
         slot: tuple[int, int] | None = None
         for mark in self.marks[:-1]:
-            step = next((step for age, step in TIERS_MS if now - mark.at_ms <= age), None)
-            if step is None:
+            if now - mark.at_ms > KEEP_MS:
                 continue
+            step = step_ms(now - mark.at_ms)
             if (step, mark.at_ms // step) != slot:
                 kept.append(mark)
             slot = (step, mark.at_ms // step)

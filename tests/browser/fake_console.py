@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import uvicorn
 from fake_shop import Shop
 from fake_traces import FakeTraces
 
+from collectors.snapshots import FrameHistory
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.dash_app import build
@@ -34,6 +35,7 @@ from console.web.app import public
 from console.web.stream import Stream
 from graph.live import LiveGraph
 from graph.model import GraphType
+from graph.ports import Kept
 from mesh_runtime.control import GatewayStatus
 from mesh_runtime.identity.authority import Authority
 from mesh_runtime.identity.rotation import Rotation
@@ -62,16 +64,16 @@ class Frames:
     """History in memory."""
 
     def __init__(self) -> None:
-        self.frames: list[tuple[int, bytes]] = []
+        self.frames: dict[int, tuple[Kept, bytes]] = {}
 
-    async def append(self, at_ms: int, frame: bytes) -> None:
-        self.frames.append((at_ms, frame))
+    async def append(self, kept: Kept, body: bytes) -> None:
+        self.frames[kept.at_ms] = (kept, body)
 
-    async def at(self, at_ms: int) -> tuple[int, bytes] | None:
-        return next((item for item in reversed(self.frames) if item[0] <= at_ms), None)
+    async def index(self) -> list[Kept]:
+        return [kept for kept, _ in self.frames.values()]
 
-    async def span(self) -> tuple[int, int] | None:
-        return (self.frames[0][0], self.frames[-1][0]) if self.frames else None
+    async def bodies(self, instants: Collection[int]) -> dict[int, bytes]:
+        return {at_ms: self.frames[at_ms][1] for at_ms in instants if at_ms in self.frames}
 
 
 NOTES = ("Gateway shop/ingress port 8443 (https) is not served: there is no Secret shop/gone-tls",)
@@ -259,6 +261,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             ),
             traces=FakeTraces(clock.now_ms()),
             snapshots=frames,
+            histories=(FrameHistory(frames, live.frame),),
             alerts=alerts,
             deliveries=deliveries,
             wizards=Wizards(store, changelog, settle, facts=facts, clock_ms=clock.now_ms),

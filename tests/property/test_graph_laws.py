@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.differ import apply, delta
-from graph.history import decode, encode, rebuild
+from graph.frames import decode, encode
+from graph.history import rebuild
 from graph.live import LiveGraph
 from graph.merge import Ledger
 from graph.model import (

@@ -24,8 +24,12 @@ from mesh_runtime.store.port import Revision
 MANY = 2**53
 """Larger integers have no exact JSON number."""
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,3})?(?:ms|[smhdwy]))+|\d{1,9}(?:\.\d{1,3})?")
+_PART = re.compile(r"([\d.]+)(ms|[smhdwy])?")
+_UNITS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+
+_UNIX_SECONDS = 10**11
+"""Smaller instants are seconds: in milliseconds they would lie before March 1973."""
 
 
 def console_of(connection: HTTPConnection) -> Console:
@@ -66,26 +70,29 @@ class Body(BaseModel):
 
 
 def seconds(text: str) -> float:
-    """Read ``60``, ``90s``, ``5m`` or ``1h``."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise Invalid(f"{text[:40]!r} is not a duration; write it as 60s, 5m or 1h")
-    return float(match[1]) * _UNITS[match[2] or ""]
+    """Read ``60``, ``90s``, ``5m``, ``1h30m`` or ``30d``, as Prometheus does."""
+    if _DURATION.fullmatch(text) is None:
+        raise Invalid(f"{text[:40]!r} is not a duration; write it as 60s, 5m, 1h30m or 30d")
+    return sum(float(number) * _UNITS[unit or None] for number, unit in _PART.findall(text))
 
 
 def instant(text: str, now_ms: int) -> int:
-    """Read an RFC 3339 instant, Unix milliseconds, or how long ago, as in ``-10m``."""
-    if text.startswith("-"):
-        return now_ms - int(seconds(text[1:]) * 1000)
-    if text.isascii() and text.isdigit() and len(text) < 16:
-        return int(text)
+    """Read an RFC 3339 instant, Unix seconds or milliseconds, ``now``, or how long ago, as in ``-10m``."""
+    ago = text.removeprefix("now")
+    if text and not ago:
+        return now_ms
+    if ago.startswith("-"):
+        return now_ms - int(seconds(ago[1:]) * 1000)
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        unix = float(text)
+        return int(unix * 1000 if unix < _UNIX_SECONDS else unix)
     try:
         at = datetime.fromisoformat(text)
-    except ValueError as trouble:
+        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError) as trouble:
         raise Invalid(
-            f"{text[:40]!r} is no instant; write it as 2026-11-20T20:00:00Z, Unix milliseconds, or -10m"
+            f"{text[:40]!r} is no instant; write it as 2026-11-20T20:00:00Z, Unix seconds or milliseconds, or -10m"
         ) from trouble
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def rfc3339(at_ms: int) -> str:

@@ -1,10 +1,9 @@
-"""What leaves the graph: JSON, other tools' formats, and frames for the disk."""
+"""What leaves the graph: JSON, and other tools' formats."""
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-import zlib
 
 import networkx as nx
 import pytest
@@ -12,7 +11,6 @@ from graph_words import T0, FixedClock, answered, edge, inventory, seen, workloa
 
 from graph.differ import delta
 from graph.export import FORMATS, caption
-from graph.history import FrameError, decode, encode, rebuild
 from graph.live import LiveGraph
 from graph.model import GraphType, Protocol, Reporter, WorkloadRef
 from graph.paths import callees, callers, cycles, layers
@@ -115,49 +113,3 @@ def test_a_circle_of_calls_is_found():
     snapshot = graph.snapshot(VAPP, 10)
     assert cycles(snapshot) == (frozenset({"vapp:Kubernetes/shop/a", "vapp:Kubernetes/shop/b"}),)
     assert "<svg" in FORMATS["svg"](snapshot)
-
-
-def test_a_window_of_the_past_is_rebuilt_exactly():
-    graph, frames, known = LiveGraph(clock=FixedClock()), [], {}
-    graph.inventory(inventory(workload("web"), workload("cart", "v1")))
-    for second in range(1, 101):
-        batch = [seen(edge("web", "cart@v1"), answered(second**2, samples=(7.0,) * second), at=second)]
-        if second > 40:
-            batch.append(seen(edge("web", "pay"), answered(second), at=second))
-        graph.observe(batch)
-        graph.tick(T0 + 1000 * second)
-        if second % 10 == 0:
-            frames.append(encode(graph.frame()))
-            known[second] = {kind: graph.snapshot(kind, 10) for kind in GraphType}
-    for second, snapshots in known.items():
-        for kind, snapshot in snapshots.items():
-            then = [decode(frame) for frame in frames[max(0, second // 10 - 2) : second // 10]]
-            rebuilt = rebuild(then, kind, 10, T0 + 1000 * second + 500)
-            assert rebuilt.nodes == snapshot.nodes
-            assert {id_: one.signals for id_, one in rebuilt.edges.items()} == {
-                id_: one.signals for id_, one in snapshot.edges.items()
-            }
-    assert rebuild([decode(frames[3])], VAPP, 10, T0 + 30_000) is None
-
-
-def test_a_window_of_the_past_never_reaches_behind_a_restart():
-    old, new = shop(30), LiveGraph(clock=FixedClock(T0 + 40_000))
-    new.observe(
-        [seen(edge("web", "cart@v1"), answered(1000), at=41), seen(edge("web", "cart@v1"), answered(1007), at=45)]
-    )
-    new.tick(T0 + 45_000)
-    rebuilt = rebuild([decode(encode(old.frame())), decode(encode(new.frame()))], VAPP, 60, T0 + 50_000)
-    (found,) = rebuilt.edges.values()
-    assert found.signals.requests == 7
-    assert found.signals.covered_s == 4
-
-
-@pytest.mark.parametrize("damage", [b"", b"x", zlib.compress(b"{}"), zlib.compress(b"\xff" * 200), None])
-def test_damaged_frames_are_refused(graph, damage):
-    data = encode(graph.frame())[:-20] if damage is None else damage
-    with pytest.raises(FrameError):
-        decode(data)
-
-
-def test_frames_are_small(graph):
-    assert len(encode(graph.frame())) < 1500

@@ -1,0 +1,366 @@
+"""Frames of cumulative counts as bytes: key frames, which are complete, and the differences to them.
+
+A frame is a JSON head (who, what, the inventory) and its counts as byte planes, compressed together. The frames
+between two key frames hold only what is new since the first: series, columns, and what was counted in the meantime.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
+from graph.model import (
+    EdgeKey,
+    Inventory,
+    NodeKind,
+    Outcome,
+    Protocol,
+    Reporter,
+    Security,
+    Service,
+    ServiceRef,
+    Workload,
+    WorkloadRef,
+)
+from graph.ports import Kept
+from graph.tally import Hearing, Voice
+
+VERSION = 2
+OLD_VERSION = 1
+"""Frames that were all complete, with counts as doubles, packed by zlib."""
+
+KEY_EVERY_MS = 300_000
+"""A key frame begins each slot of this length: coarser tiers of the history consist of them."""
+
+LARGE = 0.8
+"""A difference larger than this share of its key frame is made a key frame."""
+
+LEVEL = 3
+"""Of zstandard's compression."""
+
+MAX_BYTES = 512 * 1024 * 1024
+"""Largest frame that is unpacked."""
+
+EXACT = 2.0**53
+"""Doubles below it hold every whole number."""
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class FrameError(Exception):
+    """Bytes that are no frame of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Everything counted until one instant."""
+
+    run: int
+    """The instant from which on this was counted; frames of different runs have no common zero."""
+    at_ms: int
+    revision: int
+    voices: Sequence[Voice]
+    hearing: Hearing
+    columns: Sequence[Column]
+    cell_series: Ints
+    cell_column: Ints
+    values: Floats
+    inventory: Inventory
+
+
+class Record(NamedTuple):
+    """A frame as it is kept."""
+
+    kept: Kept
+    body: bytes
+
+
+class Recorder:
+    """Packs the frames of one run, each as it comes: as a key frame, or as the difference to the last one."""
+
+    def __init__(self) -> None:
+        self._key: Frame | None = None
+        self._key_bytes = 0
+
+    def record(self, frame: Frame) -> Record:
+        """Pack a frame; the frames before it must be kept, too."""
+        key = self._key
+        if key is not None and frame.at_ms // KEY_EVERY_MS == key.at_ms // KEY_EVERY_MS and _continues(frame, key):
+            body = encode(frame, key)
+            if len(body) <= LARGE * self._key_bytes:
+                return Record(Kept(frame.at_ms, frame.run, key.at_ms, len(body)), body)
+        body = encode(frame)
+        self._key, self._key_bytes = frame, len(body)
+        return Record(Kept(frame.at_ms, frame.run, frame.at_ms, len(body)), body)
+
+
+def encode(frame: Frame, key: Frame | None = None) -> bytes:
+    """Pack a frame, or its difference to a key frame that it continues."""
+    voices, columns = (len(key.voices), len(key.columns)) if key else (0, 0)
+    head = {
+        "version": VERSION,
+        "key": key.at_ms if key else None,
+        "run": frame.run,
+        "at": frame.at_ms,
+        "revision": frame.revision,
+        "why": [[number, why] for number, why in enumerate(frame.hearing.why) if why],
+        "columns": [_column_json(column) for column in frame.columns[columns:]],
+        **_voices_json(frame.voices[voices:]),
+        **({} if key and key.inventory == frame.inventory else _inventory_json(frame.inventory)),
+    }
+    known = len(key.values) if key else 0
+    layout = np.vstack((frame.cell_series, frame.cell_column))[:, known:]
+    before = np.zeros(len(frame.values))
+    before[:known] = key.values if key else 0.0
+    parts = (
+        json.dumps(head, separators=(",", ":")).encode(),
+        _planes(np.diff(layout, axis=1, prepend=0).ravel()),
+        _planes(frame.at_ms - frame.hearing.at_ms),
+        np.packbits(frame.hearing.fresh).tobytes(),
+        *_counts(frame.values, before),
+    )
+    sizes = np.array([len(frame.values) - known, len(frame.voices), *map(len, parts)], "<i8").tobytes()
+    return zstandard.ZstdCompressor(level=LEVEL).compress(sizes + b"".join(parts))
+
+
+def decode(body: bytes, key: Frame | None = None) -> Frame:
+    """Unpack a frame; a difference needs its key frame. Raises :class:`FrameError` for anything else."""
+    try:
+        return _decoded(body, key) if body[:4] == zstandard.FRAME_HEADER else _decoded_old(body)
+    except (zstandard.ZstdError, zlib.error, ValueError, KeyError, IndexError, TypeError) as wrong:
+        raise FrameError(f"no frame: {wrong}") from wrong
+
+
+def run_of(body: bytes) -> int:
+    """Read from a frame of the old version to which run it belongs."""
+    try:
+        text = zlib.decompressobj().decompress(body, 4096)[16:]
+        return int(text.partition(b'"run":')[2].partition(b",")[0])
+    except (zlib.error, ValueError) as wrong:
+        raise FrameError(f"no frame: {wrong}") from wrong
+
+
+def _continues(frame: Frame, key: Frame) -> bool:
+    """Whether everything that the key frame has is in the frame, in the same place."""
+    voices, cells = len(key.voices), len(key.values)
+    return (
+        frame.run == key.run
+        and len(frame.values) >= cells
+        and len(frame.voices) >= voices
+        and all(one == other for one, other in zip(frame.voices, key.voices, strict=False))
+        and tuple(frame.columns[: len(key.columns)]) == tuple(key.columns)
+        and np.array_equal(frame.cell_series[:cells], key.cell_series)
+        and np.array_equal(frame.cell_column[:cells], key.cell_column)
+    )
+
+
+def _planes(numbers: Ints) -> bytes:
+    """Bytes of equal weight side by side: they compress far better than whole numbers do. Small ones are near zero."""
+    folded = (numbers << 1) ^ (numbers >> 63)
+    return folded.astype("<i8").view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _from_planes(planes: Bytes) -> Ints:
+    folded = planes.reshape(8, -1).T.copy().view("<u8").reshape(-1)
+    return (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
+
+
+def _whole(values: Floats) -> npt.NDArray[np.bool_]:
+    return np.asarray((np.abs(values) < EXACT) & (values == np.floor(values)), np.bool_)
+
+
+def _counts(values: Floats, before: Floats) -> Iterator[bytes]:
+    """What was counted in between; other than whole numbers are kept as they are, for they must come back exactly."""
+    whole = _whole(values) & _whole(before)
+    yield np.packbits(whole).tobytes()
+    yield _planes((values[whole] - before[whole]).astype(np.int64))
+    yield values[~whole].astype("<f8").view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _from_counts(flags: Bytes, increments: Bytes, others: Bytes, before: Floats) -> Floats:
+    whole = np.unpackbits(flags, count=len(before)).astype(bool)
+    values = before.copy()
+    values[whole] += _from_planes(increments)
+    values[~whole] = others.reshape(8, -1).T.copy().view("<f8").reshape(-1)
+    return values
+
+
+def _decoded(body: bytes, key: Frame | None) -> Frame:
+    if zstandard.frame_content_size(body) > MAX_BYTES:
+        raise FrameError("the frame is too large")
+    raw = np.frombuffer(zstandard.ZstdDecompressor().decompress(body, MAX_BYTES), np.uint8)
+    cells, voices, *lengths = (int(size) for size in raw[: 8 * 9].view("<i8"))
+    ends = np.cumsum([72, *lengths]).tolist()
+    if ends[-1] != len(raw):
+        raise FrameError("the frame is cut off")
+    text, layout, heard, fresh, *counts = (raw[start:end] for start, end in pairwise(ends))
+    head = json.loads(text.tobytes())
+    if head["version"] != VERSION:
+        raise FrameError(f"a frame of version {head['version']}; this program reads up to version {VERSION}")
+    if head["key"] is not None and (key is None or key.at_ms != head["key"]):
+        raise FrameError(f"the difference to a frame of {head['key']}, which is not here")
+    key = key if head["key"] is not None else None
+    placed = np.cumsum(_from_planes(layout).reshape(2, cells), axis=1)
+    before = np.concatenate((key.values if key else np.zeros(0), np.zeros(cells)))
+    return Frame(
+        run=head["run"],
+        at_ms=head["at"],
+        revision=head["revision"],
+        voices=[*(key.voices if key else ()), *_voices_of(head)],
+        hearing=Hearing(
+            head["at"] - _from_planes(heard),
+            np.unpackbits(fresh, count=voices).astype(bool),
+            _reasons(head["why"], voices),
+        ),
+        columns=[*(key.columns if key else ()), *map(_column_of, head["columns"])],
+        cell_series=np.concatenate((key.cell_series, placed[0])) if key else placed[0],
+        cell_column=np.concatenate((key.cell_column, placed[1])) if key else placed[1],
+        values=_from_counts(counts[0], counts[1], counts[2], before),
+        inventory=key.inventory if key and "workloads" not in head else _inventory_of(head),
+    )
+
+
+def _reasons(told: Sequence[tuple[int, str]], voices: int) -> list[str]:
+    reasons = [""] * (voices if told else 0)
+    for number, why in told:
+        reasons[number] = why
+    return reasons
+
+
+def _decoded_old(body: bytes) -> Frame:
+    unpacking = zlib.decompressobj()
+    raw = unpacking.decompress(body, MAX_BYTES)
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        raise FrameError("the frame is cut off, or too large")
+    length, cells = (int(size) for size in np.frombuffer(raw, "<i8", 2))
+    head, rest = json.loads(raw[16 : 16 + length]), raw[16 + length :]
+    if head["version"] != OLD_VERSION:
+        raise FrameError(f"a frame of version {head['version']}; this program reads up to version {VERSION}")
+    numbers = np.frombuffer(rest, "<i4", 2 * cells).astype(np.int64).reshape(2, cells)
+    counts = np.frombuffer(rest, np.uint8, 8 * cells, 8 * cells).reshape(8, cells).T.copy().view("<f8").reshape(-1)
+    return Frame(
+        run=head["run"],
+        at_ms=head["at"],
+        revision=head["revision"],
+        voices=_voices_of(head),
+        hearing=Hearing(np.array(head["heard"][0], np.int64), np.array(head["heard"][1], bool)),
+        columns=[_column_of(column) for column in head["columns"]],
+        cell_series=numbers[0],
+        cell_column=numbers[1],
+        values=counts.astype(np.float64),
+        inventory=_inventory_of(head),
+    )
+
+
+def _voices_json(voices: Sequence[Voice]) -> dict[str, Any]:
+    edges = list(dict.fromkeys(voice.key.edge for voice in voices))
+    numbers = {edge: number for number, edge in enumerate(edges)}
+    return {
+        "edges": edges,
+        "voices": [[numbers[voice.key.edge], *voice.key[1:], voice.origin, voice.since_ms] for voice in voices],
+    }
+
+
+def _voices_of(head: Mapping[str, Any]) -> list[Voice]:
+    edges = [_edge_of(edge) for edge in head["edges"]]
+    return [
+        Voice(SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), *named), origin, since)
+        for edge, reporter, instance, security, *named, origin, since in head["voices"]
+    ]
+
+
+def _inventory_json(inventory: Inventory) -> dict[str, Any]:
+    return {
+        "workloads": [
+            [
+                one.ref,
+                one.kind,
+                one.replicas,
+                one.service_account,
+                dict(one.labels),
+                one.badges,
+                dict(one.annotations),
+            ]
+            for one in inventory.workloads.values()
+        ],
+        "services": [
+            [
+                one.ref,
+                one.kind,
+                one.hosts,
+                one.workloads,
+                list(one.ports.items()),
+                one.badges,
+                dict(one.labels),
+                dict(one.annotations),
+            ]
+            for one in inventory.services.values()
+        ],
+    }
+
+
+def _column_json(column: Column) -> list[Any]:
+    if isinstance(column, Requests):
+        return ["r", column.protocol, *column.outcome]
+    if isinstance(column, Bucket):
+        return ["b", column.low, str(column.high)]
+    return ["f", column]
+
+
+def _column_of(data: Sequence[Any]) -> Column:
+    match data:
+        case ["r", protocol, code, grpc, flags]:
+            return Requests(Protocol(protocol), Outcome(code, grpc, flags))
+        case ["b", low, high]:
+            return Bucket(low, float(high))
+        case ["f", name]:
+            return Field(name)
+    raise FrameError(f"no column: {data!r}")
+
+
+def _edge_of(data: Sequence[Any]) -> EdgeKey:
+    source, service, target, protocol = data
+    return EdgeKey(
+        WorkloadRef(*source),
+        ServiceRef(*service) if service else None,
+        WorkloadRef(*target) if target else None,
+        Protocol(protocol),
+    )
+
+
+def _inventory_of(head: Mapping[str, Any]) -> Inventory:
+    workloads = [
+        Workload(
+            ref=WorkloadRef(*ref),
+            kind=NodeKind(kind),
+            replicas=replicas,
+            service_account=account,
+            labels=labels,
+            badges=tuple(badges),
+            annotations=later[0] if later else {},
+        )
+        for ref, kind, replicas, account, labels, badges, *later in head["workloads"]
+    ]
+    services = [
+        Service(
+            ref=ServiceRef(*ref),
+            kind=NodeKind(kind),
+            hosts=tuple(hosts),
+            workloads=tuple(WorkloadRef(*one) for one in members),
+            ports=dict(ports),
+            badges=tuple(badges),
+            labels=later[0] if later else {},
+            annotations=later[1] if later else {},
+        )
+        for ref, kind, hosts, members, ports, badges, *later in head["services"]
+    ]
+    return Inventory(workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services})
