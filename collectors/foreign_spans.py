@@ -1,0 +1,160 @@
+"""A door for spans of other formats: each request is written anew as OTLP, and goes the way of all spans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from aiohttp import web
+
+from collectors.errors import CollectorError
+from collectors.otlp.compression import DECOMPRESS
+from collectors.otlp.limits import Limits, MalformedError, RefusedError, TooLargeError
+
+STOP_S = 1.0
+AT_ONCE = 16
+BODY_S = 30.0
+PATHS = web.AppKey("paths", str)
+
+
+class Taken(Protocol):
+    """What became of a request."""
+
+    @property
+    def rejected(self) -> int:
+        """Spans that were not taken."""
+        ...
+
+
+class SpanSink(Protocol):
+    """Where spans go: :class:`collectors.otlp.ingest.Ingest`."""
+
+    @property
+    def limits(self) -> Limits:
+        """How large a request may be."""
+        ...
+
+    def ingest(self, data: bytes, /) -> Taken:
+        """Take an ``ExportTraceServiceRequest``; raises a ``RefusedError``."""
+        ...
+
+
+Translate = Callable[[bytes, Limits], tuple[bytes, int]]
+"""A body to an ``ExportTraceServiceRequest`` and the number of its spans; raises a ``RefusedError``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignState:
+    """How a door does."""
+
+    requests: int = 0
+    spans: int = 0
+    rejected_spans: int = 0
+    refused_requests: int = 0
+    error: str = ""
+    """Why the last request was refused; empty when it was not."""
+
+
+class ForeignSpans:
+    """A service that takes ``POST`` on some paths, on ``host:port``; port 0 takes a free one."""
+
+    def __init__(
+        self,
+        name: str,
+        sink: SpanSink,
+        address: str,
+        *,
+        paths: Mapping[str, Mapping[str, Translate]],
+        done: int = 202,
+    ) -> None:
+        self.name = name
+        self.port = 0
+        """Where it listens, once ready."""
+        self.state = ForeignState()
+        self._sink = sink
+        self._address = address
+        self._paths = paths
+        self._done = done
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until cancelled."""
+        app = web.Application(middlewares=[_worded], client_max_size=self._sink.limits.body_bytes)
+        app[PATHS] = ", ".join(self._paths)
+        for path, forms in self._paths.items():
+            app.router.add_post(path, partial(self._spans, forms))
+        # We decompress ourselves, so that the bound holds before the memory is spent.
+        runner = web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=STOP_S)
+        await runner.setup()
+        try:
+            host, _, port = self._address.rpartition(":")
+            site = web.TCPSite(runner, host.strip("[]"), int(port))
+            try:
+                await site.start()
+            except OSError as trouble:
+                raise CollectorError(
+                    f"cannot listen on {self._address} for {self.name}: {trouble.strerror}"
+                ) from trouble
+            self.port = runner.addresses[0][1]
+            ready()
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def _spans(self, forms: Mapping[str, Translate], request: web.Request) -> web.Response:
+        translate = forms.get(request.content_type) or forms.get("")
+        if translate is None:
+            return self._refused(415, f"content type {request.content_type!r}; {', '.join(forms)} are taken")
+        encoding = request.headers.get("Content-Encoding", "identity").lower()
+        if encoding != "identity" and encoding not in DECOMPRESS:
+            return self._refused(415, f"content encoding {encoding!r}: gzip, zstd and identity are taken")
+        try:
+            async with self._at_once, asyncio.timeout(BODY_S):
+                body = await request.read()
+            taken, spans = await asyncio.to_thread(self._take, translate, body, encoding)
+        except web.HTTPRequestEntityTooLarge:
+            return self._refused(413, f"more than {self._sink.limits.body_bytes} bytes; send smaller batches")
+        except web.RequestPayloadError as trouble:
+            return self._refused(400, f"the body is broken: {trouble}")
+        except TimeoutError:
+            return self._refused(408, f"the body did not come within {BODY_S:.0f} s")
+        except RefusedError as refused:
+            known = {MalformedError: 400, TooLargeError: 413}
+            return self._refused(known.get(type(refused), 503), str(refused))
+        state = self.state
+        self.state = replace(
+            state,
+            requests=state.requests + 1,
+            spans=state.spans + spans - taken.rejected,
+            rejected_spans=state.rejected_spans + taken.rejected,
+            error="",
+        )
+        return web.Response(status=self._done)
+
+    def _take(self, translate: Translate, body: bytes, encoding: str) -> tuple[Taken, int]:
+        limits = self._sink.limits
+        if encoding in DECOMPRESS:
+            body = DECOMPRESS[encoding](body, most=limits.decompressed_bytes)
+        data, spans = translate(body, limits)
+        return self._sink.ingest(data), spans
+
+    def _refused(self, status: int, message: str) -> web.Response:
+        self.state = replace(self.state, refused_requests=self.state.refused_requests + 1, error=message[:300])
+        return web.Response(status=status, text=message, headers={"Retry-After": "1"} if status == 503 else None)
+
+
+@web.middleware
+async def _worded(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse pages of other sites, which could post here from a visitor's browser."""
+    if "Origin" in request.headers:
+        return web.Response(status=403, text="spans are taken from programs, not from web pages")
+    try:
+        return await handler(request)
+    except web.HTTPException as refused:
+        what = {404: f"{request.path} is not served here; spans go to {request.app[PATHS]}", 405: "use POST"}
+        return web.Response(status=refused.status, text=what.get(refused.status, refused.reason))

@@ -1,0 +1,1 @@
+"""Spans in Jaeger's Thrift format."""

@@ -1,0 +1,1 @@
+"""Spans in Zipkin's format, version 2."""
