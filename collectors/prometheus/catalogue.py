@@ -64,13 +64,13 @@ class Catalogue:
         config = self._client.config
         session = Session()
         session.trust_env = False
+        session.max_redirects = 0
         session.verify = False if config.insecure_skip_verify else config.ca_file or True
         if config.cert_file:
             session.cert = (config.cert_file, config.key_file) if config.key_file else config.cert_file
         connect = PrometheusConnect(
             url=config.url,
             headers=self._client.headers(),
-            auth=self._client.basic(),
             session=session,
             timeout=config.timeout_s,
             retry=Retry(total=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -88,15 +89,12 @@ class PrometheusClient:
         """Make the headers of a request; files are read anew."""
         config = self.config
         headers = dict(config.headers)
-        token = config.bearer_token or self._file("bearer_token_file")
-        if token:
+        if config.username:
+            pair = f"{config.username}:{config.password or self._file('password_file')}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        elif token := config.bearer_token or self._file("bearer_token_file"):
             headers["Authorization"] = f"Bearer {token}"
         return headers
-
-    def basic(self) -> tuple[str, str] | None:
-        """User and password, where there are any."""
-        config = self.config
-        return (config.username, config.password or self._file("password_file")) if config.username else None
 
     def told(self, what: str) -> str:
         """Make a sentence about the server that holds no secret."""
@@ -132,14 +130,12 @@ class PrometheusClient:
             raise
 
     async def _post(self, path: str, form: Mapping[str, str]) -> tuple[int, str, bytes]:
-        auth = self.basic()
         async with self._at_once, asyncio.timeout(self.config.timeout_s):
             self.queries += 1
             async with self._connected().post(
                 f"{self.config.url}/api/v1/{path}",
                 data=form,
                 headers=self.headers(),
-                auth=aiohttp.BasicAuth(*auth) if auth else None,
                 allow_redirects=False,
                 ssl=self._ssl,
                 server_hostname=self.config.server_name or None,

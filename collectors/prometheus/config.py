@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from collectors.errors import CollectorError
 
@@ -70,7 +70,7 @@ class PrometheusConfig:
         """Move what an address holds of a user into the fields meant for it; refuse what cannot work."""
         object.__setattr__(self, "url", self.url.rstrip("/"))
         parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
             raise CollectorError(f"sources.url: {_without_user(self.url)!r} is no http:// or https:// address")
         if parts.query or parts.fragment:
             raise CollectorError(f"sources.url: {_without_user(self.url)!r} must end with its path, without ? and #")
@@ -107,6 +107,14 @@ class PrometheusConfig:
     def __repr__(self) -> str:
         """Show the address only: everything else may be secret."""
         return f"PrometheusConfig(name={self.name!r}, url={self.url!r})"
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is one, or there is none."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _without_user(url: str) -> str:

@@ -1,0 +1,167 @@
+"""Raw samples to counts: restarts, replicas, gaps. Counts are followed for real Istio series."""
+
+import pytest
+from collector_fakes import FakeClock
+
+from collectors.dialects import istio
+from collectors.prometheus.samples import Samples
+from graph.live import LiveGraph
+from graph.model import GraphType, Presence
+
+CODE = {"200": "200", "500": "500"}
+
+
+def reader(**options) -> Samples:
+    return Samples(istio.DIALECT, source="prod", origin="istio in prod", cluster="Kubernetes", **options)
+
+
+def series(*values, start_s: float = 0, step_s: float = 15, code: str = "200", pod: str = "web-1", **labels) -> dict:
+    """A caller's series, a sample per step; ``None`` is a scrape without it."""
+    metric = {
+        "__name__": "istio_requests_total",
+        "reporter": "source",
+        "source_workload": "web",
+        "source_workload_namespace": "shop",
+        "destination_workload": labels.pop("to", "cart"),
+        "destination_workload_namespace": "shop",
+        "destination_service_name": "cart",
+        "destination_service_namespace": "shop",
+        "response_code": code,
+        "pod": pod,
+        "namespace": "shop",
+        "instance": "10.0.0.1:15020",
+    } | labels
+    samples = [[start_s + step_s * number, str(value)] for number, value in enumerate(values) if value is not None]
+    return {"metric": metric, "values": samples}
+
+
+def counted(samples: Samples, matrix: list[dict], **options) -> float:
+    samples.read(matrix, **options)
+    observations = samples.observations({whose for unit in samples.units.values() for whose in unit.whose.values()}, 0)
+    return sum(sum(one.counters.requests.values()) for one in observations)
+
+
+def test_what_was_counted_before_the_first_sample_is_not_counted():
+    samples = reader()
+    assert counted(samples, [series(1000)]) == 0
+    assert counted(samples, [series(1000, 1003)]) == 3
+
+
+def test_the_zero_of_a_window_is_the_last_sample_before_it():
+    assert counted(reader(), [series(100, 110, 130, 160)], from_ms=16_000) == 50
+
+
+def test_a_counter_that_falls_has_started_again():
+    assert counted(reader(), [series(100, 110, 4, 9)]) == 10 + 4 + 5
+
+
+def test_where_most_counters_of_a_process_fall_the_others_have_started_again_too():
+    matrix = [series(100, 5), series(90, 3, code="500"), series(2, 7, code="404")]
+    assert counted(reader(), matrix) == 5 + 3 + 7
+
+
+def test_a_single_counter_that_falls_leaves_its_neighbours_alone():
+    matrix = [series(100, 110), series(90, 3, code="500"), series(2, 7, code="404")]
+    assert counted(reader(), matrix) == 10 + 3 + 5
+
+
+def test_the_same_samples_again_change_nothing():
+    samples = reader()
+    counted(samples, [series(100, 110)])
+    assert counted(samples, [series(100, 110)]) == 10
+    assert counted(samples, [series(100, 110, 115)]) == 15
+
+
+def test_a_series_that_begins_later_counts_from_its_first_request():
+    samples = reader()
+    counted(samples, [series(100, 110)])
+    assert counted(samples, [series(100, 110, 110), series(7, start_s=30, code="500")]) == 17
+
+
+def test_a_series_that_was_missing_from_the_last_answer_invents_nothing():
+    samples = reader()
+    counted(samples, [series(100, 110)])
+    both = [series(100, 110, 111), series(5000, 5001, 5003, code="500")]
+    assert counted(samples, both) == 10 + 1 + 2
+
+
+def test_a_series_that_is_away_for_a_while_goes_on_where_it_was():
+    samples = reader()
+    counted(samples, [series(100, 110)])
+    counted(samples, [series(0, start_s=45, code="500")])
+    assert counted(samples, [series(140, start_s=60)]) == 40
+
+
+def test_two_processes_count_twice_and_two_replicas_of_one_prometheus_once():
+    matrix = [series(0, 10), series(0, 10, pod="web-2")]
+    assert counted(reader(), matrix) == 20
+    replicas = [series(0, 10, prometheus_replica="a"), series(0, 9, start_s=3, prometheus_replica="b")]
+    assert counted(reader(), replicas) == 10
+    own = [series(0, 10, ha="a"), series(0, 9, start_s=3, ha="b")]
+    assert counted(reader(replica_labels=["ha"]), own) == 10
+
+
+def test_a_sidecar_that_two_jobs_scrape_counts_once_though_each_adds_labels_of_its_own():
+    jobs = [
+        series(0, 10, 20, job="pods", app="web"),
+        series(0, 10, 20, start_s=5, job="envoy-stats", container="istio-proxy", endpoint="http-envoy-prom"),
+    ]
+    assert counted(reader(), jobs) == 20
+
+
+def test_series_that_one_scrape_tells_apart_by_a_label_of_its_own_are_all_counted():
+    assert counted(reader(), [series(0, 10, route="a"), series(0, 5, route="b")]) == 15
+
+
+def test_when_a_replica_dies_the_other_one_goes_on_without_a_gap():
+    samples = reader()
+    counted(samples, [series(0, 10, 20, prometheus_replica="a"), series(0, 9, 19, start_s=3, prometheus_replica="b")])
+    later = [series(29, 39, 49, 59, start_s=33, prometheus_replica="b")]
+    assert counted(samples, later) == 59
+
+
+def test_a_new_process_counts_from_its_start_where_that_is_known_to_be_after_ours():
+    samples = reader()
+    counted(samples, [series(0)], from_ms=0)
+    samples.began({}, 0)
+    assert counted(samples, [series(40, pod="web-2", start_s=60), series(9, pod="web-3", start_s=60)]) == 0
+    assert samples.young() == ["10.0.0.1:15020"]
+    samples.began({"shop/web-2": 50_000, "shop/web-3": -5_000}, since_ms=1_000)
+    assert counted(samples, []) == 40
+    assert samples.young() == []
+
+
+def test_clusters_are_told_apart_by_their_external_label():
+    samples = reader(cluster_label="cluster")
+    samples.read([series(1, cluster="east"), series(1, cluster="west"), series(1)])
+    assert set(samples.units) == {"east/shop/web-1", "west/shop/web-1", "shop/web-1"}
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1"])
+def test_what_is_no_count_is_not_counted(value):
+    assert counted(reader(), [series(1, value, 3)]) == 2
+
+
+def test_an_edge_whose_series_vanish_while_others_arrive_is_stale_and_says_why():
+    samples, clock = reader(), FakeClock(now_ms=0)
+    live = LiveGraph(clock=clock)
+    for tick in range(1, 12):
+        at_s = 15.0 * tick
+        lost = [] if tick > 5 else [series(10 * tick, start_s=at_s, to="mail")]
+        heard = samples.read([series(10 * tick, start_s=at_s, step_s=15), *lost])
+        live.observe(samples.observations(heard, 0))
+        live.doubt("prod", samples.missing())
+        clock.now = int(1000 * at_s)
+        live.tick(clock.now)
+    edges = {edge.target.rpartition("/")[2]: edge for edge in live.snapshot(GraphType.WORKLOAD, 60).edges.values()}
+    assert edges["cart"].presence is Presence.LIVE
+    assert edges["cart"].reason == ""
+    assert edges["mail"].presence is Presence.STALE
+    assert "prod has no new samples of 1 of 1 series of shop/web-1" in edges["mail"].reason
+
+
+def test_processes_long_gone_are_forgotten():
+    samples = reader()
+    samples.read([series(1), series(1, start_s=5_000, pod="web-2")])
+    samples.forget(5_000_000)
+    assert (set(samples.units), samples.series) == ({"shop/web-2"}, 1)
