@@ -171,6 +171,7 @@ def observation(
         origin=origin,
         operation=identity.operation,
         host=identity.host,
+        carrier=identity.carrier,
     )
 
 

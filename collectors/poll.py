@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from collectors.errors import CollectorError
+from collectors.layers import Layers
 from graph.live import Doubts
 from graph.model import Observation
 from graph.ports import Clock, MetricsSource
@@ -71,6 +72,7 @@ class MetricsPoll:
         self.source = source
         """What is asked; it may know more of its parts than ``state`` says."""
         self._live = live
+        self._layers = Layers()
         self._clock = clock
         self._interval_s = interval_s
 
@@ -92,7 +94,7 @@ class MetricsPoll:
             log.warning("metrics source failed", extra={"source": self.source.name, "error": why})
             self.state = replace(self.state, error=why, failures=self.state.failures + 1)
             return False
-        self._live.observe(batch)
+        self._live.observe(self._layers.one(batch))
         self._pass_on_doubts()
         self.state = replace(
             self.state, error="", failures=0, last_success_ms=self._clock.now_ms(), observations=len(batch)

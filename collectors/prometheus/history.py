@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from collectors.errors import CollectorError
+from collectors.layers import Layers
 from collectors.prometheus import queries
 from collectors.prometheus.answers import Answer
 from collectors.prometheus.client import TooMuchError
@@ -53,7 +54,7 @@ class PrometheusHistory:
         self._check(window_s)
         from_ms = at_ms - 1000 * window_s
         done = await asyncio.gather(*(self._read(track, from_ms, at_ms) for track in self._source.tracks))
-        observations = list(chain.from_iterable(done))
+        observations = Layers().one(list(chain.from_iterable(done)))
         if not observations:
             return None
         return await asyncio.to_thread(

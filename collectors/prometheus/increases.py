@@ -45,6 +45,7 @@ def observed(
             origin=origin,
             operation=identity.operation,
             host=identity.host,
+            carrier=identity.carrier,
         )
         for identity, values in sums.items()
     ]

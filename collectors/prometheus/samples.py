@@ -13,7 +13,7 @@ from typing import Any
 
 from collectors.dialects import Dialect, Identity, Labels, Measure
 from collectors.exposition import counters
-from graph.model import EdgeKey, Observation
+from graph.model import Counters, EdgeKey, Observation
 
 SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
 """Labels that tell through which scrape a count came, rather than what is counted."""
@@ -104,13 +104,14 @@ class Samples:
                 instance=self.instance(one.unit.name),
                 epoch=epoch,
                 at_ms=one.seen_ms - offset_ms,
-                counters=counters(one.sums()),
+                counters=one.counters(),
                 security=one.identity.security,
                 source_principal=one.identity.source_principal,
                 destination_principal=one.identity.destination_principal,
                 origin=self._origin,
                 operation=one.identity.operation,
                 host=one.identity.host,
+                carrier=one.identity.carrier,
             )
             for one in whose
         ]
@@ -263,12 +264,18 @@ class _Target:
 class _Whose:
     """All that one process counts for one identity."""
 
-    __slots__ = ("counts", "identity", "unit")
+    __slots__ = ("_before", "counts", "identity", "unit")
 
     def __init__(self, identity: Identity, unit: _Unit) -> None:
         self.identity = identity
         self.unit = unit
         self.counts: list[_Count] = []
+        self._before: Counters | None = None
+
+    def counters(self) -> Counters:
+        """Put together what has been counted."""
+        self._before = counters(self.sums(), self._before)
+        return self._before
 
     @property
     def seen_ms(self) -> int:
