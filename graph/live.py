@@ -103,6 +103,11 @@ class LiveGraph:
             self._inventory = inventory
             self._shape = (-1, -1)
 
+    @property
+    def inventoried(self) -> Inventory:
+        """What exists, as last said."""
+        return self._inventory
+
     def tick(self, now_ms: int) -> int:
         """Close a step: a new revision, whose snapshots hold everything observed so far."""
         if now_ms - self._swept_ms >= SWEEP_EVERY_MS:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from console.context import Console
 from console.web import agents, errors, health
-from console.web.api import alerts, config, demo, graph, proxies, signals, traces, wizards
+from console.web.api import alerts, config, demo, graph, kiali, proxies, signals, traces, wizards
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 
@@ -43,6 +43,7 @@ def _api(console: Console) -> FastAPI:
     app.include_router(health.api)
     for module in (graph, config, proxies, traces, alerts, signals, wizards):
         app.include_router(module.api, prefix=PREFIX)
+    app.include_router(kiali.api, prefix=kiali.PREFIX)
     if console.demo is not None:
         app.include_router(demo.api, prefix=PREFIX)
     return app

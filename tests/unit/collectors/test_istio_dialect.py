@@ -78,7 +78,7 @@ def test_a_connection_to_a_host_without_a_workload_is_none_that_failed():
 def test_a_request_that_reached_nobody_keeps_the_service_it_was_for():
     edge = only(series(destination_workload="unknown", destination_service="cart.shop.svc.cluster.local") + " 1").edge
     assert edge == EdgeKey(
-        WorkloadRef("Kubernetes", "shop", "web", "web", ""),
+        WorkloadRef("Kubernetes", "shop", "web", "", ""),
         ServiceRef("Kubernetes", "shop", "cart"),
         None,
         Protocol.HTTP,
@@ -134,3 +134,24 @@ def test_memory_for_series_is_bounded():
 def test_a_page_that_is_not_the_text_format_is_an_error():
     with pytest.raises(CollectorError, match="html"):
         read(f"{series()} <html>")
+
+
+def test_messages_are_grpcs_and_bodies_have_bytes():
+    page = f"{series('istio_request_messages_total')} 7\n{series('istio_response_messages_total')} 9\n"
+    messages = only(page)
+    assert messages.edge.protocol is Protocol.GRPC
+    assert (messages.counters.request_messages, messages.counters.response_messages) == (7, 9)
+    bodies = only(f"{series('istio_request_bytes_sum')} 70\n{series('istio_response_bytes_sum')} 90\n").counters
+    assert (bodies.request_bytes, bodies.response_bytes) == (70, 90)
+
+
+def test_a_host_is_told_where_it_is_not_the_services_own():
+    own = series(destination_service="cart.shop.svc.cluster.local", destination_service_name="cart")
+    passed_on = series(destination_service="pay.example.com", destination_service_name="PassthroughCluster")
+    assert only(f"{own} 1").host == ""
+    assert only(f"{passed_on} 1").host == "pay.example.com"
+
+
+def test_operations_and_waypoints_are_told():
+    classified = only(series(request_operation="GetCart", reporter="waypoint") + " 1")
+    assert (classified.operation, classified.reporter) == ("GetCart", Reporter.WAYPOINT)
