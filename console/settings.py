@@ -100,6 +100,56 @@ class Traces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Logs:
+    """The embedded log store."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    capacity_bytes: int = 256 * 1024 * 1024
+    """When full, the oldest lines are let go; compressed, so about ten times as much text."""
+    workload_bytes: int = 32 * 1024 * 1024
+    """Of which one workload may take so much for each of its logs: a chatty one does not push the others out."""
+    retention_s: int = 7 * 86_400
+    """Older lines are let go, and not taken by OTLP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zipkin:
+    """Where applications send spans in Zipkin's format, version 2."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    listen: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int | None = None
+    """Customarily 9411, path ``/api/v2/spans``; 0 takes a free one; unset: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jaeger:
+    """Where Jaeger's own clients send spans: Thrift over HTTP."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    listen: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int | None = None
+    """Customarily 14268, path ``/api/traces``; 0 takes a free one; unset: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Als:
+    """Where Envoys send access logs by their gRPC log service, for the tap (Istio: ``envoyHttpAls``, ``envoyTcpAls``)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    listen: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int | None = None
+    """Customarily 9000; 0 takes a free one; unset: none. The bundled mesh needs none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One receiver of alerts."""
 
@@ -158,6 +208,10 @@ class Settings:
     mesh: Mesh = field(default_factory=Mesh)
     graph: Graph = field(default_factory=Graph)
     traces: Traces = field(default_factory=Traces)
+    logs: Logs = field(default_factory=Logs)
+    zipkin: Zipkin = field(default_factory=Zipkin)
+    jaeger: Jaeger = field(default_factory=Jaeger)
+    als: Als = field(default_factory=Als)
     webhooks: Webhooks = field(default_factory=Webhooks)
     alerts: Alerts = field(default_factory=Alerts)
     sources: tuple[PrometheusConfig, ...] = ()
