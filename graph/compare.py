@@ -41,9 +41,9 @@ class Verdict(StrEnum):
 class Threshold:
     """From where on a difference is news."""
 
-    sigma: float = 2.576
-    """Width of every interval in standard deviations: 2.576 leaves one in a hundred to chance."""
-    chance: float = 0.05
+    sigma: float = 3.29
+    """Width of every interval in standard deviations: 3.29 leaves one in a thousand to chance, for edges are many."""
+    chance: float = 0.01
     """How probable it may be that all requests of a steady edge fell into one of the two windows."""
     traffic: float = 1.5
     """Factor between two rates."""
