@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -12,6 +13,8 @@ T = TypeVar("T")
 WAITING = 2000
 """Items that wait for one reader; then the oldest go."""
 READERS = 64
+IDLE_S = 10.0
+"""After so long without news a reader is given an empty batch, so that it can see whether anybody still listens."""
 
 
 class Batch(NamedTuple, Generic[T]):
@@ -51,7 +54,11 @@ class Feed(Generic[T]):
                 self.missed += reader.take(several)
 
     async def read(self, wants: Callable[[T], bool]) -> AsyncGenerator[Batch[T], None]:
-        """Yield what comes from now on; raises :class:`TooManyReadersError`."""
+        """Yield what comes from now on; raises :class:`TooManyReadersError`.
+
+        The first batch is empty and comes at once: whoever then looks up what was before misses nothing in between.
+        Others are empty when nothing came for a while.
+        """
         reader = _Reader(wants, self._waiting, asyncio.get_running_loop())
         with self._lock:
             if len(self._readers) >= READERS:
@@ -59,12 +66,13 @@ class Feed(Generic[T]):
             self._readers.append(reader)
         try:
             while True:
-                await reader.news.wait()
-                reader.news.clear()
                 with self._lock:
                     batch = reader.drain()
-                if batch.items or batch.missed:
-                    yield batch
+                yield batch
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_S):
+                        await reader.news.wait()
+                reader.news.clear()
         finally:
             with self._lock:
                 self._readers.remove(reader)

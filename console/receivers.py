@@ -1,0 +1,153 @@
+"""What takes in logs, metrics by OTLP, access logs and spans of other formats: made together, told of together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import Any
+
+from collectors.als.receiver import AlsReceiver
+from collectors.als.sources import AccessLogs
+from collectors.als.tap import Tap
+from collectors.foreign_spans import ForeignSpans, SpanSink
+from collectors.inventory import workload_ref
+from collectors.jaeger import translate as jaeger
+from collectors.logs.sqlite import SqliteLogs
+from collectors.logs.tail import Tail
+from collectors.otlp.doors import Door
+from collectors.otlp.logs import Logs
+from collectors.otlp.metrics import Metrics
+from collectors.peers import Peers
+from collectors.poll import Live
+from collectors.zipkin import translate as zipkin
+from console.context import Signal
+from console.datadir import DataDir
+from console.services import Service
+from console.settings import Settings
+from graph.model import WorkloadRef
+from graph.ports import Clock
+from mesh_runtime.registry import RegistryReader
+
+UNUSED_TOLD = 3
+
+
+class Receivers:
+    """The parts, and how they do."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        data: DataDir,
+        store: SqliteLogs,
+        *,
+        live: Live,
+        clock: Clock,
+        registry: RegistryReader,
+        peers: Callable[[], Peers],
+    ) -> None:
+        self.logs = store
+        self.tap = Tap()
+        access = AccessLogs(self.tap, peers)
+        self.tail = Tail(data.path / "logs", store, clock, who=_names(registry), also=access.lines)
+        self.otlp_logs = Logs(store, clock, tap=access)
+        self.otlp_metrics = Metrics(live, clock, peers=peers)
+        self.zipkin: ForeignSpans | None = None
+        self.jaeger: ForeignSpans | None = None
+        self.als = None
+        if settings.als.port is not None:
+            self.als = AlsReceiver(access, f"{settings.als.listen}:{settings.als.port}")
+
+    @property
+    def doors(self) -> Sequence[Door]:
+        """What the OTLP receivers take beside spans."""
+        return (self.otlp_logs, self.otlp_metrics)
+
+    def services(self, settings: Settings, spans: SpanSink) -> Sequence[Service]:
+        """Make what has to run; spans of other formats go to *spans*."""
+        if settings.zipkin.port is not None:
+            address = f"{settings.zipkin.listen}:{settings.zipkin.port}"
+            self.zipkin = ForeignSpans("Zipkin spans", spans, address, paths=zipkin.paths(zipkin.Zipkin()))
+        if settings.jaeger.port is not None:
+            address = f"{settings.jaeger.listen}:{settings.jaeger.port}"
+            self.jaeger = ForeignSpans("Jaeger spans", spans, address, paths=jaeger.paths())
+        asked = (self.zipkin, self.jaeger, self.als)
+        return (self.logs, self.tail, self.otlp_metrics, *(one for one in asked if one is not None))
+
+    async def signals(self) -> Sequence[Signal]:
+        """Ask each how it does."""
+        return (await self._logs(), self._metrics(), self._tap(), *self._foreign())
+
+    async def _logs(self) -> Signal:
+        state = await self.logs.state()
+        text = state.error or f"{state.lines} lines, {state.bytes / max(1, state.capacity_bytes):.0%} full"
+        counters = _numbers(asdict(state)) | _numbers(asdict(self.tail.state)) | _numbers(asdict(self.otlp_logs.state))
+        counters |= {f"refused_{reason}": float(count) for reason, count in self.otlp_logs.drops.items()}
+        return Signal(name="logs", ok=not state.error, text=text, counters=counters)
+
+    def _metrics(self) -> Signal:
+        state = self.otlp_metrics.state
+        unused = sorted(self.otlp_metrics.unused.items(), key=lambda item: -item[1].points)
+        text = f"{state.points} points" if state.requests else "no metrics yet; OTLP metrics of requests become edges"
+        if unused:
+            named = "; ".join(f"{name}: {one.reason}" for name, one in unused[:UNUSED_TOLD])
+            more = f"; and {len(unused) - UNUSED_TOLD} more" if len(unused) > UNUSED_TOLD else ""
+            text += f"; {len(unused)} metrics make no edge ({named}{more})"
+        counters = _numbers(asdict(state)) | {
+            f"dropped_{name}": float(n) for name, n in self.otlp_metrics.drops.items()
+        }
+        counters |= {f"unused {name}": float(one.points) for name, one in unused}
+        return Signal(name="otlp metrics", ok=True, text=text, counters=counters)
+
+    def _tap(self) -> Signal:
+        state = self.tap.state
+        text = f"{state.requests} requests of {state.edges} edges" if state.requests else "no proxy logs access yet"
+        counters = _numbers({"requests": state.requests, "edges": state.edges, "readers": state.readers})
+        counters |= {f"dropped_{reason}": float(count) for reason, count in state.drops.items()}
+        return Signal(name="tap", ok=True, text=text, counters=counters)
+
+    def _foreign(self) -> Iterator[Signal]:
+        for one in (self.zipkin, self.jaeger):
+            if one is not None:
+                state = one.state
+                text = state.error or f"{state.spans} spans; listens on port {one.port}"
+                yield Signal(name=one.name, ok=not state.error, text=text, counters=_numbers(asdict(state)))
+        if self.als is not None:
+            text = f"{self.als.streams} proxies are connected; listens on port {self.als.port}"
+            yield Signal(name=self.als.name, ok=True, text=text, counters={"streams": float(self.als.streams)})
+
+
+async def receivers(
+    settings: Settings,
+    data: DataDir,
+    stack: AsyncExitStack,
+    *,
+    live: Live,
+    clock: Clock,
+    registry: RegistryReader,
+    peers: Callable[[], Peers],
+) -> Receivers:
+    """Make them, the log store opened; the stack closes it."""
+    chosen = settings.logs
+    store = await stack.enter_async_context(
+        SqliteLogs(
+            data.path / "logstore",
+            clock,
+            capacity_bytes=chosen.capacity_bytes,
+            workload_bytes=chosen.workload_bytes,
+            retention_s=chosen.retention_s,
+        )
+    )
+    return Receivers(settings, data, store, live=live, clock=clock, registry=registry, peers=peers)
+
+
+def _names(registry: RegistryReader) -> Callable[[str], WorkloadRef | None]:
+    def named(instance_id: str) -> WorkloadRef | None:
+        known = registry.current.instances.get(instance_id)
+        return workload_ref(known) if known else None
+
+    return named
+
+
+def _numbers(fields: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in fields.items() if isinstance(value, int | float)}

@@ -1,0 +1,191 @@
+"""Logs: search, who has them, and what is written now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Query
+from starlette.responses import Response, StreamingResponse
+
+from collectors.logs.feed import TooManyReadersError
+from collectors.logs.lines import trace_id_of
+from collectors.logs.matching import matcher
+from console.context import Console
+from console.web.api.common import Here, instant, rfc3339, router
+from console.web.errors import Invalid, Json, refusal
+from graph.ports import LogLine, LogNews, LogPage, LogQuery, LogSource
+
+api = router("logs")
+
+NDJSON = "application/x-ndjson"
+Word = Annotated[str, Query(max_length=300)]
+Instant = Annotated[str, Query(max_length=40)]
+Lines = Annotated[int, Query(ge=1, le=10_000)]
+
+
+@api.get("/logs")
+async def search(
+    here: Here,
+    *,
+    namespace: Word = "",
+    workload: Word = "",
+    instance: Word = "",
+    source: Word = "",
+    grep: Annotated[str, Query(max_length=1000)] = "",
+    regex: Annotated[str, Query(max_length=1000)] = "",
+    level: Word = "",
+    trace: Word = "",
+    since: Instant = "",
+    until: Instant = "",
+    limit: Lines = 500,
+) -> Response:
+    """Find the newest lines that match, ordered by time; empty parameters do not restrict.
+
+    ``workload`` is a workload or an app, ``source`` a list of ``output``, ``proxy``, ``access``, ``otlp``, ``grep`` a
+    text in whatever case, ``level`` the least one, ``trace`` a trace's id.
+    """
+    now_ms = here.clock.now_ms()
+    query = _query(
+        namespace=namespace,
+        workload=workload,
+        instance=instance,
+        sources=_sources(source),
+        text=grep,
+        pattern=regex,
+        level=level.lower(),
+        trace_id=_trace(trace),
+        since_ms=instant(since, now_ms) if since else 0,
+        until_ms=instant(until, now_ms) if until else 0,
+        limit=limit,
+    )
+    page = await here.logs.search(query)
+    return Json(
+        {
+            "items": [line_json(line) for line in page.lines],
+            "complete": page.complete,
+            "reached": rfc3339(page.reached_ms),
+            "store": asdict(await here.logs.state()),
+        }
+    )
+
+
+@api.get("/logs/workloads")
+async def workloads(here: Here) -> Response:
+    """List who has logs, and of which kind."""
+    return Json(
+        {
+            "items": [{**ref._asdict(), "sources": sources} for ref, sources in (await here.logs.workloads()).items()],
+        }
+    )
+
+
+@api.get("/logs/follow")
+async def follow(
+    here: Here,
+    *,
+    namespace: Word = "",
+    workload: Word = "",
+    instance: Word = "",
+    source: Word = "",
+    grep: Annotated[str, Query(max_length=1000)] = "",
+    regex: Annotated[str, Query(max_length=1000)] = "",
+    level: Word = "",
+    trace: Word = "",
+    since: Instant = "",
+    limit: Annotated[int, Query(ge=0, le=10_000)] = 10,
+) -> Response:
+    """Stream lines as NDJSON: the last ``limit`` ones, then each as it is written.
+
+    A line is ``{"type": "line", …}``; ``{"type": "missed", "count": n}`` says that the reader was too slow for some.
+    Empty lines are signs of life.
+    """
+    now_ms = here.clock.now_ms()
+    query = _query(
+        namespace=namespace,
+        workload=workload,
+        instance=instance,
+        sources=_sources(source),
+        text=grep,
+        pattern=regex,
+        level=level.lower(),
+        trace_id=_trace(trace),
+        since_ms=instant(since, now_ms) if since else 0,
+        limit=max(1, limit),
+    )
+    news = here.logs.follow(query)
+    try:
+        await anext(news)
+    except TooManyReadersError as full:
+        return refusal(503, str(full))
+    return StreamingResponse(_streamed(here, query, news, before=limit > 0), media_type=NDJSON)
+
+
+async def _streamed(
+    here: Console, query: LogQuery, news: AsyncGenerator[LogNews, None], *, before: bool
+) -> AsyncIterator[bytes]:
+    try:
+        page = await here.logs.search(query) if before else LogPage(lines=())
+        known = {_identity(line) for line in page.lines}
+        for line in page.lines:
+            yield _encoded({"type": "line", **line_json(line)})
+        async for one in news:
+            if one.missed:
+                yield _encoded({"type": "missed", "count": one.missed})
+            for line in one.lines:
+                if _identity(line) not in known:
+                    yield _encoded({"type": "line", **line_json(line)})
+            if not one.lines:
+                known.clear()
+                yield b"\n"
+    finally:
+        await news.aclose()
+
+
+def line_json(line: LogLine) -> dict[str, Any]:
+    """Write a line for programs."""
+    return {
+        "at": rfc3339(line.at_ns // 1_000_000),
+        "atNs": str(line.at_ns),
+        "level": line.level,
+        "source": line.source.value,
+        "text": line.text,
+        **line.workload._asdict(),
+        "instance": line.instance,
+        "traceId": line.trace_id,
+        "spanId": line.span_id,
+        "attributes": dict(line.attributes),
+    }
+
+
+def _identity(line: LogLine) -> tuple[int, str, str]:
+    return line.at_ns, line.instance, line.text
+
+
+def _encoded(message: dict[str, Any]) -> bytes:
+    return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _query(**fields: Any) -> LogQuery:
+    query = LogQuery(**fields)
+    try:
+        matcher(query)
+    except ValueError as trouble:
+        raise Invalid(str(trouble)) from trouble
+    return query
+
+
+def _sources(text: str) -> frozenset[LogSource]:
+    try:
+        return frozenset(LogSource(one.strip()) for one in text.split(",") if one.strip())
+    except ValueError as trouble:
+        raise Invalid(f"{text[:60]!r}: sources are {', '.join(LogSource)}") from trouble
+
+
+def _trace(text: str) -> str:
+    found = trace_id_of(text.zfill(16) if len(text) < 16 else text.zfill(32)) if text else ""
+    if text and not found:
+        raise Invalid(f"{text[:60]!r} is no trace id: up to 32 hexadecimal digits")
+    return found
