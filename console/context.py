@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collectors.otlp.receiver import OtlpReceiver
     from collectors.poll import MetricsPoll
+    from collectors.als.tap import Tap
     from console.alerts import AlertBook
     from console.faults import DemoControl
+    from console.receivers import Receivers
     from console.services import Restarting
     from console.settings import Settings
     from console.state.deliveries import DeliveryLog
     from console.web.stream import Stream
     from graph.live import LiveGraph
-    from graph.ports import Clock, GraphHistory, SnapshotStore, TraceStore
+    from graph.ports import Clock, GraphHistory, LogStore, SnapshotStore, TraceStore
     from mesh_runtime.control import ControlPlane
     from mesh_runtime.registry import RegistryReader
     from mesh_runtime.store.port import ConfigStore
@@ -54,6 +56,10 @@ class Console:
     deliveries: DeliveryLog
     wizards: Wizards
     otlp: OtlpReceiver
+    logs: LogStore
+    tap: Tap
+    receivers: Receivers
+    """What else takes telemetry in."""
     stream: Stream
     supervised: Sequence[Restarting] = ()
     """Services that are started again when they fail."""

@@ -22,6 +22,7 @@ from console.context import Console
 from console.datadir import DataDir, ServerInfo
 from console.faults import DemoControl
 from console.inventory import InventoryWatch
+from console.receivers import receivers
 from console.services import Service, restarting, serve
 from console.settings import Settings, Web
 from console.sources import sources
@@ -105,10 +106,14 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
     )
     metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
+    others = await receivers(
+        settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
+    )
     otlp = OtlpReceiver(
-        Ingest(live, clock, peers=lambda: known.peers, traces=traces),
+        spans := Ingest(live, clock, peers=lambda: known.peers, traces=traces),
         f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
         f"{settings.otlp.listen}:{settings.otlp.http_port}",
+        others.doors,
     )
     stream = Stream(live)
     ticker = Ticker(
@@ -121,7 +126,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         settings=settings.graph,
         wake_webhooks=sender.wake,
     )
-    supervised = restarting(clock, otlp, *metrics.polls, ticker, sender)
+    supervised = restarting(clock, otlp, *others.services(settings, spans), *metrics.polls, ticker, sender)
 
     console = Console(
         settings=settings,
@@ -138,6 +143,9 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         deliveries=deliveries,
         wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),
         otlp=otlp,
+        logs=others.logs,
+        tap=others.tap,
+        receivers=others,
         stream=stream,
         supervised=supervised,
         wake_webhooks=sender.wake,

@@ -45,6 +45,7 @@ async def signals(console: Console) -> tuple[Signal, ...]:
                 "resyncs": console.stream.resyncs,
             },
         ),
+        *await console.receivers.signals(),
         *_services(console),
     )
 

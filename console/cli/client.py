@@ -7,7 +7,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -59,6 +59,24 @@ class Client:
         """Ask; empty parameters are left out."""
         return json.loads(self._exchange("GET", _target(path, query), None))
 
+    def lines(self, path: str, **query: object) -> Iterator[Any]:
+        """Ask for a stream of JSON lines; yields each as it comes, until the server ends it or the user does."""
+        where, connection = self._connection()
+        try:
+            connection.request("GET", _target(path, query), None, self._headers(None))
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise ServerError(_reason(answer.read(), answer.status), answer.status)
+            for line in answer:
+                if line.strip():
+                    yield json.loads(line)
+        except (OSError, http.client.HTTPException) as trouble:
+            raise ServerError(f"the server at {where} cannot be reached: {trouble}") from trouble
+        except KeyboardInterrupt:
+            return
+        finally:
+            connection.close()
+
     def text(self, path: str, **query: object) -> str:
         """Ask for something that is not JSON."""
         return self._exchange("GET", _target(path, query), None).decode()
@@ -72,9 +90,7 @@ class Client:
         return json.loads(self._exchange("DELETE", _target(path, query), None))
 
     def _exchange(self, method: str, target: str, body: bytes | None) -> bytes:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        headers = self._headers(body)
         where, connection = self._connection()
         try:
             connection.request(method, target, body, headers)
@@ -87,6 +103,12 @@ class Client:
         if answer.status >= 400:
             raise ServerError(_reason(text, answer.status), answer.status)
         return text
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
 
     def _connection(self) -> tuple[str, http.client.HTTPConnection]:
         if self._server:

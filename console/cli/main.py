@@ -25,7 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "proxy-config": ("console.cli.proxies", "Show the configuration of one Envoy."),
     "certificates": ("console.cli.certificates", "List workloads' certificates, or replace them."),
     "graph": ("console.cli.graph", "Print the traffic graph."),
-    "logs": ("console.cli.logs", "Print what a workload or its proxy has logged."),
+    "logs": ("console.cli.logs", "Print, search and follow logs of applications and proxies."),
+    "tap": ("console.cli.tap", "Watch requests as proxies see them."),
     "wizard": ("console.cli.wizard", "Plan and apply a change of traffic."),
     "completion": ("console.cli.completion", "Print the completion script for a shell."),
 }

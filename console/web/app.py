@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from console.context import Console
 from console.web import agents, errors, health
-from console.web.api import alerts, config, demo, graph, kiali, proxies, signals, traces, wizards
+from console.web.api import alerts, config, demo, graph, kiali, logs, proxies, signals, tap, traces, wizards
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 
@@ -41,7 +41,7 @@ def _api(console: Console) -> FastAPI:
     app.state.console = console
     errors.install(app)
     app.include_router(health.api)
-    for module in (graph, config, proxies, traces, alerts, signals, wizards):
+    for module in (graph, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
     if console.demo is not None:

@@ -79,6 +79,11 @@ class Frames:
 NOTES = ("Gateway shop/ingress port 8443 (https) is not served: there is no Secret shop/gone-tls",)
 
 
+async def nothing() -> tuple[Any, ...]:
+    """No further receivers."""
+    return ()
+
+
 class FakeControl:
     """Eight proxies that take everything at once."""
 
@@ -266,6 +271,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             deliveries=deliveries,
             wizards=Wizards(store, changelog, settle, facts=facts, clock_ms=clock.now_ms),
             otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
+            receivers=SimpleNamespace(signals=nothing),
             stream=stream,
             supervised=(),
             wake_webhooks=lambda: None,
