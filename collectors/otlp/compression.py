@@ -15,6 +15,9 @@ GZIP_FORMAT = 31
 ZSTD_WINDOW = 8 * 1024 * 1024
 """The largest window that every decoder has to know (RFC 8878); a larger one is a way to spend our memory."""
 
+ZSTD_PIECE = 256
+"""So many bytes are decompressed at a time. A block of 4 bytes may become 128 KiB, so this is 8 MiB at worst."""
+
 
 def gunzip(data: bytes, *, most: int) -> bytes:
     """Decompress; raises :class:`TooLargeError` before more than *most* bytes are in memory."""
@@ -38,14 +41,27 @@ def gunzip(data: bytes, *, most: int) -> bytes:
 
 def unzstd(data: bytes, *, most: int) -> bytes:
     """Decompress one or several frames; raises as :func:`gunzip` does."""
-    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(data, read_across_frames=True)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+    frame = decompressor.decompressobj()
+    parts: list[bytes] = []
+    room = most
     try:
-        plain = reader.read(most + 1)
+        for start in range(0, len(data), ZSTD_PIECE):
+            piece = data[start : start + ZSTD_PIECE]
+            while piece:
+                if frame.eof:
+                    frame = decompressor.decompressobj()
+                part = frame.decompress(piece)
+                piece = frame.unused_data if frame.eof else b""
+                room -= len(part)
+                if room < 0:
+                    raise TooLargeError(f"more than {most} bytes after unzstd")
+                parts.append(part)
     except zstandard.ZstdError as trouble:
         raise MalformedError(f"zstd: {trouble}") from trouble
-    if len(plain) > most:
-        raise TooLargeError(f"more than {most} bytes after unzstd")
-    return plain
+    if not frame.eof:
+        raise MalformedError("zstd: the body ends too early")
+    return b"".join(parts)
 
 
 class Decompress(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,44 +13,21 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from collectors.otlp import wire
 from collectors.otlp.limits import Limits, MalformedError, TooLargeError
 from collectors.otlp.resources import Workloads
+from collectors.otlp.sampling import weight_of_state
+from collectors.otlp.told import CLIENT, CONSUMER, NOTHING, PRODUCER, SERVER, Reader, Told
 from graph.model import WorkloadRef
 
-SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 KINDS = ("", "internal", "server", "client", "producer", "consumer")
-
-FACT_NAMES = (
-    # Newest spelling first: semantic conventions move, and senders move at different times.
-    "db.system.name",
-    "db.system",
-    "messaging.system",
-    "messaging.destination.name",
-    "messaging.destination",
-    "service.peer.name",
-    "peer.service",
-    "server.address",
-    "server.port",
-    "net.peer.name",
-    "net.peer.port",
-    "net.sock.peer.addr",
-    "url.full",
-    "http.url",
-    "http.host",
-    "http.response.status_code",
-    "http.status_code",
-    "rpc.system.name",
-    "rpc.system",
-    "rpc.response.status_code",
-    "rpc.grpc.status_code",
-)
-FACTS = {name.encode(): name for name in FACT_NAMES}
-NO_FACTS: Mapping[str, str] = {}
+CALLING = 2
+"""Kinds from here on are one side of a call."""
 NO_TRACE, NO_SPAN = bytes(16), bytes(8)
-NOTHING = ("", "")
-VALUE_CHARS = 256
-USUAL_FACTS = 8
-"""Facts wait in memory for their other side: longer values are cut, and no more is kept than so many such values."""
-REMEMBERED = 50_000
-REMEMBERED_BYTES = 128
+AT_ONCE = 512 * 1024
+"""So many bytes are decoded in one go: were they nothing but empty spans, those would take 40 MB."""
+TOO_MANY = "more than {} spans or resources in one request; send smaller batches"
+MOST_LINKS = 16
+NO_LINKS: tuple[bytes, ...] = ()
+REMEMBERED = 20_000
+"""Answers per kind of span."""
 
 
 class SpanRow(NamedTuple):
@@ -66,8 +43,11 @@ class SpanRow(NamedTuple):
     start_ns: int
     end_ns: int
     failed: bool
-    facts: Mapping[str, str]
-    """Those attributes of :data:`FACT_NAMES` that it has."""
+    told: Told
+    weight: float
+    """How many spans it stands for."""
+    links: tuple[bytes, ...]
+    """Of a consumer: trace and span ids of what it consumes, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +65,11 @@ class Decoder:
 
     def __init__(self, limits: Limits, *, cluster: str) -> None:
         self._limits = limits
-        self._facts = FactReader(most=limits.span_attributes)
         self._workloads = Workloads(cluster=cluster, most=limits.resources, longest=limits.name_chars)
+        self._readers = {
+            kind: Reader(kind, most=limits.span_attributes, remembered=REMEMBERED).read
+            for kind in (SERVER, CLIENT, PRODUCER, CONSUMER)
+        }
 
     def decode(self, data: bytes) -> Batch:
         """Decode an ``ExportTraceServiceRequest``; raises :class:`MalformedError` or :class:`TooLargeError`."""
@@ -97,102 +80,95 @@ class Decoder:
         return Batch(data, rows, seen - len(rows))
 
     def _rows(self, data: bytes) -> tuple[list[SpanRow], int]:
+        """Every span once, in one loop without calls that could be spared: this is what the receiver's speed is."""
         rows: list[SpanRow] = []
-        seen = 0
-        facts, longest, row = self._facts.read, self._limits.name_chars, tuple.__new__
-        for resource, spans in self._scopes(data):
-            workload = self._workloads.of(resource)
-            seen += len(spans)
-            for span in spans:
-                trace_id, span_id = span.trace_id, span.span_id
-                if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
-                    continue
-                kind, parent_id, status, start, end = span.kind, span.parent_span_id, span.status, span.start, span.end
-                rows.append(
-                    # SpanRow(...) itself costs as much as all the rest of this loop.
-                    row(
-                        SpanRow,
-                        (
-                            trace_id,
-                            span_id,
-                            parent_id if parent_id != NO_SPAN else b"",
-                            kind,
-                            workload,
-                            span.name[:longest],
-                            start,
-                            max(start, end),
-                            failed(status) if status else False,
-                            facts(span.attributes) if kind > 1 else NO_FACTS,
-                        ),
+        seen, room = 0, self._limits.request_spans
+        readers, longest, row, add = self._readers, self._limits.name_chars, tuple.__new__, rows.append
+        for part in _parts(data, room):
+            workload = self._workloads.of(part.resource)
+            for scope in part.scope_spans:
+                spans = scope.spans
+                count = len(spans)
+                seen += count
+                room -= count or 1
+                if room < 0:
+                    raise TooLargeError(TOO_MANY.format(self._limits.request_spans))
+                for span in spans:
+                    trace_id, span_id, kind = span.trace_id, span.span_id, span.kind
+                    if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
+                        continue
+                    parent_id, status, state = span.parent_span_id, span.status, span.trace_state
+                    start, end = span.start, span.end
+                    fails = failed(status) if status else False
+                    if kind in readers:
+                        told = readers[kind](span.attributes, fails)
+                        weight = weight_of_state(state) if state and told.weight == 1.0 else told.weight
+                        links = linked(span.links) if kind == CONSUMER else NO_LINKS
+                    else:
+                        told, weight, links = NOTHING, 1.0, NO_LINKS
+                    # SpanRow(...) itself costs as much as half of this loop.
+                    add(
+                        row(
+                            SpanRow,
+                            (
+                                trace_id,
+                                span_id,
+                                parent_id if parent_id != NO_SPAN else b"",
+                                kind,
+                                workload,
+                                span.name[:longest],
+                                start,
+                                max(start, end),
+                                fails,
+                                told,
+                                weight,
+                                links,
+                            ),
+                        )
                     )
-                )
         return rows, seen
 
-    def _scopes(self, data: bytes) -> Iterator[tuple[bytes, Sequence[Any]]]:
-        """Yield each scope's spans with its resource, having counted them before they take memory."""
-        most, count = self._limits.request_spans, 0
-        parts = wire.Request.FromString(data).resource_spans
-        if len(parts) > most:
-            raise TooLargeError(f"{len(parts)} resources in one request; {most} are taken")
-        for part in parts:
-            of_resource = wire.ResourceSpans.FromString(part)
-            for scope in of_resource.scope_spans:
-                count += 1 + len(wire.Count.FromString(scope).spans)
-                if count > most:
-                    raise TooLargeError(f"more than {most} spans in one request; send smaller batches")
-                yield of_resource.resource, wire.ScopeSpans.FromString(scope).spans
+
+def _parts(data: bytes, most: int) -> Sequence[Any] | Iterator[Any]:
+    """Give each resource with its spans; what is large is counted before it takes much memory."""
+    if len(data) > AT_ONCE:
+        return _large(wire.Request.FromString(data).resource_spans, most)
+    parts: Sequence[Any] = wire.Whole.FromString(data).resource_spans
+    if len(parts) > most:
+        raise TooLargeError(TOO_MANY.format(most))
+    return parts
 
 
-class FactReader:
-    """Picks the facts out of encoded attributes, remembering what each means: most come again and again."""
-
-    def __init__(self, *, most: int) -> None:
-        self._most = most
-        self._known: dict[bytes, tuple[str, str]] = {}
-
-    def read(self, attributes: Sequence[bytes]) -> Mapping[str, str]:
-        """Read those attributes that say something about the other side or the outcome."""
-        known = self._known
-        found: dict[str, str] | None = None
-        if len(attributes) > self._most:
-            attributes = attributes[: self._most]
-        for attribute in attributes:
-            fact = known.get(attribute) or self._learn(attribute)
-            if fact is not NOTHING:
-                if found is None:
-                    found = {}
-                found[fact[0]] = fact[1]
-        if found is None:
-            return NO_FACTS
-        return found if len(found) <= USUAL_FACTS else _shortened(found)
-
-    def _learn(self, attribute: bytes) -> tuple[str, str]:
-        fact = _fact(attribute)
-        if len(attribute) <= REMEMBERED_BYTES:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[attribute] = fact
-        return fact
+def _large(parts: Sequence[bytes], most: int) -> Iterator[Any]:
+    if len(parts) > most:
+        raise TooLargeError(TOO_MANY.format(most))
+    for part in parts:
+        if len(part) <= AT_ONCE:
+            yield wire.WholeResource.FromString(part)
+            continue
+        of_resource = wire.ResourceSpans.FromString(part)
+        if sum(1 + len(wire.Count.FromString(scope).spans) for scope in of_resource.scope_spans) > 2 * most:
+            raise TooLargeError(TOO_MANY.format(most))
+        for scope in of_resource.scope_spans:
+            yield _Part(of_resource.resource, (wire.ScopeSpans.FromString(scope),))
 
 
-def _fact(attribute: bytes) -> tuple[str, str]:
-    """Read one attribute; :data:`NOTHING` when it is none of the facts, or cannot be read."""
-    if attribute[:1] == b"\x0a" and FACTS.get(attribute[2 : 2 + attribute[1]] if len(attribute) > 1 else b"") is None:
-        return NOTHING
-    pair = wire.key_value(attribute)
-    if pair is None or (name := FACTS.get(pair[0].encode())) is None:
-        return NOTHING
-    return name, pair[1][:VALUE_CHARS]
+class _Part(NamedTuple):
+    resource: bytes
+    scope_spans: Sequence[Any]
 
 
-def _shortened(found: Mapping[str, str]) -> Mapping[str, str]:
-    room = USUAL_FACTS * VALUE_CHARS
-    kept = {}
-    for name, value in found.items():
-        room -= len(value)
-        if room >= 0:
-            kept[name] = value
-    return kept
+def linked(links: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Name the first spans that a span is linked to, by trace id and span id; malformed ones are left out."""
+    return tuple(found for one in links[:MOST_LINKS] if (found := _linked(one))) if links else NO_LINKS
+
+
+def _linked(link: bytes) -> bytes:
+    try:
+        of = wire.Link.FromString(link)
+    except DecodeError:
+        return b""
+    return bytes(of.trace_id + of.span_id) if len(of.trace_id) == 16 and len(of.span_id) == 8 else b""
 
 
 def failed(status: bytes) -> bool:

@@ -23,19 +23,23 @@ class Limits:
     """Largest request after gunzip."""
     request_spans: int = 50_000
     """Most spans in one request."""
-    span_attributes: int = 256
-    """Attributes of a span that are looked at; the store keeps all."""
-    queued_bytes: int = 128 * MIB
-    """About what requests that wait for the worker take, decoded."""
+    span_attributes: int = 64
+    """Attributes that tell of a span's call; the store keeps all."""
     pending_spans: int = 100_000
     """Spans that wait for their other side."""
     pending_s: int = 10
     """How long they wait."""
+    remembered_calls: int = 400_000
+    """Calls that are recognised should their spans come again, within twice ``pending_s``."""
     edges: int = 20_000
     """Distinct edges that are counted."""
+    operations: int = 20_000
+    """Distinct operations of all edges' targets; what is beyond them is counted as one other operation."""
+    series: int = 40_000
+    """Distinct pairs of edge and operation; what is beyond them is counted as the edge's one other operation."""
     name_chars: int = 256
     """Longer names of spans, services, peers and queues are cut."""
-    resources: int = 4096
+    resources: int = 8192
     """Distinct resources that are remembered rather than parsed again."""
 
 
@@ -45,6 +49,7 @@ class Drop(StrEnum):
     MALFORMED = "malformed_requests"
     TOO_LARGE = "too_large_requests"
     QUEUE_FULL = "queue_full_spans"
+    """Asked to send again, because they came faster than they could be written."""
     INVALID_ID = "invalid_id_spans"
     PENDING_FULL = "pending_full_spans"
     EDGES_FULL = "edges_full_spans"
@@ -52,6 +57,10 @@ class Drop(StrEnum):
     """The other side never came, and no address said who it was."""
     UNPAIRED_SERVER = "unpaired_server_spans"
     """The caller's span never came."""
+    PROXY_COUNTS = "proxy_counts_spans"
+    """A root beside a proxy, which counts it and knows who called."""
+    DUPLICATE = "duplicate_spans"
+    """It had come before."""
     STORE_FAILED = "store_failed_spans"
 
 

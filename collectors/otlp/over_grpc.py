@@ -19,8 +19,9 @@ from collectors.otlp.limits import BusyError, Drop, MalformedError, RefusedError
 
 EXPORT = Spans.method
 THREADS = 4
-AT_ONCE = 32
-"""Requests in memory; what exceeds them is refused as busy by gRPC itself."""
+AT_ONCE = 1024
+"""Requests that wait for a thread; their bodies stay with their senders meanwhile. gRPC itself refuses what exceeds them,
+in a way that makes senders drop it, so there should be room for one of each program."""
 STOP_S = 1.0
 
 CODES = {

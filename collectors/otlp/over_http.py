@@ -19,7 +19,7 @@ from collectors.otlp.limits import Drop, MalformedError, RefusedError, TooLargeE
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 STOP_S = 1.0
 AT_ONCE = 32
-"""Bodies that are read at the same time; more connections wait their turn."""
+"""Bodies in memory; more connections wait their turn."""
 SERVED = web.AppKey("served", str)
 """What is taken where, for senders who are wrong."""
 BODY_S = 30.0
@@ -69,8 +69,12 @@ class HttpReceiver:
         encoding = request.headers.get("Content-Encoding", "identity").lower()
         if encoding != "identity" and encoding not in DECOMPRESS:
             return _failure(request, 415, f"content encoding {encoding!r}: gzip, zstd and identity are taken")
+        async with self._at_once:
+            return await self._read(door, request, encoding)
+
+    async def _read(self, door: Door, request: web.Request, encoding: str) -> web.Response:
         try:
-            async with self._at_once, asyncio.timeout(BODY_S):
+            async with asyncio.timeout(BODY_S):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             door.refuse(Drop.TOO_LARGE)

@@ -1,4 +1,4 @@
-"""OTLP's two doors and the worker behind them, as one service."""
+"""OTLP's two doors and what is behind them, as one service."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OtlpReceiver:
         return self._sink.state
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Take spans until cancelled; both doors close before the worker finishes what is queued."""
+        """Take spans until cancelled; both doors close before the last counts go to the graph."""
         waiting = 3
 
         def one_is_ready() -> None:
@@ -57,8 +57,8 @@ class OtlpReceiver:
             if not waiting:
                 ready()
 
-        async with asyncio.TaskGroup() as worker:
-            counting = worker.create_task(self._sink.run(one_is_ready))
+        async with asyncio.TaskGroup() as inside:
+            counting = inside.create_task(self._sink.run(one_is_ready))
             try:
                 async with asyncio.TaskGroup() as doors:
                     doors.create_task(self._grpc.run(one_is_ready))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from collectors.otlp.memo import Memo
 from collectors.otlp.wire import text
 from graph.model import UNKNOWN, WorkloadRef
 
@@ -18,6 +19,8 @@ WORKLOAD_KEYS = (
     "k8s.job.name",
     "k8s.replicaset.name",
 )
+
+REMEMBERED_BYTES = 4096
 
 
 def resource_attributes(encoded: bytes) -> dict[str, str]:
@@ -51,19 +54,21 @@ class Workloads:
 
     def __init__(self, *, cluster: str, most: int, longest: int) -> None:
         self._cluster = cluster
-        self._most = most
         self._longest = longest
-        self._known: dict[bytes, WorkloadRef] = {}
-        self._same: dict[WorkloadRef, WorkloadRef] = {}
+        self._known: Memo[bytes, WorkloadRef] = Memo(most)
+        self._same: Memo[WorkloadRef, WorkloadRef] = Memo(most)
 
     def of(self, resource: bytes) -> WorkloadRef:
-        """Name the workload of an encoded resource."""
-        known = self._known.get(resource)
+        """Name the workload of an encoded resource; equal ones are the same object."""
+        return self._known.young.get(resource) or self._learn(resource)
+
+    def _learn(self, resource: bytes) -> WorkloadRef:
+        known = self._known.recall(resource)
         if known is None:
-            known = workload_of(resource_attributes(resource), cluster=self._cluster, longest=self._longest)
-            if len(self._known) >= self._most:
-                self._known, self._same = {}, {}
-            known = self._same.setdefault(known, known)
-            if len(resource) <= 16 * 1024:
-                self._known[resource] = known
+            named = workload_of(resource_attributes(resource), cluster=self._cluster, longest=self._longest)
+            known = self._same.recall(named)
+            if known is None:
+                self._same.keep(named, known := named)
+            if len(resource) <= REMEMBERED_BYTES:
+                self._known.keep(resource, known)
         return known

@@ -1,85 +1,205 @@
-"""Cumulative counts per edge, as a proxy would keep them. Pure."""
+"""Cumulative counts per edge and operation, as a proxy would keep them. Pure."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from itertools import accumulate
+from collections import Counter, defaultdict
+from itertools import accumulate, islice
 
-from collectors.otlp.edges import Counted
-from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Reporter
+from collectors.otlp.edges import Counted, edge_of
+from collectors.otlp.limits import Drop, Limits
+from collectors.otlp.memo import Memo
+from collectors.otlp.pairing import Call
+from collectors.peers import Peers
+from graph.model import OPERATIONS, OTHER, Counters, EdgeKey, Histogram, Observation, Outcome, Reporter
 
 BOUNDS_MS = (
     0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0,
     500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 7500.0, 10_000.0, 20_000.0, 30_000.0, 60_000.0, math.inf,
 )  # fmt: skip
+BOUNDS_NS = tuple(bound * 1e6 for bound in BOUNDS_MS)
 
 IDLE_MS = 3_600_000
-"""An edge without a call for this long is let go; should it come back it begins anew."""
+"""What had no call for this long is let go; should it come back it begins anew."""
+
+SWEEP_MS = 60_000
+REMEMBERED = 50_000
+"""Different calls that are recognised without asking again which edge they are on."""
+SAMPLED = ", sampled"
+"""Ends instance and origin of counts that are estimates: spans that stand for others that were not sent."""
 
 
 class Tallies:
-    """What spans have told, summed up per edge since *epoch*."""
+    """What spans have told, summed up per edge, operation and exactness since *epoch*."""
 
-    def __init__(self, *, epoch: int, instance: str, origin: str, most: int) -> None:
-        self.refused = 0
-        """Calls that were not counted because *most* edges were there already."""
+    def __init__(self, *, epoch: int, instance: str, origin: str, limits: Limits) -> None:
+        self.counted = 0
+        """Spans that are in the counts."""
+        self.sampled = 0
+        """Of those, spans that stand for more than themselves."""
+        self.unnamed = 0
+        """Calls counted under :data:`graph.model.OTHER`, because too many operations are there already."""
         self._epoch = epoch
         self._instance = instance
         self._origin = origin
-        self._most = most
-        self._edges: dict[EdgeKey, _Tally] = {}
+        self._limits = limits
+        self._peers: Peers | None = None
+        self._lines: Memo[tuple[object, ...], _Line | Drop] = Memo(REMEMBERED)
+        self._tallies: dict[tuple[EdgeKey, str, bool], _Tally] = {}
+        self._edges: Counter[EdgeKey] = Counter()
+        self._operations: dict[object, set[str]] = {}
+        self._named = 0
+        self._changed: set[_Tally] = set()
+        self._swept_ms = epoch
 
     def __len__(self) -> int:
         """How many edges are counted."""
         return len(self._edges)
 
-    def count(self, call: Counted, now_ms: int) -> None:
-        """Count one call."""
-        tally = self._edges.get(call.edge)
+    @property
+    def series(self) -> int:
+        """How many counts are kept: one per edge, operation and exactness."""
+        return len(self._tallies)
+
+    def count(self, call: Call, peers: Peers) -> Drop | None:
+        """Count one call, or say why it is none."""
+        if peers is not self._peers:
+            self._lines.forget()
+            self._peers = peers
+        caller, callee, spans = call
+        if caller is not None and callee is not None:
+            told, other = caller[9], callee[9]
+            name = b"" if told.operation or other.operation else callee[5]
+            question: tuple[object, ...] = (caller[4], told, callee[4], other, name)
+        else:
+            one = caller or callee
+            assert one is not None
+            question = (one[4], one[9], not one[2], one[3], b"" if one[9].operation else one[5])
+        line = self._lines.young.get(question) or self._line(question, call, peers)
+        if isinstance(line, Drop):
+            return line
+        teller = callee if caller is None or (callee is not None and caller[3] == 4) else caller
+        assert teller is not None
+        weight = max(caller[10] if caller else 1.0, callee[10] if callee else 1.0)
+        tally = line.tally
+        if weight != 1.0:
+            tally = self._tally(line.edge, line.operation, sampled=True)
+            self.sampled += spans
+        elif tally is None:
+            tally = line.tally = self._tally(line.edge, line.operation, sampled=False)
         if tally is None:
-            if len(self._edges) >= self._most:
-                self.refused += 1
-                return
-            tally = self._edges[call.edge] = _Tally()
-        tally.add(call.outcome, call.duration_ns / 1e6, now_ms)
+            return Drop.EDGES_FULL
+        if tally.other:
+            self.unnamed += 1
+        took_ns = teller[7] - teller[6]
+        tally.requests[line.outcome] += weight
+        tally.buckets[bisect_left(BOUNDS_NS, took_ns)] += weight
+        tally.total_ms += took_ns * weight / 1e6
+        self._changed.add(tally)
+        self.counted += spans
+        return None
 
     def observations(self, now_ms: int) -> list[Observation]:
-        """Read all counters; an edge without new calls is heard of, too, and so is idle rather than stale."""
-        self._edges = {edge: tally for edge, tally in self._edges.items() if now_ms - tally.last_ms <= IDLE_MS}
-        return [
-            Observation(
-                edge=edge,
-                reporter=Reporter.TRACE,
-                instance=self._instance,
-                epoch=self._epoch,
-                at_ms=now_ms,
-                counters=tally.counters(),
-                origin=self._origin,
-            )
-            for edge, tally in self._edges.items()
-        ]
+        """Read the counters that have changed since the last reading; at least one, so that their source is heard."""
+        changed, self._changed = self._changed, set()
+        for tally in changed:
+            tally.last_ms = now_ms
+        if now_ms - self._swept_ms >= SWEEP_MS:
+            self._sweep(now_ms)
+        if not changed:
+            changed = set(islice(self._tallies.values(), 1))
+        return [self._observation(tally, now_ms) for tally in changed]
+
+    def _observation(self, tally: _Tally, now_ms: int) -> Observation:
+        edge, operation, sampled = tally.key
+        more = SAMPLED if sampled else ""
+        return Observation(
+            edge=edge,
+            reporter=Reporter.TRACE,
+            instance=self._instance + more,
+            epoch=self._epoch,
+            at_ms=now_ms,
+            counters=tally.counters(),
+            origin=self._origin + more,
+            operation=operation,
+        )
+
+    def _line(self, question: tuple[object, ...], call: Call, peers: Peers) -> _Line | Drop:
+        line = self._lines.recall(question)
+        if line is None:
+            found = edge_of(call, peers, longest=self._limits.name_chars)
+            line = found if isinstance(found, Drop) else self._new_line(found)
+            self._lines.keep(question, line)
+        return line
+
+    def _new_line(self, found: Counted) -> _Line:
+        return _Line(found.edge, self._operation(found.edge, found.operation), found.outcome)
+
+    def _operation(self, edge: EdgeKey, operation: str) -> str:
+        """Return the operation, or :data:`OTHER` when its target, or all targets together, have too many."""
+        target = edge.target or edge.service
+        known = self._operations.setdefault(target, set())
+        if not operation or operation in known:
+            return operation
+        if len(known) >= OPERATIONS or self._named >= self._limits.operations:
+            return OTHER
+        known.add(operation)
+        self._named += 1
+        return operation
+
+    def _tally(self, edge: EdgeKey, operation: str, *, sampled: bool) -> _Tally | None:
+        key = (edge, operation, sampled)
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= self._limits.series and operation != OTHER:
+                return self._tally(edge, OTHER, sampled=sampled)
+            if edge not in self._edges and len(self._edges) >= self._limits.edges:
+                return None
+            tally = self._tallies[key] = _Tally(key)
+            self._edges[edge] += 1
+        return tally
+
+    def _sweep(self, now_ms: int) -> None:
+        """Let go of what is idle, and of the names that only that had."""
+        self._swept_ms = now_ms
+        idle = [key for key, tally in self._tallies.items() if now_ms - tally.last_ms > IDLE_MS]
+        if not idle:
+            return
+        for key in idle:
+            del self._tallies[key]
+        self._edges = Counter(edge for edge, _, _ in self._tallies)
+        self._operations = {}
+        for edge, operation, _ in self._tallies:
+            if operation not in {"", OTHER}:
+                self._operations.setdefault(edge.target or edge.service, set()).add(operation)
+        self._named = sum(map(len, self._operations.values()))
+        self._lines.forget()
+
+
+class _Line:
+    """Where calls of one sort are written down."""
+
+    __slots__ = ("edge", "operation", "outcome", "tally")
+
+    def __init__(self, edge: EdgeKey, operation: str, outcome: Outcome) -> None:
+        self.edge = edge
+        self.operation = operation
+        self.outcome = outcome
+        self.tally: _Tally | None = None
 
 
 class _Tally:
-    __slots__ = ("_buckets", "_counters", "_requests", "_total", "last_ms")
+    __slots__ = ("buckets", "key", "last_ms", "other", "requests", "total_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, key: tuple[EdgeKey, str, bool]) -> None:
+        self.key = key
+        self.other = key[1] == OTHER
         self.last_ms = 0
-        self._requests: dict[Outcome, float] = {}
-        self._buckets = [0.0] * len(BOUNDS_MS)
-        self._total = 0.0
-        self._counters: Counters | None = None
-
-    def add(self, outcome: Outcome, duration_ms: float, now_ms: int) -> None:
-        self.last_ms = now_ms
-        self._requests[outcome] = self._requests.get(outcome, 0.0) + 1
-        self._buckets[bisect_left(BOUNDS_MS, duration_ms)] += 1
-        self._total += duration_ms
-        self._counters = None
+        self.requests: defaultdict[Outcome, float] = defaultdict(float)
+        self.buckets = [0.0] * len(BOUNDS_MS)
+        self.total_ms = 0.0
 
     def counters(self) -> Counters:
-        if self._counters is None:
-            latency = Histogram(BOUNDS_MS, tuple(accumulate(self._buckets)), self._total)
-            self._counters = Counters(requests=dict(self._requests), latency_ms=latency)
-        return self._counters
+        latency = Histogram(BOUNDS_MS, tuple(accumulate(self.buckets)), self.total_ms)
+        return Counters(requests=dict(self.requests), latency_ms=latency)

@@ -1,8 +1,9 @@
 """OTLP's trace messages with just the fields that edges are made of; everything deeper stays bytes.
 
 Most of the time of a plain decode goes into Python objects for attributes that nobody looks at. Here resource,
-attributes and status are bytes (protobuf allows to read a message field as such), and so are the levels above
-the spans, so that a small request cannot blow up into millions of empty messages before they are counted.
+attributes, links and status are bytes (protobuf allows to read a message field as such). ``Whole`` reads a request in
+one go; ``Request`` and what is below it leave the levels above the spans bytes, too, so that a large request cannot
+blow up into millions of empty messages before they are counted.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 Field = descriptor_pb2.FieldDescriptorProto
 
-MESSAGES: dict[str, list[tuple[int, str, int, bool]]] = {
-    # Each field: number, name, type, whether it repeats.
+MESSAGES: dict[str, list[tuple[int, str, int | str, bool]]] = {
+    # Each field: number, name, type (a name: one of these messages), whether it repeats.
+    "Whole": [(1, "resource_spans", "WholeResource", True)],
+    "WholeResource": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", "ScopeSpans", True)],
     "Request": [(1, "resource_spans", Field.TYPE_BYTES, True)],
     "ResourceSpans": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", Field.TYPE_BYTES, True)],
     "Count": [(2, "spans", Field.TYPE_BYTES, True)],
-    "ScopeSpans": [(2, "spans", Field.TYPE_MESSAGE, True)],
+    "ScopeSpans": [(2, "spans", "Span", True)],
+    "Link": [(1, "trace_id", Field.TYPE_BYTES, False), (2, "span_id", Field.TYPE_BYTES, False)],
     "Span": [
         (1, "trace_id", Field.TYPE_BYTES, False),
         (2, "span_id", Field.TYPE_BYTES, False),
+        (3, "trace_state", Field.TYPE_BYTES, False),
         (4, "parent_span_id", Field.TYPE_BYTES, False),
         (5, "name", Field.TYPE_BYTES, False),
         (6, "kind", Field.TYPE_INT32, False),
@@ -32,6 +37,7 @@ MESSAGES: dict[str, list[tuple[int, str, int, bool]]] = {
         (8, "end", Field.TYPE_FIXED64, False),
         (9, "attributes", Field.TYPE_BYTES, True),
         (11, "events", Field.TYPE_BYTES, True),
+        (13, "links", Field.TYPE_BYTES, True),
         (15, "status", Field.TYPE_BYTES, False),
     ],
 }
@@ -45,9 +51,9 @@ def _messages() -> dict[str, Any]:
             message.field.add(
                 name=field,
                 number=number,
-                type=type_,
+                type=Field.TYPE_MESSAGE if isinstance(type_, str) else type_,
                 label=Field.LABEL_REPEATED if repeated else Field.LABEL_OPTIONAL,
-                type_name=".meshscope.spans.Span" if type_ == Field.TYPE_MESSAGE else None,
+                type_name=f".meshscope.spans.{type_}" if isinstance(type_, str) else None,
             )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -58,8 +64,8 @@ def _messages() -> dict[str, Any]:
 
 
 _CLASSES = _messages()
-Request, ResourceSpans, Count, ScopeSpans = (
-    _CLASSES[name] for name in ("Request", "ResourceSpans", "Count", "ScopeSpans")
+Request, ResourceSpans, Count, ScopeSpans, Whole, WholeResource, Link = (
+    _CLASSES[name] for name in ("Request", "ResourceSpans", "Count", "ScopeSpans", "Whole", "WholeResource", "Link")
 )
 
 

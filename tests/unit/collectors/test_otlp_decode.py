@@ -4,10 +4,11 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from otlp_fakes import request, resource, span
+from otlp_fakes import pairs, request, resource, span
 
-from collectors.otlp.decode import FACT_NAMES, Decoder, FactReader
+from collectors.otlp.decode import AT_ONCE, Decoder
 from collectors.otlp.limits import Limits, MalformedError, TooLargeError
+from collectors.otlp.told import CLIENT, OF_CALLEES, OF_CALLERS, OF_MESSAGES, SERVER, URLS, Reader, Told, told_of
 from collectors.otlp.wire import text
 from graph.model import WorkloadRef
 
@@ -16,6 +17,8 @@ def decode(data: bytes, **limits):
     return Decoder(Limits(**limits), cluster="Kubernetes").decode(data)
 
 
+NAMES = {*OF_CALLERS, *OF_CALLEES, *OF_MESSAGES, *URLS}
+WANTED = {2: OF_CALLEES, 3: (*OF_CALLERS, *URLS), 4: OF_MESSAGES, 5: OF_MESSAGES}
 words = st.text(max_size=200)
 values = st.one_of(
     st.builds(lambda one: AnyValue(string_value=one), words),
@@ -25,7 +28,7 @@ values = st.one_of(
     st.just(AnyValue()),
 )
 attributes = st.lists(
-    st.builds(lambda key, of: KeyValue(key=key, value=of), st.one_of(st.sampled_from(FACT_NAMES), words), values),
+    st.builds(lambda key, of: KeyValue(key=key, value=of), st.one_of(st.sampled_from(sorted(NAMES)), words), values),
     max_size=8,
     unique_by=lambda pair: pair.key,
 )
@@ -67,27 +70,45 @@ def requests(draw):
     return message
 
 
+def words_of(told: Told):
+    return {name: getattr(told, name) for name in Told.__slots__}
+
+
+def by_the_plain_decoder(kind: int, span: Span):
+    attributes = {pair.key: text(pair.value) for pair in span.attributes if pair.key in WANTED.get(kind, ())}
+    return words_of(told_of(attributes, failed=span.status.code == 2))
+
+
 @given(requests())
 def test_the_slim_decoder_reads_what_the_plain_one_reads(message):
-    plain = [
-        (one.trace_id, one.span_id, one.parent_span_id, one.kind, one.start_time_unix_nano, one.end_time_unix_nano,
-         one.status.code == 2, {pair.key: text(pair.value) for pair in one.attributes if pair.key in FACT_NAMES})
-        for of in message.resource_spans for scope in of.scope_spans for one in scope.spans
-    ]  # fmt: skip
+    plain = [one for of in message.resource_spans for scope in of.scope_spans for one in scope.spans]
     slim = decode(message.SerializeToString()).spans
     assert len(slim) == len(plain)
     for ours, theirs in zip(slim, plain, strict=True):
-        assert (
-            ours.trace_id,
-            ours.span_id,
-            ours.parent_id,
-            ours.kind,
-            ours.start_ns,
-            ours.end_ns,
-            ours.failed,
-        ) == theirs[:7]
+        assert (ours.trace_id, ours.span_id, ours.parent_id, ours.kind, ours.start_ns, ours.end_ns, ours.failed) == (
+            theirs.trace_id,
+            theirs.span_id,
+            theirs.parent_span_id,
+            theirs.kind,
+            theirs.start_time_unix_nano,
+            theirs.end_time_unix_nano,
+            theirs.status.code == 2,
+        )
         if ours.kind > 1:
-            assert ours.facts == theirs[7]
+            assert words_of(ours.told) == by_the_plain_decoder(ours.kind, theirs)
+
+
+@given(requests())
+def test_a_large_request_is_read_like_a_small_one(message):
+    small = decode(message.SerializeToString()).spans
+    for of in message.resource_spans[:1]:
+        of.schema_url = "x" * AT_ONCE
+        for scope in of.scope_spans[:1]:
+            scope.schema_url = "x" * AT_ONCE
+    assert [words_of(row.told) for row in decode(message.SerializeToString()).spans] == [
+        words_of(row.told) for row in small
+    ]
+    assert [row[:9] for row in decode(message.SerializeToString()).spans] == [row[:9] for row in small]
 
 
 def test_a_workload_is_named_by_kubernetes_else_by_service_attributes():
@@ -121,36 +142,142 @@ def test_what_is_not_otlp_is_malformed(data):
         decode(data)
 
 
-@pytest.mark.parametrize(
-    "data", [b"\x0a\x00" * 2000, b"\x0a\xa0\x1f" + b"\x12\x00" * 2000, b"\x0a\xa3\x1f\x12\xa0\x1f" + b"\x12\x00" * 2000]
-)
-def test_a_small_request_cannot_become_millions_of_spans(data):
+def nested(number: int, content: bytes) -> bytes:
+    """Field *number* with some content."""
+    size = len(content)
+    length = b""
+    while size > 127:
+        length += bytes((size & 127 | 128,))
+        size >>= 7
+    return bytes((number << 3 | 2,)) + length + bytes((size,)) + content
+
+
+@pytest.mark.parametrize("count", [2000, 600_000])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_small_request_cannot_become_millions_of_spans(count, level):
+    empty = b"\x12\x00" * count
+    data = {1: b"\x0a\x00" * count, 2: nested(1, empty), 3: nested(1, nested(2, empty))}[level]
     with pytest.raises(TooLargeError):
         decode(data, request_spans=1000)
 
 
+def encoded(key: str, of: object) -> bytes:
+    value = AnyValue(int_value=of) if isinstance(of, int) else AnyValue(string_value=of)
+    return KeyValue(key=key, value=value).SerializeToString()
+
+
+def reader(kind: int = CLIENT) -> Reader:
+    return Reader(kind, most=64, remembered=1000)
+
+
 def test_an_attribute_that_is_broken_inside_does_not_cost_the_span():
     broken = b"\x0a\x0bserver.port\x12\xff\xff"
-    fine = KeyValue(key="server.address", value=AnyValue(string_value="db")).SerializeToString()
-    assert FactReader(most=256).read([b"", b"\x0a", broken, fine]) == {"server.address": "db"}
+    assert reader().read([b"", b"\x0a", broken, encoded("server.address", "db")], False).host == "db"
 
 
-def test_an_attribute_with_its_value_before_its_key_is_read():
+def test_attributes_with_their_values_before_their_keys_are_read():
     swapped = b"\x12\x04\x0a\x02db" + b"\x0a\x0eserver.address"
-    assert FactReader(most=256).read([swapped]) == {"server.address": "db"}
+    assert reader().read([swapped], False).host == "db"
 
 
-def test_facts_that_wait_are_cut_to_a_bounded_size():
-    facts = FactReader(most=256)
-    encoded = [KeyValue(key=name, value=AnyValue(string_value="x" * 5000)).SerializeToString() for name in FACT_NAMES]
-    assert sum(map(len, facts.read(encoded).values())) == 8 * 256
-    assert facts.read(encoded * 1000) == facts.read(encoded)
+def test_what_waits_is_cut_to_a_bounded_size():
+    told = reader().read([encoded(name, "x" * 5000) for name in (*OF_CALLERS, *URLS)], False)
+    assert all(len(word) <= 256 * 2 + 1 for word in words_of(told).values() if isinstance(word, str))
 
 
-def test_what_an_attribute_means_is_remembered_within_bounds():
-    facts = FactReader(most=256)
-    for number in range(60_000):
-        assert facts.read([KeyValue(key="server.port", value=AnyValue(int_value=number)).SerializeToString()]) == {
-            "server.port": str(number)
-        }
-    assert len(facts._known) <= 50_000
+@pytest.mark.parametrize("key", ["server.address", "http.host", "url.full"])
+def test_what_attributes_mean_is_remembered_within_bounds(key):
+    read = reader()
+    for number in range(5000):
+        of = f"http://host-{number}/" if key == "url.full" else f"host-{number}"
+        assert read.read([encoded(key, of)], False).host == f"host-{number}"
+    assert len(read._known) <= 2000
+
+
+def test_a_url_that_is_new_each_time_is_the_same_host_and_takes_no_memory():
+    read = reader()
+    told = {read.read([encoded("url.full", f"http://cart:8080/items/{number}")], False) for number in range(5000)}
+    assert [(one.host, one.port) for one in told] == [("cart", 8080)]
+    assert len(read._known) <= 2
+
+
+def test_what_is_different_each_time_does_not_make_the_question_new():
+    read = reader(SERVER)
+    about = [
+        [encoded("http.route", "/a"), encoded("net.peer.port", number), encoded("url.path", f"/a/{number}")]
+        for number in range(5000)
+    ]
+    assert len({read.read(one, False) for one in about}) == 1
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "word"),
+    [
+        ({"http.method": "GET", "http.route": "/a"}, {"http.request.method": "PUT"}, {"operation": "PUT /a"}),
+        ({"http.status_code": "200"}, {"http.response.status_code": "503"}, {"code": "503"}),
+        ({"net.peer.name": "a", "net.peer.port": "1"}, {"server.address": "b", "server.port": "2"}, {"host": "b"}),
+        ({"peer.service": "a"}, {"service.peer.name": "b"}, {"peer": "b"}),
+        ({"peer.service": "a", "service.peer.name": "b"}, {"server.service.name": "c"}, {"peer": "c"}),
+        ({"db.system": "mysql"}, {"db.system.name": "mariadb"}, {"system": "mariadb"}),
+        ({"messaging.destination": "a"}, {"messaging.destination.name": "b"}, {"queue": "b"}),
+        ({"rpc.grpc.status_code": "0"}, {"rpc.response.status_code": "UNAVAILABLE"}, {"status": "14"}),
+        ({"rpc.system": "thrift"}, {"rpc.system.name": "grpc"}, {"grpc": True}),
+        ({"rpc.service": "shop.Cart"}, {"rpc.method": "shop.Cart/Add"}, {"operation": "shop.Cart/Add"}),
+        ({"rpc.service": "shop.Cart", "rpc.method": "Add"}, {}, {"operation": "shop.Cart/Add"}),
+        ({"messaging.destination.name": "amq.gen-1"}, {"messaging.destination.temporary": "true"}, {"queue": "(temporary)"}),
+        ({"http.host": "shop:8080"}, {}, {"host": "shop", "port": 8080}),
+    ],
+)  # fmt: skip
+def test_every_spelling_is_read_and_the_newest_counts(older, newer, word):
+    told = told_of(older | newer)
+    assert {name: getattr(told, name) for name in word} == word
+    if newer:
+        assert words_of(told_of(older)) != words_of(told)
+
+
+@pytest.mark.parametrize(
+    ("state", "weight"),
+    [
+        ("", 1),
+        ("ot=th:0", 1),
+        ("ot=th:8", 2),
+        ("ot=th:c", 4),
+        ("rojo=1, ot=rv:0123456789abcd;th:fd70a4", 100),
+        ("ot=th:ffffff", 2**24),
+        ("ot=th:ffffffffffffff", 1),
+        ("ot=th:-1", 1),
+        ("ot=p:62", 1),
+        ("ot=p:3;r:5", 8),
+        ("ot=p:63", 1),
+        ("ot=th:xyz", 1),
+        ("ot=th:000000000000000", 1),
+        ("other=th:8", 1),
+        ("ot", 1),
+        ("=,;:=", 1),
+    ],
+)
+def test_a_sampled_span_stands_for_those_that_were_left_out(state, weight):
+    one = span("client", 1, db__system="redis")
+    one.trace_state = state
+    [row] = decode(request((resource("web"), [one]))).spans
+    assert row.weight == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "weight"),
+    [
+        ({"sampling.probability": 0.1}, 10),
+        ({"sampling.probability": "0.25"}, 4),
+        ({"sampling.probability": 0.0}, 1),
+        ({"sampling.probability": 7}, 1),
+        ({"sampling.probability": "nan"}, 1),
+        ({"SampleRate": 20}, 20),
+        ({"SampleRate": "inf"}, 1),
+        ({"SampleRate": -3}, 1),
+    ],
+)
+def test_attributes_say_how_much_was_sampled(attributes, weight):
+    one = span("client", 1)
+    one.attributes.extend(pairs(attributes))
+    [row] = decode(request((resource("web"), [one]))).spans
+    assert row.weight == pytest.approx(weight)

@@ -4,7 +4,7 @@ from otlp_fakes import request, resource, span
 from collectors.inventory import inventory
 from collectors.otlp.decode import Decoder
 from collectors.otlp.edges import edge_of
-from collectors.otlp.limits import Limits
+from collectors.otlp.limits import Drop, Limits
 from collectors.otlp.pairing import Pairing
 from collectors.peers import Peers
 from graph.model import EdgeKey, Inventory, NodeKind, Outcome, Protocol, Service, ServiceRef, WorkloadRef
@@ -51,7 +51,7 @@ def test_a_pair_is_the_edge_that_the_proxies_count():
     caller = span("client", 1, server__address="cart", server__port=80, http__response__status_code=200, ms=12)
     callee = span("server", 2, parent=1, http__response__status_code=200, ms=9)
     [counted] = calls((WEB_RESOURCE, [caller]), (CART_RESOURCE, [callee]), peers=mesh())
-    assert counted == (EdgeKey(WEB, CART, CART1, Protocol.HTTP), Outcome("200", "", "-"), 12_000_000)
+    assert counted == (EdgeKey(WEB, CART, CART1, Protocol.HTTP), Outcome("200", "", "-"), "GET /")
 
 
 def test_without_an_inventory_a_pair_is_still_an_edge():
@@ -122,12 +122,90 @@ def test_a_root_request_comes_from_outside_unless_a_proxy_knows_better():
     parts = (CART_RESOURCE, [span("server", 1)])
     [outside] = calls(parts)
     assert (outside.edge.source.app, outside.edge.target) == ("unknown", CART1)
-    assert calls(parts, peers=mesh()) == [None]
+    assert calls(parts, peers=mesh()) == [Drop.PROXY_COUNTS]
 
 
 def test_a_call_to_nobody_in_particular_is_no_edge():
-    assert calls((WEB_RESOURCE, [span("client", 1)])) == [None]
+    assert calls((WEB_RESOURCE, [span("client", 1)])) == [Drop.UNPAIRED_CLIENT]
 
 
 def test_work_inside_a_process_is_no_call():
     assert calls((WEB_RESOURCE, [span("internal", 1)])) == []
+
+
+def queue(namespace: str, name: str = "orders") -> WorkloadRef:
+    return WorkloadRef("Kubernetes", namespace, "", f"queue:{name}", "")
+
+
+ORDERS = {"messaging__destination__name": "orders"}
+BILLING = resource("billing", namespace="money")
+BILL = WorkloadRef("Kubernetes", "money", "billing", "billing", "")
+SENT = span("producer", 1, trace=1, **ORDERS)
+
+
+def linked(number: int, *to: tuple[int, int], trace: int = 9, **attributes):
+    one = span("consumer", number, trace=trace, **attributes)
+    for trace_, span_ in to:
+        one.links.add(trace_id=trace_.to_bytes(16), span_id=span_.to_bytes(8))
+    return one
+
+
+def edges_in_any_order(*parts):
+    """The edges, which must be the same whichever part comes first."""
+    forth, back = (sorted(counted.edge for counted in calls(*order)) for order in (parts, parts[::-1]))
+    assert forth == back
+    return forth
+
+
+def test_a_consumer_that_is_linked_to_a_producer_takes_from_the_producers_queue():
+    parts = (WEB_RESOURCE, [SENT]), (BILLING, [linked(2, (1, 1), **ORDERS)])
+    assert edges_in_any_order(*parts) == sorted(
+        [EdgeKey(WEB, None, queue("shop"), Protocol.TCP), EdgeKey(queue("shop"), None, BILL, Protocol.TCP)]
+    )
+
+
+def test_a_consumer_that_does_not_name_the_queue_is_joined_to_it_by_its_link():
+    parts = (WEB_RESOURCE, [SENT]), (BILLING, [linked(2, (1, 1))])
+    assert EdgeKey(queue("shop"), None, BILL, Protocol.TCP) in edges_in_any_order(*parts)
+
+
+def test_a_producer_that_does_not_name_the_queue_is_joined_to_the_one_that_its_consumer_names():
+    parts = (WEB_RESOURCE, [span("producer", 1)]), (BILLING, [linked(2, (1, 1), **ORDERS)])
+    assert edges_in_any_order(*parts) == sorted(
+        [EdgeKey(WEB, None, queue("shop"), Protocol.TCP), EdgeKey(queue("shop"), None, BILL, Protocol.TCP)]
+    )
+
+
+def test_a_consumer_of_many_messages_is_one_call():
+    parts = (WEB_RESOURCE, [SENT]), (BILLING, [linked(2, (7, 7), (1, 1), (8, 8))])
+    assert [counted.edge for counted in calls(*parts)] == [
+        EdgeKey(WEB, None, queue("shop"), Protocol.TCP),
+        EdgeKey(queue("shop"), None, BILL, Protocol.TCP),
+    ]
+
+
+def test_several_consumers_of_one_message_are_a_call_each():
+    parts = (WEB_RESOURCE, [SENT]), (BILLING, [linked(2, (1, 1))]), (CART_RESOURCE, [linked(3, (1, 1))])
+    assert len(calls(*parts)) == 3
+
+
+def test_what_is_delivered_by_a_request_comes_from_the_queue():
+    parts = (WEB_RESOURCE, [SENT]), (CART_RESOURCE, [span("server", 2, parent=1)])
+    assert EdgeKey(queue("shop"), None, CART1, Protocol.TCP) in edges_in_any_order(*parts)
+
+
+def test_what_was_asked_is_named_as_who_answers_names_it():
+    caller = span("client", 1, name="GET", http__request__method="GET", server__address="cart")
+    callee = span("server", 2, parent=1, name="x", http__request__method="GET", http__route="/cart/{id}")
+    [counted] = calls((WEB_RESOURCE, [caller]), (CART_RESOURCE, [callee]))
+    assert counted.operation == "GET /cart/{id}"
+
+
+def test_without_a_route_or_method_the_spans_name_says_what_was_asked():
+    query = span("client", 1, name="SELECT orders", db__system="mysql")
+    assert [counted.operation for counted in calls((WEB_RESOURCE, [query]))] == ["SELECT orders"]
+
+
+def test_envoys_response_flags_are_kept():
+    dead = span("client", 1, error=True, server__address="x.example", http__status_code=503, response_flags="UF")
+    assert [counted.outcome for counted in calls((WEB_RESOURCE, [dead]))] == [Outcome("503", "", "UF")]

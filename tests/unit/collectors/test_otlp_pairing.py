@@ -49,7 +49,7 @@ def test_a_span_waits_its_time_and_no_longer():
     assert list(pairing.pair([caller], 100)) == []
     assert list(pairing.expire(109)) == []
     assert names(pairing.expire(110)) == {(1, None): 1}
-    assert list(pairing.pair([callee], 111)) == []
+    assert names(pairing.pair([callee], 111)) == {(None, 2): 1}  # too late: the caller has been counted without it
 
 
 def test_a_pair_met_in_time_does_not_expire_again():
@@ -68,3 +68,48 @@ def test_no_more_wait_than_there_is_room_for():
     pairing = Pairing(most=5, wait_s=10)
     list(pairing.pair(rows((WEB, [span("client", number) for number in range(1, 9)])), 0))
     assert (pairing.pending, pairing.refused) == (5, 3)
+
+
+def test_a_span_that_comes_twice_is_counted_once_whether_its_call_is_over_or_not():
+    pairing = Pairing(most=100, wait_s=10)
+    first = names([*pairing.pair(EVERYTHING, 0), *pairing.pair(EVERYTHING, 5), *pairing.expire(100)])
+    second = Pairing(most=100, wait_s=10)
+    assert first == names([*second.pair(EVERYTHING, 0), *second.expire(100)])
+    assert pairing.duplicates == sum(1 for row in EVERYTHING if row.kind > 1)
+
+
+def test_a_caller_that_comes_again_after_it_was_counted_alone_is_known():
+    pairing = Pairing(most=100, wait_s=10)
+    caller = rows((WEB, [span("client", 1)]))
+    assert names([*pairing.pair(caller, 0), *pairing.expire(10), *pairing.pair(caller, 15)]) == {(1, None): 1}
+    assert pairing.duplicates == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(EVERYTHING), st.integers(0, 8)), max_size=60), st.integers(1, 20))
+def test_every_span_is_accounted_for_whatever_comes_when(arrivals, most):
+    pairing = Pairing(most=most, wait_s=10, remembered=most)
+    now, told = 0, 0
+    for row, later in arrivals:
+        now += later
+        told += sum(call.spans for call in pairing.expire(now))
+        told += sum(call.spans for call in pairing.pair([row], now))
+        assert pairing.pending >= 0
+    accounted = told + pairing.duplicates + pairing.refused + pairing.internal + pairing.pending
+    assert accounted == len(arrivals)
+    told += sum(call.spans for call in pairing.expire(now + 10))
+    assert pairing.pending == 0
+    list(pairing.expire(now + 20))
+    assert not pairing._seen
+    assert not pairing._expired
+
+
+def test_what_is_counted_is_remembered_within_bounds():
+    pairing = Pairing(most=1000, wait_s=10, remembered=50)
+    queries = rows((WEB, [span("client", number, db__system="redis") for number in range(1, 201)]))
+    pairs = rows(
+        (WEB, [span("client", number, trace=2) for number in range(1, 201)]),
+        (CART, [span("server", 1000 + number, parent=number, trace=2) for number in range(1, 201)]),
+    )
+    assert len([*pairing.pair(queries, 0), *pairing.pair(pairs, 0)]) == 400
+    assert pairing.unremembered == 350
+    assert len(pairing._seen) == 50

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import gzip
 import json
 import zlib
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import grpc
 import pytest
+import zstandard
 from collector_fakes import Remembering
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
@@ -19,17 +21,20 @@ from otlp_fakes import request, resource, span
 from collectors.errors import CollectorError
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.limits import Limits
-from collectors.otlp.over_grpc import EXPORT, GrpcReceiver
-from collectors.otlp.over_http import HttpReceiver
+from collectors.otlp.over_grpc import EXPORT
 from collectors.otlp.receiver import OtlpReceiver
 from console.clock import SystemClock
-from console.services import serving
 from graph.model import Outcome, Reporter
 
-CALL = request(
-    (resource("web"), [span("client", 1, http__response__status_code=200)]),
-    (resource("cart", version="v1"), [span("server", 2, parent=1)]),
-)
+
+def call(trace: int = 1) -> bytes:
+    return request(
+        (resource("web"), [span("client", 1, trace=trace, http__response__status_code=200)]),
+        (resource("cart", version="v1"), [span("server", 2, parent=1, trace=trace)]),
+    )
+
+
+CALL = call()
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
 
@@ -100,26 +105,41 @@ async def test_the_public_sdks_spans_become_an_edge():
     assert not any(it.receiver.drops.values())
 
 
-async def test_grpc_plain_and_gzip_protobuf_and_json_all_arrive():
-    as_json = json_format.MessageToDict(ExportTraceServiceRequest.FromString(CALL))
-    for of in as_json["resourceSpans"]:
+def as_json(data: bytes) -> bytes:
+    """The request in OTLP's JSON form: ids in hexadecimal, enums as numbers."""
+    message = json_format.MessageToDict(ExportTraceServiceRequest.FromString(data), use_integers_for_enums=True)
+    for of in message["resourceSpans"]:
         for one in of["scopeSpans"][0]["spans"]:
-            one["traceId"], one["spanId"] = (
-                "00" * 15 + "01",
-                "00" * 7 + ("01" if one["kind"] == "SPAN_KIND_CLIENT" else "02"),
-            )
-            one["kind"] = 3 if one["kind"] == "SPAN_KIND_CLIENT" else 2
-            if "parentSpanId" in one:
-                one["parentSpanId"] = "00" * 7 + "01"
-    text = json.dumps(as_json | {"fieldOfTheFuture": 1}).encode()
+            for name in {"traceId", "spanId", "parentSpanId"} & one.keys():
+                one[name] = base64.b64decode(one[name]).hex()
+    return json.dumps(message | {"fieldOfTheFuture": 1}).encode()
+
+
+def encoded(as_: str) -> dict[str, str]:
+    return {"Content-Encoding": as_}
+
+
+async def test_grpc_and_http_plain_and_compressed_protobuf_and_json_all_arrive():
+    squeeze = zstandard.ZstdCompressor().compress
     async with receiving() as it:
-        assert await it.export(CALL) == b""
-        assert await it.export(CALL, compression=grpc.Compression.Gzip) == b""
-        assert (await it.post(CALL))[:2] == (200, b"")
-        assert (await it.post(gzip.compress(CALL), PROTOBUF | {"Content-Encoding": "gzip"}))[:2] == (200, b"")
-        assert (await it.post(text, JSON))[:2] == (200, b"{}")
-        assert (await it.post(gzip.compress(text), JSON | {"Content-Encoding": "gzip"}))[0] == 200
-        assert await it.edges() == {("web", "cart"): 6}
+        assert await it.export(call(1)) == b""
+        assert await it.export(call(2), compression=grpc.Compression.Gzip) == b""
+        assert (await it.post(call(3)))[:2] == (200, b"")
+        assert (await it.post(gzip.compress(call(4)), PROTOBUF | encoded("gzip")))[:2] == (200, b"")
+        assert (await it.post(squeeze(call(5)), PROTOBUF | encoded("zstd")))[:2] == (200, b"")
+        assert (await it.post(as_json(call(6)), JSON))[:2] == (200, b"{}")
+        assert (await it.post(gzip.compress(as_json(call(7))), JSON | encoded("gzip")))[0] == 200
+        assert (await it.post(squeeze(as_json(call(8))), JSON | encoded("zstd")))[0] == 200
+        assert await it.edges() == {("web", "cart"): 8}
+
+
+async def test_a_request_that_is_sent_again_in_any_form_is_counted_once():
+    async with receiving() as it:
+        await it.export(CALL)
+        await it.post(CALL)
+        await it.post(as_json(CALL), JSON)
+        assert await it.edges() == {("web", "cart"): 1}
+        assert it.receiver.drops["duplicate_spans"] == 4
 
 
 async def test_part_of_a_request_can_be_rejected_and_the_sender_is_told():
@@ -148,8 +168,11 @@ async def test_part_of_a_request_can_be_rejected_and_the_sender_is_told():
         (b"\x1f\x8bnonsense", PROTOBUF | {"Content-Encoding": "gzip"}, 400, "gzip"),
         (gzip.compress(CALL)[:-4], PROTOBUF | {"Content-Encoding": "gzip"}, 400, "ends too early"),
         (gzip.compress(bytes(100_000)), PROTOBUF | {"Content-Encoding": "gzip"}, 413, "after gunzip"),
+        (zstandard.compress(bytes(100_000)), PROTOBUF | {"Content-Encoding": "zstd"}, 413, "after unzstd"),
+        (b"nonsense", PROTOBUF | {"Content-Encoding": "zstd"}, 400, "zstd"),
+        (zstandard.compress(CALL)[:-4], PROTOBUF | {"Content-Encoding": "zstd"}, 400, "ends too early"),
         (bytes(20_000), PROTOBUF, 413, "send smaller batches"),
-        (b"\x0a\x00" * 500, PROTOBUF, 413, "resources in one request"),
+        (b"\x0a\x00" * 500, PROTOBUF, 413, "in one request; send smaller batches"),
         (CALL, {"Content-Type": "text/plain"}, 415, "content type 'text/plain'"),
         (CALL, PROTOBUF | {"Content-Encoding": "br"}, 415, "content encoding 'br'"),
         (CALL, PROTOBUF | {"Origin": "http://evil.example"}, 403, "not from web pages"),
@@ -201,18 +224,12 @@ async def test_other_grpc_methods_are_unimplemented():
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_receiver_that_is_behind_asks_to_send_again_and_counts_what_it_refused():
-    it = Receiving(queued_bytes=1)
-    assert it.sink.ingest(CALL).spans == 2
-    doors = GrpcReceiver(it.sink, "127.0.0.1:0"), HttpReceiver(it.sink, "127.0.0.1:0")
-    it.receiver._grpc, it.receiver._http = doors
-    async with serving(doors):  # and nobody behind them
-        status, _, headers = await it.post(CALL)
-        assert (status, headers["Retry-After"]) == (503, "1")
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await it.export(CALL)
-        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert it.receiver.drops["queue_full_spans"] == 4
+async def test_many_senders_at_once_are_all_answered():
+    async with receiving() as it:
+        senders = [it.export(call(number)) if number % 2 else it.post(call(number)) for number in range(1, 201)]
+        await asyncio.gather(*senders)
+        assert await it.edges() == {("web", "cart"): 200}
+        assert not any(it.receiver.drops.values())
 
 
 async def test_a_taken_port_is_named():
@@ -229,8 +246,8 @@ async def test_a_taken_port_is_named():
 
 async def test_what_was_taken_before_the_end_is_counted():
     async with receiving() as it:
-        for _ in range(50):
-            await it.post(CALL)
+        for number in range(1, 51):
+            await it.post(call(number))
     assert sum(list(it.live.observations)[-1].counters.requests.values()) == 50
 
 
