@@ -5,6 +5,7 @@ from __future__ import annotations
 from collectors.dialects.dialect import (
     Amount,
     Dialect,
+    Gap,
     Identity,
     Labels,
     Latency,
@@ -12,10 +13,12 @@ from collectors.dialects.dialect import (
     LatencySum,
     ListenerBytes,
     Measure,
+    Need,
     Requests,
     Tcp,
     first_known,
 )
+from collectors.dialects.words import owner_of
 from graph.model import UNKNOWN, EdgeKey, Outcome, Protocol, Reporter, Security, ServiceRef, WorkloadRef
 
 REPORTERS = {
@@ -63,6 +66,8 @@ LABELS = (
     *("request_protocol", "response_code", "grpc_response_status", "response_flags", "connection_security_policy"),
     "request_operation",
     "le",
+    # Put on by the scrape job: ztunnel's own series do not tell that they are.
+    "app",
 )
 
 
@@ -86,6 +91,7 @@ def read(metric: str, labels: Labels, cluster: str) -> tuple[Identity, Measure] 
         security=_security(labels, reporter),
         source_principal=source_principal,
         destination_principal=first_known(labels, ["destination_principal"]),
+        carrier="ztunnel" in {labels.get("app"), owner_of(labels.get("pod", ""))},
         listener=_listener(labels, reporter) if isinstance(measure, Tcp) else "",
         operation=first_known(labels, ["request_operation"]),
         host=_host(labels),
@@ -204,5 +210,40 @@ DIALECT = Dialect(
     ),
     labels=LABELS,
     latency=Latency.LAST_BYTE,
+    flavours={"ambient": {"app": "ztunnel"}, "waypoint": {"reporter": "waypoint"}},
+    requires=(
+        Need(
+            metric="istio_requests_total|istio_tcp_connections_opened_total",
+            labels=("source_workload", "destination_workload", "destination_service"),
+            reason="proxies publish Istio's standard metrics unless a Telemetry switches them off",
+            remedy="""\
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: mesh-metrics, namespace: istio-system}
+spec: {metrics: [{providers: [{name: prometheus}]}]}""",
+        ),
+        Need(
+            metric="istio_requests_total|istio_tcp_connections_opened_total",
+            labels=("app", "pod"),
+            reason="ztunnel's connections are told from requests by the label app or pod of the scrape job",
+            remedy="""\
+relabel_configs:
+  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
+  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  - {source_labels: [__meta_kubernetes_pod_label_app], target_label: app}""",
+        ),
+    ),
+    gaps=(
+        Gap(
+            signal="requests",
+            reason="ambient mode counts connections: requests are counted where there is a waypoint",
+            remedy="istioctl waypoint apply --namespace <namespace> --enroll-namespace",
+        ),
+        Gap(
+            signal="source",
+            reason="callers without a sidecar or ztunnel are unknown: only the callee reports them",
+            remedy="bring the caller into the mesh, or send spans",
+        ),
+    ),
     probe=("istio_requests_total", "istio_tcp_sent_bytes_total"),
 )
