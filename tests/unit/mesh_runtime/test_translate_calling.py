@@ -7,7 +7,7 @@ from mesh_runtime.api import Config, load
 from mesh_runtime.identity.enrolment import instance_of
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import RegistryState, Role
-from mesh_runtime.xds.snapshot import Kind, Packer
+from mesh_runtime.xds.snapshot import Kind, Packer, each_of
 from mesh_runtime.xds.translate import MeshSettings, World, translate
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 
@@ -79,9 +79,9 @@ def test_callers_share_their_clusters_unless_a_rule_tells_them_apart():
     assert one[Kind.EDS][0] is not other[Kind.EDS][0]
     assert one[Kind.EDS][0] is translate(told_apart, catalog)[Kind.EDS][0]
     # What no rule speaks of stays common.
-    names = [found["cluster_name"] for found in one[Kind.EDS][0]]
-    at = names.index("outbound|80||orders.shop.svc.cluster.local")
-    assert one[Kind.EDS][0][at] is other[Kind.EDS][0][at]
+    mine, theirs = (list(each_of(found[Kind.EDS])) for found in (one, other))
+    at = [found["cluster_name"] for found in mine].index("outbound|80||orders.shop.svc.cluster.local")
+    assert mine[at] is theirs[at]
 
 
 def test_a_rule_for_some_callers_leaves_the_others_with_what_they_share():
