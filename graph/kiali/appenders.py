@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from graph.health import Tolerance
 from graph.kiali.aggregates import append_aggregates
-from graph.kiali.existing import append_idle, mark_existence, remove_dead
+from graph.kiali.existing import Known, append_idle, mark_existence, remove_dead
 from graph.kiali.figures import append_response_times, append_security, append_throughput
 from graph.kiali.healths import append_health
 from graph.kiali.options import Options
@@ -27,22 +27,23 @@ def append(
     places: Places,
 ) -> None:
     """Run the appenders that are asked for, and those that always run."""
+    known = Known(inventory)
     seen = visible(traffic, inventory, places)
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("serviceEntry", lambda: merge_service_entries(traffic, inventory)),
-        ("deadNode", lambda: remove_dead(traffic, inventory)),
-        ("workloadEntry", lambda: append_workload_entries(traffic, inventory, options)),
+        ("deadNode", lambda: remove_dead(traffic, known)),
+        ("workloadEntry", lambda: append_workload_entries(traffic, known, options)),
         ("responseTime", lambda: append_response_times(traffic, options)),
         ("securityPolicy", lambda: append_security(traffic)),
         ("throughput", lambda: append_throughput(traffic, options)),
         ("aggregateNode", lambda: append_aggregates(traffic, operations, options)),
-        ("idleNode", lambda: append_idle(traffic, inventory, options)),
-        ("meshCheck", lambda: mark_existence(traffic, inventory)),
+        ("idleNode", lambda: append_idle(traffic, known, options)),
+        ("meshCheck", lambda: mark_existence(traffic, known)),
         ("", lambda: mark_outsiders(traffic, options, seen)),
-        ("istio", lambda: append_config(traffic, inventory)),
+        ("istio", lambda: append_config(traffic, known)),
         ("ambient", lambda: fold_waypoints(traffic, shown=options.waypoints)),
-        ("health", lambda: append_health(traffic, inventory, tolerances)),
-        ("labeler", lambda: append_labels(traffic, inventory)),
+        ("health", lambda: append_health(traffic, known, tolerances)),
+        ("labeler", lambda: append_labels(traffic, known)),
         ("", lambda: mark_roots(traffic)),
     )
     for name, step in steps:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from graph.kiali.options import Options
 from graph.kiali.traffic import End, Traffic, TrafficNode, is_ok, is_version
-from graph.model import UNKNOWN, Inventory, NodeKind, Workload, WorkloadRef
+from graph.model import UNKNOWN, Inventory, NodeKind, Service, ServiceRef, Workload
 
 
-def workloads_of(node: TrafficNode, inventory: Inventory) -> list[Workload]:
-    """Find what a node stands for: a workload, or all (of a version) of an app."""
-    if is_ok(node.workload):
-        return [one for ref, one in inventory.workloads.items() if _named(ref, node) and ref.workload == node.workload]
-    return [
-        one
-        for ref, one in inventory.workloads.items()
-        if _named(ref, node)
-        and ref.app == node.app
-        and node.app
-        and (not is_version(node.version) or ref.version == node.version)
-    ]
+class Known:
+    """The inventory, and what each node of a graph stands for in it."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.workloads = inventory.workloads
+        self.services = inventory.services
+        self._named: defaultdict[tuple[str, str, str], list[Workload]] = defaultdict(list)
+        self._of_app: defaultdict[tuple[str, str, str], list[Workload]] = defaultdict(list)
+        for ref, one in inventory.workloads.items():
+            self._named[ref.cluster, ref.namespace, ref.workload].append(one)
+            self._of_app[ref.cluster, ref.namespace, ref.app].append(one)
+
+    def behind(self, node: TrafficNode) -> list[Workload]:
+        """Find what a node stands for: a workload, or all (of a version) of an app."""
+        if is_ok(node.workload):
+            return self._named.get((node.cluster, node.namespace, node.workload), [])
+        if not is_ok(node.app):
+            return []
+        found = self._of_app.get((node.cluster, node.namespace, node.app), [])
+        return [one for one in found if not is_version(node.version) or one.ref.version == node.version]
+
+    def service(self, node: TrafficNode) -> Service | None:
+        """Find the service that a node stands for."""
+        if node.type != "service":
+            return None
+        return self.services.get(ServiceRef(node.cluster, node.namespace, node.service))
 
 
-def _named(ref: WorkloadRef, node: TrafficNode) -> bool:
-    return (ref.cluster, ref.namespace) == (node.cluster, node.namespace)
-
-
-def remove_dead(traffic: Traffic, inventory: Inventory) -> None:
+def remove_dead(traffic: Traffic, known: Known) -> None:
     """Remove nodes without traffic whose workload is gone, again and again; mark those without replicas."""
-    clusters = {ref.cluster for ref in inventory.workloads}
-    while dead := {id_ for id_, node in traffic.nodes.items() if _is_dead(node, inventory, clusters)}:
+    clusters = {ref.cluster for ref in known.workloads}
+    while dead := {id_ for id_, node in traffic.nodes.items() if _is_dead(node, known, clusters)}:
         traffic.remove(dead)
 
 
-def _is_dead(node: TrafficNode, inventory: Inventory, clusters: set[str]) -> bool:
+def _is_dead(node: TrafficNode, known: Known, clusters: set[str]) -> bool:
     if any(rate > 0 for name, rate in node.rates.items() if name.endswith(("In", "Out"))) or node.type == "aggregate":
         return False
     if node.type == "service":
@@ -43,40 +54,40 @@ def _is_dead(node: TrafficNode, inventory: Inventory, clusters: set[str]) -> boo
         return True
     if not is_ok(node.workload) or node.cluster not in clusters:
         return False
-    found = workloads_of(node, inventory)
+    found = known.behind(node)
     if found and not any(one.replicas for one in found):
         node.data["isDead"] = True
     return not found
 
 
-def append_idle(traffic: Traffic, inventory: Inventory, options: Options) -> None:
+def append_idle(traffic: Traffic, known: Known, options: Options) -> None:
     """Add what is there and has no traffic; not to node graphs."""
     if options.node:
         return
-    for end in _idle(inventory, options):
+    for end in _idle(known, options):
         before = len(traffic.nodes)
         node = traffic.node(end)
         if node and len(traffic.nodes) > before:
             node.data["isIdle"] = True
 
 
-def _idle(inventory: Inventory, options: Options) -> Iterator[End]:
+def _idle(known: Known, options: Options) -> Iterator[End]:
     if options.graph_type == "service" or options.inject_service_nodes:
-        for service in inventory.services.values():
+        for service in known.services.values():
             if service.ref.namespace in options.namespaces and service.kind is not NodeKind.EXTERNAL:
                 yield End(service.ref.cluster, service.ref.namespace, service.ref.name, "", "", "", "")
     if options.graph_type != "service":
-        for ref in inventory.workloads:
+        for ref in known.workloads:
             if ref.namespace in options.namespaces:
                 yield End(ref.cluster, "", "", ref.namespace, ref.workload, ref.app or UNKNOWN, ref.version or UNKNOWN)
 
 
-def mark_existence(traffic: Traffic, inventory: Inventory) -> None:
+def mark_existence(traffic: Traffic, known: Known) -> None:
     """Mark what runs without a proxy, and what ambient mode serves."""
     for node in traffic.nodes.values():
         if node.type not in {"workload", "app"} or node.data.get("isDead"):
             continue
-        found = workloads_of(node, inventory)
+        found = known.behind(node)
         ambient = bool(found) and all("ambient" in one.badges for one in found)
         if ambient or node.waypoint:
             node.data["isAmbient"] = True

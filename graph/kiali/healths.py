@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graph.health import (
@@ -17,10 +17,10 @@ from graph.health import (
     tolerances_of,
     worst,
 )
-from graph.kiali.existing import workloads_of
+from graph.kiali.existing import Known
 from graph.kiali.form import APP_HEALTH
 from graph.kiali.traffic import Traffic, TrafficEdge, TrafficNode, is_ok
-from graph.model import Health, Inventory, ServiceRef, Workload
+from graph.model import Health, Workload
 
 WORDS = {
     Health.FAILURE: "Failure",
@@ -32,22 +32,52 @@ WORDS = {
 Rates = Mapping[str, Mapping[str, float]]
 
 
-def append_health(traffic: Traffic, inventory: Inventory, tolerances: Sequence[Tolerance]) -> None:
+def append_health(traffic: Traffic, known: Known, tolerances: Sequence[Tolerance]) -> None:
     """Judge edges and nodes."""
-    annotations = {id_: _annotation(node, inventory) for id_, node in traffic.nodes.items()}
+    annotations = {id_: _annotation(node, known) for id_, node in traffic.nodes.items()}
     inbound: dict[str, dict[str, dict[str, float]]] = {id_: {} for id_ in traffic.nodes}
     outbound: dict[str, dict[str, dict[str, float]]] = {id_: {} for id_ in traffic.nodes}
     for edge in traffic.edges():
         codes = _codes(edge)
         for side, node in ((outbound, edge.source), (inbound, edge.target)):
-            known = side[node.id].setdefault(edge.protocol, {})
+            so_far = side[node.id].setdefault(edge.protocol, {})
             for code, rate in codes.items():
-                known[code] = known.get(code, 0.0) + rate
+                so_far[code] = so_far.get(code, 0.0) + rate
         if codes:
             edge.data["healthStatus"] = WORDS[_judge_edge(edge, codes, annotations, tolerances)]
     for id_, node in traffic.nodes.items():
         if node.type in {"app", "workload", "service"}:
-            _judge_node(node, inventory, annotations[id_], (inbound[id_], outbound[id_]), tolerances)
+            node.data["healthData"] = _judged(node, known, annotations[id_], (inbound[id_], outbound[id_]), tolerances)
+    _judge_apps(traffic, known, (inbound, outbound), tolerances)
+
+
+def _judge_apps(
+    traffic: Traffic,
+    known: Known,
+    sides: tuple[Mapping[str, Rates], Mapping[str, Rates]],
+    tolerances: Sequence[Tolerance],
+) -> None:
+    """Judge each app of which versions are drawn as a whole, for the box around them."""
+    apps: defaultdict[tuple[str, str, str], list[TrafficNode]] = defaultdict(list)
+    for node in traffic.nodes.values():
+        if node.type == "app" and is_ok(node.workload):
+            apps[node.cluster, node.namespace, node.app].append(node)
+    for (cluster, namespace, app), versions in apps.items():
+        whole = TrafficNode("", "app", cluster, namespace, app=app)
+        inbound, outbound = (_sum(side[node.id] for node in versions) for side in sides)
+        health = _judged(whole, known, "", (inbound, outbound), tolerances)
+        for node in versions:
+            node.data[APP_HEALTH] = health
+
+
+def _sum(sides: Iterable[Rates]) -> Rates:
+    total: dict[str, dict[str, float]] = {}
+    for side in sides:
+        for protocol, codes in side.items():
+            so_far = total.setdefault(protocol, {})
+            for code, rate in codes.items():
+                so_far[code] = so_far.get(code, 0.0) + rate
+    return total
 
 
 def _codes(edge: TrafficEdge) -> dict[str, float]:
@@ -72,31 +102,29 @@ def _judge_edge(
     )
 
 
-def _annotation(node: TrafficNode, inventory: Inventory) -> str:
+def _annotation(node: TrafficNode, known: Known) -> str:
     if node.type == "service":
-        service = inventory.services.get(ServiceRef(node.cluster, node.namespace, node.service))
+        service = known.service(node)
         return service.annotations.get(ANNOTATION, "") if service else ""
     if node.type == "workload":
-        return next(
-            (text for one in workloads_of(node, inventory) if (text := one.annotations.get(ANNOTATION, ""))), ""
-        )
+        return next((text for one in known.behind(node) if (text := one.annotations.get(ANNOTATION, ""))), "")
     return ""
 
 
-def _judge_node(
+def _judged(
     node: TrafficNode,
-    inventory: Inventory,
+    known: Known,
     annotation: str,
     sides: tuple[Rates, Rates],
     tolerances: Sequence[Tolerance],
-) -> None:
+) -> dict[str, Any]:
     own = tolerances_of(_item(node, annotation), tolerances)
     found = [
         judge_rates(rates, direction, own)
         for rates, direction in zip(sides, (Direction.INBOUND, Direction.OUTBOUND), strict=True)
     ]
     asked, ratio = max(found, key=lambda one: PRIORITY.index(one[0]))
-    workloads = workloads_of(node, inventory) if node.type != "service" else []
+    workloads = known.behind(node) if node.type != "service" else []
     data: dict[str, Any] = {
         "requests": {
             "inbound": sides[0],
@@ -115,9 +143,7 @@ def _judge_node(
             **({"errorRatio": ratio} if ratio else {}),
             **({"totalRequestRate": total} if total else {}),
         }
-    node.data["healthData"] = data
-    if node.type == "app" and is_ok(node.workload):
-        node.data[APP_HEALTH] = data
+    return data
 
 
 def _status(one: Workload) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from graph.kiali.existing import workloads_of
+from graph.kiali.existing import Known
 from graph.kiali.options import Options
 from graph.kiali.traffic import Traffic, TrafficNode, is_version
-from graph.model import Inventory, NodeKind, Service, ServiceRef
+from graph.model import NodeKind, Service, ServiceRef
 
 FEATURES = {
     "request-routing": "hasRequestRouting",
@@ -21,37 +21,37 @@ APP_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app"
 VERSION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
 
-def append_config(traffic: Traffic, inventory: Inventory) -> None:
+def append_config(traffic: Traffic, known: Known) -> None:
     """Mark what DestinationRules, VirtualServices and Gateways do; not outside the wanted namespaces."""
     for node in traffic.nodes.values():
         if not node.data.get("isOutside"):
-            if _breaks(node, inventory):
+            if _breaks(node, known):
                 node.data["hasCB"] = True
-            service = _service(node, inventory)
+            service = known.service(node)
             if service:
                 _route(node, service)
-        _gateway(node, inventory)
+        _gateway(node, known)
 
 
-def append_workload_entries(traffic: Traffic, inventory: Inventory, options: Options) -> None:
+def append_workload_entries(traffic: Traffic, known: Known, options: Options) -> None:
     """Name the WorkloadEntries behind a node of the wanted namespaces."""
     for node in traffic.nodes.values():
         if node.namespace in options.namespaces and node.type in {"workload", "app"}:
-            names = sorted({name for one in workloads_of(node, inventory) for name in one.entries})
+            names = sorted({name for one in known.behind(node) for name in one.entries})
             if names:
                 node.data["hasWorkloadEntry"] = [{"name": name} for name in names]
 
 
-def append_labels(traffic: Traffic, inventory: Inventory) -> None:
+def append_labels(traffic: Traffic, known: Known) -> None:
     """Add the labels that Kubernetes knows, without those that name app and version."""
     for node in traffic.nodes.values():
         if node.data.get("isOutside") or node.data.get("isInaccessible"):
             continue
-        service = _service(node, inventory)
+        service = known.service(node)
         found = (
             service.labels
             if service
-            else {name: value for one in workloads_of(node, inventory)[:1] for name, value in one.labels.items()}
+            else {name: value for one in known.behind(node)[:1] for name, value in one.labels.items()}
         )
         names = {_first(APP_LABELS, found), _first(VERSION_LABELS, found)}
         if labels := {name: value for name, value in found.items() if name not in names}:
@@ -62,18 +62,12 @@ def _first(candidates: tuple[str, ...], labels: object) -> str:
     return next((name for name in candidates if name in labels), "")  # type: ignore[operator]
 
 
-def _service(node: TrafficNode, inventory: Inventory) -> Service | None:
-    if node.type != "service":
-        return None
-    return inventory.services.get(ServiceRef(node.cluster, node.namespace, node.service))
-
-
-def _breaks(node: TrafficNode, inventory: Inventory) -> bool:
+def _breaks(node: TrafficNode, known: Known) -> bool:
     """Whether limits or outlier detection apply: to the service, or to the services that an app was called by."""
     if node.type == "workload" and not is_version(node.version):
         return False
-    service = _service(node, inventory)
-    called = [service] if service else [inventory.services.get(ServiceRef(*one)) for one in node.called]
+    service = known.service(node)
+    called = [service] if service else [known.services.get(ServiceRef(*one)) for one in node.called]
     return any(one and "circuit-breaker" in one.badges for one in called)
 
 
@@ -88,10 +82,10 @@ def _route(node: TrafficNode, service: Service) -> None:
         node.app = app
 
 
-def _gateway(node: TrafficNode, inventory: Inventory) -> None:
+def _gateway(node: TrafficNode, known: Known) -> None:
     if node.type not in {"workload", "app"}:
         return
-    found = [one for one in workloads_of(node, inventory) if one.kind is NodeKind.GATEWAY and one.hosts]
+    found = [one for one in known.behind(node) if one.kind is NodeKind.GATEWAY and one.hosts]
     if not found:
         return
     by_api = "gateway.networking.k8s.io/gateway-name" in found[0].labels
