@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from collectors.dialects import Dialect
 
@@ -24,8 +24,19 @@ def select(metrics: Collection[str], *matchers: str) -> str:
     further = [matcher.strip().strip(",") for matcher in matchers if matcher.strip()]
     if len(metrics) == 1:
         return f"{next(iter(metrics))}{{{','.join(further)}}}"
-    names = "|".join(re.escape(name).replace("\\", "\\\\") for name in metrics)
-    return "{" + ",".join([f'__name__=~"{names}"', *further]) + "}"
+    names = "|".join(map(re.escape, metrics))
+    return "{" + ",".join([f"__name__=~{_quoted(names)}", *further]) + "}"
+
+
+def _quoted(text: str) -> str:
+    """A string of PromQL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def exactly(labels: Mapping[str, str]) -> str:
+    """Select one series."""
+    return "{" + ",".join(f"{name}={_quoted(value)}" for name, value in labels.items()) + "}"
 
 
 def sample_queries(metrics: Collection[str], range_ms: int, *matchers: str) -> list[str]:
@@ -51,6 +62,6 @@ def increase_query(metric: str, labels: Iterable[str], replicas: Collection[str]
 
 def starts_query(addresses: Iterable[str], *matchers: str) -> str:
     """When the processes behind these scraped addresses started."""
-    alternatives = "|".join(re.escape(address).replace("\\", "\\\\").replace('"', '\\"') for address in addresses)
-    scope = ",".join([f'instance=~"{alternatives}"', *(matcher for matcher in matchers if matcher)])
+    alternatives = "|".join(map(re.escape, addresses))
+    scope = ",".join([f"instance=~{_quoted(alternatives)}", *(matcher for matcher in matchers if matcher)])
     return f"process_start_time_seconds{{{scope}}} or (time() - envoy_server_uptime{{{scope}}})"

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from collectors.dialects import Dialect, Gap, Need, detect, known
@@ -237,6 +239,7 @@ class PrometheusSource:
                 queries.count_query(track.metrics, *track.matchers), at_ms=self._server_ms()
             )
             track.resize(int(float(answer.result[0]["value"][1])) if answer.result else 0)
+            await track.measure(self._server_ms())
 
     def _server_ms(self) -> int:
         return self._clock.now_ms() + self._skew_ms
@@ -261,13 +264,19 @@ class Track:
         self._since_ms = 0
         self._newest_ms = 0
         self._read_ms = 0
+        self._measured_ms = 0.0
         self._samples = self.followed()
         self._sums = Accumulation(f"{config.name}/{dialect.name}", self.origin)
 
     @property
     def interval_ms(self) -> float:
         """How often processes are scraped, as set or measured."""
-        return 1000 * self._config.scrape_interval_s or self._samples.interval_ms or DEFAULT_INTERVAL_MS
+        return (
+            1000 * self._config.scrape_interval_s
+            or self._samples.interval_ms
+            or self._measured_ms
+            or DEFAULT_INTERVAL_MS
+        )
 
     @property
     def size(self) -> int:
@@ -284,6 +293,18 @@ class Track:
             cluster_label=self._config.cluster_label,
             replica_labels=self._config.replica_labels,
         )
+
+    async def measure(self, at_ms: int) -> None:
+        """Find out by one series how often processes are scraped, where no samples have been read."""
+        if self._samples.interval_ms:
+            return
+        selector = queries.select([next(iter(self.metrics))], *self.matchers)
+        some = await self._client.series(selector, from_ms=at_ms - LOOKBACK_MS, at_ms=at_ms, limit=1)
+        if some:
+            answer = await self._client.query(f"{queries.exactly(some[0])}[{LOOKBACK_MS}ms]", at_ms=at_ms)
+            times = [1000 * sample[0] for one in answer.result for sample in one.get("values", ())]
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            self._measured_ms = median(gaps) if gaps else 0.0
 
     def resize(self, series: int) -> None:
         """Choose the way of reading by the number of series; back to samples only when they are clearly fewer."""

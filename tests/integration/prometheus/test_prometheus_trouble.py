@@ -1,0 +1,252 @@
+"""A real Prometheus, and between it and us a proxy that misbehaves: the graph says so, recovers, invents nothing."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+import pytest_asyncio
+from prometheus_rig import Exporter, Job, Misbehaving, Prometheus, served, until
+
+from collectors.poll import MetricsPoll
+from collectors.prometheus.config import PrometheusConfig
+from collectors.prometheus.history import PrometheusHistory, WindowError
+from collectors.prometheus.source import Mode, PrometheusSource
+from console.clock import SystemClock
+from graph.live import LiveGraph
+from graph.model import GraphType, Inventory, Presence
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PER_SECOND = 50
+STARTED = time.monotonic()
+
+
+def page(caller: str) -> str:
+    """What a caller's proxy has counted: so many requests each second, to each of two callees."""
+    count = int(PER_SECOND * (time.monotonic() - STARTED)) + 1000
+    labels = f'reporter="source",source_workload="{caller}",source_workload_namespace="shop",response_code="200"'
+    return "".join(
+        f'istio_requests_total{{{labels},destination_workload="{callee}",destination_workload_namespace="shop"}} {count}\n'
+        for callee in ("cart", "mail")
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def prometheus(tmp_path_factory):
+    exporter = Exporter()
+    callers = ("web", "app")
+    exporter.pages = {caller: lambda caller=caller: page(caller) for caller in callers}
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(served(exporter.app))
+        jobs = [Job(one, [url[7:]], path=f"/{one}", labels={"pod": f"{one}-1", "namespace": "shop"}) for one in callers]
+        server = await stack.enter_async_context(Prometheus(tmp_path_factory.mktemp("prometheus"), jobs))
+        await until(lambda: server.value("count(count_over_time(istio_requests_total[10s]) > 2) > 3"), 30)
+        yield server
+
+
+class Watch:
+    """A source that is polled into a graph, which is looked at."""
+
+    def __init__(self, url: str, **settings) -> None:
+        clock = SystemClock()
+        self.config = PrometheusConfig(**{"url": url, "name": "prod", "timeout_s": 1.0} | settings)
+        self.source = PrometheusSource(self.config, clock)
+        self.live = LiveGraph(clock=clock)
+        self.clock = clock
+        self.history = PrometheusHistory(self.source, clock, Inventory)
+        self.poll = MetricsPoll(self.source, self.live, clock, 0.3)
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        async def tick() -> None:
+            async for now in self.clock.every(0.3):
+                self.live.tick(now)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.poll.run(lambda: None)), group.create_task(tick())]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await self.source.close()
+
+    def edges(self, window_s: int = 60) -> dict[str, object]:
+        edges = self.live.snapshot(GraphType.WORKLOAD, window_s).edges.values()
+        return {"→".join(end.rpartition("/")[2] for end in (one.source, one.target)): one for one in edges}
+
+    def presences(self) -> set[Presence]:
+        return {edge.presence for edge in self.edges().values()}
+
+    def requests(self) -> float:
+        return sum(edge.signals.requests for edge in self.edges().values())
+
+    async def flows(self) -> None:
+        """Wait until all four edges are live and have traffic."""
+        before = self.requests()
+        await until(lambda: self.presences() == {Presence.LIVE} and self.requests() > before and len(self.edges()) == 4)
+
+    async def stale(self, reason: str) -> None:
+        """Wait until all edges are stale for this reason."""
+        await until(lambda: self.presences() == {Presence.STALE})
+        assert {reason in edge.reason for edge in self.edges().values()} == {True}, self.edges()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def trouble(prometheus):
+    proxy = Misbehaving(prometheus.url)
+    async with served(proxy.app) as url:
+        proxy.url = url
+        yield proxy
+
+
+def is_exact(watch: Watch, since: float, edges: int = 4) -> None:
+    """Nothing is invented and nothing lost: at most what was sent since, less what is not scraped or read yet."""
+    sent = edges * PER_SECOND * (time.monotonic() - since)
+    assert watch.requests() <= sent
+    assert watch.requests() >= sent - edges * PER_SECOND * 4
+
+
+async def test_what_a_prometheus_counts_is_shown_to_the_request(trouble):
+    async with Watch(trouble.url).running() as watch:
+        began = time.monotonic() - 1.2  # the first sample is as old as the last scrape
+        await watch.flows()
+        assert set(watch.edges()) == {"web→cart", "web→mail", "app→cart", "app→mail"}
+        is_exact(watch, began)
+        assert watch.source.state.dialects[0].interval_s == 1.0
+        assert all(edge.signals.requests % 1 == 0 for edge in watch.edges().values())
+
+
+FAULTS = {
+    "answered 503: upstream is away": {"status": 503},
+    "did not answer within 1 s": {"delay_s": 3.0},
+    "answers something else than the query API does": {"body": b"<html>log in</html>"},
+    "it evaluates no PromQL": {"body": b'{"status":"success","data":{"resultType":"matrix","result":[7]}}'},
+}
+"""Down, slow, garbage, nonsense: by the reason that is told."""
+
+
+async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_recovers(prometheus):
+    async def suffer(reason: str, fault: dict) -> None:
+        proxy = Misbehaving(prometheus.url)
+        async with served(proxy.app) as url, Watch(url).running() as watch:
+            began = time.monotonic() - 1.2
+            await watch.flows()
+            vars(proxy).update(fault)
+            await watch.stale(reason)
+            assert "prod" in watch.poll.state.error
+            stale = watch.requests()
+            await asyncio.sleep(0.7)
+            assert watch.requests() == stale, "nobody counted meanwhile"
+            proxy.status, proxy.delay_s, proxy.body = 0, 0.0, None
+            await watch.flows()
+            assert {edge.reason for edge in watch.edges().values()} == {""}
+            is_exact(watch, began)
+
+    async with asyncio.TaskGroup() as group:
+        for reason, fault in FAULTS.items():
+            group.create_task(suffer(reason, fault))
+
+
+async def test_a_prometheus_that_dies_and_comes_back_costs_no_request(prometheus, trouble):
+    async with Watch(trouble.url).running() as watch:
+        began = time.monotonic() - 1.2
+        await watch.flows()
+        await prometheus.stop()
+        await watch.stale("prod")
+        await prometheus.start()
+        await watch.flows()
+        is_exact(watch, began)
+
+
+async def test_half_of_the_series_lost_makes_their_edges_stale_and_leaves_the_others(trouble):
+    async with Watch(trouble.url).running() as watch:
+        began = time.monotonic() - 1.2
+        await watch.flows()
+        trouble.lose = lambda metric: metric.get("destination_workload") == "mail"
+        trouble.warning = "store-2:10901 is unavailable"
+        await until(lambda: watch.edges()["web→mail"].presence is Presence.STALE)
+        edges = watch.edges()
+        assert edges["app→mail"].presence is Presence.STALE
+        assert "prod has no new samples of 1 of 1 series of shop/web-1" in edges["web→mail"].reason
+        assert {edges[one].presence for one in ("web→cart", "app→cart")} == {Presence.LIVE}
+        assert watch.source.state.partial == ("store-2:10901 is unavailable",)
+        trouble.lose, trouble.warning = lambda _: False, ""
+        await watch.flows()
+        is_exact(watch, began)
+
+
+async def test_series_that_were_lost_from_the_start_are_not_counted_from_the_beginning_of_time(trouble):
+    trouble.lose = lambda metric: metric.get("destination_workload") == "mail"
+    async with Watch(trouble.url).running() as watch:
+        began = time.monotonic() - 1.2
+        await until(lambda: len(watch.edges()) == 2 and watch.requests() > 0)
+        trouble.lose = lambda _: False
+        await watch.flows()
+        assert watch.requests() <= 4 * PER_SECOND * (time.monotonic() - began)
+
+
+async def test_a_clock_that_is_wrong_is_measured_and_corrected(prometheus):
+    async def correct(skew_s: int) -> None:
+        proxy = Misbehaving(prometheus.url)
+        proxy.skew_s = skew_s
+        async with served(proxy.app) as url, Watch(url).running() as watch:
+            began = time.monotonic() - 1.2
+            await watch.flows()
+            is_exact(watch, began)
+            assert abs(watch.source.state.skew_ms - 1000 * skew_s) < 500
+            newest = max(edge.at_ms for edge in watch.edges().values())
+            assert abs(watch.clock.now_ms() - newest) < 4000
+            snapshot = await watch.history.snapshot(GraphType.WORKLOAD, 10, watch.clock.now_ms())
+            assert sum(edge.signals.requests for edge in snapshot.edges.values()) > 0
+
+    async with asyncio.TaskGroup() as group:
+        for skew_s in (3600, -90):
+            group.create_task(correct(skew_s))
+
+
+async def test_above_the_limit_of_series_increases_are_asked_for_and_come_out_alike(trouble):
+    async with Watch(trouble.url, most_series=3).running() as watch:
+        began = time.monotonic()
+        await watch.flows()
+        assert watch.source.state.dialects[0].mode is Mode.INCREASES
+        await until(lambda: time.monotonic() - began > 5)
+        rates = [edge.signals.rate for edge in watch.edges(10).values()]
+        assert all(abs(rate - PER_SECOND) < 0.4 * PER_SECOND for rate in rates), rates
+
+
+async def test_a_tick_is_one_query_set_for_everything_and_reads_only_what_is_new(trouble):
+    watch = Watch(trouble.url)
+    try:
+        for _ in range(3):
+            await watch.poll.once()
+        requests, received = trouble.requests, watch.source.client.bytes
+        await watch.poll.once()
+        # its time, and the samples
+        assert trouble.requests - requests == 2
+        assert watch.source.client.bytes - received < 4000
+    finally:
+        await watch.source.close()
+
+
+async def test_the_past_is_answered_for_any_window_that_has_enough_samples(prometheus):
+    watch = Watch(prometheus.url)
+    try:
+        now = watch.clock.now_ms()
+        await until(lambda: watch.clock.now_ms() - now > 3000)
+        for window_s in (4, 5):
+            snapshot = await watch.history.snapshot(GraphType.WORKLOAD, window_s, now)
+            for edge in snapshot.edges.values():
+                assert abs(edge.signals.requests - PER_SECOND * window_s) <= PER_SECOND * 1.3, edge
+                assert edge.signals.requests % 1 == 0
+                assert edge.presence is Presence.LIVE
+        with pytest.raises(WindowError, match="take 4 s or more"):
+            await watch.history.snapshot(GraphType.WORKLOAD, 1, now)
+        with pytest.raises(WindowError, match="30 days"):
+            await watch.history.snapshot(GraphType.WORKLOAD, 31 * 86_400, now)
+        assert await watch.history.snapshot(GraphType.WORKLOAD, 60, now - 3_600_000) is None
+        oldest, newest = await watch.history.reach()
+        assert oldest <= now <= newest
+    finally:
+        await watch.source.close()
