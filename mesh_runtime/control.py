@@ -31,7 +31,7 @@ from mesh_runtime.xds.report import (
     redacted_bootstrap,
 )
 from mesh_runtime.xds.server import AdsServer
-from mesh_runtime.xds.snapshot import Kind
+from mesh_runtime.xds.snapshot import Kind, whole_tables
 from mesh_runtime.xds.translate import MeshSettings
 from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
@@ -230,7 +230,8 @@ class ControlPlane:
         snapshot = self.server.snapshots.get(node_id)
         if snapshot is None or kind not in _KINDS:
             return []
-        return [redacted(packed.content) for packed in snapshot.resources[_KINDS[kind]].values()]
+        found = {of: [packed.content for packed in snapshot.resources[of].values()] for of in (_KINDS[kind], Kind.VHDS)}
+        return [redacted(content) for content in whole_tables(found[_KINDS[kind]], found[Kind.VHDS])]
 
     def _instances(self) -> list[Instance]:
         return [instance for _, instance in sorted(self._registry.current.instances.items())]

@@ -12,7 +12,7 @@ from cryptography.x509 import Certificate, ExtensionNotFound, SubjectAlternative
 from console.cli.client import Client, with_client
 from console.cli.output import as_json, table
 
-TYPES = ("CDS", "LDS", "EDS", "RDS", "SDS")
+TYPES = ("CDS", "LDS", "EDS", "RDS", "VHDS", "SDS")
 Rows = Callable[[Mapping[str, Any]], Iterator[tuple[str, ...]]]
 
 

@@ -18,6 +18,7 @@ TYPES: Mapping[str, str] = {
     "EDS": "Endpoints",
     "LDS": "Listeners",
     "RDS": "Routes",
+    "VHDS": "Virtual hosts",
     "SDS": "Secrets",
 }
 SHOWN = 200

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from functools import partial
 from types import CellType, FunctionType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -50,8 +50,18 @@ class _Cell(_Node):
         self.value: Any = None
         self.asked = -1
         """At which change of the sources it was last asked for."""
-        self.each: tuple[Any, dict[Any, tuple[Any, _Cell]]] = (None, {})
-        """Of a collection: the function, and for each name the item and the cell with its result."""
+        self.each = _Each(None, None, {}, {})
+        """Of a collection."""
+
+
+class _Each(NamedTuple):
+    """What a collection was last made from."""
+
+    items: Any
+    make: Any
+    cells: dict[Any, tuple[Any, _Cell]]
+    """For each name the item, and the cell with its result."""
+    read: dict[_Node, None]
 
 
 class Memo:
@@ -101,21 +111,33 @@ class Memo:
 
     def _collect(self, key: Hashable, items: Mapping[K, V], make: Callable[[K, V], T]) -> dict[K, T]:
         collection = self._running[-1]
-        (before, cells), collection.each = collection.each, (None, {})
-        if not _alike(make, before):
-            before, cells = _kept(make), {}
+        before, collection.each = collection.each, _Each(None, None, {}, {})
+        same = _alike(make, before.make)
+        if same and items is before.items:
+            collection.each = before
+            return self._collected_again(collection)
+        make, cells = (before.make, before.cells) if same else (_kept(make), {})
         kept: dict[Any, tuple[Any, _Cell]] = {}
         for name, item in items.items():
             known = cells.get(name)
             if known is None or known[0] is not item:
-                known = item, self._item(key, name, partial(before, name, item))
+                known = item, self._item(key, name, partial(make, name, item))
             kept[name] = known
             cell = known[1]
             self._note(cell)
             if cell.state:
                 self._validate(cell)
-        collection.each = before, kept
+        collection.each = _Each(items, make, kept, {cell: None for _, cell in kept.values()})
         return {name: cell.value for name, (_, cell) in kept.items()}
+
+    def _collected_again(self, collection: _Cell) -> dict[Any, Any]:
+        """Return what there was, of the same items, with what has changed of it."""
+        each = collection.each
+        collection.read.update(each.read)
+        for _, cell in each.cells.values():
+            if cell.state:
+                self._validate(cell)
+        return {name: cell.value for name, (_, cell) in each.cells.items()}
 
     def _item(self, key: Hashable, name: Hashable, make: Callable[[], Any]) -> _Cell:
         place = key, "item", name
@@ -220,11 +242,13 @@ def _unchanged(old: Any, new: Any) -> Any:
     """Return the old value where the new one equals it; of a dictionary, also the old ones of those values that do."""
     if type(new) is not dict or type(old) is not dict:
         return old if _equal(old, new) else new
-    merged = {key: old[key] if key in old and _equal(old[key], value) else value for key, value in new.items()}
-    same = len(old) == len(merged) and all(
-        mine == theirs and old[mine] is merged[theirs] for mine, theirs in zip(old, merged, strict=True)
-    )
+    merged = {key: _first_if_equal(old.get(key), value) for key, value in new.items()}
+    same = list(old) == list(merged) and all(map(operator.is_, old.values(), merged.values()))
     return old if same else merged
+
+
+def _first_if_equal(one: Any, other: Any) -> Any:
+    return one if one is other or _equal(one, other) else other
 
 
 def _equal(one: Any, other: Any) -> bool:

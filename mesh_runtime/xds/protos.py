@@ -20,6 +20,7 @@ ENDPOINTS = "envoy.config.endpoint.v3.ClusterLoadAssignment"
 SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a message's name
 LISTENER = "envoy.config.listener.v3.Listener"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
+VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 DELTA_REQUEST = "envoy.service.discovery.v3.DeltaDiscoveryRequest"

@@ -16,8 +16,11 @@ from mesh_runtime.xds import protos
 
 Envoy = Mapping[str, Any]
 """An Envoy resource in its JSON form. Never changed once built: proxies share it."""
-Group = tuple[Envoy, ...]
-"""Resources of one type that belong together. Proxies share the group itself where they can."""
+Group = tuple["Envoy | Group", ...]
+"""Resources of one type that belong together. Proxies share the group itself where they can.
+
+A large one is made of smaller ones, so that a change in it costs no more than the smaller one where it is.
+"""
 
 NOWHERE = "BlackHoleCluster"
 """The one cluster that routes may name though it never exists: what leads there is answered and counted."""
@@ -33,6 +36,8 @@ class Kind(StrEnum):
     SDS = "SDS"
     LDS = "LDS"
     RDS = "RDS"
+    VHDS = "VHDS"
+    """The virtual hosts of tables of routes that say ``vhds``, each by itself as ``TABLE/NAME``."""
 
     @property
     def message(self) -> str:
@@ -51,6 +56,7 @@ _MESSAGES = {
     Kind.SDS: protos.SECRET,
     Kind.LDS: protos.LISTENER,
     Kind.RDS: protos.ROUTES,
+    Kind.VHDS: protos.VIRTUAL_HOST,
 }
 KIND_OF_TYPE = {kind.type_url: kind for kind in Kind}
 
@@ -95,6 +101,8 @@ class PackedGroup:
     contents: Group
     named: Mapping[str, Packed]
     needs: Mapping[Kind, frozenset[str]]
+    groups: tuple[PackedGroup, ...] = ()
+    """What it is made of, if it is made of smaller ones."""
     _lacking: WeakKeyDictionary[PackedGroup, frozenset[str]] = field(default_factory=WeakKeyDictionary)
     _changed: WeakKeyDictionary[PackedGroup, tuple[str, ...]] = field(default_factory=WeakKeyDictionary)
 
@@ -107,9 +115,17 @@ class PackedGroup:
     def changed_since(self, old: PackedGroup) -> tuple[str, ...]:
         """Name what is new, other or gone in comparison to an older group."""
         if old not in self._changed:
-            new = [name for name, packed in self.named.items() if old.named.get(name) is not packed]
-            self._changed[old] = (*new, *sorted(old.named.keys() - self.named.keys()))
+            new = [name for name in self._not_of(old) if old.named.get(name) is not self.named[name]]
+            gone = sorted(name for name in old._not_of(self) if name not in self.named)
+            self._changed[old] = (*new, *gone)
         return self._changed[old]
+
+    def _not_of(self, other: PackedGroup) -> Iterable[str]:
+        """Name what this has, without the smaller groups that both share."""
+        if not self.groups:
+            return self.named
+        shared = set(other.groups)
+        return chain.from_iterable(group.named for group in self.groups if group not in shared)
 
 
 class Offer(Mapping[str, Packed]):
@@ -183,8 +199,12 @@ class Packer:
     def _group(self, kind: Kind, contents: Group) -> PackedGroup:
         group = self._groups.get((kind, id(contents)))
         if group is None:
-            found = [self._pack(kind, content) for content in contents]
-            group = self._groups[kind, id(contents)] = _grouped(kind, contents, found)
+            smaller = [one for one in contents if isinstance(one, tuple)]
+            if smaller:
+                group = _joined(kind, contents, tuple(self._group(kind, one) for one in smaller))
+            else:
+                group = _grouped(kind, contents, [self._pack(kind, one) for one in each_of((contents,))])
+            self._groups[kind, id(contents)] = group
         return group
 
     def _pack(self, kind: Kind, content: Envoy) -> Packed:
@@ -207,6 +227,43 @@ class Packer:
         return part
 
 
+def vhds_name(table: str, host: str) -> str:
+    """Name a virtual host of a table as a resource: what is before the last slash tells Envoy the table."""
+    return f"{table}/{host.replace('/', '_')}"
+
+
+def whole_tables(tables: Iterable[Envoy], hosts: Iterable[Envoy]) -> Iterator[Envoy]:
+    """Yield tables of routes with the virtual hosts in them that are sent by themselves, under their own names."""
+    found: dict[str, list[Envoy]] = {}
+    for host in hosts:
+        table, _, name = host["name"].rpartition("/")
+        found.setdefault(table, []).append({**host, "name": name})
+    for one in tables:
+        yield {**one, "virtual_hosts": found.get(one["name"], [])} if "vhds" in one else one
+
+
+def split_table(table: Envoy) -> tuple[Envoy, Group]:
+    """Return what is sent of a whole table, and the virtual hosts that are sent by themselves."""
+    if "vhds" not in table:
+        return table, ()
+    name, hosts = table["name"], table.get("virtual_hosts", ())
+    # Envoy would wait for virtual hosts where there are to be none.
+    kept = {field: value for field, value in table.items() if field not in {"virtual_hosts", "vhds"}}
+    if not hosts:
+        return kept, ()
+    return {**kept, "vhds": table["vhds"]}, tuple({**host, "name": vhds_name(name, host["name"])} for host in hosts)
+
+
+def each_of(groups: Iterable[Group]) -> Iterator[Envoy]:
+    """Yield the resources of groups, in order."""
+    for group in groups:
+        for one in group:
+            if isinstance(one, tuple):
+                yield from each_of((one,))
+            else:
+                yield one
+
+
 def _grouped(kind: Kind, contents: Group, found: Sequence[Packed]) -> PackedGroup:
     named = {packed.name: packed for packed in found}
     if len(named) < len(found):
@@ -216,6 +273,17 @@ def _grouped(kind: Kind, contents: Group, found: Sequence[Packed]) -> PackedGrou
         for need in packed.needs:
             needs.setdefault(need.kind, set()).add(need.name)
     return PackedGroup(contents=contents, named=named, needs={kind: frozenset(names) for kind, names in needs.items()})
+
+
+def _joined(kind: Kind, contents: Group, groups: tuple[PackedGroup, ...]) -> PackedGroup:
+    named: dict[str, Packed] = {}
+    for group in groups:
+        named.update(group.named)
+    if len(named) < sum(len(group.named) for group in groups):
+        raise _twice(kind, [name for group in groups for name in group.named])
+    kinds = {kind for group in groups for kind in group.needs}
+    needs = {kind: frozenset().union(*(group.needs.get(kind, ()) for group in groups)) for kind in kinds}
+    return PackedGroup(contents=contents, named=named, needs=needs, groups=groups)
 
 
 def _refuse_twice(kind: Kind, offer: Offer) -> None:

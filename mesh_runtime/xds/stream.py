@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,10 @@ from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Offer, Packed, Snapsho
 WARMING_PATIENCE_MS = 1000
 """How long routes and listeners wait for clusters that a proxy has not made ready yet."""
 MAX_OUTSTANDING = 1000
+_LATER = (Kind.LDS, Kind.RDS, Kind.VHDS)
+"""What names clusters."""
+_ALL_AT_ONCE = frozenset({Kind.CDS, Kind.LDS, Kind.VHDS})
+"""Of which a proxy is given all there is. It asks for virtual hosts by their table: there is only one such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class _Sent:
     names: frozenset[str]
     state: str
     at_ms: int
+    gone: Sequence[str]
     grows: bool
 
 
@@ -72,6 +77,14 @@ class _Subscription:
         self.drop(name)
         self.suspects[name] = None
 
+    def was_not_taken(self, sent: _Sent, *, besides: Collection[str]) -> None:
+        """Send the rest of a response again of which nothing was taken because of some."""
+        for name in sent.names.difference(besides):
+            self.send_again(name)
+        for name in sent.gone:
+            self.keep(name, "")
+            self.leaving.add(name)
+
     def try_again(self, offer: Offer) -> None:
         """Send what was refused once more with the first other offer: what was in its way may be gone."""
         if self.offered is not offer:
@@ -79,6 +92,14 @@ class _Subscription:
             for name in self.refused:
                 if name in offer:
                     self.send_again(name)
+
+    def start_again(self) -> None:
+        """Take the proxy for one that has nothing yet, and wants all or nothing by the names it still asks for."""
+        self.wildcard = bool(self.names)
+        self.have.clear()
+        self.mark = 0
+        self.compared = None
+        self.leaving.clear()
 
     def state(self) -> str:
         return f"{self.mark & 0xFFFFFFFF:08x}"
@@ -163,8 +184,10 @@ class DeltaStream:
             subscription.unanswered.discard(name)
             subscription.send_again(name)
             subscription.refused.pop(name, None)
+        if kind is Kind.VHDS and subscription.compared and _asks(request):
+            subscription.start_again()
         if request.response_nonce:
-            self._answered(subscription, request, now_ms)
+            self._answered(kind, subscription, request, now_ms)
 
     def due(self, snapshot: Snapshot, now_ms: int) -> list[bytes]:
         """Return the serialized responses to send now, in order; they count as sent."""
@@ -172,9 +195,9 @@ class DeltaStream:
         for kind in (Kind.CDS, Kind.EDS, Kind.SDS):
             responses += self._push(kind, snapshot, now_ms, remove=False)
         if self.patience_ms(now_ms) is None:
-            for kind in (Kind.LDS, Kind.RDS):
-                responses += self._push(kind, snapshot, now_ms, remove=kind is Kind.LDS)
-            if not self._outstanding(Kind.LDS) and not self._outstanding(Kind.RDS):
+            for kind in _LATER:
+                responses += self._push(kind, snapshot, now_ms, remove=kind is not Kind.RDS)
+            if not any(map(self._outstanding, _LATER)):
                 responses += self._push(Kind.CDS, snapshot, now_ms, remove=True)
             if not responses and not any(map(self._outstanding, Kind)):
                 self.answered = snapshot
@@ -202,7 +225,7 @@ class DeltaStream:
     def _subscribe_first(self, kind: Kind, request: Any) -> _Subscription:
         names = set(request.resource_names_subscribe)
         subscription = self._subscriptions[kind] = _Subscription(
-            wildcard="*" in names or (kind in {Kind.CDS, Kind.LDS} and not names)
+            wildcard="*" in names or (kind in _ALL_AT_ONCE and (kind is Kind.VHDS or not names))
         )
         # A proxy that reconnects says what it has, so that it is sent only what is new. Endpoints always are:
         # it does not say which of its clusters still wait for them, and would let them wait for ever.
@@ -224,16 +247,19 @@ class DeltaStream:
             subscription.unanswered.add(name)
             subscription.send_again(name)
 
-    def _answered(self, subscription: _Subscription, request: Any, now_ms: int) -> None:
+    def _answered(self, kind: Kind, subscription: _Subscription, request: Any, now_ms: int) -> None:
         sent = subscription.outstanding.pop(request.response_nonce, None)
         if sent is None:
             return
         subscription.answered_at_ms = now_ms
         if request.HasField("error_detail"):
             reason = request.error_detail.message or f"code {request.error_detail.code}"
-            # Envoy takes the others of the same response, and names those that it does not take.
+            # Envoy takes the others of the same response, and names those that it does not take; but of virtual hosts
+            # it takes all or none.
             named = [name for name in sent.names if name in reason]
             subscription.refused.update(dict.fromkeys(named or sent.names or {""}, reason))
+            if kind is Kind.VHDS and sent.names:
+                subscription.was_not_taken(sent, besides=named or sent.names)
             return
         subscription.acked = sent.state
         for name in (*sent.names, ""):
@@ -266,7 +292,7 @@ class DeltaStream:
         if len(subscription.outstanding) >= MAX_OUTSTANDING:
             subscription.outstanding.pop(next(iter(subscription.outstanding)))
         subscription.outstanding[nonce] = _Sent(
-            names=frozenset(changed), state=subscription.state(), at_ms=now_ms, grows=bool(changed)
+            names=frozenset(changed), gone=gone, state=subscription.state(), at_ms=now_ms, grows=bool(changed)
         )
         header = protos.message(
             protos.DELTA_RESPONSE,
@@ -297,3 +323,7 @@ class DeltaStream:
         if endpoints is not None:
             for name in clusters:
                 endpoints.send_again(name)
+
+
+def _asks(request: Any) -> bool:
+    return bool(request.resource_names_subscribe or request.resource_names_unsubscribe)

@@ -41,7 +41,9 @@ class Client:
             elif kind is Kind.LDS and not self.complete.is_set():
                 await self.ask(Kind.SDS, resource_names_subscribe=[LEAF, ROOT])
                 await self.ask(Kind.RDS, resource_names_subscribe=[OUTBOUND_ROUTES])
-            elif kind is Kind.RDS:
+            elif kind is Kind.RDS and not self.complete.is_set():
+                await self.ask(Kind.VHDS, resource_names_subscribe=[OUTBOUND_ROUTES])
+            elif kind is Kind.VHDS:
                 self.complete.set()
 
     async def ask_for_endpoints(self, response) -> None:

@@ -112,7 +112,8 @@ def _first(publish: Callable, number: int) -> int:
 def _full(snapshot) -> int:
     """Play a new proxy up to its routes; return how many bytes it was sent."""
     stream, sent = DeltaStream("new"), 0
-    asked = {Kind.CDS: [], Kind.LDS: [], Kind.EDS: list(snapshot.resources[Kind.EDS]), Kind.RDS: [OUTBOUND_ROUTES]}
+    routes = {kind: [OUTBOUND_ROUTES] for kind in (Kind.RDS, Kind.VHDS)}
+    asked = {Kind.CDS: [], Kind.LDS: [], Kind.EDS: list(snapshot.resources[Kind.EDS]), **routes}
     for kind, names in asked.items():
         request = {"type_url": kind.type_url, "resource_names_subscribe": names}
         stream.receive(protos.message(protos.DELTA_REQUEST, request), 0)

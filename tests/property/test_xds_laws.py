@@ -7,7 +7,7 @@ from mesh_runtime.api import Config, parse
 from mesh_runtime.identity.enrolment import instance_of
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import RegistryState, Role
-from mesh_runtime.xds.snapshot import Kind, Packer
+from mesh_runtime.xds.snapshot import Kind, Packer, whole_tables
 from mesh_runtime.xds.translate import MeshSettings, World, translate
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 
@@ -149,8 +149,9 @@ def test_whatever_the_config_every_snapshot_holds_together(found):
         for listener in listeners:
             matches = [str(chain.get("filter_chain_match", {})) for chain in listener.content["filter_chains"]]
             assert len(matches) == len(set(matches))
-        for routes_ in snapshot.resources[Kind.RDS].values():
-            domains = [domain for host in routes_.content["virtual_hosts"] for domain in host["domains"]]
+        tables, hosts = ([one.content for one in snapshot.resources[kind].values()] for kind in (Kind.RDS, Kind.VHDS))
+        for table in whole_tables(tables, hosts):
+            domains = [domain for host in table["virtual_hosts"] for domain in host["domains"]]
             assert len(domains) == len(set(domains))
 
 

@@ -17,7 +17,7 @@ from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
 from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
 from mesh_runtime.xds.translate.patches.patches import Resources, patched, patches_of
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
-from mesh_runtime.xds.translate.routing.routes import outbound_routes, port_routes, sniffed_routes
+from mesh_runtime.xds.translate.routing.routes import outbound_hosts, outbound_routes, port_routes, sniffed_routes
 from mesh_runtime.xds.translate.security.authentication import keys_clusters
 from mesh_runtime.xds.translate.telemetry.access_logs import relays
 from mesh_runtime.xds.translate.telemetry.providers import provider_clusters
@@ -66,10 +66,11 @@ def _translated(world: World, instance: Instance) -> Resources:
         Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
         Kind.LDS: (*listeners, relayed),
         Kind.RDS: (
-            outbound_routes(world, instance),
+            outbound_routes(world),
             sniffed_routes(world, instance),
             _kept(world, instance, "port routes", _port_routes),
         ),
+        Kind.VHDS: (outbound_hosts(world, instance),),
     }
 
 

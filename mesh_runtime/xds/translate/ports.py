@@ -120,15 +120,7 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
     The caller's own namespace comes first; an application's number is never used, since one that listens
     on all addresses would have taken it. A service that each request leads elsewhere has no place of its own.
     """
-    wanted = sorted(
-        (
-            (service, port)
-            for service in world.services_for(instance.namespace).values()
-            for port in service.ports
-            if port.is_raw and not service.by_request
-        ),
-        key=lambda pair: (pair[0].namespace != instance.namespace, _is_second(pair[0]), pair[0].host, pair[1].number),
-    )
+    wanted = _raw_ports(world, instance.namespace)
     taken = {*_own_ports(instance), *request_ports(world, instance).values()}
     bindings = []
     for service, port in wanted:
@@ -138,6 +130,24 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
         taken.add(bound)
         bindings.append(TcpBinding(service=service, port=port, bound=bound))
     return tuple(bindings)
+
+
+def _raw_ports(world: World, namespace: str) -> list[tuple[MeshService, MeshPort]]:
+    services = world.services_for(namespace)
+
+    def find() -> list[tuple[MeshService, MeshPort]]:
+        raw = (
+            (service, port)
+            for service in services.values()
+            for port in service.ports
+            if port.is_raw and not service.by_request
+        )
+        return sorted(
+            raw,
+            key=lambda pair: (pair[0].namespace != namespace, _is_second(pair[0]), pair[0].host, pair[1].number),
+        )
+
+    return world.once(("raw ports", namespace), find)
 
 
 def tcp_names(world: World, instance: Instance) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
@@ -27,6 +27,7 @@ from mesh_runtime.xds.translate.spec import spec_of
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+RUN: Final = 32
 _Label = tuple[str, str, str]
 """Namespace, name and value."""
 
@@ -85,6 +86,14 @@ class World:
     def each(self, key: Hashable, items: Mapping[K, V], make: Callable[[K, V], T]) -> Mapping[K, T]:
         """Return what *make* makes of each name and item, run again only where the item or what it reads changed."""
         return self._memo.each(key, items, make)
+
+    def runs(self, key: Hashable, items: Sequence[T]) -> tuple[tuple[T, ...], ...]:
+        """Cut a long sequence into short ones, each the same object as before where nothing in it is different."""
+        cut = self.once(
+            ("runs", key),
+            lambda: {start: tuple(items[start : start + RUN]) for start in range(0, len(items), RUN)},
+        )
+        return self.once(("all runs", key), lambda: tuple(cut.values()))
 
     def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
         """Return the objects of a kind, by namespace and name."""

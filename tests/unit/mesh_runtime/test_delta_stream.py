@@ -33,7 +33,7 @@ class Proxy:
         self.unanswered = []
         self.have = {kind: {} for kind in Kind}
 
-    def offer(self, *, clusters=(), listeners=(), routes=(), secrets=(), revision=1):
+    def offer(self, *, clusters=(), listeners=(), routes=(), hosts=(), secrets=(), revision=1):
         self.snapshot = self.packer.snapshot(
             revision,
             {
@@ -42,6 +42,7 @@ class Proxy:
                 Kind.SDS: [tuple(secrets)],
                 Kind.LDS: [tuple(listeners)],
                 Kind.RDS: [tuple(routes)],
+                Kind.VHDS: [tuple(hosts)],
             },
         )
 
@@ -243,6 +244,69 @@ def test_of_several_resources_only_those_that_the_refusal_names_are_refused_and_
     proxy.offer(clusters=[cluster("a")], listeners=[*both, listener("m-3")], routes=[routes("a")], revision=3)
     assert proxy.take() == ["LDS:m-1,m-3"]
     proxy.acknowledge()
+    assert not proxy.stream.rejections
+
+
+def host(name, path="/"):
+    route = {"match": {"prefix": path}, "route": {"cluster": "a"}}
+    return {"name": f"r/{name}", "domains": [name], "routes": [route]}
+
+
+TABLE = {"name": "r", "vhds": {"config_source": {"ads": {}}}}
+
+
+def with_hosts(*hosts, **offer):
+    return {"clusters": [cluster("a")], "listeners": [listener()], "routes": [TABLE], "hosts": hosts, **offer}
+
+
+def connected_with(*hosts):
+    proxy = connected(**with_hosts(*hosts))
+    proxy.ask(Kind.VHDS, "r")
+    assert proxy.settle() == [f"VHDS:{','.join(one['name'] for one in hosts)}"]
+    return proxy
+
+
+def test_of_a_table_whose_virtual_hosts_come_by_themselves_only_those_that_changed_are_sent():
+    proxy = connected_with(host("one"), host("two"), host("three"))
+    proxy.offer(**with_hosts(host("one"), host("two", "/new"), host("four")), revision=2)
+    assert proxy.settle() == ["VHDS:r/two,r/four -r/three"]
+    assert proxy.stream.answered.revision == 2
+
+
+def test_virtual_hosts_wait_for_their_clusters():
+    proxy = connected_with(host("one"))
+    proxy.offer(**with_hosts(host("one", "/new"), clusters=[cluster("a"), cluster("b")]), revision=2)
+    assert proxy.take() == ["CDS:b"]
+    proxy.acknowledge()
+    assert proxy.take() == ["VHDS:r/one"]
+
+
+def test_who_drops_a_table_and_asks_for_it_again_is_sent_all_of_its_virtual_hosts():
+    proxy = connected_with(host("one"), host("two"))
+    proxy.ask(Kind.VHDS, gone=["r"])
+    proxy.offer(**with_hosts(host("one", "/new"), host("two")), revision=2)
+    assert proxy.settle() == []
+    proxy.ask(Kind.VHDS, "r")
+    assert proxy.settle() == ["VHDS:r/one,r/two"]
+
+
+def test_a_proxy_that_reconnects_keeps_its_virtual_hosts_but_those_that_changed():
+    before = connected_with(host("one"), host("two"), host("three"))
+    again = Proxy()
+    again.offer(**with_hosts(host("one"), host("two", "/new")))
+    again.ask(Kind.VHDS, "r", have=before.have[Kind.VHDS])
+    assert again.settle() == ["VHDS:r/two -r/three"]
+
+
+def test_of_virtual_hosts_of_which_one_was_refused_the_others_are_sent_again():
+    proxy = connected_with(host("one"), host("gone"))
+    proxy.offer(**with_hosts(host("one", "/new"), host("bad")), revision=2)
+    assert proxy.take() == ["VHDS:r/one,r/bad -r/gone"]
+    proxy.answer(*proxy.unanswered.pop(), error="Only unique values for domains are permitted: virtual host r/bad")
+    assert proxy.settle() == ["VHDS:r/one -r/gone"]
+    assert list(proxy.stream.rejections) == [Kind.VHDS]
+    proxy.offer(**with_hosts(host("one", "/new"), host("bad", "/better")), revision=3)
+    assert proxy.settle() == ["VHDS:r/bad"]
     assert not proxy.stream.rejections
 
 

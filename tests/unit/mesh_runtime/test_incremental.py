@@ -144,3 +144,31 @@ def test_of_a_collection_only_what_changed_is_run_again():
     assert after["tea"] is before["tea"]
     shop.sell(tea=2, jam=9, bun=1)
     assert doubled({**names, "ham": 2}) is after
+
+
+def test_of_a_collection_of_the_same_items_only_what_they_read_is_run_again():
+    shop = Shop(tea=2, jam=3)
+    names, ran = {"tea": 1, "jam": 1}, []
+
+    def one(name, times):
+        ran.append(name)
+        if shop.price(name) == [0]:
+            raise ValueError(name)
+        return shop.price(name) * times
+
+    def each():
+        return shop.memo.each("each", names, one)
+
+    before = each()
+    shop.sell(tea=2, jam=9)
+    after = each()
+    assert ran == ["tea", "jam", "jam"]
+    assert after == {"tea": [2], "jam": [9]}
+    assert after["tea"] is before["tea"]
+    shop.sell(tea=0, jam=8)
+    with pytest.raises(ValueError, match="tea"):
+        each()
+    shop.sell(tea=1, jam=8)
+    assert each() == {"tea": [1], "jam": [8]}
+    shop.sell(tea=1, jam=8)
+    assert each() is each()

@@ -2,7 +2,7 @@ import pytest
 from google.protobuf.json_format import ParseError
 
 from mesh_runtime.xds import protos
-from mesh_runtime.xds.snapshot import NOWHERE, InconsistentSnapshotError, Kind, Packer, pack
+from mesh_runtime.xds.snapshot import NOWHERE, InconsistentSnapshotError, Kind, Packer, pack, split_table, whole_tables
 
 CLUSTER = {"name": "a", "connect_timeout": "1s"}
 
@@ -50,6 +50,48 @@ def test_a_group_is_packed_once_for_all_proxies():
         packer.snapshot(1, {Kind.CDS: [shared, (dict(CLUSTER),)]})
 
 
+def named(*names):
+    return tuple({**CLUSTER, "name": name} for name in names)
+
+
+def test_of_a_group_of_groups_only_the_smaller_one_that_changed_is_compared():
+    packer, kept = Packer(), named("a", "b")
+    before = packer.snapshot(1, {Kind.CDS: [(kept, named("c", "d"))]}).resources[Kind.CDS]
+    now = packer.snapshot(2, {Kind.CDS: [(kept, ({**CLUSTER, "name": "c", "connect_timeout": "2s"},))]})
+    assert list(before) == ["a", "b", "c", "d"]
+    assert now.resources[Kind.CDS]["a"] is before["a"]
+    assert list(now.resources[Kind.CDS].changed_since(before)) == ["c", "d"]
+
+
+def test_what_moves_from_one_smaller_group_to_another_has_not_changed():
+    packer, (a, b, c, d) = Packer(), named("a", "b", "c", "d")
+    before = packer.snapshot(1, {Kind.CDS: [((a, c), (d,))]}).resources[Kind.CDS]
+    now = packer.snapshot(2, {Kind.CDS: [((a, b), (c, d))]}).resources[Kind.CDS]
+    assert list(now.changed_since(before)) == ["b"]
+
+
+def test_no_two_smaller_groups_may_have_the_same_name():
+    with pytest.raises(InconsistentSnapshotError, match="CDS a is there twice"):
+        Packer().snapshot(1, {Kind.CDS: [(named("a"), named("b", "a"))]})
+
+
+def test_a_table_is_the_same_after_it_was_split_and_put_together():
+    hosts = [{"name": name, "domains": [name]} for name in ("one:80", "two:80")]
+    table = {"name": "r", "vhds": {"config_source": {"ads": {}}}, "virtual_hosts": hosts}
+    head, apart = split_table(table)
+    assert [host["name"] for host in apart] == ["r/one:80", "r/two:80"]
+    assert list(whole_tables([head], apart)) == [table]
+
+
+def test_a_virtual_host_s_own_slashes_do_not_name_another_table():
+    _, apart = split_table({"name": "r", "vhds": {}, "virtual_hosts": [{"name": "a/b", "domains": ["*"]}]})
+    assert [host["name"] for host in apart] == ["r/a_b"]
+
+
+def test_a_table_without_virtual_hosts_lets_nobody_wait_for_them():
+    assert split_table({"name": "r", "vhds": {}, "virtual_hosts": []}) == ({"name": "r"}, ())
+
+
 def test_an_object_that_was_packed_is_not_looked_at_again():
     packer = Packer()
     same, other = dict(CLUSTER), {**CLUSTER, "name": "b"}
@@ -92,6 +134,7 @@ def test_an_offer_names_what_changed_since_an_older_one():
         {"EDS": [{"cluster_name": "a"}]},
         {"RDS": [route({"cluster": "b"})]},
         {"RDS": [route({"weighted_clusters": {"clusters": [{"name": "b", "weight": 1}]}})]},
+        {"VHDS": route({"cluster": "b"})["virtual_hosts"]},
         {"CDS": [CLUSTER], "RDS": [route({"cluster": "a", "request_mirror_policies": [{"cluster": "b"}]})]},
         {"CDS": [CLUSTER, CLUSTER]},
         {"CDS": [{**CLUSTER, "no_such_field": 1}]},

@@ -6,7 +6,7 @@ from mesh_runtime.api import Config, load
 from mesh_runtime.identity.enrolment import instance_of
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import RegistryState, Role
-from mesh_runtime.xds.snapshot import Kind, Packer
+from mesh_runtime.xds.snapshot import Kind, Packer, whole_tables
 from mesh_runtime.xds.translate import MeshSettings, Tracing, World, translate
 from mesh_runtime.xds.translate.ports import bound_port, gateway_ports, tcp_names, workload_port
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
@@ -65,9 +65,9 @@ def resources(a_world, one):
     """Translate, and have it checked as it is before it is served."""
     translated = {**translate(a_world, one), Kind.SDS: (SECRETS,)}
     snapshot = Packer().snapshot(1, translated)
-    return {
-        kind: {name: packed.content for name, packed in found.items()} for kind, found in snapshot.resources.items()
-    }
+    found = {kind: {name: packed.content for name, packed in of.items()} for kind, of in snapshot.resources.items()}
+    tables = whole_tables(found[Kind.RDS].values(), found[Kind.VHDS].values())
+    return {**found, Kind.RDS: {table["name"]: table for table in tables}}
 
 
 def domains(a_world, one):
@@ -111,6 +111,7 @@ def test_proxies_of_a_namespace_share_the_same_objects():
     assert one[Kind.CDS][0] is two[Kind.CDS][0]
     assert one[Kind.EDS][0] is two[Kind.EDS][0]
     assert one[Kind.RDS][0] is two[Kind.RDS][0]
+    assert one[Kind.VHDS][0] is two[Kind.VHDS][0]
 
 
 def test_endpoints_are_the_selected_instances_that_do_not_drain():

@@ -82,10 +82,8 @@ def outbound_clusters(world: World, instance: Instance) -> Outbound:
         built = [one for found in world.each(("clusters of", client), services, of_service).values() for one in found]
         # Each by itself, so that one stays the same object while the other changes.
         return Outbound(
-            clusters=world.once(("just clusters", client), lambda: tuple(cluster for cluster, _, _ in built)),
-            assignments=world.once(
-                ("just assignments", client), lambda: tuple(known for _, known, _ in built if known is not None)
-            ),
+            clusters=world.runs(("just clusters", client), [cluster for cluster, _, _ in built]),
+            assignments=world.runs(("just assignments", client), [known for _, known, _ in built if known is not None]),
             secrets=tuple(sorted({name for _, _, names in built for name in names})),
         )
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final
 
 from mesh_runtime.api.networking.envoy_filter import ConfigPatch, EnvoyFilter
 from mesh_runtime.api.objects import CLUSTER, ROOT_NAMESPACE, ConfigObject
 from mesh_runtime.api.security import GATEWAY_NAME
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, InconsistentSnapshotError, Kind
+from mesh_runtime.xds.snapshot import (
+    NOWHERE,
+    Envoy,
+    Group,
+    InconsistentSnapshotError,
+    Kind,
+    each_of,
+    split_table,
+    whole_tables,
+)
 from mesh_runtime.xds.translate.patches.cluster import fold_http_options
 from mesh_runtime.xds.translate.patches.places import Context, Places
 from mesh_runtime.xds.translate.patches.resource import Patches, Place, changed, checked
@@ -38,13 +46,14 @@ def patched(world: World, instance: Instance, resources: Resources, left_out: fr
     proxy = _Proxy(instance, patches, Places(world, instance))
     clusters = proxy.clusters(resources[Kind.CDS])
     listeners = proxy.listeners(resources[Kind.LDS])
+    tables, hosts = proxy.routes(resources[Kind.RDS], resources.get(Kind.VHDS, ()))
     _refuse_shared_addresses(listeners)
     return {
         **resources,
         Kind.CDS: clusters,
         Kind.EDS: _assignments(resources[Kind.EDS], clusters),
         **_redirected(
-            {Kind.LDS: listeners, Kind.RDS: proxy.routes(resources[Kind.RDS])},
+            {Kind.LDS: listeners, Kind.RDS: tables, Kind.VHDS: hosts},
             _names(resources[Kind.CDS]) - _names(clusters),
         ),
     }
@@ -52,7 +61,7 @@ def patched(world: World, instance: Instance, resources: Resources, left_out: fr
 
 def _refuse_shared_addresses(listeners: Sequence[Group]) -> None:
     taken: dict[str, str] = {}
-    for content in chain.from_iterable(listeners):
+    for content in each_of(listeners):
         for where in (content, *content.get("additional_addresses", ())) if "address" in content else ():
             other = taken.setdefault(str(where["address"]), content["name"])
             if other != content["name"]:
@@ -124,13 +133,23 @@ class _Proxy:
 
         return self._with(Kind.LDS, groups, place, self._added("LISTENER"))
 
-    def routes(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
-        """Change routes that have a name of their own; the others are inside listeners."""
+    def routes(
+        self, tables: tuple[Group, ...], hosts: tuple[Group, ...]
+    ) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+        """Change routes that have a name of their own, whole; the others are inside listeners."""
 
         def place(content: Envoy) -> tuple[Context, Place]:
             return self._places.outbound, self._places.routes(content["name"])
 
-        return self._with(Kind.RDS, groups, place, ())
+        if not self._patches(self._places.outbound, Kind.RDS).keys:
+            return tables, hosts
+        every = list(each_of(hosts))
+        whole = tuple(tuple(whole_tables(each_of((group,)), every)) for group in tables)
+        found = self._with(Kind.RDS, whole, place, ())
+        if all(new is old for new, old in zip(found, whole, strict=True)):
+            return tables, hosts
+        split = [[split_table(table) for table in each_of((group,))] for group in found]
+        return tuple(tuple(head for head, _ in group) for group in split), tuple(own for one in split for _, own in one)
 
     def _with(
         self,
@@ -145,13 +164,14 @@ class _Proxy:
     def _group(self, kind: Kind, group: Group, place: Callable[[Envoy], tuple[Context, Place]]) -> Group:
         """Change a group; it stays the same one where none of it changes."""
         found = []
-        for content in group:
+        old = tuple(each_of((group,)))
+        for content in old:
             context, where = place(content)
             new = changed(kind, content, self._patches(context, kind), where)
             if new is not None and new.get("address") != content.get("address"):
                 new = self._at_home(new)
             found.append(new)
-        if all(new is old for new, old in zip(found, group, strict=True)):
+        if all(mine is theirs for mine, theirs in zip(found, old, strict=True)):
             return group
         return tuple(content for content in found if content is not None)
 
@@ -199,15 +219,15 @@ _CONCERNED: Final[Mapping[str, tuple[Kind, ...]]] = {
 
 
 def _names(groups: Sequence[Group]) -> frozenset[str]:
-    return frozenset(content["name"] for group in groups for content in group)
+    return frozenset(content["name"] for content in each_of(groups))
 
 
 def _assignments(groups: tuple[Group, ...], clusters: Sequence[Group]) -> tuple[Group, ...]:
     """Return the endpoints of the clusters that still ask for them."""
-    asking = {content["name"] for group in clusters for content in group if content.get("type") == "EDS"}
-    if all(content["cluster_name"] in asking for group in groups for content in group):
+    asking = {content["name"] for content in each_of(clusters) if content.get("type") == "EDS"}
+    if all(content["cluster_name"] in asking for content in each_of(groups)):
         return groups
-    return tuple(tuple(one for one in group if one["cluster_name"] in asking) for group in groups)
+    return tuple(tuple(one for one in each_of((group,)) if one["cluster_name"] in asking) for group in groups)
 
 
 def _redirected(resources: Resources, removed: frozenset[str]) -> Resources:
@@ -215,7 +235,7 @@ def _redirected(resources: Resources, removed: frozenset[str]) -> Resources:
     if not removed:
         return resources
     return {
-        kind: tuple(tuple(_elsewhere(content, removed) for content in group) for group in groups)
+        kind: tuple(tuple(_elsewhere(content, removed) for content in each_of((group,))) for group in groups)
         for kind, groups in resources.items()
     }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from mesh_runtime.api.networking.http_action import MAX_BODY
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, vhds_name
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
 from mesh_runtime.xds.translate.listeners.filters import GRPC_WEB_FILTER, GRPC_WEB_ON
@@ -25,15 +24,35 @@ from mesh_runtime.xds.translate.routing.host_rules import (
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
+from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
 OUTBOUND_ROUTES = "15001"
 
 
-def outbound_routes(world: World, instance: Instance) -> Group:
-    """Return what a sidecar does with a request by its Host; an unknown one leads nowhere."""
+def outbound_routes(world: World) -> Group:
+    """Return the table of what a sidecar does with a request by its Host; :func:`outbound_hosts` are what is in it.
+
+    Other than in the tables of ports, each virtual host is sent by itself: those of all services of the mesh are many,
+    and a change concerns one of them.
+    """
+    table = {"name": OUTBOUND_ROUTES, "vhds": {"config_source": ADS}}
+    return world.once("routes", lambda: ({**table, **_options(world)},))
+
+
+def outbound_hosts(world: World, instance: Instance) -> Group:
+    """Return the virtual hosts of :func:`outbound_routes`; an unknown one leads nowhere."""
     alike = _callers_like(world, instance)
-    return world.once(("routes", alike), lambda: (_outbound_routes(world, alike),))
+
+    def find() -> Group:
+        hosts = [*_once_each(world, alike, list(_outbound_hosts(world, alike))), _in_table(unknown_host(world))]
+        return world.runs(("virtual hosts", alike), hosts)
+
+    return world.once(("outbound hosts", alike), find)
+
+
+def _in_table(host: Envoy) -> Envoy:
+    return {**host, "name": vhds_name(OUTBOUND_ROUTES, host["name"])}
 
 
 def port_routes(world: World, instance: Instance, number: int) -> Envoy:
@@ -68,33 +87,33 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
     return service.names(namespace)
 
 
-def _outbound_routes(world: World, alike: _Alike) -> Envoy:
-    return _configuration(world, OUTBOUND_ROUTES, _outbound_hosts(world, alike))
-
-
 def _port_routes(world: World, alike: _Alike, number: int) -> Envoy:
-    routes = _configuration(world, str(number), _port_hosts(world, alike, number))
-    return {**routes, "ignore_port_in_host_matching": True}
+    hosts = _once_each(world, (alike, number), list(_port_hosts(world, alike, number)))
+    table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world)]}
+    return {**table, **_options(world), "ignore_port_in_host_matching": True}
 
 
-def _configuration(world: World, name: str, hosts: Iterable[Envoy]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "virtual_hosts": [*_once_each(hosts), unknown_host(world)],
-        **lookups(world),
-        "max_direct_response_body_size_bytes": MAX_BODY,
-    }
+def _options(world: World) -> Envoy:
+    return {**lookups(world), "max_direct_response_body_size_bytes": MAX_BODY}
 
 
-def _once_each(hosts: Iterable[Envoy]) -> Iterator[Envoy]:
-    """Yield virtual hosts with the names that none before them has taken."""
+def _once_each(world: World, key: Hashable, hosts: Sequence[Envoy]) -> Iterable[Envoy]:
+    """Return virtual hosts with the names that none before them has taken; *key* names the table."""
+    wanted = tuple(host["domains"] for host in hosts)
+    left = world.once(("taken domains", key), lambda: dict(_left(wanted)))
+    if not left:
+        return hosts
+    kept = ((host, left.get(position, host["domains"])) for position, host in enumerate(hosts))
+    return [{**host, "domains": domains} for host, domains in kept if domains]
+
+
+def _left(wanted: Iterable[Sequence[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the positions of those who want what is taken, and what is left for them."""
     taken: set[str] = set()
-    for host in hosts:
-        if taken.isdisjoint(host["domains"]):
-            yield host
-        elif domains := [domain for domain in host["domains"] if domain not in taken]:
-            yield {**host, "domains": domains}
-        taken.update(host["domains"])
+    for position, domains in enumerate(wanted):
+        if not taken.isdisjoint(domains):
+            yield position, [domain for domain in domains if domain not in taken]
+        taken.update(domains)
 
 
 def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
@@ -107,13 +126,14 @@ def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
 
 def _outbound_hosts(world: World, alike: _Alike) -> Iterator[Envoy]:
     def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
-        return tuple(_hosts_of_service(world, alike, service))
+        return tuple(map(_in_table, _hosts_of_service(world, alike, service)))
 
     services = world.services_for(alike.namespace)
     yield from chain.from_iterable(world.each(("virtual hosts", alike), services, of_service).values())
     for number in sorted(_request_ports(world, alike.namespace)):
         for known in _other_hosts(world, alike, number):
-            yield {**known, "domains": _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)}
+            domains = _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)
+            yield _in_table({**known, "domains": domains})
 
 
 def _hosts_of_service(world: World, alike: _Alike, service: MeshService) -> Iterator[Envoy]:
