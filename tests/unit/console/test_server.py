@@ -273,7 +273,7 @@ async def test_the_graph_is_also_drawn_and_remembered(server):
         assert (status, text[: len(beginning)]) == (200, beginning)
     async with asyncio.timeout(10):
         async for _ in server.console.clock.every(0.01):
-            if await server.console.snapshots.span():
+            if await server.console.snapshots.index():
                 break
     status, past = await server.ask("GET", "/api/v1/graph?at=-0.05s")
     assert (status, past["type"]) == (200, "snapshot")
