@@ -17,10 +17,11 @@ class Layers:
     Istio's ztunnel counts connections that a waypoint or a sidecar counts as requests, Envoy's clusters and Linkerd's
     proxies count every connection whatever it carries: such a *carrier* is passed on only as long as nothing else has
     spoken of the same caller and callee. It is remembered for ten minutes who has, since not everything is heard of in
-    every batch. A waypoint is known by standing in for a service's workloads.
+    every batch. A waypoint is known by standing in for a service's workloads. ``every``: all layers are passed on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, every: bool = False) -> None:
+        self._every = every
         self._needed = False
         """Whether the mesh has carriers at all."""
         self._told: dict[Pair, int] = {}
@@ -29,7 +30,7 @@ class Layers:
     def one(self, batch: Sequence[Observation]) -> Sequence[Observation]:
         """What of a batch is to be counted."""
         batch = _with_latency(batch)
-        carriers = [seen for seen in batch if seen.carrier]
+        carriers = [seen for seen in batch if seen.carrier and not self._every]
         self._needed = self._needed or bool(carriers)
         if not self._needed:
             return batch

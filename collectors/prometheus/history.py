@@ -54,7 +54,7 @@ class PrometheusHistory:
         self._check(window_s)
         from_ms = at_ms - 1000 * window_s
         done = await asyncio.gather(*(self._read(track, from_ms, at_ms) for track in self._source.tracks))
-        observations = Layers().one(list(chain.from_iterable(done)))
+        observations = Layers(every=kind is GraphType.FINEST).one(list(chain.from_iterable(done)))
         if not observations:
             return None
         return await asyncio.to_thread(

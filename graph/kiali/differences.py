@@ -28,6 +28,10 @@ DIFFERENCES = (
         "a part of it",
     ),
     Difference(
+        "of ambient traffic within memory's reach there are the requests, or the connections where nobody counts requests",
+        "ztunnel's connections carry the requests that a waypoint counts; windows out of a Prometheus have both",
+    ),
+    Difference(
         "flags of TCP edges are always '-'",
         "connections that reached nobody are counted as failed requests, bytes have no end that a flag could tell",
     ),
