@@ -55,11 +55,11 @@ class Client:
         self._server = server
         self._token = token
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, /, **query: object) -> Any:
         """Ask; empty parameters are left out."""
         return json.loads(self._exchange("GET", _target(path, query), None))
 
-    def lines(self, path: str, **query: object) -> Iterator[Any]:
+    def lines(self, path: str, /, **query: object) -> Iterator[Any]:
         """Ask for a stream of JSON lines; yields each as it comes, until the server ends it or the user does."""
         where, connection = self._connection()
         try:
