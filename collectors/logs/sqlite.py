@@ -15,7 +15,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -211,8 +211,9 @@ class SqliteLogs:
 
     async def follow(self, query: LogQuery) -> AsyncGenerator[LogNews, None]:
         """Yield matching lines as they come, from now on; times and limit of the query do not count."""
-        async for batch in self._feed.read(matcher(query)):
-            yield LogNews(lines=batch.items, missed=batch.missed)
+        async with aclosing(self._feed.read(matcher(query))) as batches:
+            async for batch in batches:
+                yield LogNews(lines=batch.items, missed=batch.missed)
 
     async def workloads(self) -> Mapping[WorkloadRef, Sequence[LogSource]]:
         """Who has logs, and of which kind."""

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from collectors.otlp.decode import Decoder, SpanRow
+from collectors.otlp.decode import Decoder
 from collectors.otlp.edges import Counted, edge_of
 from collectors.otlp.limits import Limits
 from collectors.otlp.pairing import Call
@@ -60,7 +60,7 @@ class MetricEdges:
 
     def _find(self, request: bytes, resource: bytes, peers: Peers, *, served: bool) -> Place | str:
         [span] = self._decoder.decode(request).spans
-        call = _call(None, span) if served else _call(span, None)
+        call = Call(None, span, 1) if served else Call(span, None, 1)
         counted = edge_of(call, peers, longest=self._longest)
         caller = self._caller(request, span.workload, peers) if served else None
         if served and caller is None:
@@ -68,7 +68,7 @@ class MetricEdges:
         if not isinstance(counted, Counted):
             if caller is None:
                 return NO_CALLEE
-            counted = edge_of(_call(span._replace(workload=caller), span), peers, longest=self._longest)
+            counted = edge_of(Call(span._replace(workload=caller), span, 2), peers, longest=self._longest)
             if not isinstance(counted, Counted):
                 return NO_CALLER
         edge = counted.edge._replace(source=caller) if caller else counted.edge
@@ -98,8 +98,3 @@ def _request(resource: bytes, attributes: Sequence[Any], *, served: bool) -> byt
     part = request.resource_spans.add(resource=Resource.FromString(resource))
     part.scope_spans.add().spans.append(span)
     return bytes(request.SerializeToString(deterministic=True))
-
-
-def _call(caller: SpanRow | None, callee: SpanRow | None) -> Call:
-    ends = (caller, callee, 1)
-    return Call._make(ends[: len(Call._fields)])

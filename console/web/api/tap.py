@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -174,7 +174,7 @@ def _logs_access(here: Console, namespace: str) -> bool:
 
 def _wide(here: Console, namespace: str) -> str:
     """Name the Telemetry that is already for the whole namespace: there can be one."""
-    items: Sequence[Any] = here.store.current.of("Telemetry", namespace)
+    items = here.store.current.of("Telemetry", namespace)
     return next((item.key.name for item in items if not (item.manifest.get("spec") or {}).get("selector")), "")
 
 
