@@ -15,7 +15,10 @@ from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
 from collectors.snapshots import FrameHistory, SqliteSnapshots
-from collectors.traces.sqlite import SqliteTraces
+from collectors.traces.embedded import EmbeddedTraces
+from collectors.traces.jaeger import JaegerTraces
+from collectors.traces.remote import Remote
+from collectors.traces.tempo import TempoTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.context import Console
@@ -24,7 +27,7 @@ from console.faults import DemoControl
 from console.inventory import InventoryWatch
 from console.receivers import receivers
 from console.services import Service, restarting, serve
-from console.settings import Settings, Web
+from console.settings import Settings, Traces, Web
 from console.sources import sources
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
@@ -37,6 +40,7 @@ from console.web.stream import Stream
 from console.webhooks.sender import WebhookSender
 from graph.live import LiveGraph
 from graph.model import GraphType, Inventory
+from graph.ports import TraceStore
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.control import ControlPlane
 from mesh_runtime.identity.authority import Authority
@@ -101,7 +105,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
 
     live = LiveGraph(clock=clock)
     known = _Known(live)
-    traces = await stack.enter_async_context(SqliteTraces(data.traces, capacity_bytes=settings.traces.capacity_bytes))
+    traces = await _trace_store(settings.traces, data, stack)
     snapshots = await stack.enter_async_context(
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
     )
@@ -110,7 +114,9 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
     )
     otlp = OtlpReceiver(
-        spans := Ingest(live, clock, peers=lambda: known.peers, traces=traces),
+        spans := Ingest(
+            live, clock, peers=lambda: known.peers, traces=traces if isinstance(traces, EmbeddedTraces) else None
+        ),
         f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
         f"{settings.otlp.listen}:{settings.otlp.http_port}",
         others.doors,
@@ -166,6 +172,22 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         _Welcome(data, announce, _welcome(page, token, data)),
     ]
     return Engine(console=console, web=web, services=services)
+
+
+async def _trace_store(settings: Traces, data: DataDir, stack: AsyncExitStack) -> TraceStore:
+    if settings.backend == "embedded":
+        own = EmbeddedTraces(data.traces, settings.capacity_bytes, keep_s=settings.keep_s)
+        return await stack.enter_async_context(own)
+    remote = Remote(
+        url=settings.url,
+        headers=settings.headers,
+        token=settings.token,
+        ca_file=settings.ca_file,
+        timeout_s=settings.timeout_s,
+    )
+    if settings.backend == "jaeger":
+        return await stack.enter_async_context(JaegerTraces(remote))
+    return await stack.enter_async_context(TempoTraces(remote))
 
 
 def _control_plane(

@@ -91,12 +91,26 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """The embedded trace store."""
+    """Where traces are kept."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
+    backend: Literal["embedded", "jaeger", "tempo"] = "embedded"
+    """Embedded: here. Jaeger, Tempo: there; spans that are sent here still become edges, and are stored nowhere."""
     capacity_bytes: int = 256 * 1024 * 1024
-    """When full, the oldest traces are let go."""
+    """Embedded: when full, the oldest traces are let go."""
+    keep_s: float = 7 * 24 * 3600
+    """Embedded: older traces are let go; 0: only when full."""
+    url: str = ""
+    """Jaeger: its query service, such as ``http://jaeger-query:16686``. Tempo: ``http://tempo:3200``."""
+    token: str = field(default="", repr=False)
+    """Jaeger, Tempo: sent as a bearer token."""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """Jaeger, Tempo: sent with every request, such as ``X-Scope-OrgID`` or ``Authorization``."""
+    ca_file: str = ""
+    """Jaeger, Tempo: certificates to trust instead of the system's."""
+    timeout_s: float = 15.0
+    """Jaeger, Tempo: for one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

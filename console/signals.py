@@ -167,7 +167,9 @@ def _spans(console: Console) -> Signal:
 
 def _traces(state: TraceStoreState) -> Signal:
     text = f"{state.traces} traces, {state.bytes / max(1, state.capacity_bytes):.0%} full"
-    return Signal(name="traces", ok=True, text=text, counters=_numbers(asdict(state)))
+    if state.backend != "embedded":
+        text = f"kept by {state.backend}"
+    return Signal(name="traces", ok=not state.error, text=state.error or text, counters=_numbers(asdict(state)))
 
 
 def _services(console: Console) -> Iterator[Signal]:

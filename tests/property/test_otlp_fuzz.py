@@ -25,8 +25,10 @@ from collectors.otlp.json_form import to_protobuf
 from collectors.otlp.limits import Limits, RefusedError
 from collectors.otlp.over_grpc import EXPORT
 from collectors.otlp.receiver import OtlpReceiver
-from collectors.traces import blocks
-from collectors.traces.sqlite import SqliteTraces
+from collectors.traces.columns import Tables, chunk_of
+from collectors.traces.embedded import EmbeddedTraces
+from collectors.traces.parts import HeadPart
+from collectors.traces.searching import Search
 from console.clock import SystemClock
 from graph.ports import TraceQuery
 
@@ -116,7 +118,7 @@ def mutated(rng: random.Random) -> bytes:
 
 @asynccontextmanager
 async def receiving(tmp_path):
-    async with SqliteTraces(tmp_path, 20_000_000) as traces:
+    async with EmbeddedTraces(tmp_path, 20_000_000) as traces:
         sink = Ingest(
             Nobody(), SystemClock(), traces=traces, limits=Limits(body_bytes=1_000_000, decompressed_bytes=4_000_000)
         )
@@ -136,15 +138,18 @@ def test_mutated_requests_are_decoded_or_refused_and_stored_ones_can_be_read_bac
     decoder = Decoder(Limits(), cluster="Kubernetes")
     refused = []
     for _ in range(IN_PROCESS):
+        data = mutated(rng)
         try:
-            batch = decoder.decode(mutated(rng))
+            batch = decoder.decode(data)
         except RefusedError as why:
             refused.append(str(why))
             continue
-        blocks.entries(batch.spans)
-        for found in blocks.unpack(blocks.pack([batch])).values():
-            for one in found:
-                blocks.decode(one, cluster="Kubernetes")
+        chunk = chunk_of([data], tables := Tables())
+        assert chunk.spans == len(batch.spans)
+        if chunk.spans:
+            search = Search([HeadPart([chunk], tables, "Kubernetes")], pytest.fail)
+            assert sum(len(search.trace(one)) for one in tables.traces) <= chunk.spans
+            search.found(TraceQuery(tag="server.port"))
     assert 0 < len(refused) < IN_PROCESS
     assert all(refused)
 
