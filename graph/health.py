@@ -121,7 +121,8 @@ def _tolerance(part: str) -> Tolerance | None:
 
 
 def _digits(code: str) -> str:
-    return code.replace("X", r"\d").replace("x", r"\d")
+    """Let an X stand for a digit, or for the x of a proxy that tells classes of codes only: ``5xx``."""
+    return code.replace("x", "X").replace("X", r"[\dx]")
 
 
 def _matches(pattern: str, text: str) -> bool:

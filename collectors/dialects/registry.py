@@ -21,6 +21,7 @@ from collectors.dialects import (
     traefik,
 )
 from collectors.dialects.dialect import Dialect, Labels, Need, first_known
+from collectors.dialects.from_toml import read_file
 from collectors.errors import CollectorError
 
 GROUP = "meshscope.dialects"
@@ -48,9 +49,7 @@ def known(paths: Iterable[Path] = ()) -> Mapping[str, Dialect]:
 
     A package or file that does not give a dialect is a :class:`CollectorError` that names it.
     """
-    if files := list(paths):
-        raise CollectorError(f"{files[0]}: dialects cannot be read from files yet")
-    return {one.name: one for one in (*BUILT_IN, *_installed())}
+    return {one.name: one for one in (*BUILT_IN, *_installed(), *map(read_file, paths))}
 
 
 def detect(

@@ -20,6 +20,9 @@ def _pair(metric: str, labels: Labels) -> tuple[str, Labels] | None:
         virtual == "client" or (not virtual and labels.get("client") == "user")
     )
     told = {**labels, "client": "" if virtual_client else labels.get("client", "")}
+    if kind in {"database", "messaging_system"}:
+        # As with the spans themselves: these are known from traces only, whatever they speak.
+        told["peer_protocol"] = "tcp"
     if kind in PEERS and not virtual_client:
         told["peer_kind"] = PEERS[kind]
     # Both ends measure the same request; who calls waits longer, and a caller that sends no spans measures nothing.
@@ -46,6 +49,7 @@ DIALECT = Words(
     parts={"traces_service_graph_request_failed_total": NO_RESPONSE},
     whole=FINE,
     failed=("failed",),
+    protocol=("peer_protocol",),
     latencies=(DURATION,),
     unit=Unit.S,
     source=_end("client"),
@@ -53,7 +57,7 @@ DIALECT = Words(
     told_by=Reporter.TRACE,
     unpack=_pair,
     reads=("connection_type", "virtual_node"),
-    makes=("peer_kind",),
+    makes=("peer_kind", "peer_protocol"),
 ).dialect(
     name="service-graph",
     title="Service graph of traces (Tempo, OpenTelemetry)",
@@ -93,7 +97,11 @@ overrides:
             reason="through a queue producer and consumer are joined, the queue is not named",
             remedy="send the spans here",
         ),
-        Gap(signal="protocol", reason="everything counts as HTTP", remedy="send the spans here"),
+        Gap(
+            signal="protocol",
+            reason="but for databases and queues everything counts as HTTP",
+            remedy="send the spans here",
+        ),
         Gap(signal="mtls", reason="spans do not tell", remedy=""),
     ),
 )

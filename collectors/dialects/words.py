@@ -119,6 +119,8 @@ class Words:
     """Labels with Envoy's response flags, or what comes near."""
     failed: tuple[str, ...] = ()
     """Labels that say ``true`` of failures, where no code tells."""
+    protocol: tuple[str, ...] = ()
+    """Labels that tell the protocol: ``http``, ``grpc`` or ``tcp``, and what begins so."""
     mtls: Mapping[str, Mapping[str, Security]] = field(default_factory=dict)
     """Per label what its values say of the connection."""
     only: Mapping[str, str] = field(default_factory=dict)
@@ -181,7 +183,17 @@ class Words:
         named = [
             *(name for end in (self.source, self.target) for name in _labels_of(end)),
             *(*self.service.name, *self.service.namespace, *self.service.cluster),
-            *(*self.reporter, *self.code, *self.grpc, *self.flags, *self.failed, *self.mtls, *self.only, *self.reads),
+            *(
+                *self.reporter,
+                *self.code,
+                *self.grpc,
+                *self.flags,
+                *self.failed,
+                *self.protocol,
+                *self.mtls,
+                *self.only,
+                *self.reads,
+            ),
             *(["le"] if self.latencies else []),
         ]
         return tuple(name for name in dict.fromkeys(named) if name not in self.makes)
@@ -273,6 +285,10 @@ class _Reader:
         words = self._words
         if metric in words.tcp:
             return Protocol.TCP
+        told = first_known(labels, words.protocol).lower()
+        for protocol in Protocol:
+            if told.startswith(protocol):
+                return protocol
         base = self._latencies.get(metric, metric)
         return Protocol.GRPC if base in self._grpc or first_known(labels, words.grpc) else Protocol.HTTP
 
