@@ -80,7 +80,7 @@ class _Reader:
 
     def __init__(self, body: bytes) -> None:
         self._buffer = _Exact(body)
-        self._left = len(body) // VALUE_BYTES
+        self._left = 16 + len(body) // VALUE_BYTES
 
     def struct(self, depth: int = DEPTH) -> Fields:
         found: Fields = {}

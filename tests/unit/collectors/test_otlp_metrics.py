@@ -255,7 +255,11 @@ async def test_the_public_sdks_metrics_become_an_edge_of_the_graph():
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
         about = Resource({"service.name": "web", "service.namespace": "shop"})
         provider = MeterProvider([reader], resource=about, shutdown_on_exit=False)
-        took = provider.get_meter("t").create_histogram("http.client.request.duration", unit="s")
+        took = provider.get_meter("t").create_histogram(
+            "http.client.request.duration",
+            unit="s",
+            explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+        )
         for _ in range(20):
             took.record(0.03, OK)
         provider.force_flush()
