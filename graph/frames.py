@@ -10,12 +10,14 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
+from pydantic import TypeAdapter
 
 from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
 from graph.model import (
@@ -257,7 +259,7 @@ def _decoded_old(body: bytes) -> Frame:
         cell_series=numbers[0],
         cell_column=numbers[1],
         values=counts.astype(np.float64),
-        inventory=_inventory_of(head),
+        inventory=_old_inventory(head),
     )
 
 
@@ -278,34 +280,31 @@ def _voices_of(head: Mapping[str, Any]) -> list[Voice]:
     ]
 
 
+@cache
+def _adapters() -> tuple[TypeAdapter[list[Workload]], TypeAdapter[list[Service]]]:
+    """Whatever fields the inventory gains are kept, and those that a frame does not know have their defaults."""
+    return TypeAdapter(list[Workload]), TypeAdapter(list[Service])
+
+
 def _inventory_json(inventory: Inventory) -> dict[str, Any]:
+    workloads, services = _adapters()
     return {
-        "workloads": [
-            [
-                one.ref,
-                one.kind,
-                one.replicas,
-                one.service_account,
-                dict(one.labels),
-                one.badges,
-                dict(one.annotations),
-            ]
-            for one in inventory.workloads.values()
-        ],
-        "services": [
-            [
-                one.ref,
-                one.kind,
-                one.hosts,
-                one.workloads,
-                list(one.ports.items()),
-                one.badges,
-                dict(one.labels),
-                dict(one.annotations),
-            ]
-            for one in inventory.services.values()
-        ],
+        "workloads": workloads.dump_python(
+            list(inventory.workloads.values()), mode="json", exclude_defaults=True, warnings="error"
+        ),
+        "services": services.dump_python(
+            list(inventory.services.values()), mode="json", exclude_defaults=True, warnings="error"
+        ),
     }
+
+
+def _inventory_of(head: Mapping[str, Any]) -> Inventory:
+    workloads, services = _adapters()
+    return _inventory(workloads.validate_python(head["workloads"]), services.validate_python(head["services"]))
+
+
+def _inventory(workloads: Sequence[Workload], services: Sequence[Service]) -> Inventory:
+    return Inventory(workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services})
 
 
 def _column_json(column: Column) -> list[Any]:
@@ -337,7 +336,7 @@ def _edge_of(data: Sequence[Any]) -> EdgeKey:
     )
 
 
-def _inventory_of(head: Mapping[str, Any]) -> Inventory:
+def _old_inventory(head: Mapping[str, Any]) -> Inventory:
     workloads = [
         Workload(
             ref=WorkloadRef(*ref),
@@ -346,9 +345,8 @@ def _inventory_of(head: Mapping[str, Any]) -> Inventory:
             service_account=account,
             labels=labels,
             badges=tuple(badges),
-            annotations=later[0] if later else {},
         )
-        for ref, kind, replicas, account, labels, badges, *later in head["workloads"]
+        for ref, kind, replicas, account, labels, badges in head["workloads"]
     ]
     services = [
         Service(
@@ -358,9 +356,7 @@ def _inventory_of(head: Mapping[str, Any]) -> Inventory:
             workloads=tuple(WorkloadRef(*one) for one in members),
             ports=dict(ports),
             badges=tuple(badges),
-            labels=later[0] if later else {},
-            annotations=later[1] if later else {},
         )
-        for ref, kind, hosts, members, ports, badges, *later in head["services"]
+        for ref, kind, hosts, members, ports, badges in head["services"]
     ]
-    return Inventory(workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services})
+    return _inventory(workloads, services)

@@ -20,7 +20,7 @@ from graph.ports import Clock
 from graph.signals import Reading
 from graph.snapshots import Builder, Made
 from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, tally
-from graph.windows import Mark, Marks
+from graph.windows import Mark, Marks, Packed
 
 FORGET_AFTER_MS = 3_900_000
 """A series silent for longer than the longest window is forgotten."""
@@ -257,5 +257,5 @@ class LiveGraph:
         return self._tallies[key]
 
     @staticmethod
-    def _between(then: Mark, now: Mark, cells: int) -> Floats:
+    def _between(then: Mark | Packed, now: Mark | Packed, cells: int) -> Floats:
         return np.maximum(now.padded(cells) - then.padded(cells), 0.0)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from graph.merge import Bucket, Column, Floats, Ints
 
@@ -23,6 +24,22 @@ KEEP_MS = 3_900_000
 FINEST_MS = 1_000
 PARTS = 10
 """Marks lie at most a tenth of their age apart, so that the nearest one is off by a twentieth of any window."""
+
+
+NARROW, WIDEST = 2.0**16, 2.0**32
+"""What two and four bytes hold less than."""
+
+EXACT = 2.0**53
+"""Doubles below it hold every whole number."""
+
+CROWD = 32
+"""Where more than one in so many cells has outgrown two bytes, all take four."""
+
+REBASE_MS = 600_000
+"""Bases live this long at least, so that an hour holds a handful."""
+
+Offsets = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int32]
 
 
 def step_ms(age_ms: int) -> int:
@@ -45,61 +62,112 @@ class Mark(NamedTuple):
         return padded
 
 
+class Packed(NamedTuple):
+    """A mark of the past: what was counted since a base that many marks share, in two or four bytes per cell.
+
+    Exact, as :class:`Mark` is: counts that do not fit, or are not whole, are kept beside.
+    """
+
+    at_ms: int
+    base: Floats
+    offsets: Offsets
+    others: Places
+    """The cells that are kept beside, and their counts."""
+    counts: Floats
+
+    def padded(self, cells: int) -> Floats:
+        """The counts with zeros for cells that came later."""
+        values = np.zeros(cells)
+        values[: len(self.base)] = self.base
+        values[: len(self.offsets)] += self.offsets
+        values[self.others] = self.counts
+        return values
+
+    def kept(self, cells: Ints, base: Floats) -> Packed:
+        """Keep these cells only, given what stays of the base."""
+        cells = cells[cells < len(self.offsets)]
+        values = self.padded(len(self.offsets))[cells]
+        where = np.flatnonzero(np.isin(cells, self.others))
+        return Packed(self.at_ms, base, self.offsets[cells], where.astype(np.int32), values[where])
+
+
+def pack(mark: Mark, base: Floats) -> Packed:
+    """Pack a mark whose cells begin with those of the base."""
+    since = mark.values.copy()
+    since[: len(base)] -= base
+    whole = (since >= 0) & (since < WIDEST) & (since == np.floor(since)) & (mark.values < EXACT)
+    narrow = whole & (since < NARROW)
+    wide = whole.sum() - narrow.sum() > len(since) / CROWD
+    others = np.flatnonzero(~whole if wide else ~narrow)
+    since[others] = 0.0
+    offsets = since.astype(np.uint32) if wide else since.astype(np.uint16)
+    return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others])
+
+
 class Marks:
     """Marks of the past, thinned with age, and the newest one."""
 
     def __init__(self, started_ms: int) -> None:
-        self.marks: list[Mark] = [Mark(started_ms, np.zeros(0))]
-
-    @property
-    def now(self) -> Mark:
+        self.marks: list[Packed] = []
+        self.now = Mark(started_ms, np.zeros(0))
         """The newest mark."""
-        return self.marks[-1]
+        self._base = self.now
 
     def add(self, mark: Mark) -> None:
         """Close a step."""
+        packed = pack(self.now, self._base.values)
+        if packed.offsets.dtype != np.uint16 and self.now.at_ms - self._base.at_ms >= REBASE_MS:
+            self._base = self.now
+            packed = pack(self.now, self._base.values)
         # A wall clock may stand still or be set back; marks stay in order.
-        self.marks.append(Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values))
-        self._thin()
+        self.now = Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values)
+        self.marks = self._thinned([*self.marks, packed])
 
-    def then(self, window_s: int) -> Mark:
+    def then(self, window_s: int) -> Mark | Packed:
         """The mark closest to the start of a window that ends now."""
         start = self.now.at_ms - 1000 * window_s
-        return min(self.marks[:-1] or self.marks, key=lambda mark: abs(mark.at_ms - start))
+        past: Sequence[Mark | Packed] = self.marks or (self.now,)
+        return min(past, key=lambda mark: abs(mark.at_ms - start))
 
-    def within(self, window_s: int, points: int) -> list[Mark]:
+    def within(self, window_s: int, points: int) -> list[Mark | Packed]:
         """Marks about evenly spread over a window, oldest first, at most ``points`` + 1."""
         first = self.then(window_s)
-        inside = [mark for mark in self.marks if mark.at_ms >= first.at_ms]
         step = max(step_ms(1000 * window_s), 1000 * window_s / points)
-        spread = [inside[-1]]
-        for mark in reversed(inside[:-1]):
-            if spread[-1].at_ms - mark.at_ms >= 0.9 * step:
+        spread: list[Mark | Packed] = [self.now]
+        for mark in reversed(self.marks):
+            if mark.at_ms >= first.at_ms and spread[-1].at_ms - mark.at_ms >= 0.9 * step:
                 spread.append(mark)
         return spread[::-1][-points - 1 :]
 
     def keep(self, cells: Ints) -> None:
         """Follow the ledger in forgetting: only these cells stay."""
-        self.marks = [Mark(mark.at_ms, mark.values[cells[cells < len(mark.values)]]) for mark in self.marks]
+        bases = {id(mark.base): mark.base for mark in self.marks}
+        bases[id(self._base.values)] = self._base.values
+        kept = {number: base[cells[cells < len(base)]] for number, base in bases.items()}
+        self._base = Mark(self._base.at_ms, kept[id(self._base.values)])
+        self.marks = [mark.kept(cells, kept[id(mark.base)]) for mark in self.marks]
+        self.now = Mark(self.now.at_ms, self.now.values[cells[cells < len(self.now.values)]])
 
     @property
     def nbytes(self) -> int:
         """The memory held."""
-        return sum(mark.values.nbytes for mark in self.marks)
+        shared = {id(base): base.nbytes for base in (self.now.values, *(mark.base for mark in self.marks))}
+        own = [mark.offsets.nbytes + mark.others.nbytes + mark.counts.nbytes for mark in self.marks]
+        return sum(shared.values()) + sum(own)
 
-    def _thin(self) -> None:
-        """Of the marks that fall into one step of their tier, the first stays."""
+    def _thinned(self, marks: Sequence[Packed]) -> list[Packed]:
+        """Of the marks that fall into one step of their age, the first stays."""
         now = self.now.at_ms
-        kept: list[Mark] = []
+        kept: list[Packed] = []
         slot: tuple[int, int] | None = None
-        for mark in self.marks[:-1]:
+        for mark in marks:
             if now - mark.at_ms > KEEP_MS:
                 continue
             step = step_ms(now - mark.at_ms)
             if (step, mark.at_ms // step) != slot:
                 kept.append(mark)
             slot = (step, mark.at_ms // step)
-        self.marks = [*kept, self.now]
+        return kept
 
 
 class Scale:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zstandard
-from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
+from graph_words import T0, FixedClock, answered, edge, inventory, seen, service, workload
 
 from graph.frames import KEY_EVERY_MS, FrameError, Recorder, decode, encode, run_of
 from graph.history import Stamp, is_watched, legs, rebuild
 from graph.live import LiveGraph
-from graph.model import GraphType, Presence, Protocol
+from graph.model import GraphType, Inventory, NodeKind, Presence, Protocol, Service, Workload, WorkloadRef
 from graph.ports import Kept
 from graph.retention import HOUR_MS, surplus
 
@@ -238,3 +239,42 @@ def test_a_history_that_is_too_large_grows_coarser_before_it_grows_shorter(capac
 def test_what_is_older_than_the_retention_goes_but_for_key_frames_in_use():
     kept = [Kept(1_000, 0, 1_000, 5), Kept(2_000, 0, 1_000, 1), Kept(50_000, 0, 1_000, 1)]
     assert surplus(kept, 60_000, 20_000, 10**9) == {2_000}
+
+
+def test_everything_that_is_known_of_workloads_and_services_comes_back():
+    ref, host = workload("web"), service("pay")
+    known = Workload(
+        ref=ref,
+        kind=NodeKind.GATEWAY,
+        replicas=2,
+        service_account="web",
+        labels={"a": "b"},
+        badges=("fault-injection",),
+        annotations={"c": "d"},
+        hosts=("shop.example",),
+        entries=("web-1",),
+        available=1,
+        desired=3,
+        synced=1,
+    )
+    called = Service(
+        ref=host,
+        kind=NodeKind.EXTERNAL,
+        hosts=("pay.example",),
+        workloads=(ref,),
+        ports={443: "https"},
+        badges=("timeout",),
+        labels={"e": "f"},
+        annotations={"g": "h"},
+        location="MESH_EXTERNAL",
+        entry="pay",
+        routes=("pay.example",),
+    )
+    graph = LiveGraph(clock=FixedClock())
+    graph.inventory(Inventory(workloads={ref: known}, services={host: called}))
+    graph.tick(T0 + 1000)
+    kept = decode(encode(graph.frame())).inventory
+    assert kept == Inventory(workloads={ref: known}, services={host: called})
+    assert isinstance(kept.workloads[ref].ref, WorkloadRef)
+    unset = [one for item in (known, called) for one in fields(item) if getattr(item, one.name) in ("", (), {}, None)]
+    assert not unset, "this test gives every field a value"

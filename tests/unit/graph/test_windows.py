@@ -48,8 +48,50 @@ def test_points_of_a_window_are_evenly_spread(window_s):
 def test_a_clock_set_back_keeps_the_order():
     marks = after(5)
     marks.add(Mark(T0, np.array([6.0])))
-    assert [mark.at_ms for mark in marks.marks] == sorted(mark.at_ms for mark in marks.marks)
+    instants = [mark.at_ms for mark in (*marks.marks, marks.now)]
+    assert instants == sorted(set(instants))
     assert marks.now.values[0] == 6
+
+
+def random_walks(seconds, cells=40):
+    """Marks of counters of every size, whole and not, that come one after the other; and what they should hold."""
+    chance, marks, known = np.random.default_rng(5), Marks(T0), {}
+    sizes = 10.0 ** chance.uniform(-1, 11, cells)
+    values = np.zeros(0)
+    for second in range(1, seconds + 1):
+        grown = np.zeros(min(cells, 3 + second // 10))
+        grown[: len(values)] = values
+        step = chance.random(len(grown)) * sizes[: len(grown)]
+        values = grown + np.where(np.arange(len(grown)) % 3 == 0, step, np.floor(step))
+        marks.add(Mark(T0 + 1000 * second, values.copy()))
+        known[T0 + 1000 * second] = values
+    return marks, known
+
+
+def padded(values, cells):
+    return np.concatenate((values, np.zeros(cells - len(values))))
+
+
+def test_marks_of_the_past_hold_every_count_to_the_last_bit():
+    marks, known = random_walks(2000)
+    for mark in marks.marks[1:]:
+        assert np.array_equal(mark.padded(50), padded(known[mark.at_ms], 50))
+
+
+def test_marks_follow_the_ledger_in_forgetting():
+    marks, known = random_walks(900)
+    cells = np.arange(0, 40, 2)
+    marks.keep(cells)
+    marks.add(Mark(T0 + 901_000, marks.now.values + 1))
+    for mark in marks.marks[1:]:
+        assert np.array_equal(mark.padded(20), padded(known[mark.at_ms], 40)[cells])
+
+
+def test_counts_of_the_past_take_two_bytes_each():
+    marks = Marks(T0)
+    for second in range(1, 3601):
+        marks.add(Mark(T0 + 1000 * second, np.full(1000, 10.0 * second)))
+    assert marks.nbytes < 2.2 * 1000 * len(marks.marks) + 3 * 8000
 
 
 def scale_of(*layouts):
