@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -95,6 +96,14 @@ def _request(resource: bytes, attributes: Sequence[Any], *, served: bool) -> byt
     if "error.type" in named:
         span.status.code = Status.STATUS_CODE_ERROR
     request = ExportTraceServiceRequest()
-    part = request.resource_spans.add(resource=Resource.FromString(resource))
+    part = request.resource_spans.add(resource=_resource(resource))
     part.scope_spans.add().spans.append(span)
     return bytes(request.SerializeToString(deterministic=True))
+
+
+def _resource(encoded: bytes) -> Resource:
+    """Decode a resource; one that is malformed has no attributes."""
+    try:
+        return Resource.FromString(encoded)
+    except DecodeError:
+        return Resource()

@@ -1,0 +1,332 @@
+"""Requests of real Envoys in the tap: by their output, by OpenTelemetry, by Envoy's own log service."""
+
+import asyncio
+import json
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+import pytest_asyncio
+from xds_mesh import Mesh, free_echo_server, until
+
+from collectors.als.receiver import METHOD, AlsReceiver
+from collectors.als.sources import AccessLogs
+from collectors.als.tap import Tap, TapQuery
+from collectors.inventory import inventory, workload_ref
+from collectors.logs.sqlite import SqliteLogs
+from collectors.logs.tail import Tail
+from collectors.otlp.ingest import Ingest
+from collectors.otlp.logs import Logs
+from collectors.otlp.receiver import OtlpReceiver
+from collectors.peers import Peers
+from console.clock import SystemClock
+from console.web.api.tap import MANIFEST
+from graph.model import NodeKind, Service, ServiceRef
+from graph.ports import LogQuery, LogSource
+from mesh_runtime.sidecar.binary import envoy_path
+from mesh_runtime.sidecar.child import Child
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Nobody:
+    def observe(self, batch):
+        pass
+
+
+class Tapped:
+    """A tap with every way in, for the mesh of a test."""
+
+    def __init__(self, mesh, store):
+        self.mesh, self.store = mesh, store
+        self.tap = Tap()
+        self.access = AccessLogs(self.tap, self.peers)
+        self.folder = Path(tempfile.mkdtemp(dir=mesh.dir))
+        self.tail = Tail(self.folder, store, SystemClock(), who=self.who, also=self.access.lines)
+        spans = Ingest(Nobody(), SystemClock())
+        self.logs = Logs(store, SystemClock(), tap=self.access)
+        self.otlp = OtlpReceiver(spans, "127.0.0.1:0", "127.0.0.1:0", [self.logs])
+        self.als = AlsReceiver(self.access, "127.0.0.1:0")
+
+    def peers(self):
+        state = self.mesh.registry.current
+        named = [
+            Service(ref=ServiceRef("Kubernetes", "shop", name), kind=NodeKind.SERVICE, hosts=(), workloads=(), ports={})
+            for name in ("catalog", "frontend", "db")
+        ]
+        return Peers(inventory(state, named), state)
+
+    def who(self, instance):
+        known = self.mesh.registry.current.instances.get(instance)
+        return workload_ref(known) if known else None
+
+    def link(self, name):
+        """Give a proxy's output the name that an agent would give it."""
+        instance = self.mesh.workloads[name].grant.id.replace("/", ".")
+        link = self.folder / f"{instance}.proxy.log"
+        if not link.exists():
+            link.symlink_to(self.mesh.dir / f"{name}.log")
+
+    async def seen(self, **query):
+        """Wait for the first request that matches."""
+        found = []
+
+        async def there():
+            self.tail.once()
+            found[:] = self.tap.recent(TapQuery(**query), 10)
+            return found
+
+        await until(there, 10)
+        return found[-1]
+
+
+@asynccontextmanager
+async def running(*services):
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for service in services:
+            ready = asyncio.Event()
+            tasks.append(group.create_task(service.run(ready.set)))
+            await ready.wait()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def tapped(tmp_path_factory):
+    mesh = await Mesh().start()
+    try:
+        await mesh.workload("frontend")
+        await mesh.workload("catalog", "v1")
+        async with SqliteLogs(tmp_path_factory.mktemp("logs"), SystemClock(), capacity_bytes=10_000_000) as store:
+            it = Tapped(mesh, store)
+            async with running(it.otlp, it.als):
+                yield it
+    finally:
+        await mesh.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def plain(tapped):
+    """Forget what the test before did."""
+    yield
+    config = tapped.mesh.store.current.objects
+    await tapped.mesh.delete(*[key for key in config if key.kind in ("Telemetry", "ConfigMap", "EnvoyFilter")])
+
+
+async def ask(it, path, **options):
+    """Send a request on a connection of its own: one from before a change would still be served as before it."""
+    frontend = it.mesh.workloads["frontend"]
+    return await it.mesh.get(frontend, f"catalog/{path}", headers={"connection": "close"}, **options)
+
+
+def ends(request):
+    return (
+        request.source and request.source.workload,
+        request.service and request.service.name,
+        request.target and request.target.workload,
+    )
+
+
+async def test_the_telemetry_that_the_tap_advises_brings_each_request_with_both_its_ends(tapped):
+    tapped.link("frontend")
+    await tapped.mesh.apply(MANIFEST.format(namespace="shop"))
+    await tapped.mesh.drained()
+    tapped.mesh.workloads["catalog-v1"].fail[503] = 1
+    await ask(tapped, "tapped?a=b", method="POST", data="twelve bytes")
+    request = await tapped.seen(path="/tapped")
+    assert ends(request) == ("frontend", "catalog", "catalog-v1")
+    assert (request.method, request.path, request.code, request.received) == ("POST", "/tapped?a=b", "503", 12)
+    assert request.failed
+    assert request.reporter == "source"
+    [line] = (await tapped.store.search(LogQuery(text="/tapped", sources=frozenset({LogSource.ACCESS})))).lines
+    assert (line.workload.workload, line.level) == ("frontend", "error")
+
+
+async def test_a_proxys_access_logs_by_opentelemetry_are_tapped(tapped):
+    labels = {
+        "method": "%REQ(:METHOD)%",
+        "path": "%REQ(:PATH)%",
+        "response_code": "%RESPONSE_CODE%",
+        "response_flags": "%RESPONSE_FLAGS%",
+        "duration": "%DURATION%",
+        "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "upstream_host": "%UPSTREAM_HOST%",
+        "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+        "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    provider = {"service": "127.0.0.1", "port": tapped.otlp.grpc_port, "logFormat": {"text": "", "labels": labels}}
+    mesh = {
+        "extensionProviders": [{"name": "tap", "envoyOtelAls": provider}],
+        "defaultProviders": {"accessLogging": ["tap"]},
+    }
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
+    await tapped.mesh.apply(json.dumps({**manifest, "data": {"mesh": json.dumps(mesh)}}))
+    await tapped.mesh.drained()
+    await ask(tapped, "by-otlp")
+    request = await tapped.seen(path="/by-otlp", source="frontend")
+    assert ends(request) == ("frontend", "catalog", "catalog-v1")
+    assert (request.method, request.code, request.failed) == ("GET", "200", False)
+
+    async def both_have_told():
+        return tapped.logs.state.access_records >= 2
+
+    await until(both_have_told, 10)
+    both = tapped.tap.recent(TapQuery(path="/by-otlp"), 10)
+    assert len(both) == 1, "what both proxies log is one request"
+
+
+async def test_a_connection_is_tapped_when_it_ends(tapped):
+    await tapped.mesh.workload("db", protocol="tcp", app=free_echo_server)
+    tapped.link("frontend")
+    await tapped.mesh.apply(MANIFEST.format(namespace="shop"))
+    await tapped.mesh.drained()
+    caller = tapped.mesh.workloads["frontend"]
+    again = replace(caller.registration, id=caller.grant.id, token=caller.grant.token)
+    reader, writer = await asyncio.open_connection(*(await tapped.mesh.control.register(again)).tcp_services["db"])
+    writer.write(b"seven!!")
+    await reader.readexactly(7)
+    writer.close()
+    request = await tapped.seen(target="db")
+    assert ends(request) == ("frontend", "db", "db")
+    assert (request.protocol, request.received, request.sent) == ("tcp", 7, 7)
+
+
+def bootstrap(als_port, upstream_port):
+    """Any Envoy with a gRPC access logger, as Istio's envoyHttpAls configures it."""
+    http2 = {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    }
+
+    def cluster(name, port, **more):
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+        endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+        return {
+            "name": name,
+            "type": "STATIC",
+            "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+            **more,
+        }
+
+    logger = {
+        "name": "als",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            "common_config": {
+                "log_name": "tap",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": "als"}},
+                "buffer_flush_interval": "0.1s",
+            },
+        },
+    }
+    name = "outbound|80||catalog.shop.svc.cluster.local"
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "a",
+        "access_log": [logger],
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "a",
+                    "domains": ["*"],
+                    "routes": [
+                        {"match": {"path": "/refused"}, "direct_response": {"status": 503}},
+                        {"match": {"prefix": "/"}, "route": {"cluster": name}},
+                    ],
+                }
+            ]
+        },
+        "http_filters": [
+            {
+                "name": "router",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+    }
+    listener = {
+        "name": "in",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    labels = {"app": "web", "version": "v3"}
+    return {
+        "node": {
+            "id": "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local",
+            "cluster": "web.shop",
+            "metadata": {"NAMESPACE": "shop", "WORKLOAD_NAME": "web-v3", "CLUSTER_ID": "east", "LABELS": labels},
+        },
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "static_resources": {
+            "listeners": [listener],
+            "clusters": [
+                cluster("als", als_port, typed_extension_protocol_options=http2),
+                cluster(name, upstream_port),
+            ],
+        },
+    }
+
+
+@asynccontextmanager
+async def envoy(folder, config):
+    """Start an Envoy by itself; yields its listener's port."""
+    path, told = folder / "als.json", folder / "als.admin"
+    path.write_text(json.dumps(config))
+    child = await Child.start(
+        [envoy_path(), "-c", path, "--disable-hot-restart", "--concurrency", "1", "--admin-address-path", told],
+        output=folder / "als.log",
+    )
+    try:
+
+        async def there():
+            return told.exists() and told.read_text()
+
+        await until(there, 10)
+        url = f"http://{told.read_text()}/listeners?format=json"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            listeners = await answer.json(content_type=None)
+        yield listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
+    finally:
+        await child.kill()
+
+
+async def test_any_envoys_grpc_log_service_is_tapped_with_who_it_is(tapped):
+    upstream = await tapped.mesh.application("upstream")
+    async with envoy(tapped.folder, bootstrap(tapped.als.port, upstream)) as port:
+        await tapped.mesh.send(f"http://127.0.0.1:{port}/by-als", "catalog.shop", headers={"user-agent": "visitor"})
+        await tapped.mesh.send(f"http://127.0.0.1:{port}/refused", "catalog.shop")
+        request = await tapped.seen(path="/by-als")
+        refused = await tapped.seen(path="/refused", errors_only=True)
+    assert request.source._asdict() == {
+        "cluster": "east",
+        "namespace": "shop",
+        "workload": "web-v3",
+        "app": "web",
+        "version": "v3",
+    }
+    assert request.service.name == "catalog"
+    assert (request.method, request.code, request.authority) == ("GET", "200", "catalog.shop")
+    assert request.user_agent == "visitor"
+    assert 0 < request.duration_ms < 5000
+    assert refused.code == "503"
+
+
+async def test_bytes_that_are_no_access_logs_are_refused_and_counted(tapped):
+    before = tapped.tap.state.drops["unreadable"]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{tapped.als.port}") as channel:
+        call = channel.stream_unary(METHOD)(iter([b"\x0a\xff\xff\xff"]), timeout=5)
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        call = channel.stream_unary(METHOD)(iter([b"\x12\x04\x0a\x02\x0a\xff"]), timeout=5)
+        assert await call.code() is grpc.StatusCode.OK
+    assert tapped.tap.state.drops["unreadable"] == before + 2
