@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import Dash, Input
 
+from console.recent import recent
 from console.views import selection as views
 from console.views.shiftable import shiftable
 from console.widgets import graph as widgets
@@ -62,7 +63,7 @@ async def _panel(console: Console, selected: str | None, kind: GraphType, window
     course = views.Course(**_course(console, kind, window_s, selected))
     now_ms = console.clock.now_ms()
     if node := snapshot.nodes.get(selected):
-        found = await console.traces.search(_of_node(node))
+        found = await recent(console, _of_node(node))
         return panel.selection(
             views.node_view(
                 snapshot, node, course=course, config=config, traces=found, shiftable=versions, now_ms=now_ms
@@ -93,6 +94,6 @@ async def _of_edge(console: Console, snapshot: Snapshot, edge: Edge) -> Sequence
     if not source or not target or not source.app:
         return ()
     wanted = TraceQuery(app=source.app, peer_app=target.app, peer_version=target.version, limit=TRACES_SHOWN)
-    failed = await console.traces.search(replace(wanted, errors_only=True)) if edge.signals.errors else ()
-    found = {item.trace_id: item for item in (*failed, *await console.traces.search(wanted))}
+    failed = await recent(console, replace(wanted, errors_only=True)) if edge.signals.errors else ()
+    found = {item.trace_id: item for item in (*failed, *await recent(console, wanted))}
     return tuple(found.values())[:TRACES_SHOWN]

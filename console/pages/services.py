@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dash import Dash, Input, Output, State, dcc
 from dash.exceptions import PreventUpdate
 
+from console.recent import recent
 from console.views import services as views
 from console.views.selection import Course
 from console.views.shiftable import shiftable
@@ -118,9 +119,7 @@ async def _detail(console: Console, namespace: str, name: str) -> list[Component
         versioned=versioned,
         course=Course(rate=series.rate, error_ratio=series.error_ratio, p95_ms=series.p95_ms) if series else Course(),
         config=config,
-        traces=()
-        if outside
-        else await console.traces.search(TraceQuery(namespace=namespace, app=name, limit=TRACES_SHOWN)),
+        traces=() if outside else await recent(console, TraceQuery(namespace=namespace, app=name, limit=TRACES_SHOWN)),
         shiftable=shiftable(versioned, config),
         now_ms=console.clock.now_ms(),
     )

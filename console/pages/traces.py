@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dash import Dash, Input, Output, dcc, html
 
+from collectors.errors import CollectorError
 from console.views import traces as views
 from console.widgets import live, parts
 from console.widgets import traces as widgets
@@ -67,7 +68,10 @@ def register(app: Dash, console: Console) -> None:
 
 async def _list(console: Console, parameters: Mapping[str, str]) -> Component:
     query = views.query(parameters)
-    found = views.rows(await console.traces.search(query))
+    try:
+        found = views.rows(await console.traces.search(query))
+    except CollectorError as trouble:
+        return _unanswered(trouble)
     return widgets.rows(
         found,
         console.clock.now_ms(),
@@ -77,8 +81,15 @@ async def _list(console: Console, parameters: Mapping[str, str]) -> Component:
     )
 
 
+def _unanswered(trouble: CollectorError) -> Component:
+    return parts.empty("activity", "The trace store does not answer", str(trouble))
+
+
 async def _one(console: Console, trace_id: str) -> Component:
-    spans = await console.traces.trace(trace_id.lower())
+    try:
+        spans = await console.traces.trace(trace_id.lower())
+    except CollectorError as trouble:
+        return parts.page("Trace", _unanswered(trouble))
     if not spans:
         return parts.page(
             "Trace",

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from console.context import Console
-from console.web import agents, errors, health
+from console.web import agents, errors, health, jaeger
 from console.web.api import alerts, config, demo, graph, kiali, logs, proxies, signals, tap, traces, wizards
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
@@ -44,6 +44,7 @@ def _api(console: Console) -> FastAPI:
     for module in (graph, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
+    app.include_router(jaeger.api, prefix=jaeger.PREFIX)
     if console.demo is not None:
         app.include_router(demo.api, prefix=PREFIX)
     return app

@@ -41,6 +41,8 @@ def _text(name: str, label: str, value: str) -> Component:
 
 def rows(found: Sequence[Row], now_ms: int, *, filtered: bool, state: TraceStoreState, receiver: str) -> Component:
     """The list, or why it is empty."""
+    if not found and state.backend != "embedded":
+        return parts.empty("search", "No trace matches", f"The traces are kept by {state.backend}. Loosen a filter.")
     if not found and (filtered or state.traces):
         return parts.empty(
             "search", "No trace matches", f"The store holds {fmt.plural(state.traces, 'trace')}. Loosen a filter."
@@ -82,7 +84,9 @@ def _row(row: Row, now_ms: int) -> list[Component]:
 
 
 def store(state: TraceStoreState) -> str:
-    """How full the store is."""
+    """How full the store is, or who keeps the traces."""
+    if state.backend != "embedded":
+        return f"Kept by {state.backend}"
     dropped = f", {fmt.count(state.dropped_spans)} spans dropped" if state.dropped_spans else ""
     return f"{fmt.plural(state.traces, 'trace')} kept, {fmt.size(state.bytes)} of {fmt.size(state.capacity_bytes)}{dropped}"
 

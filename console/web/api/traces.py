@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from starlette.responses import Response
 
+from collectors.errors import CollectorError
 from console.web.api.common import Here, instant, rfc3339, router
-from console.web.errors import Json, NotFound
+from console.web.errors import Json, NotFound, refusal
 from graph.ports import Span, TraceQuery, TraceSummary
 
 api = router("traces")
@@ -26,7 +27,8 @@ async def search(
     version: Word = "",
     peer: Word = "",
     operation: Word = "",
-    tag: Word = "",
+    tag: Annotated[list[Word] | None, Query(max_length=20)] = None,
+    kind: Annotated[str, Query(pattern="^(internal|server|client|producer|consumer)?$")] = "",
     errors: bool = False,
     min_ms: Annotated[float, Query(ge=0, le=1e9, alias="minMs")] = 0,
     max_ms: Annotated[float, Query(ge=0, le=1e9, alias="maxMs")] = 0,
@@ -34,7 +36,7 @@ async def search(
     until: Annotated[str, Query(max_length=40)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
-    """Search traces, newest first; empty parameters do not restrict."""
+    """Search traces, newest first; empty parameters do not restrict. One span must fulfil everything, and have every tag."""
     now_ms = here.clock.now_ms()
     query = TraceQuery(
         namespace=namespace,
@@ -42,7 +44,8 @@ async def search(
         version=version,
         peer_app=peer,
         operation=operation,
-        tag=tag,
+        tags=tuple(tag or ()),
+        kind=kind,
         errors_only=errors,
         min_duration_ms=min_ms,
         max_duration_ms=max_ms,
@@ -50,14 +53,20 @@ async def search(
         until_ms=instant(until, now_ms) if until else 0,
         limit=limit,
     )
-    state = await here.traces.state()
-    return Json({"items": [_line(s) for s in await here.traces.search(query)], "store": asdict(state)})
+    try:
+        found = await here.traces.search(query)
+    except CollectorError as trouble:
+        return refusal(503, str(trouble))
+    return Json({"items": [_line(s) for s in found], "store": asdict(await here.traces.state())})
 
 
 @api.get("/traces/{trace_id}")
 async def trace(here: Here, trace_id: Annotated[str, Path(pattern="^[0-9a-fA-F]{1,32}$")]) -> Response:
     """Return all spans of a trace, ordered by start."""
-    spans = await here.traces.trace(trace_id.lower())
+    try:
+        spans = await here.traces.trace(trace_id.lower())
+    except CollectorError as trouble:
+        return refusal(503, str(trouble))
     if not spans:
         raise NotFound(f"trace {trace_id} is not, or no longer, here")
     return Json({"traceId": trace_id.lower(), "spans": [_span(s) for s in spans]})
@@ -94,5 +103,7 @@ def _span(span: Span) -> dict[str, Any]:
         "version": span.version,
         "attributes": dict(span.attributes),
         "resource": dict(span.resource),
+        "scope": span.scope,
+        "links": [{"traceId": linked, "spanId": one} for linked, one in span.links],
         "events": [{"atNs": str(at), "name": name, "attributes": dict(more)} for at, name, more in span.events],
     }
