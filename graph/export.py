@@ -29,6 +29,10 @@ SHAPES = {
     NodeKind.PASSTHROUGH: "invtrapezium",
     NodeKind.BLACK_HOLE: "doublecircle",
     NodeKind.UNKNOWN: "diamond",
+    NodeKind.PROBE: "diamond",
+    NodeKind.SCRAPER: "diamond",
+    NodeKind.OUTSIDE: "diamond",
+    NodeKind.OPERATION: "hexagon",
 }
 
 

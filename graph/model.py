@@ -247,9 +247,17 @@ class NodeKind(StrEnum):
     """Hosts that nobody declared, and that proxies pass on to."""
     BLACK_HOLE = "blackhole"
     """Hosts that nobody declared, and that proxies refuse."""
+    PROBE = "probe"
+    """Callers that ask whether something lives."""
+    SCRAPER = "scraper"
+    """Callers that fetch metrics."""
+    OUTSIDE = "outside"
+    """Clients outside the mesh."""
     UNKNOWN = "unknown"
 
 
+STRANGERS = frozenset({NodeKind.PROBE, NodeKind.SCRAPER, NodeKind.OUTSIDE, NodeKind.UNKNOWN})
+"""Callers that no label names."""
 UNDECLARED = frozenset({NodeKind.PASSTHROUGH, NodeKind.BLACK_HOLE})
 """Nodes that stand for every host that nobody declared."""
 OUTSIDE = frozenset({NodeKind.EXTERNAL, *UNDECLARED})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from graph import figures
-from graph.model import OUTSIDE, Edge, Health, Node, NodeKind, Presence, Protocol
+from graph.model import OUTSIDE, STRANGERS, Edge, Health, Node, NodeKind, Presence, Protocol
 
 Value = str | float | None
 NodeReader = Callable[[Node], tuple[str, ...] | Value]
@@ -122,7 +122,7 @@ NODE_FLAGS: Mapping[str, Callable[[Node], bool]] = {
     "degraded": lambda node: node.health is Health.DEGRADED,
     "failure": lambda node: node.health is Health.FAILURE,
     "idle": lambda node: node.inbound is None and node.outbound is None,
-    "unknown": lambda node: node.kind is NodeKind.UNKNOWN,
+    "unknown": lambda node: node.kind in STRANGERS,
     "external": lambda node: node.kind in OUTSIDE,
     "database": lambda node: node.kind is NodeKind.DATABASE,
     "gateway": lambda node: node.kind is NodeKind.GATEWAY,

@@ -145,10 +145,11 @@ class Builder:
     @classmethod
     def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
         """Project the voices' edges, and be ready to build."""
+        asked = voices.asked()
         if kind not in {GraphType.OPERATION, GraphType.FINEST}:
-            return cls(project(kind, voices.joined.edges, inventory), voices, reading, judge)
+            return cls(project(kind, voices.joined.edges, inventory, asked), voices, reading, judge)
         strands = Strands(voices, kind)
-        return cls(unravel(kind, strands.strands, inventory), strands, reading, judge)
+        return cls(unravel(kind, strands.strands, inventory, asked), strands, reading, judge)
 
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
         """Make the snapshot; what is as in the last one is taken from it."""
@@ -360,9 +361,8 @@ def item_of(node: Node) -> Item:
 
 
 def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signals | None) -> Node:
-    """Complete a projection's node."""
-    if node.replicas == 0:
-        health = worst((health, Health.NOT_READY))
+    """Complete a projection's node; its own health is that of its replicas."""
+    health = worst((health, node.health, Health.NOT_READY if node.replicas == 0 else Health.IDLE))
     return _node(
         node.id,
         node.kind,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from graph.joins import Joined, join
+from graph.joins import Joined, is_unknown, join
 from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
-from graph.model import Inventory, Reporter, Security
+from graph.model import EdgeKey, Inventory, Reporter, Security
 
 Flags = npt.NDArray[np.bool_]
 
@@ -51,6 +51,15 @@ class Voices:
             [numbers.setdefault((key.reporter, key.instance), len(numbers)) for key in keys], np.int64
         )
         self.instances = tuple(numbers)
+
+    def asked(self) -> dict[EdgeKey, set[str]]:
+        """Per edge of an unnamed caller, what it is told to ask for."""
+        asked: dict[EdgeKey, set[str]] = {}
+        for voice, home in zip(self.all, self.joined.home.tolist(), strict=True):
+            edge = self.joined.edges[home]
+            if voice.key.operation and is_unknown(edge.source):
+                asked.setdefault(edge, set()).add(voice.key.operation)
+        return asked
 
 
 class Hearing(NamedTuple):

@@ -6,10 +6,11 @@ Every finest edge becomes part of exactly one projected edge, so a projection ad
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from graph.health import ANNOTATION, judge_workload, worst
 from graph.joins import is_unknown
 from graph.model import (
     OUTSIDE,
@@ -17,13 +18,16 @@ from graph.model import (
     UNKNOWN,
     EdgeKey,
     GraphType,
+    Health,
     Inventory,
     Node,
     NodeKind,
     Protocol,
     ServiceRef,
+    Workload,
     WorkloadRef,
 )
+from graph.strangers import CALLER_KINDS, UNLABELLED, stranger_of
 
 if TYPE_CHECKING:
     from graph.strands import Strand
@@ -34,6 +38,11 @@ ESCAPES: Mapping[str, NodeKind] = {
     "BlackHoleCluster": NodeKind.BLACK_HOLE,
 }
 """What Envoy calls traffic to hosts that nobody declared."""
+
+
+Asked = Mapping[EdgeKey, Collection[str]]
+"""Per edge of an unnamed caller the operations that are told of it."""
+NOTHING: Asked = {}
 
 
 class ProjectedEdge(NamedTuple):
@@ -61,9 +70,9 @@ class Projection:
     """The nodes that the inventory knows: they are there without traffic, too."""
 
 
-def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> Projection:
+def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, asked: Asked = NOTHING) -> Projection:
     """Project the edges, and add what exists without traffic."""
-    nodes = _Nodes(kind, keys, inventory)
+    nodes = _Nodes(kind, keys, inventory, asked)
     ends = [(nodes.source(key), nodes.target(key), key.protocol) for key in keys]
     standing = nodes.add_idle()
     members: defaultdict[tuple[str, str, Protocol], list[EdgeKey]] = defaultdict(list)
@@ -86,10 +95,10 @@ def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> P
     )
 
 
-def unravel(kind: GraphType, strands: Sequence[Strand], inventory: Inventory) -> Projection:
+def unravel(kind: GraphType, strands: Sequence[Strand], inventory: Inventory, asked: Asked = NOTHING) -> Projection:
     """Project strands: onto operations between caller and callee, or each onto an edge of its own."""
     keys = [strand.edge for strand in strands]
-    nodes = _Nodes(GraphType.WORKLOAD, keys, inventory)
+    nodes = _Nodes(GraphType.WORKLOAD, keys, inventory, asked)
     ends = []
     for strand, key in zip(strands, keys, strict=True):
         source, target = nodes.source(key), nodes.target(key)
@@ -145,7 +154,8 @@ def _called(keys: Iterable[EdgeKey]) -> str:
 class _Nodes:
     """The nodes met so far, by id."""
 
-    def __init__(self, kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory) -> None:
+    def __init__(self, kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, asked: Asked) -> None:
+        self._asked = asked
         self.found: dict[str, Node] = {}
         self.inventory = inventory
         self.kind = kind
@@ -159,7 +169,17 @@ class _Nodes:
         self._ids: dict[WorkloadRef | ServiceRef, str] = {}
 
     def source(self, key: EdgeKey) -> str:
+        if is_unknown(key.source):
+            return self._of_stranger(key)
         return self._of_workload(key.source)
+
+    def _of_stranger(self, key: EdgeKey) -> str:
+        stranger = stranger_of(key, self.inventory, self._asked.get(key, ()))
+        id_ = f"{'unknown' if stranger is UNLABELLED else stranger.aspect}:{key.source.cluster}"
+        if id_ not in self.found:
+            node = _node(id_, stranger.kind, key.source, stranger.aspect, namespace=UNKNOWN)
+            self.found[id_] = replace(node, reason=stranger.reason)
+        return id_
 
     def target(self, key: EdgeKey) -> str:
         if key.service and (key.target is None or self.kind is GraphType.SERVICE or self._is_external(key.service)):
@@ -213,6 +233,8 @@ class _Nodes:
         """Put the node in, or what this workload adds to it."""
         workload = self.inventory.workloads.get(ref) if ref else None
         known = self.found.get(node.id, node)
+        # An app may be many workloads: it is judged by none of theirs alone.
+        ref_alone = self.kind is not GraphType.APP and node.kind is not NodeKind.SERVICE
         if workload:
             known = replace(
                 known,
@@ -221,6 +243,10 @@ class _Nodes:
                 if node.kind is not NodeKind.SERVICE
                 else known.replicas,
                 badges=_union(known.badges, workload.badges),
+                health=worst((known.health, _by_replicas(workload))),
+                tolerances=known.tolerances or (workload.annotations.get(ANNOTATION, "") if ref_alone else ""),
+                hosts=_union(known.hosts, workload.hosts),
+                labels=tuple(sorted({*known.labels, *workload.labels.items()})),
                 principals=_union(known.principals, _principals(workload.ref, workload.service_account)),
             )
         self.found[node.id] = known
@@ -230,6 +256,9 @@ class _Nodes:
         prefix, colon, peer = ref.app.partition(":")
         if is_unknown(ref):
             return _node(f"unknown:{ref.cluster}", NodeKind.UNKNOWN, ref, UNKNOWN, namespace=UNKNOWN)
+        if colon and prefix in CALLER_KINDS and not ref.workload:
+            node = _node(f"{prefix}:{ref.cluster}/{peer}", CALLER_KINDS[prefix], ref, peer, namespace=UNKNOWN)
+            return replace(node, reason=f"It introduces itself as {peer}.")
         if colon and prefix in PEER_PREFIX and not ref.workload:
             id_ = f"{prefix}:{ref.cluster}/{ref.namespace}/{peer}"
             return _node(id_, NodeKind(PEER_PREFIX[prefix]), ref, peer.partition("@")[0] or peer)
@@ -266,6 +295,9 @@ class _Nodes:
             label=ref.name,
             service=ref.name,
             badges=known.badges if known else (),
+            tolerances=known.annotations.get(ANNOTATION, "") if known else "",
+            hosts=known.hosts if known and kind in OUTSIDE else (),
+            labels=tuple(sorted(known.labels.items())) if known else (),
         )
 
     def _is_external(self, ref: ServiceRef) -> bool:
@@ -310,6 +342,11 @@ def _services_of(keys: Sequence[EdgeKey], inventory: Inventory) -> dict[Workload
 
 def _principals(ref: WorkloadRef, account: str) -> tuple[str, ...]:
     return (f"spiffe://cluster.local/ns/{ref.namespace}/sa/{account}",) if account else ()
+
+
+def _by_replicas(workload: Workload) -> Health:
+    """Health by what an orchestrator wants and has of a workload; idle where nobody told what is wanted."""
+    return Health.IDLE if workload.desired is None else judge_workload(workload)
 
 
 def _union(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

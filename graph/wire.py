@@ -31,6 +31,10 @@ def node_json(node: Node) -> dict[str, Any]:
         "replicas": node.replicas,
         "badges": list(node.badges),
         "principals": list(node.principals),
+        "reason": node.reason,
+        "hosts": list(node.hosts),
+        "labels": dict(node.labels),
+        "tolerances": node.tolerances,
     }
 
 
@@ -50,6 +54,11 @@ def edge_json(edge: Edge) -> dict[str, Any]:
         **_signals_json(edge.signals),
         "mean": figures.thousandths(edge.signals.mean_ms),
         "opened": round(edge.signals.opened_rate, 4),
+        "operation": edge.operation,
+        "host": edge.host,
+        "principals": [list(pair) for pair in edge.principals],
+        "throughput": [round(edge.signals.request_bps, 4), round(edge.signals.response_bps, 4)],
+        "messages": [round(edge.signals.request_messages, 4), round(edge.signals.response_messages, 4)],
         "codes": codes,
         "flags": flags,
         "covered": edge.signals.covered_s,
@@ -68,6 +77,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "nodes": [node_json(node) for node in snapshot.nodes.values()],
         "edges": [edge_json(edge) for edge in snapshot.edges.values()],
         "boxes": boxes_json(snapshot.nodes.values()),
+        "groups": groups_json(snapshot.nodes.values()),
     }
 
 
@@ -90,6 +100,25 @@ def boxes_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     """The namespaces that hold nodes, in order."""
     boxes = {(box, node.namespace) for node in nodes if (box := _parent(node))}
     return [{"id": box, "label": namespace, "kind": "namespace"} for box, namespace in sorted(boxes)]
+
+
+def groups_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
+    """What belongs together, from the outside in: clusters, their namespaces, apps of which there are several nodes."""
+    members: dict[tuple[str, str, str | None], list[str]] = {}
+    for node in nodes:
+        parent = _parent(node)
+        if parent:
+            members.setdefault((f"cluster:{node.cluster}", node.cluster, None), []).append(node.id)
+            members.setdefault((parent, node.namespace, f"cluster:{node.cluster}"), []).append(node.id)
+            if node.app:
+                app = f"box:{node.cluster}/{node.namespace}/{node.app}"
+                members.setdefault((app, node.app, parent), []).append(node.id)
+    kinds = {"cluster": "cluster", "ns": "namespace", "box": "app"}
+    return [
+        {"id": id_, "label": label, "kind": kinds[id_.partition(":")[0]], "parent": parent, "nodes": sorted(inside)}
+        for (id_, label, parent), inside in sorted(members.items(), key=lambda item: item[0][:2])
+        if len(inside) > 1 or not id_.startswith("box:")
+    ]
 
 
 def _parent(node: Node) -> str | None:

@@ -30,7 +30,7 @@ const NODE_FLAGS = {
     degraded: (node) => node.health === "degraded",
     failure: (node) => node.health === "failure",
     idle: (node) => !node.in && !node.out,
-    unknown: kind("unknown"),
+    unknown: (node) => ["unknown", "probe", "scraper", "outside"].includes(node.kind),
     external: (node) => ["external", "passthrough", "blackhole"].includes(node.kind),
     database: kind("database"),
     gateway: kind("gateway"),

@@ -2,7 +2,7 @@
 
 const icon = (name) => `<span class="ic ic-${name}" aria-hidden="true"></span>`;
 
-const TYPES = { versionedApp: "Versioned apps", app: "Apps", workload: "Workloads", service: "Services" };
+const TYPES = { versionedApp: "Versioned apps", app: "Apps", workload: "Workloads", service: "Services", operation: "Operations" };
 const WINDOWS = { 10: "Last 10 s", 60: "Last 1 min", 300: "Last 5 min", 900: "Last 15 min", 3600: "Last 1 h" };
 const LABELS = { rate: "Rate", errors: "Errors", p50: "Latency p50", p95: "Latency p95", p99: "Latency p99", mtls: "mTLS padlocks" };
 const DISPLAY = { boxes: "Boxes by namespace", idle: "Idle nodes and edges", animation: "Traffic animation" };

@@ -9,7 +9,7 @@ const TOKENS = {
 };
 
 const KIND_ICONS = {
-    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", passthrough: "log-out", blackhole: "ban", unknown: "circle-help",
+    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", passthrough: "log-out", blackhole: "ban", unknown: "circle-help", probe: "circle-help", scraper: "circle-help", outside: "globe", operation: "split",
 };
 
 /** The most telling first: two are shown, the panel lists them all. */
@@ -126,13 +126,14 @@ export function stylesheet(theme) {
         },
         { selector: 'node[kind="database"]', style: { shape: "barrel", width: 50 } },
         { selector: 'node[kind="gateway"]', style: { shape: "cut-rectangle" } },
-        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="unknown"]', style: { shape: "ellipse", "border-style": "dashed" } },
+        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="unknown"], node[kind="probe"], node[kind="scraper"], node[kind="outside"]', style: { shape: "ellipse", "border-style": "dashed" } },
         { selector: 'node[kind="passthrough"]', style: { "border-color": (node) => undeclaredColor(theme, node, theme.warn), "background-color": theme.canvas } },
         {
             selector: 'node[kind="blackhole"]',
             style: { shape: "octagon", "border-style": "double", "border-width": 4, "border-color": (node) => undeclaredColor(theme, node, theme.text2), "background-color": theme.line2 },
         },
         { selector: 'node[kind="service"]', style: { shape: "round-hexagon", width: 58 } },
+        { selector: 'node[kind="operation"]', style: { shape: "hexagon", width: 46, height: 40 } },
         {
             selector: 'node[health="failure"]',
             style: { "underlay-color": theme.error, "underlay-opacity": 0.15, "underlay-padding": 7, "underlay-shape": "round-rectangle", "underlay-corner-radius": 19 },
@@ -174,6 +175,6 @@ export function stylesheet(theme) {
             style: { "border-color": theme.accent, "border-width": 3, "underlay-color": theme.accent, "underlay-opacity": 0.22, "underlay-padding": 7, "underlay-shape": "round-rectangle", "underlay-corner-radius": 19 },
         },
         { selector: "edge:selected", style: { "line-opacity": 1, "overlay-color": theme.accent, "overlay-opacity": 0.16, "overlay-padding": 5 } },
-        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="blackhole"], node[kind="unknown"]', style: { "underlay-shape": "ellipse" } },
+        { selector: 'node[kind="external"], node[kind="passthrough"], node[kind="blackhole"], node[kind="unknown"], node[kind="probe"], node[kind="scraper"], node[kind="outside"]', style: { "underlay-shape": "ellipse" } },
     ];
 }

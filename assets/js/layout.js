@@ -45,7 +45,7 @@ function nameplate(node) {
     return { text: node.label, width: Math.max(NODE, CHARACTER * Math.max(...text.map((line) => line.length))), height: 6 + LINE * text.length };
 }
 
-const OUTSIDE = new Set(["external", "passthrough", "blackhole", "unknown"]);
+const OUTSIDE = new Set(["external", "passthrough", "blackhole", "unknown", "probe", "scraper", "outside"]);
 
 /** The box a node stands in: what lies outside the mesh stands outside the boxes, too. */
 export function parentOf(node) {

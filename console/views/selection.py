@@ -40,7 +40,11 @@ KINDS: Mapping[NodeKind, str] = {
     NodeKind.EXTERNAL: "Outside the mesh",
     NodeKind.PASSTHROUGH: "Undeclared hosts, passed on",
     NodeKind.BLACK_HOLE: "Undeclared hosts, refused",
-    NodeKind.UNKNOWN: "Unknown caller",
+    NodeKind.OPERATION: "Operation",
+    NodeKind.PROBE: "Probe",
+    NodeKind.SCRAPER: "Scraper of metrics",
+    NodeKind.OUTSIDE: "Client outside the mesh",
+    NodeKind.UNKNOWN: "Caller without labels",
 }
 REPORTERS: Mapping[Reporter, str] = {
     Reporter.SOURCE: "the caller's proxy",
@@ -412,6 +416,7 @@ def _undeclared(node: Node, callers: Sequence[Node | None]) -> Undeclared | None
 def _identity(node: Node, signals: Signals | None) -> tuple[tuple[str, str], ...]:
     pairs = [("Workload", node.workload), ("Service", node.service), ("Cluster", node.cluster)]
     pairs += [("Identity", principal) for principal in node.principals[:2]]
+    pairs += [("Hosts", ", ".join(node.hosts[:5])), ("Why", node.reason), ("Judged by", node.tolerances)]
     return (*((name, value) for name, value in pairs if value), *(_security(signals) if signals else ()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from graph.model import OUTSIDE, NodeKind, Snapshot
+from graph.model import OUTSIDE, STRANGERS, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,5 +55,5 @@ def mtls(snapshot: Snapshot) -> tuple[str, str, str]:
 
 
 def _crosses_the_border(snapshot: Snapshot, ends: Iterable[str]) -> bool:
-    outside = {*OUTSIDE, NodeKind.UNKNOWN}
+    outside = OUTSIDE | STRANGERS
     return any(end not in snapshot.nodes or snapshot.nodes[end].kind in outside for end in ends)
