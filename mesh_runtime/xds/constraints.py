@@ -1,4 +1,4 @@
-"""What Envoy checks of a message beyond its fields' types: the rules that its API's files carry."""
+"""What Envoy checks of a message beyond its fields' types: the rules that its API's files carry, and some more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from mesh_runtime.xds import protos
+from mesh_runtime.xds import protos, semantics
 
 Steps = tuple[str | int, ...]
 Complaint = tuple[Steps, str]
@@ -25,6 +25,8 @@ def complaints(message: Any, at: Steps = ()) -> Iterator[Complaint]:
     """Yield each place of a message, and of what its ``Any`` s hold, that Envoy would refuse, and why."""
     if len(at) > _MAX_DEPTH:
         return
+    for inside, complaint in semantics.complaints(message):
+        yield (*at, *inside), complaint
     rules = _rules(message.DESCRIPTOR.full_name)
     for name in rules.needed:
         if message.WhichOneof(name) is None:
@@ -116,12 +118,9 @@ def _scalar(value: Any, rule: Any, at: Steps) -> Iterator[Complaint]:
     limits = getattr(rule, kind)
     if not value and getattr(limits, "ignore_empty", False):
         return
-    if kind == "string" and limits.well_known_regex and not limits.strict:
-        if not _LAX_HEADER.fullmatch(value):
-            yield at, _WORDS["well_known_regex"]
-        return
+    lax = kind == "string" and limits.well_known_regex and not limits.strict
     for limit, given in limits.ListFields():
-        check = _CHECKS.get(limit.name)
+        check = _is_lax_header if lax and limit.name == "well_known_regex" else _CHECKS.get(limit.name)
         if check is not None and not check(value, _seconds(given)):
             yield at, _WORDS[limit.name].format(_shown(given))
     if "in" in limits.DESCRIPTOR.fields_by_name and len(getattr(limits, "in")) and value not in getattr(limits, "in"):
@@ -140,6 +139,10 @@ def _shown(given: Any) -> str:
 
 _HEADER: Final = {1: re.compile(r":?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+"), 2: re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")}
 _LAX_HEADER: Final = re.compile(r"[^\x00\n\r]*")
+
+
+def _is_lax_header(value: Any, _given: Any) -> bool:
+    return _LAX_HEADER.fullmatch(value) is not None
 
 
 def _length(value: Any) -> int:

@@ -83,9 +83,7 @@ def complaints(message: Any) -> Iterator[constraints.Complaint]:
     """Yield what Envoy would refuse of a message, beyond its fields' own rules as well."""
     yield from constraints.complaints(message)
     name = message.DESCRIPTOR.full_name
-    if name == protos.CLUSTER:
-        yield from _cluster_complaints(message)
-    elif name == protos.ROUTES:
+    if name == protos.ROUTES:
         yield from _routes_complaints(message)
     elif name == protos.LISTENER:
         if not message.HasField("address") and not message.HasField("internal_listener"):
@@ -106,13 +104,6 @@ def _chain_complaints(chain: Any) -> Iterator[constraints.Complaint]:
     ]
     if not _TERMINAL.isdisjoint(kinds[:-1]) or not _PASSING.isdisjoint(kinds[-1:]):
         yield ("filters",), "must end with a filter that takes the connection, and have no other"
-
-
-def _cluster_complaints(cluster: Any) -> Iterator[constraints.Complaint]:
-    policies = cluster.DESCRIPTOR.enum_types_by_name["LbPolicy"].values_by_name
-    by_itself = cluster.HasField("cluster_type") or cluster.type == cluster.ORIGINAL_DST
-    if by_itself and cluster.lb_policy != policies["CLUSTER_PROVIDED"].number:
-        yield ("lb_policy",), "must be CLUSTER_PROVIDED for a cluster of this type"
 
 
 def _manager_complaints(manager: Any) -> Iterator[constraints.Complaint]:
