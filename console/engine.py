@@ -110,13 +110,12 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
     )
     metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
-    others = await receivers(
-        settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
+    others = await receivers(settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers)
+    spans = Ingest(
+        live, clock, peers=lambda: known.peers, traces=traces if isinstance(traces, EmbeddedTraces) else None
     )
     otlp = OtlpReceiver(
-        spans := Ingest(
-            live, clock, peers=lambda: known.peers, traces=traces if isinstance(traces, EmbeddedTraces) else None
-        ),
+        spans,
         f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
         f"{settings.otlp.listen}:{settings.otlp.http_port}",
         others.doors,
