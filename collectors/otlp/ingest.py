@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp.decode import Decoder
 from collectors.otlp.limits import Drop, Drops, Limits, MalformedError, TooLargeError
@@ -21,13 +19,13 @@ from collectors.traces.intake import SpanSink
 from graph.model import Inventory, Observation
 from graph.ports import Clock
 
-log = logging.getLogger(__name__)
-
 DEFAULT_LIMITS = Limits()
 EMIT_S = 1.0
 ORIGIN = "OTLP spans"
-OBSERVED_AT_ONCE = 200
+OBSERVED_AT_ONCE = 40
 """So many readings are folded into the graph before others have their turn in its loop: a few milliseconds."""
+DECODED_AT_ONCE = 2
+"""Requests that are decoded at the same time. More would gain nothing, and would keep the loop waiting for its turn."""
 NOBODY = Peers(Inventory())
 """No inventory: every address is a stranger's."""
 
@@ -65,7 +63,6 @@ class IngestState:
     """Calls counted under the edge's one other operation, because there are too many names."""
     unremembered_calls: int
     """Calls that would be counted again if their spans came again."""
-    store_error: str
 
 
 class Ingest:
@@ -97,12 +94,14 @@ class Ingest:
         self._pairing = Pairing(most=limits.pending_spans, wait_s=limits.pending_s, remembered=limits.remembered_calls)
         self._tallies = Tallies(epoch=clock.now_ms(), instance="otlp", origin=ORIGIN, limits=limits)
         self._counting = threading.Lock()
-        """Guards pairing, tallies and the counts below."""
+        """Guards pairing, tallies, readings and the counts below."""
+        self._decoding = threading.Semaphore(DECODED_AT_ONCE)
+        self._emitting = asyncio.Lock()
+        self._readings: list[Observation] = []
+        """Not in the graph yet: a cancelled emission leaves them to the next."""
         self._requests = 0
         self._spans = 0
         self._last_ms = 0
-        self._store_error = ""
-        self._unstored = 0
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -125,7 +124,6 @@ class Ingest:
                 series=self._tallies.series,
                 other_operations=self._tallies.unnamed,
                 unremembered_calls=self._pairing.unremembered,
-                store_error=self._store_error,
             )
 
     def refuse(self, reason: Drop) -> None:
@@ -135,9 +133,13 @@ class Ingest:
     def ingest(self, data: bytes) -> Accepted:
         """Take one ``ExportTraceServiceRequest``; raises a :class:`RefusedError` and counts it.
 
-        When it returns the spans are taken: they are counted or wait for their other side, and will be stored, or
-        their loss is visible in ``drops``.
+        When it returns the spans are taken: they are counted or wait for their other side, and the
+        store has them, or their loss is visible in ``drops`` or in the store's state.
         """
+        with self._decoding:
+            return self._ingest(data)
+
+    def _ingest(self, data: bytes) -> Accepted:
         try:
             batch = self._decoder.decode(data)
         except MalformedError:
@@ -154,7 +156,6 @@ class Ingest:
             self._last_ms = now_ms
         if self._traces is not None and batch.spans:
             self._traces.append(data, len(batch.spans))
-            self._unstored += len(batch.spans)
         self._drops.add(Drop.INVALID_ID, batch.rejected)
         reason = "spans without a valid trace id and span id" if batch.rejected else ""
         return Accepted(len(batch.spans), batch.rejected, reason)
@@ -169,21 +170,24 @@ class Ingest:
             await self._emit()
 
     async def flush(self) -> None:
-        """Wait until everything taken so far is in the graph and in the store."""
+        """Wait until everything taken so far is in the graph and in the store; raises what the store raises."""
         await self._emit()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.flush)
 
     async def _emit(self) -> None:
-        readings = await asyncio.to_thread(self._collect)
-        for start in range(0, len(readings), OBSERVED_AT_ONCE):
-            self._live.observe(readings[start : start + OBSERVED_AT_ONCE])
-            await asyncio.sleep(0)
-        await asyncio.to_thread(self._store)
+        async with self._emitting:
+            await asyncio.to_thread(self._collect)
+            while self._readings:
+                self._live.observe(self._readings[:OBSERVED_AT_ONCE])
+                del self._readings[:OBSERVED_AT_ONCE]
+                await asyncio.sleep(0)
 
-    def _collect(self) -> Sequence[Observation]:
+    def _collect(self) -> None:
         now_ms = self._clock.now_ms()
         with self._counting:
             self._count(self._pairing.expire(now_ms // 1000))
-            return self._tallies.observations(now_ms)
+            self._readings += self._tallies.observations(now_ms)
 
     def _count(self, calls: Iterable[Call]) -> None:
         peers, pairing, count = self._peers(), self._pairing, self._tallies.count
@@ -196,17 +200,3 @@ class Ingest:
         dropped[Drop.DUPLICATE] += pairing.duplicates - duplicates
         for reason, spans in dropped.items():
             self._drops.add(reason, spans)
-
-    def _store(self) -> None:
-        if self._traces is None or not self._unstored:
-            return
-        unstored, self._unstored = self._unstored, 0
-        try:
-            self._traces.flush()
-        except CollectorError as trouble:
-            if not self._store_error:
-                log.exception("spans not stored")
-            self._store_error = str(trouble)
-            self._drops.add(Drop.STORE_FAILED, unstored)
-        else:
-            self._store_error = ""

@@ -61,7 +61,6 @@ class Drop(StrEnum):
     """A root beside a proxy, which counts it and knows who called."""
     DUPLICATE = "duplicate_spans"
     """It had come before."""
-    STORE_FAILED = "store_failed_spans"
 
 
 class Drops:

@@ -18,7 +18,8 @@ from collectors.otlp.ingest import Ingest
 from collectors.otlp.limits import BusyError, Drop, MalformedError, RefusedError, TooLargeError
 
 EXPORT = Spans.method
-THREADS = 4
+THREADS = 16
+"""Bodies that are read at the same time, at the senders' pace; far fewer are decoded."""
 AT_ONCE = 1024
 """Requests that wait for a thread; their bodies stay with their senders meanwhile. gRPC itself refuses what exceeds them,
 in a way that makes senders drop it, so there should be room for one of each program."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from collectors.otlp.doors import Door
 from collectors.otlp.ingest import Ingest, IngestState
 from collectors.otlp.over_grpc import GrpcReceiver
 from collectors.otlp.over_http import HttpReceiver
+
+SWITCH_S = 0.001
 
 
 class OtlpReceiver:
@@ -49,6 +52,8 @@ class OtlpReceiver:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take spans until cancelled; both doors close before the last counts go to the graph."""
+        # Threads that decode give the loop its turn after a millisecond; five for each would keep the page waiting.
+        sys.setswitchinterval(SWITCH_S)
         waiting = 3
 
         def one_is_ready() -> None:

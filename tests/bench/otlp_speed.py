@@ -26,6 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.over_grpc import EXPORT
 from collectors.otlp.receiver import OtlpReceiver
+from collectors.traces.embedded import EmbeddedTraces
 from console.clock import SystemClock
 from graph.live import LiveGraph
 from tests.bench.payload import again, batches
@@ -147,10 +148,8 @@ async def _serve(store: str) -> None:
     async with AsyncExitStack() as stack:
         traces = None
         if store == "on":
-            from collectors.traces.sqlite import SqliteTraces
-
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            traces = await stack.enter_async_context(SqliteTraces(folder, CAPACITY))
+            traces = await stack.enter_async_context(EmbeddedTraces(folder, CAPACITY))
         ingest = Ingest(live, clock, traces=traces)
         receiver = OtlpReceiver(ingest, "127.0.0.1:0", "127.0.0.1:0")
         ready = asyncio.Event()

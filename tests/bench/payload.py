@@ -33,7 +33,10 @@ class Call(NamedTuple):
 
 
 def batches(*, count: int, spans: int, services: int, names: int = 0, seed: int = 1) -> list[bytes]:
-    """*count* requests of *spans* spans, with *names* different span names (0: one per callee)."""
+    """*count* requests of *spans* spans, with *names* different span names (0: one per callee).
+
+    With names, HTTP's routes are left out: what was asked is told by the span's name alone.
+    """
     rng = random.Random(seed)
     ends = [end for call in _calls(rng, count * spans // 2, services, names) for end in _ends(rng, call)]
     for start in range(0, len(ends), APART * spans):
@@ -52,9 +55,12 @@ def _calls(rng: random.Random, count: int, services: int, names: int) -> Iterato
     for _ in range(count):
         source = rng.randrange(services)
         target = (source + rng.choice(CALLEES)) % services
-        number = rng.randrange(max(1, names // services)) if names else 0
+        number = rng.randrange(max(1, names // services))
         host = f"service-{target}.shop"
-        yield (_http if target % 2 else _grpc)(rng, source, target, host, number)
+        call = (_http if target % 2 else _grpc)(rng, source, target, host, number)
+        if names:
+            call.server.pop("http.route", None)
+        yield call
 
 
 def _http(rng: random.Random, source: int, target: int, host: str, number: int) -> Call:

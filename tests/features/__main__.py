@@ -18,6 +18,7 @@ AREAS = {
     "gateways": "ways in and out, with TLS of every kind",
     "security": "who may call what, proven by certificate or token",
     "observability": "metrics, access logs and traces",
+    "traces": "spans as OpenTelemetry sends them",
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
     "dialects": "the meshes whose telemetry is understood",

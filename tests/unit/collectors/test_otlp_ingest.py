@@ -1,6 +1,7 @@
 import asyncio
 import itertools
 
+import pytest
 from collector_fakes import FakeClock, Remembering
 from otlp_fakes import request, resource, span
 
@@ -12,8 +13,11 @@ from graph.model import OPERATIONS, OTHER, Inventory, NodeKind, Service, Service
 
 
 class Broken:
+    def __init__(self) -> None:
+        self.taken = []
+
     def append(self, raw, spans):
-        pass
+        self.taken.append((raw, spans))
 
     def flush(self):
         raise CollectorError("the disk is full")
@@ -80,11 +84,28 @@ async def test_an_idle_edge_is_still_heard_of_and_its_count_stays():
     assert sum(observation.counters.requests.values()) == 1
 
 
-async def test_a_store_that_fails_costs_no_edges_and_is_told():
+async def test_spans_reach_the_store_as_they_came_and_one_that_fails_costs_no_edges():
+    store, live = Broken(), Remembering()
+    sink = Ingest(live, FakeClock(), traces=store)
     query = request((resource("web"), [span("client", 1, db__system="redis")]))
-    sink, edges = await after(query, traces=Broken())
-    assert len(edges) == 1
-    assert (sink.drops["store_failed_spans"], sink.state.store_error) == (1, "the disk is full")
+    sink.ingest(query)
+    with pytest.raises(CollectorError, match="the disk is full"):
+        await sink.flush()
+    assert store.taken == [(query, 1)]
+    assert len(live.observations) == 1
+
+
+async def test_what_was_counted_is_in_the_graph_even_if_the_service_ends_in_the_middle_of_telling_it():
+    live = Remembering()
+    sink = Ingest(live, FakeClock())
+    for number in range(1, 1001):
+        sink.ingest(request((resource("web"), [span("client", number, db__system=f"db{number}")])))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(sink.run(lambda: None))
+        await live.seen.wait()
+        assert len(live.observations) < 1000
+        running.cancel()
+    assert len({one.edge for one in live.observations}) == 1000
 
 
 async def test_a_retry_of_a_request_is_counted_once():
