@@ -110,7 +110,9 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
     )
     metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
-    others = await receivers(settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers)
+    others = await receivers(
+        settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
+    )
     spans = Ingest(
         live, clock, peers=lambda: known.peers, traces=traces if isinstance(traces, EmbeddedTraces) else None
     )
