@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collectors.als.tap import Tap
     from collectors.otlp.receiver import OtlpReceiver
     from collectors.poll import MetricsPoll
-    from collectors.als.tap import Tap
     from console.alerts import AlertBook
     from console.faults import DemoControl
     from console.receivers import Receivers
