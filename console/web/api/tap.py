@@ -155,7 +155,7 @@ def hint(here: Console, query: TapQuery) -> dict[str, str] | None:
         return None
     namespace = silent[0] if len(silent) == 1 or query.namespace else ROOT_NAMESPACE
     taken = _wide(here, namespace)
-    message = f"no proxy in {', '.join(silent)} logs access yet; apply this and take it back when you are done"
+    message = f"no proxy in {', '.join(silent)} logs access yet; apply this, and delete Telemetry {namespace}/meshscope-tap when you are done"
     if taken:
         message = f"no proxy in {', '.join(silent)} logs access yet; Telemetry {namespace}/{taken} needs accessLogging as in this"
     return {"message": message, "manifest": MANIFEST.format(namespace=namespace)}
