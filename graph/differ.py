@@ -37,7 +37,14 @@ def apply(old: Snapshot, change: Delta) -> Snapshot:
 
 def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ...]:
     # Snapshots share what did not change, so that mostly a look at the identity is enough.
-    return tuple([item for id_, item in new.items() if (known := old.get(id_)) is not item and known != item])
+    return tuple([item for id_, item in new.items() if (known := old.get(id_)) is not item and _differ(known, item)])
+
+
+def _differ(known: Item | None, item: Item) -> bool:
+    # Of two edges made anew mostly one was heard later: no need to look at everything else.
+    if isinstance(known, Edge) and isinstance(item, Edge) and known.at_ms != item.at_ms:
+        return True
+    return known != item
 
 
 def _applied(old: Mapping[str, Item], changed: tuple[Item, ...], gone: tuple[str, ...]) -> dict[str, Item]:

@@ -42,8 +42,14 @@ Offsets = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int32]
 
 
+EXACTLY_MS = 62_000
+"""Windows up to a minute begin to the second: else all rates would change at each tick, with and without requests."""
+
+
 def step_ms(age_ms: int) -> int:
     """Say how far apart marks of an age are: a second doubled as often as fits, so that coarser steps nest."""
+    if age_ms <= EXACTLY_MS:
+        return FINEST_MS
     return FINEST_MS << max(0, (age_ms // (PARTS * FINEST_MS)).bit_length() - 1)
 
 

@@ -27,8 +27,16 @@ def test_a_window_is_as_long_as_it_says_within_a_twentieth(window_s):
     assert covered == pytest.approx(window_s, rel=0.05)
 
 
+@pytest.mark.parametrize("window_s", [10, 33, 60])
+def test_a_window_up_to_a_minute_is_exactly_as_long_as_it_says(window_s):
+    marks = after(300)
+    for second in range(301, 340):
+        marks.add(Mark(T0 + 1000 * second, np.array([float(second)])))
+        assert marks.now.at_ms - marks.then(window_s).at_ms == 1000 * window_s
+
+
 def test_old_marks_grow_sparse_so_that_memory_is_bounded():
-    assert len(after(5000).marks) < 110
+    assert len(after(5000).marks) < 140
     assert len(after(9000).marks) == pytest.approx(len(after(5000).marks), abs=3)
 
 
