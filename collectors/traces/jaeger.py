@@ -12,7 +12,7 @@ from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.traces.jaeger_form import spans_of
 from collectors.traces.matching import matches, tags_of
-from collectors.traces.remote import Remote, RemoteTraces, each
+from collectors.traces.remote import TRACE_ID, Remote, RemoteTraces, each
 from collectors.traces.searching import Line, summary
 from graph.ports import Dependency, Operation, Span, TraceQuery, TraceSummary
 
@@ -45,7 +45,7 @@ class JaegerTraces(RemoteTraces):
 
     async def trace(self, trace_id: str) -> Sequence[Span]:
         """All spans of a trace ordered by start; empty when Jaeger has none."""
-        if not trace_id or not set(trace_id.lower()) <= set("0123456789abcdef"):
+        if not TRACE_ID.fullmatch(trace_id):
             return ()
         answer = await self._get("api", "traces", trace_id)
         if answer.status == 404:

@@ -91,7 +91,7 @@ def _span(of: Mapping[str, Any], process: Mapping[str, Any], cluster: str) -> Sp
     tags = _texts(of.get("tags") or ())
     service = str(process.get("serviceName", ""))
     resource = {"service.name": service, **_texts(process.get("tags") or ())}
-    workload = workload_of(_named(resource), cluster=cluster)
+    workload = workload_of(named(resource), cluster=cluster)
     references = of.get("references") or []
     parents = [one for one in references if one.get("refType") == "CHILD_OF" and one["traceID"] == of["traceID"]]
     start_ns = int(of["startTime"]) * 1000
@@ -122,9 +122,9 @@ def _span(of: Mapping[str, Any], process: Mapping[str, Any], cluster: str) -> Sp
     )
 
 
-def _named(resource: Mapping[str, str]) -> Mapping[str, str]:
+def named(resource: Mapping[str, str]) -> Mapping[str, str]:
     """Read ``reviews.bookinfo``, as Istio's proxies name their service, where nothing else tells the namespace."""
-    app, dotted, namespace = resource["service.name"].partition(".")
+    app, dotted, namespace = resource.get("service.name", "").partition(".")
     told = resource.keys() & {"service.namespace", "k8s.namespace.name"}
     if not dotted or "." in namespace or told:
         return resource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from collectors.errors import CollectorError
 from graph.ports import TraceStoreState
 
 T = TypeVar("T")
+TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 MOST_BYTES = 64 * 1024 * 1024
 AT_ONCE = 8
 """Requests to one store at the same time."""

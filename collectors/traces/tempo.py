@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import json_format
@@ -13,11 +14,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
+from collectors.otlp.resources import workload_of
 from collectors.traces.columns import Tables, chunk_of
 from collectors.traces.jaeger import HOUR_MS, summary_of
+from collectors.traces.jaeger_form import named
 from collectors.traces.matching import matches, peer_tags, tags_of
 from collectors.traces.parts import HeadPart
-from collectors.traces.remote import Answer, Remote, RemoteTraces, each
+from collectors.traces.remote import TRACE_ID, Answer, Remote, RemoteTraces, each
 from collectors.traces.searching import Search
 from collectors.traces.tokens import Tag
 from graph.ports import Dependency, Operation, Span, TraceQuery, TraceSummary
@@ -58,7 +61,7 @@ class TempoTraces(RemoteTraces):
 
     async def trace(self, trace_id: str) -> Sequence[Span]:
         """All spans of a trace ordered by start; empty when Tempo has none."""
-        if not trace_id or not set(trace_id.lower()) <= set("0123456789abcdef"):
+        if not TRACE_ID.fullmatch(trace_id):
             return ()
         answer = await self._get("api", "traces", trace_id, accept=PROTOBUF)
         return () if answer.status == 404 else self._spans(answer)
@@ -91,12 +94,16 @@ class TempoTraces(RemoteTraces):
             return ()
         search = Search([HeadPart([chunk], tables, self._cluster)], lambda _part, _trouble: None)
         [trace_id, *_] = tables.traces
-        return search.trace(trace_id)
+        return [self._renamed(span) for span in search.trace(trace_id)]
+
+    def _renamed(self, span: Span) -> Span:
+        who = workload_of(named(span.resource), cluster=self._cluster)
+        return replace(span, namespace=who.namespace, workload=who.workload, app=who.app)
 
 
 def _parameters(query: TraceQuery) -> dict[str, str]:
     until_ms = query.until_ms or time.time_ns() // 1_000_000
-    since_ms = query.since_ms or max(0, until_ms - HOUR_MS)
+    since_ms = query.since_ms or max(0, until_ms - 24 * HOUR_MS)
     return {
         "q": traceql(query),
         "start": str(since_ms // 1000),
@@ -157,16 +164,21 @@ def _quoted(text: str) -> str:
 
 def _line(found: Mapping[str, Any]) -> TraceSummary:
     stats = found["serviceStats"]
+    root = _app(str(found.get("rootServiceName", "")))
     return TraceSummary(
         trace_id=str(found["traceID"]).zfill(32),
         root_name=str(found.get("rootTraceName", "")),
-        root_app=str(found.get("rootServiceName", "")),
+        root_app=root,
         start_ns=int(found.get("startTimeUnixNano", 0)),
         duration_ns=int(found.get("durationMs", 0)) * 1_000_000,
         spans=sum(int(one.get("spanCount", 0)) for one in stats.values()),
         errors=sum(int(one.get("errorCount", 0)) for one in stats.values()),
-        apps=tuple(dict.fromkeys((str(found.get("rootServiceName", "")), *sorted(stats)))),
+        apps=tuple(dict.fromkeys((root, *map(_app, sorted(stats))))),
     )
+
+
+def _app(service: str) -> str:
+    return named({"service.name": service})["service.name"]
 
 
 def _listed(answer: Any, name: str) -> Sequence[Mapping[str, Any]]:

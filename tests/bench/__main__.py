@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 
-from tests.bench import graph_speed, mesh_speed, otlp_speed, page_speed, scale
+from tests.bench import graph_speed, mesh_speed, otlp_speed, page_speed, scale, trace_store_speed
 
 
 async def _print(lines: AsyncIterator[str]) -> None:
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "graph": lambda: _each(graph_speed.report),
     "istiopage": lambda: _each(page_speed.report),
     "otlp": lambda: _each(otlp_speed.report),
+    "traces": lambda: _each(trace_store_speed.report),
     "push": lambda: asyncio.run(_print(mesh_speed.push_report())),
     "push50": lambda: asyncio.run(_print(scale.push_envoys())),
     "push1000": lambda: asyncio.run(_print(scale.push_simulated())),

@@ -19,6 +19,7 @@ AREAS = {
     "security": "who may call what, proven by certificate or token",
     "observability": "metrics, access logs and traces",
     "traces": "spans as OpenTelemetry sends them",
+    "tracestores": "where traces are kept, and who may read them there",
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
     "dialects": "the meshes whose telemetry is understood",
