@@ -59,10 +59,11 @@ class PrometheusClient:
 
     async def query(self, expression: str, *, at_ms: int | None = None) -> Answer:
         """Evaluate at an instant of the server's clock; at its present one, unless told."""
-        form = {"query": expression, "timeout": f"{self.config.timeout_s:g}s"}
-        if at_ms is not None:
-            form["time"] = f"{at_ms / 1000:.3f}"
-        return await self._ask("query", form, answers.read_answer)
+        return await self._ask("query", self._instant(expression, at_ms), answers.read_answer)
+
+    async def samples(self, expression: str, *, at_ms: int) -> Answer:
+        """Select raw samples by a range up to an instant; their series come as :data:`answers.Sampled`."""
+        return await self._ask("query", self._instant(expression, at_ms), answers.read_samples)
 
     async def query_range(self, expression: str, *, from_ms: int, at_ms: int, step_s: float) -> Answer:
         """Evaluate at every step from one instant to another."""
@@ -102,6 +103,10 @@ class PrometheusClient:
             if len(secret) >= SHORTEST_SECRET:
                 what = what.replace(secret, "***")
         return f"prometheus {self.config.name} ({self.config.url}) {what}"
+
+    def _instant(self, expression: str, at_ms: int | None) -> dict[str, str]:
+        form = {"query": expression, "timeout": f"{self.config.timeout_s:g}s"}
+        return form if at_ms is None else form | {"time": f"{at_ms / 1000:.3f}"}
 
     async def _ask(self, path: str, form: Mapping[str, str], read: Callable[[bytes], Read]) -> Read:
         try:

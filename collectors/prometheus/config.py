@@ -27,6 +27,8 @@ class PrometheusConfig:
     """The external label that names the cluster of a series, where one server holds several clusters'. Empty: none."""
     dialects: tuple[str, ...] = ()
     """Whose metrics to read: ``istio``, ``linkerd`` … Empty: found out, and looked up again now and then."""
+    dialect_files: tuple[str, ...] = ()
+    """TOML files with dialects of one's own; see :mod:`collectors.dialects.from_toml`."""
     selector: str = ""
     """Matchers of PromQL that go into every query: ``cluster="prod",env="eu"``. Empty: everything is read."""
     replica_labels: tuple[str, ...] = ()

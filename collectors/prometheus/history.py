@@ -104,7 +104,7 @@ class PrometheusHistory:
         before_ms = min(LOOKBACK_MS, int(2 * track.interval_ms))
         range_ms = at_ms - from_ms + before_ms
         answers: list[Answer] = [
-            await self._source.client.query(query, at_ms=at_ms + skew_ms)
+            await self._source.client.samples(query, at_ms=at_ms + skew_ms)
             for query in queries.sample_queries(track.metrics, range_ms, *track.matchers)
         ]
         samples = track.followed()

@@ -28,6 +28,14 @@ def select(metrics: Collection[str], *matchers: str) -> str:
     return "{" + ",".join([f"__name__=~{_quoted(names)}", *further]) + "}"
 
 
+def probe(dialect: Dialect, metrics: Collection[str], *matchers: str) -> str:
+    """Select the series by which a dialect is known; names that are made up as traffic flows by their pattern."""
+    if not dialect.metric_pattern:
+        return select(metrics, dialect.selector, *matchers)
+    further = ",".join(one for one in (dialect.selector, *matchers) if one)
+    return f"{{__name__=~{_quoted(dialect.metric_pattern)}{',' if further else ''}{further}}}"
+
+
 def _quoted(text: str) -> str:
     """A string of PromQL."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

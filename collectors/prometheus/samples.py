@@ -11,8 +11,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from collectors.dialects import Dialect, Identity, Labels, Measure
 from collectors.exposition import counters
+from collectors.prometheus.answers import END, VALUES
 from graph.model import Counters, EdgeKey, Observation
 
 SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
@@ -57,42 +60,52 @@ class Samples:
         self._cluster_label = cluster_label
         kept = set(dialect.labels) | {cluster_label}
         self._scrape_labels = {*SCRAPE_LABELS, *dialect.replica_labels, *replica_labels} - kept
-        self._series: dict[tuple[Any, ...], _Series | None] = {}
+        self._known: dict[bytes, _Line] = {}
+        self._first = _Line(b"", None)
         self._forgotten_ms = 0
 
     @property
     def series(self) -> int:
         """How many series are followed."""
-        return sum(one is not None for one in self._series.values())
+        return sum(line.series is not None for line in self._known.values())
 
     @property
     def interval_ms(self) -> float:
         """The longest scrape interval that was measured; 0 before any was."""
         return max((target.interval_ms for unit in self.units.values() for target in unit.targets.values()), default=0)
 
-    def read(self, matrix: Iterable[Mapping[str, Any]], *, from_ms: int | None = None) -> set[_Whose]:
-        """Take the samples in; return whose counts are heard of. Instants are the server's.
+    def read(self, answers: Iterable[bytes], *, from_ms: int | None = None) -> set[_Whose]:
+        """Take the samples in, as :func:`answers.read_samples` gives them; return whose counts are heard of. Instants are the server's.
 
         What a process counted before its first sample is unknown, and not counted. ``from_ms`` makes the last sample
         not later than it the zero of a process that is new; else it is the first one.
         """
-        fresh = [found for one in matrix if (found := self._fresh(one))]
+        fresh = [
+            (line.series, samples)
+            for answer in answers
+            for line, values in self._lines(answer)
+            if line.series and (samples := line.series.later(orjson.loads(values)))
+        ]
         firsts: dict[_Target, int] = {}
         for series, samples in fresh:
-            firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
+            if series.seen_ms < 0:
+                firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
+        lasts: dict[_Target, int] = {}
         touched: set[_Whose] = set()
         steps: list[_Step] = []
         for series, samples in fresh:
-            count = series.count
+            count, target = series.count, series.target
             if series.seen_ms < 0:
-                count.begin(series, *_zero(series.target, samples, firsts[series.target], from_ms))
-            series.seen_ms = samples[-1][0]
-            if count.follow(series):
-                count.add(samples, steps, series.target)
+                count.begin(series, *_zero(target, samples, firsts[target], from_ms))
+            newest = series.seen_ms = samples[-1][0]
+            if count.followed is series or count.follow(series):
+                count.add(samples, steps, target)
                 touched.add(count.whose)
+            if newest > lasts.get(target, 0):
+                lasts[target] = newest
         _restarts(steps)
-        for series, _ in fresh:
-            series.target.hear(series.seen_ms)
+        for target, at_ms in lasts.items():
+            target.hear(at_ms)
         return touched
 
     def observations(self, whose: Iterable[_Whose], offset_ms: int, epoch: int = 0) -> list[Observation]:
@@ -147,8 +160,9 @@ class Samples:
         """Say on which edges of which process series are missing, while its others arrive."""
         doubts: Doubts = {}
         for unit in self.units.values():
+            missed_ms = MISSED_INTERVALS * unit.interval_ms
             for whose in unit.whose.values():
-                late = [count for count in whose.counts if count.late]
+                late = [count for count in whose.counts if missed_ms < unit.seen_ms - count.at_ms <= LOOKBACK_MS]
                 if late:
                     doubts[self.instance(unit.name), whose.identity.edge] = (
                         f"{self._source} has no new samples of {len(late)} of {len(whose.counts)} series of"
@@ -170,23 +184,30 @@ class Samples:
         gone = {name for name, unit in self.units.items() if now_ms - unit.seen_ms > FORGET_MS}
         if gone:
             self.units = {name: unit for name, unit in self.units.items() if name not in gone}
-        self._series = {key: one for key, one in self._series.items() if one and one.target.unit.name not in gone}
+        self._known = {
+            text: line for text, line in self._known.items() if line.series and line.series.target.unit.name not in gone
+        }
+        for line in (self._first, *self._known.values()):
+            line.next = None
 
-    def _fresh(self, one: Mapping[str, Any]) -> tuple[_Series, list[tuple[int, float]]] | None:
-        """The series and its new samples, if it is about edges and there are any."""
-        metric = one["metric"]
-        key = (tuple(metric), tuple(metric.values()))
-        try:
-            series = self._series[key]
-        except KeyError:
-            series = self._series[key] = self._learn(metric)
-        values = one.get("values")
-        if series is None or not values:
-            return None
-        if len(values) > 1 and round(values[-1][0] * 1000) > series.target.measured_ms:
-            series.target.measure(values)
-        samples = _later(values, series.seen_ms)
-        return (series, samples) if samples else None
+    def _lines(self, answer: bytes) -> Iterator[tuple[_Line, bytes]]:
+        """The series of an answer and the JSON of their samples. Each mostly has the same neighbour as ever."""
+        before, at = self._first, 0
+        while at < len(answer):
+            line = before.next
+            if line is not None and answer.startswith(line.text, at):
+                begin = at + len(line.text)
+            else:
+                begin = answer.index(VALUES, at) + len(VALUES)
+                text = answer[at:begin]
+                line = self._known.get(text) or self._known.setdefault(text, self._line(text))
+                before.next = line
+            end = answer.index(END, begin) + len(END)
+            yield line, answer[begin:end]
+            before, at = line, end + len(b"},")
+
+    def _line(self, text: bytes) -> _Line:
+        return _Line(text, self._learn(orjson.loads(text.removesuffix(b',"values":') + b"}")["metric"]))
 
     def _learn(self, metric: Labels) -> _Series | None:
         cluster = metric.get(self._cluster_label) or self._cluster
@@ -206,16 +227,17 @@ class Samples:
     def _count(self, whose: _Whose, measure: Measure, metric: Labels, target: _Target) -> _Count:
         """The count that a series is of: a new one, or one that another target brings, too.
 
-        Targets differ in labels of their own, which nobody can tell from those of the count. But of the labels that
-        mean something to the dialect, one target brings each set for as many counts as there are.
+        Targets differ in labels of their own, which nobody can tell from those of the count. But what one identity
+        counts of one measure each target brings as often as there are counts of it; the most alike are the same.
         """
-        counted = tuple((label, value) for label, value in metric.items() if label not in self._scrape_labels)
-        means = tuple(metric.get(label, "") for label in ("__name__", *self._dialect.labels))
-        alike = [one for one in whose.counts if one.means == means and target not in one.targets]
-        count = next((one for one in alike if one.labels == counted), None) or next(iter(alike), None)
+        labels = frozenset((label, value) for label, value in metric.items() if label not in self._scrape_labels)
+        same = whose.of(measure)
+        alike = [one for one in same if target not in one.targets]
+        count = max(alike, key=lambda one: len(one.labels & labels), default=None)
         if count is None:
-            count = _Count(whose, measure, means, counted)
+            count = _Count(whose, labels)
             whose.counts.append(count)
+            same.append(count)
         count.targets.add(target)
         return count
 
@@ -248,13 +270,13 @@ class _Target:
         self.seen_ms = 0
         """0: never, until the present answer."""
         self.interval_ms = 0.0
-        self.measured_ms = 0
+        self.measured_s = 0.0
 
     def measure(self, values: Sequence[Sequence[Any]]) -> None:
         """Learn the interval by the newest two samples."""
         gap = 1000.0 * (values[-1][0] - values[-2][0])
         self.interval_ms = 0.8 * self.interval_ms + 0.2 * gap if self.interval_ms else gap
-        self.measured_ms = round(values[-1][0] * 1000)
+        self.measured_s = values[-1][0]
 
     def hear(self, at_ms: int) -> None:
         self.seen_ms = max(self.seen_ms, at_ms)
@@ -264,12 +286,14 @@ class _Target:
 class _Whose:
     """All that one process counts for one identity."""
 
-    __slots__ = ("_before", "counts", "identity", "unit")
+    __slots__ = ("_before", "counts", "identity", "measures", "unit")
 
     def __init__(self, identity: Identity, unit: _Unit) -> None:
         self.identity = identity
         self.unit = unit
         self.counts: list[_Count] = []
+        self.measures: list[tuple[Measure, list[_Count]]] = []
+        """What counts the same is added up."""
         self._before: Counters | None = None
 
     def counters(self) -> Counters:
@@ -277,29 +301,32 @@ class _Whose:
         self._before = counters(self.sums(), self._before)
         return self._before
 
+    def of(self, measure: Measure) -> list[_Count]:
+        """What counts this."""
+        for known, same in self.measures:
+            if known == measure:
+                return same
+        self.measures.append((measure, []))
+        return self.measures[-1][1]
+
     @property
     def seen_ms(self) -> int:
         return max(count.at_ms for count in self.counts)
 
     def sums(self) -> list[tuple[Measure, float]]:
-        sums: dict[Measure, float] = {}
-        for count in self.counts:
-            sums[count.measure] = sums.get(count.measure, 0.0) + count.total
-        return list(sums.items())
+        return [
+            (measure, same[0].total if len(same) == 1 else sum(count.total for count in same))
+            for measure, same in self.measures
+        ]
 
 
 class _Count:
     """One counter of one process, however many ways it is scraped on."""
 
-    __slots__ = ("at_ms", "followed", "labels", "means", "measure", "targets", "total", "unknown", "value", "whose")
+    __slots__ = ("at_ms", "followed", "labels", "targets", "total", "unknown", "value", "whose")
 
-    def __init__(
-        self, whose: _Whose, measure: Measure, means: tuple[str, ...], labels: tuple[tuple[str, str], ...]
-    ) -> None:
+    def __init__(self, whose: _Whose, labels: frozenset[tuple[str, str]]) -> None:
         self.whose = whose
-        self.measure = measure
-        self.means = means
-        """Its metric, and the labels that its dialect reads."""
         self.labels = labels
         """All but those of its scrape."""
         self.targets: set[_Target] = set()
@@ -310,12 +337,6 @@ class _Count:
         self.unknown = 0.0
         """What it had counted when it was first seen."""
         self.followed: _Series | None = None
-
-    @property
-    def late(self) -> bool:
-        """Whether it is missing from the newest scrapes of its process."""
-        unit = self.whose.unit
-        return MISSED_INTERVALS * unit.interval_ms < unit.seen_ms - self.at_ms <= LOOKBACK_MS
 
     def begin(self, series: _Series, at_ms: int, value: float) -> None:
         """Count from this value on; a counter that is known by another way goes on."""
@@ -350,12 +371,40 @@ class _Count:
 class _Series:
     """One series of the server."""
 
-    __slots__ = ("count", "seen_ms", "target")
+    __slots__ = ("count", "seen_ms", "seen_s", "target")
 
     def __init__(self, count: _Count, target: _Target) -> None:
         self.count = count
         self.target = target
         self.seen_ms = -1
+        self.seen_s = -1.0
+        """As the server writes it, which is compared before anything is computed."""
+
+    def later(self, values: Sequence[Sequence[Any]]) -> list[tuple[int, float]]:
+        """The samples that are new, and counts."""
+        if len(values) > 1 and values[-1][0] > self.target.measured_s:
+            self.target.measure(values)
+        seen_s = self.seen_s
+        later = [
+            (round(at_s * 1000), value)
+            for at_s, text in values
+            if at_s > seen_s and 0.0 <= (value := float(text)) < math.inf
+        ]
+        self.seen_s = values[-1][0]
+        return later
+
+
+class _Line:
+    """How a series is written in answers, up to its samples."""
+
+    __slots__ = ("next", "series", "text")
+
+    def __init__(self, text: bytes, series: _Series | None) -> None:
+        self.text = text
+        self.series = series
+        """``None``: it is not about edges."""
+        self.next: _Line | None = None
+        """What followed it last time."""
 
 
 _Step = tuple[_Target, int, _Count, float, bool]
@@ -373,18 +422,6 @@ def _restarts(steps: Sequence[_Step]) -> None:
         if 2 * sum(fell for *_, fell in scrape) > len(scrape) > 1:
             for _, _, count, before, fell in scrape:
                 count.total += 0.0 if fell else before
-
-
-def _later(values: Sequence[Sequence[Any]], seen_ms: int) -> list[tuple[int, float]]:
-    """The samples after an instant that are counts."""
-    later = []
-    for at_s, text in values:
-        at_ms = round(at_s * 1000)
-        if at_ms > seen_ms:
-            value = float(text)
-            if 0 <= value < math.inf:
-                later.append((at_ms, value))
-    return later
 
 
 def _zero(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from collectors.dialects import Dialect, Gap, Need, detect, known
+from collectors.dialects import Dialect, Gap, Need, candidates, detect, known
 from collectors.errors import CollectorError
 from collectors.prometheus import queries
 from collectors.prometheus.answers import Answer
@@ -38,7 +38,7 @@ SKEW_TOLD_MS = 1_000
 MOST_STARTS = 200
 """So many new processes are asked for their beginning at once."""
 SERIES_LOOKED_AT = 200
-"""Per metric, for detection."""
+"""Per dialect, for detection."""
 
 GARBAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 """What reading runs into where the JSON is not of the API's form."""
@@ -218,19 +218,16 @@ class PrometheusSource:
 
     async def _detected(self, dialects: Mapping[str, Dialect]) -> tuple[str, ...]:
         """Probe: which dialects' metrics are there, and have the labels that tell Envoy's meshes apart."""
-        probed = detect(self.contents.names, (), dialects)
-        metrics = {metric for name in probed for metric in queries.present(dialects[name], self.contents.names)}
         at_ms = self._server_ms()
         samples: list[Mapping[str, str]] = []
-        for metric in sorted(metrics):
-            if not metric.endswith(("_bucket", "_sum", "_count")):
-                samples += await self.client.series(
-                    queries.select([metric], self.config.selector),
-                    from_ms=at_ms - LOOKBACK_MS,
-                    at_ms=at_ms,
-                    limit=SERIES_LOOKED_AT,
-                )
-        return detect(self.contents.names, samples, dialects)
+        for name, metrics in candidates(self.contents.names, dialects).items():
+            samples += await self.client.series(
+                queries.probe(dialects[name], metrics, self.config.selector),
+                from_ms=at_ms - LOOKBACK_MS,
+                at_ms=at_ms,
+                limit=SERIES_LOOKED_AT,
+            )
+        return detect({one["__name__"] for one in samples}, samples, dialects)
 
     async def _size(self, track: Track) -> None:
         track.metrics = queries.present(track.dialect, self.contents.names)
@@ -374,7 +371,7 @@ class Track:
 
     async def _read_samples(self, at_ms: int, skew_ms: int) -> list[Observation]:
         asked = queries.sample_queries(self.metrics, self._range_ms(at_ms), *self.matchers)
-        answers = await self._ask(asked, at_ms)
+        answers = await self._ask([self._client.samples(one, at_ms=at_ms) for one in asked])
         samples = self._samples
         first = not self._read_ms
         heard = samples.read((one for answer in answers for one in answer.result), from_ms=at_ms if first else None)
@@ -400,8 +397,9 @@ class Track:
             metric: queries.increase_query(metric, labels, self.replicas, range_ms, *self.matchers)
             for metric in self.metrics
         }
+        queried = [self._client.query(query, at_ms=at_ms) for query in asked.values()]
         sums: Sums = {}
-        for metric, answer in zip(asked, await self._ask(list(asked.values()), at_ms), strict=True):
+        for metric, answer in zip(asked, await self._ask(queried), strict=True):
             read_increases(
                 self.dialect,
                 metric,
@@ -412,11 +410,11 @@ class Track:
             )
         return sums
 
-    async def _ask(self, asked: Sequence[str], at_ms: int) -> list[Answer]:
+    async def _ask(self, asked: Sequence[Coroutine[None, None, Answer]]) -> list[Answer]:
         """Evaluate all, side by side; all or nothing, since halves of a count are no count."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._client.query(one, at_ms=at_ms)) for one in asked]
+                tasks = [group.create_task(one) for one in asked]
         except BaseExceptionGroup as troubles:
             raise _first(troubles) from None
         answers = [task.result() for task in tasks]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import sys
@@ -116,6 +117,11 @@ class Prometheus:
         if self._process and self._process.returncode is None:
             self._process.terminate()
             await self._process.wait()
+
+    def cpu_s(self) -> float:
+        """Used so far."""
+        after_name = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
     async def value(self, query: str) -> float | None:
         """The first number that a query brings."""

@@ -1,5 +1,6 @@
 """Raw samples to counts: restarts, replicas, gaps. Counts are followed for real Istio series."""
 
+import orjson
 import pytest
 from collector_fakes import FakeClock
 
@@ -15,7 +16,7 @@ def reader(**options) -> Samples:
     return Samples(istio.DIALECT, source="prod", origin="istio in prod", cluster="Kubernetes", **options)
 
 
-def series(*values, start_s: float = 0, step_s: float = 15, code: str = "200", pod: str = "web-1", **labels) -> dict:
+def series(*values, start_s: float = 0, step_s: float = 15, code: str = "200", pod: str = "web-1", **labels) -> bytes:
     """A caller's series, a sample per step; ``None`` is a scrape without it."""
     metric = {
         "__name__": "istio_requests_total",
@@ -32,10 +33,10 @@ def series(*values, start_s: float = 0, step_s: float = 15, code: str = "200", p
         "instance": "10.0.0.1:15020",
     } | labels
     samples = [[start_s + step_s * number, str(value)] for number, value in enumerate(values) if value is not None]
-    return {"metric": metric, "values": samples}
+    return orjson.dumps({"metric": metric, "values": samples})
 
 
-def counted(samples: Samples, matrix: list[dict], **options) -> float:
+def counted(samples: Samples, matrix: list[bytes], **options) -> float:
     samples.read(matrix, **options)
     observations = samples.observations({whose for unit in samples.units.values() for whose in unit.whose.values()}, 0)
     return sum(sum(one.counters.requests.values()) for one in observations)
