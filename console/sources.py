@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from collectors.dialects import known
 from collectors.errors import CollectorError
 from collectors.poll import MetricsPoll
 from collectors.prometheus.config import PrometheusConfig
@@ -46,7 +49,9 @@ def sources(
     polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s)]
     histories: list[GraphHistory] = []
     for config in _apart(settings.sources):
-        source = PrometheusSource(config, clock)
+        files = [Path(file).expanduser() for file in config.dialect_files]
+        known(files)
+        source = PrometheusSource(config, clock, dialects=partial(known, files))
         stack.push_async_callback(source.close)
         polls.append(MetricsPoll(source, live, clock, config.interval_s))
         histories.append(PrometheusHistory(source, clock, inventory))

@@ -20,7 +20,7 @@ from collectors.dialects.dialect import (
     Tcp,
     first_known,
 )
-from collectors.dialects.registry import BUILT_IN, GROUP, detect, flavours, known, missing
+from collectors.dialects.registry import BUILT_IN, GROUP, candidates, detect, flavours, known, missing
 
 __all__ = [
     "BUILT_IN",
@@ -40,6 +40,7 @@ __all__ = [
     "Part",
     "Requests",
     "Tcp",
+    "candidates",
     "detect",
     "first_known",
     "flavours",

@@ -106,6 +106,8 @@ DIALECT = Words(
     title="Envoy",
     stats_filter=STATS_FILTER,
     probe=REQUESTS,
+    # Istio's proxies are Envoys that can be told to publish clusters, too: the same requests again.
+    covered_by=("istio",),
     latency=Latency.LAST_BYTE,
     requires=(
         Need(

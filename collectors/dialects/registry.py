@@ -52,6 +52,19 @@ def known(paths: Iterable[Path] = ()) -> Mapping[str, Dialect]:
     return {one.name: one for one in (*BUILT_IN, *_installed(), *map(read_file, paths))}
 
 
+def candidates(
+    metric_names: Collection[str], dialects: Mapping[str, Dialect] | None = None
+) -> Mapping[str, tuple[str, ...]]:
+    """Name the dialects whose metrics there are, and which metrics :func:`detect` wants series of to be sure.
+
+    Of other meshes' series there may be many more: ask for those that the dialect's ``selector`` selects.
+    """
+    found = {
+        one.name: tuple(_probed(one, metric_names)) for one in (known() if dialects is None else dialects).values()
+    }
+    return {name: metrics for name, metrics in found.items() if metrics}
+
+
 def detect(
     metric_names: Collection[str],
     samples: Iterable[Labels] = (),
@@ -100,13 +113,16 @@ def _met(need: Need, names: Collection[str], samples: Collection[Labels]) -> boo
 
 
 def _present(dialect: Dialect, names: Collection[str], samples: Mapping[str, Collection[Labels]]) -> bool:
-    pattern = re.compile(dialect.metric_pattern) if dialect.metric_pattern else None
-    probe = set(dialect.probe or dialect.metrics)
-    there = [name for name in names if name in probe or (pattern and pattern.fullmatch(name))]
     return any(
         any(dialect.read(name, labels, "") for labels in samples[name]) if name in samples else not dialect.sample_tells
-        for name in there
+        for name in _probed(dialect, names)
     )
+
+
+def _probed(dialect: Dialect, names: Collection[str]) -> Iterable[str]:
+    pattern = re.compile(dialect.metric_pattern) if dialect.metric_pattern else None
+    probe = set(dialect.probe or dialect.metrics)
+    return [name for name in names if name in probe or (pattern and pattern.fullmatch(name))]
 
 
 def _installed() -> Iterable[Dialect]:

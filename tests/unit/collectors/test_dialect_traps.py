@@ -365,3 +365,16 @@ def test_queries_are_made_from_what_a_dialect_says():
 
 def test_labels_that_say_nothing_are_passed_over():
     assert first_known({"a": "unknown", "b": "-", "c": "x"}, ["a", "b", "c"]) == "x"
+
+
+def test_kumas_two_ways_of_naming_clusters_are_read_by_one_dialect_each():
+    names = ("cart_shop_svc_80", "kri_msvc_default_east_shop_cart_http")
+    text = "".join(
+        page("envoy_cluster_upstream_rq_xx", 1, mesh="default", envoy_cluster_name=name, envoy_response_code_class="2")
+        for name in names
+    )
+    assert [requests(name, text, kuma_io_zone="east") for name in ("kuma", "kuma-3")] == [1, 1]
+
+
+def test_clusters_of_istios_proxies_are_not_read_beside_istios_own_metrics():
+    assert detect(["istio_requests_total", "envoy_cluster_upstream_rq_xx"]) == ("istio",)
