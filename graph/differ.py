@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from graph.model import Delta, Edge, Node, Snapshot
+from graph.model import Delta, Edge, Node, Signals, Snapshot
 
 Item = TypeVar("Item", Node, Edge)
 
@@ -41,10 +41,16 @@ def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ..
 
 
 def _differ(known: Item | None, item: Item) -> bool:
-    # Of two edges made anew mostly one was heard later: no need to look at everything else.
+    # Of two made anew mostly one was heard later, or counts more: no need to look at everything else.
     if isinstance(known, Edge) and isinstance(item, Edge) and known.at_ms != item.at_ms:
         return True
+    if isinstance(known, Node) and isinstance(item, Node) and _requests(known.inbound) != _requests(item.inbound):
+        return True
     return known != item
+
+
+def _requests(signals: Signals | None) -> float:
+    return signals.requests if signals else 0.0
 
 
 def _applied(old: Mapping[str, Item], changed: tuple[Item, ...], gone: tuple[str, ...]) -> dict[str, Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -299,11 +299,16 @@ class Builder:
                 ]
             )
 
-    def _side(self, rows: Floats, covered_s: float, window_s: int) -> list[Signals | None]:
-        """The signals of the nodes' one side; none where nothing flows."""
-        active = self._reading.active(rows)
-        signals = iter(self._reading.signals(rows[active], np.full(int(active.sum()), covered_s), window_s))
-        return [next(signals) if busy else None for busy in active.tolist()]
+    def _side(
+        self, rows: Floats, different: Flags, known: Sequence[Signals | None], covered_s: float, window_s: int
+    ) -> list[Signals | None]:
+        """The signals of the nodes' one side, made anew where they differ; none where nothing flows."""
+        wanted = different & self._reading.active(rows)
+        signals = iter(self._reading.signals(rows[wanted], np.full(int(wanted.sum()), covered_s), window_s))
+        return [
+            (next(signals) if flows else None) if new else before
+            for new, flows, before in zip(different.tolist(), wanted.tolist(), known, strict=True)
+        ]
 
     def _visible(self, facts: EdgeFacts) -> list[bool]:
         """What exists, and whatever has an edge."""
@@ -317,15 +322,17 @@ class Builder:
         covered = facts.covered_s.max(initial=0.0)
         sides = (self._sides.total(facts.rows, 0), self._sides.total(facts.rows, 1))
         nodes = list(last.nodes) if last else list(self.projection.nodes)
-        changed = np.full(len(nodes), True)
-        if last:
-            changed = np.logical_or.reduce(
-                [(rows != before).any(axis=1) for rows, before in zip(sides, last.sides, strict=True)]
-            )
-            if covered != last.facts.covered_s.max(initial=0.0):
-                changed |= self._reading.active(sides[0]) | self._reading.active(sides[1])
-        numbers = np.flatnonzero(changed)
-        inbound, outbound = (self._side(side[numbers], covered, window_s) for side in sides)
+        same_time = last is not None and covered == last.facts.covered_s.max(initial=0.0)
+        inward, outward = (
+            (side != last.sides[number]).any(axis=1) | (self._reading.active(side) & (not same_time))
+            if last
+            else np.full(len(nodes), True)
+            for number, side in enumerate(sides)
+        )
+        numbers = np.flatnonzero(inward | outward)
+        known = [nodes[number] for number in numbers.tolist()]
+        inbound = self._side(sides[0][numbers], inward[numbers], [node.inbound for node in known], covered, window_s)
+        outbound = self._side(sides[1][numbers], outward[numbers], [node.outbound for node in known], covered, window_s)
         levels = np.maximum(
             self._judge.levels(sides[0][numbers], Direction.INBOUND, self._rules[numbers]),
             self._judge.levels(sides[1][numbers], Direction.OUTBOUND, self._rules[numbers]),
