@@ -9,8 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,8 @@ Array = NDArray[Any]
 MAGIC = b"MSTRACE1"
 TAIL = struct.Struct("<II8s")
 """The footer's length and checksum, and the magic again."""
-LEVEL = 3
+LEVEL = 1
+"""Columns and tables have little left for a higher one: it takes half as long again and saves nothing."""
 TABLES = ("owners", "names", "attributes", "rests", "keys")
 NOTHING: Mapping[int, tuple[str, str]] = {}
 
@@ -98,9 +100,10 @@ def unpacked(content: bytes, count: int) -> Array:
         only: Array = planes[0]
         return only
     width = next(size for size in (2, 4, 8) if size >= len(planes))
-    numbers = np.zeros((count, width), np.uint8)
-    numbers[:, : len(planes)] = planes.T
-    return numbers.view(f"<u{width}")[:, 0]
+    numbers: Array = planes[0].astype(f"<u{width}")
+    for place, plane in enumerate(planes[1:], start=1):
+        numbers |= plane.astype(numbers.dtype) << numbers.dtype.type(8 * place)
+    return numbers
 
 
 def _by_id(ids: Array) -> Array:
@@ -108,11 +111,38 @@ def _by_id(ids: Array) -> Array:
     return np.lexsort((ids[:, 0], ids[:, 1]))
 
 
-class Block(Part):
-    """A block's file, open; what is read of it is not kept."""
+class Recent:
+    """Columns that were read last, of all blocks together: pages ask the same again and again."""
 
-    def __init__(self, path: Path, cluster: str) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: dict[tuple[Path, str], Array] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Path, str], read: Callable[[], Array]) -> Array:
+        """Give a column, reading it when it is not here."""
+        with self._lock:
+            known = self._kept.pop(key, None)
+            if known is not None:
+                self._kept[key] = known
+                return known
+        column = read()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = column
+                self._bytes += column.nbytes
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+        return column
+
+
+class Block(Part):
+    """A block's file, open."""
+
+    def __init__(self, path: Path, cluster: str, recent: Recent) -> None:
         """Open; raises :class:`DamagedError`."""
+        self._recent = recent
         self.path = path
         self.cluster = cluster
         self.bytes = path.stat().st_size
@@ -142,7 +172,8 @@ class Block(Part):
             raise DamagedError(f"{self.path}: {name} is damaged: {trouble}") from trouble
 
     def _numbers(self, name: str) -> Array:
-        return unpacked(self._section(name), self._lengths.get(name, self.summary.spans))
+        count = self._lengths.get(name, self.summary.spans)
+        return self._recent.get((self.path, name), lambda: unpacked(self._section(name), count))
 
     def column(self, name: str) -> Array:
         """One column."""

@@ -22,7 +22,7 @@ import orjson
 from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.traces import blockfile
-from collectors.traces.blockfile import Block, DamagedError
+from collectors.traces.blockfile import Block, DamagedError, Recent
 from collectors.traces.columns import Chunk, Tables, chunk_of
 from collectors.traces.journal import Journal, recovered
 from collectors.traces.parts import HeadPart, Part
@@ -48,6 +48,8 @@ WRITE_BYTES = 16 * 1024 * 1024
 SETTLE_S = 60.0
 WAITING_BYTES = 256 * 1024 * 1024
 """Requests beyond that, which the disk is too slow for, are lost and counted."""
+RECENT_BYTES = 64 * 1024 * 1024
+"""Of columns that searches have read last."""
 WEEK_S = 7 * 24 * 3600
 FORMER = ("spans.db", "spans.db-wal", "spans.db-shm")
 
@@ -262,6 +264,7 @@ class _Kept:
         self._blocks: tuple[Block, ...] = ()
         """The oldest first."""
         self._head: _Head | None = None
+        self._recent = Recent(RECENT_BYTES)
         self._damaged: dict[Path, str] = {}
         self._dropped_spans = 0
         self.lost_spans = 0
@@ -349,7 +352,7 @@ class _Kept:
             draft.unlink()
         for path in sorted(self._folder.glob("*.block")):
             try:
-                self._blocks = (*self._blocks, Block(path, self._cluster))
+                self._blocks = (*self._blocks, Block(path, self._cluster, self._recent))
             except DamagedError as trouble:
                 aside = path.with_suffix(".damaged")
                 log.exception("a block of traces cannot be read and is put aside as %s", aside.name)
@@ -391,7 +394,7 @@ class _Kept:
         blockfile.write(path, content)
         fresh = _Head(self._folder, head.number + 1, self._cluster, self._now_ms())
         with self._lock:
-            self._blocks = (*self._blocks, Block(path, self._cluster))
+            self._blocks = (*self._blocks, Block(path, self._cluster, self._recent))
             self._head = fresh
         head.journal.close()
         head.journal.path.unlink()

@@ -260,8 +260,18 @@ class HeadPart(Part):
         found.update(map(key_token, self._strings["keys"]))
         found.update(map(operation_token, self._strings["names"]))
         found.update(text_token(*pair) for pair in self._texts().values())
-        for owner in self.owners:
-            found.update((app_token(owner.workload.app), namespace_token(owner.workload.namespace)))
-            for key, text in owner.attributes.items():
-                found.update((key_token(key.encode()), text_token(key, text)))
+        for key in self._strings["owners"]:
+            found.update(_owner_tokens(key, self.cluster))
         return found
+
+
+@lru_cache(maxsize=4096)
+def _owner_tokens(key: bytes, cluster: str) -> tuple[bytes, ...]:
+    owner = owner_of(key, cluster)
+    tags = owner.attributes.items()
+    return (
+        app_token(owner.workload.app),
+        namespace_token(owner.workload.namespace),
+        *(key_token(name.encode()) for name, _ in tags),
+        *(text_token(name, text) for name, text in tags),
+    )

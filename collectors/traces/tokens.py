@@ -150,4 +150,5 @@ def _probes(tokens: Collection[bytes], size: int) -> NDArray[np.int64]:
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     first, step = mixed >> np.uint64(32), (mixed & np.uint64(0xFFFFFFFF)) | np.uint64(1)
     rounds = np.arange(PROBES, dtype=np.uint64)[:, None]
-    return ((first + rounds * step) % np.uint64(size)).astype(np.int64)
+    spread = (first + rounds * step) & np.uint64(0xFFFFFFFF)
+    return (spread * np.uint64(size) >> np.uint64(32)).astype(np.int64)

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collectors.traces.embedded import EmbeddedTraces
 from graph.ports import TraceQuery
 from tests.bench.payload import batches
-from tests.bench.timing import Ratio, cpu_seconds, ratio, wall_seconds
+from tests.bench.timing import Ratio, cpu_seconds, ratio
 
 SPANS, BASE = 512, 128
 MANY, FEW = 1_000_000 // SPANS, 200_000 // SPANS
@@ -35,8 +35,8 @@ SEARCHES = {
     "a frequent tag whose span is never that long": TraceQuery(
         tag="http.response.status_code=500", min_duration_ms=201
     ),
-    "a pair of tags that no span has": TraceQuery(
-        tags=("server.address=service-1.shop", "http.response.status_code=201")
+    "two tags that many spans have, and none has both": TraceQuery(
+        tags=("http.response.status_code=404", "rpc.system=grpc")
     ),
     "callers and callees": TraceQuery(app="service-7", peer_app="service-8"),
     "the newest": TraceQuery(),
@@ -136,7 +136,7 @@ async def _at_a_million(payload: list[bytes], folder: Path) -> Iterator[str]:
         )
         for name, query in SEARCHES.items():
             found, took_ms = await _timed(store, query)
-            lines.append(f"trace store, search of {count:,} spans, {name}: {took_ms:.0f} ms, {found} found")
+            lines.append(f"trace store, search of {count:,} spans, {name}: {took_ms:.0f} ms of CPU, {found} found")
         lines.append(await _beside_plain(store, folder / "plain.db"))
     return lines
 
@@ -144,9 +144,9 @@ async def _at_a_million(payload: list[bytes], folder: Path) -> Iterator[str]:
 async def _timed(store: EmbeddedTraces, query: TraceQuery) -> tuple[int, float]:
     took, found = [], []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         found = await store.search(query)
-        took.append((time.perf_counter() - started) * 1000)
+        took.append((time.process_time() - started) * 1000)
     return len(found), statistics.median(took)
 
 
@@ -154,7 +154,7 @@ async def _beside_plain(store: EmbeddedTraces, path: Path) -> str:
     key = b"order.id"
     with closing(sqlite3.connect(path)) as database:
         plain = "SELECT DISTINCT trace FROM span WHERE instr(body, ?) ORDER BY start DESC LIMIT 50"
-        theirs = [wall_seconds(lambda: database.execute(plain, (key,)).fetchall()) * 1000 for _ in range(3)]
+        theirs = [cpu_seconds(lambda: database.execute(plain, (key,)).fetchall()) * 1000 for _ in range(3)]
     ours = [(await _timed(store, TraceQuery(tag="order.id=4711")))[1] for _ in range(3)]
     return ratio(ours, theirs).line("trace store, search for a tag that is nowhere", "ms", "SQLite with a row per span")
 
