@@ -79,7 +79,7 @@ def _sources(console: Console) -> Iterator[Signal]:
         if isinstance(poll.source, PrometheusSource):
             yield _prometheus(poll.source.name, poll.state, poll.source.state, now_ms)
             for dialect in poll.source.state.dialects:
-                yield _dialect(poll.source.name, dialect, now_ms)
+                yield _dialect(poll.source.name, dialect, poll.state.interval_s, now_ms)
         else:
             yield _metrics(poll.state, now_ms, name="metrics" if not number else f"metrics of {poll.state.source}")
 
@@ -116,12 +116,12 @@ def _prometheus(name: str, poll: PollState, state: PrometheusState, now_ms: int)
     return Signal(name=f"prometheus {name}", ok=ok, text=text, counters=counters)
 
 
-def _dialect(source: str, state: DialectState, now_ms: int) -> Signal:
+def _dialect(source: str, state: DialectState, read_s: float, now_ms: int) -> Signal:
     """What one mesh's metrics in a server are like: how exact, how fresh, what is missing and the way out."""
     how = "counted exactly" if state.mode is Mode.SAMPLES else "added up by the server, averaged, since they are many"
     often = f", scraped every {state.interval_s:g} s" if state.interval_s else ""
     age_s = (now_ms - state.newest_ms) / 1000
-    stale = age_s > 3 * (state.interval_s or DEFAULT_INTERVAL_S)
+    stale = age_s > 3 * max(state.interval_s or DEFAULT_INTERVAL_S, read_s)
     facts = [f"{state.series} series of {state.instances} processes" if state.instances else f"{state.series} series"]
     facts[0] += f" {how}{often}"
     if stale:

@@ -12,7 +12,7 @@ from collectors.dialects import known
 from collectors.errors import CollectorError
 from collectors.poll import MetricsPoll
 from collectors.prometheus.config import PrometheusConfig
-from collectors.prometheus.history import PrometheusHistory
+from collectors.prometheus.history import Histories, PrometheusHistory
 from collectors.prometheus.source import PrometheusSource
 from collectors.scrape import AdminScrape
 from console.settings import Settings
@@ -29,7 +29,7 @@ class Sources:
     polls: Sequence[MetricsPoll]
     """Services: each hands what one source observes to the live graph. The first reads the bundled mesh."""
     histories: Sequence[GraphHistory]
-    """The sources that remember, in the order of the settings."""
+    """Who remembers: all sources that do, as one."""
 
 
 def sources(
@@ -47,7 +47,7 @@ def sources(
     """
     own = AdminScrape(registry, clock, settings.mesh.scrape_interval_s)
     polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s)]
-    histories: list[GraphHistory] = []
+    histories: list[PrometheusHistory] = []
     for config in _apart(settings.sources):
         files = [Path(file).expanduser() for file in config.dialect_files]
         known(files)
@@ -55,7 +55,7 @@ def sources(
         stack.push_async_callback(source.close)
         polls.append(MetricsPoll(source, live, clock, config.interval_s))
         histories.append(PrometheusHistory(source, clock, inventory))
-    return Sources(polls=polls, histories=histories)
+    return Sources(polls=polls, histories=[Histories(histories, inventory)] if histories else [])
 
 
 def _apart(configs: Sequence[PrometheusConfig]) -> Sequence[PrometheusConfig]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import TypeVar
 
 from collectors.errors import CollectorError
 from collectors.layers import Layers
@@ -17,6 +19,8 @@ from collectors.prometheus.source import GARBAGE, PrometheusSource, Track
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.moment import snapshot_of
 from graph.ports import Clock
+
+log = logging.getLogger(__name__)
 
 MOST_SAMPLES = 1_000_000
 """Windows that hold more are asked for as increases: less exact, and bounded in size."""
@@ -47,19 +51,20 @@ class PrometheusHistory:
     async def snapshot(self, kind: GraphType, window_s: int, at_ms: int) -> Snapshot | None:
         """Make the graph of the window that ends at the instant; ``None`` where there are no samples.
 
-        Exact where the window holds at most a million samples; else as the server's ``increase`` extrapolates.
         Raises :class:`WindowError` for a window below four scrape intervals or above 30 days.
+        """
+        return await Histories([self], self._inventory).snapshot(kind, window_s, at_ms)
+
+    async def observed(self, kind: GraphType, window_s: int, at_ms: int) -> Sequence[Observation]:
+        """Count what happened in the window.
+
+        Exact where it holds at most a million samples; else as the server's ``increase`` extrapolates.
         """
         await self._begin()
         self._check(window_s)
         from_ms = at_ms - 1000 * window_s
         done = await asyncio.gather(*(self._read(track, from_ms, at_ms) for track in self._source.tracks))
-        observations = Layers(every=kind is GraphType.FINEST).one(list(chain.from_iterable(done)))
-        if not observations:
-            return None
-        return await asyncio.to_thread(
-            snapshot_of, observations, self._inventory(), kind, from_ms, at_ms, window_s=window_s
-        )
+        return Layers(every=kind is GraphType.FINEST).one(list(chain.from_iterable(done)))
 
     async def reach(self) -> tuple[int, int] | None:
         """Find the oldest and the newest instant with samples, to a second or two."""
@@ -140,3 +145,48 @@ class PrometheusHistory:
             from_ms, at_ms = found - step_ms, found
             step_ms = max(1000, step_ms // REACH_STEPS)
         return found
+
+
+class Histories:
+    """Several servers' memories as one, since each knows a part of the same graph."""
+
+    def __init__(self, histories: Sequence[PrometheusHistory], inventory: Callable[[], Inventory]) -> None:
+        self._histories = histories
+        self._inventory = inventory
+
+    async def snapshot(self, kind: GraphType, window_s: int, at_ms: int) -> Snapshot | None:
+        """Make one graph of all that the servers hold of the window.
+
+        A server that cannot answer is left out; raises what is wrong with the first one where none can.
+        """
+        done = await asyncio.gather(
+            *(one.observed(kind, window_s, at_ms) for one in self._histories), return_exceptions=True
+        )
+        answered = _good(done)
+        observations = list(chain.from_iterable(answered))
+        if not observations:
+            return None
+        from_ms = at_ms - 1000 * window_s
+        return await asyncio.to_thread(
+            snapshot_of, observations, self._inventory(), kind, from_ms, at_ms, window_s=window_s
+        )
+
+    async def reach(self) -> tuple[int, int] | None:
+        """Find the oldest and the newest instant that any of them can be asked for."""
+        done = await asyncio.gather(*(one.reach() for one in self._histories), return_exceptions=True)
+        known = [reach for reach in _good(done) if reach]
+        return (min(old for old, _ in known), max(new for _, new in known)) if known else None
+
+
+Got = TypeVar("Got")
+
+
+def _good(done: Sequence[Got | BaseException]) -> list[Got]:
+    """What came; what failed is raised where nothing came, or nobody expects it."""
+    failures = [one for one in done if isinstance(one, BaseException)]
+    unexpected = [one for one in failures if not isinstance(one, CollectorError)]
+    if unexpected or (failures and len(failures) == len(done)):
+        raise (unexpected or failures)[0]
+    for failure in failures:
+        log.warning("a history is left out", extra={"error": str(failure)})
+    return [one for one in done if not isinstance(one, BaseException)]
