@@ -102,6 +102,14 @@ def read_list(body: bytes) -> list[Any]:
     return list(envelope["data"])
 
 
+def read_configuration(body: bytes) -> str:
+    """Read the answer that holds the server's configuration."""
+    data = _envelope(body).get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("yaml"), str):
+        raise GarbageError("there is no configuration in it")
+    return str(data["yaml"])
+
+
 def read_error(body: bytes) -> str:
     """Read what an error answer says: JSON of any of them, or Mimir's and proxies' plain text; ``""`` for a page."""
     try:

@@ -80,6 +80,14 @@ class PrometheusClient:
         found = await self._ask("series", form | {"limit": str(limit)}, answers.read_list)
         return [one for one in found[:limit] if isinstance(one, dict)]
 
+    async def configuration(self) -> str:
+        """Return its configuration as YAML; ``""`` where it tells none, as Thanos and Mimir, or does not answer."""
+        try:
+            status, _, body = await self._exchange("GET", "status/config", None)
+            return answers.read_configuration(body) if status == 200 else ""
+        except (aiohttp.ClientError, OSError, TimeoutError, CollectorError, GarbageError):
+            return ""
+
     async def close(self) -> None:
         """Let go of the connections."""
         if self._session is not None:
@@ -114,7 +122,7 @@ class PrometheusClient:
         except RestingError as resting:
             raise CollectorError(str(resting)) from None
         try:
-            status, kind, body = await self._post(path, form)
+            status, kind, body = await self._exchange("POST", path, form)
             if status == 200:
                 answer = self._read(kind, body, read)
                 self.breaker.succeeded()
@@ -134,10 +142,11 @@ class PrometheusClient:
             self.breaker.abandoned()
             raise
 
-    async def _post(self, path: str, form: Mapping[str, str]) -> tuple[int, str, bytes]:
+    async def _exchange(self, method: str, path: str, form: Mapping[str, str] | None) -> tuple[int, str, bytes]:
         async with self._at_once, asyncio.timeout(self.config.timeout_s):
             self.queries += 1
-            async with self._connected().post(
+            async with self._connected().request(
+                method,
                 f"{self.config.url}/api/v1/{path}",
                 data=form,
                 headers=self.headers(),

@@ -59,6 +59,11 @@ def count_query(metrics: Collection[str], *matchers: str) -> str:
     return f"count({select(metrics, *matchers)})"
 
 
+def jobs_query(metrics: Collection[str], *matchers: str) -> str:
+    """Which scrape jobs they come from."""
+    return f"group by (job) ({select(metrics, *matchers)})"
+
+
 def increase_query(metric: str, labels: Iterable[str], replicas: Collection[str], range_ms: int, *matchers: str) -> str:
     """What one metric counted in a range: replicas of one count once, then summed up over all instances."""
     increase = f"increase({select([metric], *matchers)}[{range_ms}ms])"

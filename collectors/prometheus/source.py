@@ -21,6 +21,7 @@ from collectors.prometheus.client import PrometheusClient, TooMuchError
 from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.increases import Accumulation, Sums, read_increases
 from collectors.prometheus.needs import unmet
+from collectors.prometheus.relabelling import Loss, losses
 from collectors.prometheus.samples import DEFAULT_INTERVAL_MS, LOOKBACK_MS, Doubts, Samples
 from graph.model import EdgeKey, Observation
 from graph.ports import Clock
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 300
 """Pause between two looks at which metrics there are, and how many series."""
 LOOK_AGAIN_EMPTY_S = 15
-"""The same while nothing was found."""
+"""The same while nothing was found, or something that must be there was not."""
 
 SKEW_TOLD_MS = 1_000
 """Clocks that differ by less are taken for equal: the way there and back takes time, too."""
@@ -70,6 +71,8 @@ class DialectState:
     gaps: tuple[Gap, ...] = ()
     needs: tuple[Need, ...] = ()
     """What is not there and must be."""
+    losses: tuple[Loss, ...] = ()
+    """What the server's own rules take away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,7 @@ class PrometheusSource:
         self._known = dialects
         self._tracks: dict[str, Track] = {}
         self._needs: Mapping[str, tuple[Need, ...]] = {}
+        self._losses: Mapping[str, tuple[Loss, ...]] = {}
         self._looked_ms = 0
         self._skew_ms = 0
         self._failure = ""
@@ -137,7 +141,7 @@ class PrometheusSource:
             metrics=len(self.contents.names),
             looked_ms=self._looked_ms,
             dialects=tuple(
-                replace(track.state(self._skew_ms), needs=self._needs.get(name, ()))
+                replace(track.state(self._skew_ms), needs=self._needs.get(name, ()), losses=self._losses.get(name, ()))
                 for name, track in self._tracks.items()
             ),
             partial=tuple(dict.fromkeys(one for track in self._tracks.values() for one in track.partial)),
@@ -178,6 +182,12 @@ class PrometheusSource:
         self._needs = {
             name: await unmet(self.client, dialects[name], self.contents, self._server_ms()) for name in wanted
         }
+        configuration = await self.client.configuration()
+        self._losses = {
+            name: losses(configuration, track.dialect, await track.jobs(self._server_ms()))
+            for name, track in self._tracks.items()
+            if configuration
+        }
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -185,7 +195,8 @@ class PrometheusSource:
 
     async def _tick(self) -> list[Observation]:
         await self._measure_skew()
-        pause_s = LOOK_AGAIN_S if self._tracks else LOOK_AGAIN_EMPTY_S
+        complete = self._tracks and not any(self._needs.values())
+        pause_s = LOOK_AGAIN_S if complete else LOOK_AGAIN_EMPTY_S
         if self._clock.now_ms() - self._looked_ms >= 1000 * pause_s:
             try:
                 await self.look()
@@ -302,6 +313,13 @@ class Track:
             times = [1000 * sample[0] for one in answer.result for sample in one.get("values", ())]
             gaps = [later - earlier for earlier, later in pairwise(times)]
             self._measured_ms = median(gaps) if gaps else 0.0
+
+    async def jobs(self, at_ms: int) -> frozenset[str]:
+        """Name the scrape jobs whose series it reads."""
+        if not self.metrics:
+            return frozenset()
+        answer = await self._client.query(queries.jobs_query(self.metrics, *self.matchers), at_ms=at_ms)
+        return frozenset(str(one["metric"].get("job", "")) for one in answer.result)
 
     def resize(self, series: int) -> None:
         """Choose the way of reading by the number of series; back to samples only when they are clearly fewer."""
