@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,8 +21,6 @@ from graph.ports import Clock
 Read = TypeVar("Read")
 
 CHUNK_BYTES = 1 << 20
-SHORTEST_SECRET = 6
-"""Shorter values are not searched for in texts: they would be found in every word."""
 
 TOO_MUCH = re.compile(
     r"too many samples|err-mimir-max-|series limit|max-?(unique-?timeseries|samples)|exceeded.*(limit|maximum)"
@@ -53,7 +49,7 @@ class PrometheusClient:
         self.bytes = 0
         """Received so far."""
         self.queries = 0
-        self._ssl = _tls(config)
+        self._ssl = config.tls(f"source {config.name}") if config.url.startswith("https:") else True
         self._at_once = asyncio.Semaphore(config.at_once)
         self._session: aiohttp.ClientSession | None = None
 
@@ -96,21 +92,11 @@ class PrometheusClient:
 
     def headers(self) -> dict[str, str]:
         """Make the headers of a request; files are read anew."""
-        config = self.config
-        headers = dict(config.headers)
-        if config.username:
-            pair = f"{config.username}:{config.password or self._file('password_file')}"
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        elif token := config.bearer_token or self._file("bearer_token_file"):
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+        return self.config.request_headers(f"prometheus {self.config.name}")
 
     def told(self, what: str) -> str:
         """Make a sentence about the server that holds no secret."""
-        for secret in (*self.config.secrets, *self._rotated()):
-            if len(secret) >= SHORTEST_SECRET:
-                what = what.replace(secret, "***")
-        return f"prometheus {self.config.name} ({self.config.url}) {what}"
+        return f"prometheus {self.config.name} ({self.config.url}) {self.config.without_secrets(what)}"
 
     def _instant(self, expression: str, at_ms: int | None) -> dict[str, str]:
         form = {"query": expression, "timeout": f"{self.config.timeout_s:g}s"}
@@ -210,22 +196,6 @@ class PrometheusClient:
             return f"cannot be reached: {trouble.os_error.strerror or trouble.os_error}"
         return f"broke off: {trouble or type(trouble).__name__}"
 
-    def _file(self, setting: str) -> str:
-        path = getattr(self.config, setting)
-        if not path:
-            return ""
-        try:
-            return Path(path).read_text().strip()
-        except (OSError, UnicodeDecodeError) as trouble:
-            why = trouble.strerror if isinstance(trouble, OSError) else "it is no text"
-            raise CollectorError(f"prometheus {self.config.name}: {setting} {path}: {why}") from None
-
-    def _rotated(self) -> list[str]:
-        try:
-            return [self._file("bearer_token_file"), self._file("password_file")]
-        except CollectorError:
-            return []
-
 
 def _way_out(status: int, said: str) -> str:
     if NO_TENANT.search(said):
@@ -239,18 +209,3 @@ def _way_out(status: int, said: str) -> str:
         405: "; it takes no POST: is a read-only proxy in between?",
         429: "; it asks for fewer queries: set a longer interval_s",
     }.get(status, "")
-
-
-def _tls(config: PrometheusConfig) -> Any:
-    if not config.url.startswith("https:"):
-        return True
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file or None)
-        if config.cert_file:
-            context.load_cert_chain(config.cert_file, config.key_file or None)
-    except (OSError, ValueError) as trouble:
-        files = ", ".join(filter(None, (config.ca_file, config.cert_file, config.key_file)))
-        raise CollectorError(f"source {config.name}: {files}: {trouble}") from None
-    if config.insecure_skip_verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
+from collectors.credentials import Credentials
 from collectors.errors import CollectorError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrometheusConfig:
+class PrometheusConfig(Credentials):
     """One ``[[sources]]`` table with ``type = "prometheus"``: Prometheus, Thanos, Mimir or VictoriaMetrics."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     type: Literal["prometheus"] = "prometheus"
     url: str
@@ -45,28 +44,6 @@ class PrometheusConfig:
     """Most queries at the same time."""
     most_bytes: int = 128 * 1024 * 1024
     """Larger answers are refused."""
-    username: str = ""
-    """For basic authentication."""
-    password: str = ""
-    """For basic authentication; better in ``password_file`` or in the environment."""
-    password_file: str = ""
-    """A file with the password; read again at each request, so that it may be rotated."""
-    bearer_token: str = ""
-    """Sent as ``Authorization: Bearer``; better in ``bearer_token_file`` or in the environment."""
-    bearer_token_file: str = ""
-    """A file with the token; read again at each request, so that it may be rotated."""
-    headers: dict[str, str] = field(default_factory=dict)
-    """Further headers of each request: ``{ X-Scope-OrgID = "tenant" }``."""
-    ca_file: str = ""
-    """Authorities that may have signed its certificate, instead of the system's."""
-    cert_file: str = ""
-    """Our own certificate, where it asks for one."""
-    key_file: str = ""
-    """The key of our certificate, where it is not in the same file."""
-    server_name: str = ""
-    """The name that its certificate must carry, where that is not the address's host."""
-    insecure_skip_verify: bool = False
-    """Take any certificate. Whoever is between can read and change everything."""
 
     def __post_init__(self) -> None:
         """Move what an address holds of a user into the fields meant for it; refuse what cannot work."""
@@ -85,26 +62,12 @@ class PrometheusConfig:
         self._check()
 
     def _check(self) -> None:
-        ways = [bool(self.username), bool(self.bearer_token), bool(self.bearer_token_file)]
-        if sum(ways) > 1:
-            raise CollectorError(
-                f"source {self.name}: give one of username, bearer_token and bearer_token_file, not several"
-            )
-        if self.password and self.password_file:
-            raise CollectorError(f"source {self.name}: give password or password_file, not both")
-        if self.key_file and not self.cert_file:
-            raise CollectorError(f"source {self.name}: key_file needs cert_file")
+        self.check_credentials(f"source {self.name}")
         for name in ("interval_s", "timeout_s", "at_once", "most_series", "most_bytes"):
             if getattr(self, name) <= 0:
                 raise CollectorError(f"source {self.name}: {name} must be above 0")
         if self.scrape_interval_s < 0:
             raise CollectorError(f"source {self.name}: scrape_interval_s must not be below 0")
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
-        values = (self.password, self.bearer_token, *self.headers.values())
-        return tuple(value for value in values if value)
 
     def __repr__(self) -> str:
         """Show the address only: everything else may be secret."""
