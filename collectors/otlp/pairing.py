@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 
 Seen = SpanRow | Source | bytes
-"""Under a caller's key: a span that waits; or a producer; or, of a call that is counted, the callees' span ids."""
+"""Under a caller's key: a span that waits; or a producer; or, of a call that is counted, its callee's span id."""
 
 
 class Pairing:
@@ -155,13 +155,11 @@ class Pairing:
         if isinstance(other, SpanRow) and other.kind == PRODUCER:
             yield from self._delivered(key, other, span)
             return
-        ids = other if isinstance(other, bytes) else other.span_id
-        if span.span_id in {ids[start : start + 8] for start in range(0, len(ids), 8)}:
+        answered = other if isinstance(other, bytes) else other.span_id
+        if span.span_id == answered:
             self.duplicates += 1
-            return
-        if isinstance(other, bytes):
-            self._seen[key] = ids + span.span_id
-        yield Call(None, span, 1)
+        elif self._first(span):
+            yield Call(None, span, 1)
 
     def _produced(self, span: SpanRow) -> Iterator[Call]:
         key = span.trace_id + span.span_id
