@@ -180,9 +180,8 @@ async def test_of_sampled_traces_each_counts_for_those_left_out_and_others_for_t
     sampled = [one for one in mesh.calls if one.number % 2]
     kept = [one for one in sampled if mesh.chance.random() < 0.25]
     others = [one for one in mesh.calls if not one.number % 2]
-    graph, _ = await traced(mesh.disorder([*spans(kept, state="ot=th:c"), *spans(others)]))
+    graph, ingest = await traced(mesh.disorder([*spans(kept, state="ot=th:c"), *spans(others)]))
     counted = sum(ended.total() for ended in ends(finest(graph)).values())
     assert counted == 4 * len(kept) + len(others)
     assert abs(counted - len(mesh.calls)) < 5 * 4 * (len(sampled) * 0.25 * 0.75) ** 0.5
-    origins = {told.origin for edge in finest(graph).edges.values() for told in edge.evidence}
-    assert origins == {"OTLP spans", "OTLP spans, sampled"}
+    assert 0 < ingest.state.sampled_spans <= len(spans(kept))
