@@ -13,7 +13,7 @@ from graph.differ import delta
 from graph.export import FORMATS, caption
 from graph.live import LiveGraph
 from graph.model import GraphType, Protocol, Reporter, WorkloadRef
-from graph.paths import callees, callers, cycles, layers
+from graph.paths import layers
 from graph.wire import delta_json, snapshot_json
 
 VAPP = GraphType.VERSIONED_APP
@@ -97,19 +97,13 @@ def test_a_caption_says_what_flows(graph):
     assert caption(edges[f"{CART}>vapp:Kubernetes/shop/redis>tcp"]) == "0.1 kB/s"
 
 
-def test_the_shape_of_a_snapshot_answers_questions(graph):
-    snapshot = graph.snapshot(VAPP, 10)
-    assert callers(snapshot, CART) == {WEB}
-    assert callees(snapshot, CART) == {"vapp:Kubernetes/shop/redis", "db:Kubernetes/shop/pg"}
-    assert callers(snapshot, "nobody") == frozenset()
-    assert cycles(snapshot) == ()
-    assert [WEB in column for column in layers(snapshot)] == [True, False, False]
+def test_each_caller_stands_left_of_whom_it_calls(graph):
+    assert [WEB in column for column in layers(graph.snapshot(VAPP, 10))] == [True, False, False]
 
 
-def test_a_circle_of_calls_is_found():
+def test_a_circle_of_calls_can_be_drawn():
     graph = LiveGraph(clock=FixedClock())
     graph.observe([seen(edge("a", "b"), answered(1), at=1), seen(edge("b", "a"), answered(1), at=1)])
     graph.tick(T0 + 2000)
     snapshot = graph.snapshot(VAPP, 10)
-    assert cycles(snapshot) == (frozenset({"vapp:Kubernetes/shop/a", "vapp:Kubernetes/shop/b"}),)
     assert "<svg" in FORMATS["svg"](snapshot)
