@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from mesh_runtime.registry import RegistryReader
     from mesh_runtime.store.port import ConfigStore
     from wizards.apply import Wizards
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """One source or sink of the product, as the Signals list shows it."""
-
-    name: str
-    ok: bool
-    text: str
-    """What it does now, or why it does not and the way out."""
-    counters: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Any
 
 from collectors.als.receiver import AlsReceiver
 from collectors.als.sources import AccessLogs
@@ -21,10 +20,10 @@ from collectors.otlp.metrics import Metrics
 from collectors.peers import Peers
 from collectors.poll import Live
 from collectors.zipkin import translate as zipkin
-from console.context import Signal
 from console.datadir import DataDir
 from console.services import Service
 from console.settings import Settings
+from console.signals.signal import Advice, Area, Presence, Signal, numbers, present
 from graph.model import WorkloadRef
 from graph.ports import Clock
 from mesh_runtime.registry import RegistryReader
@@ -54,7 +53,7 @@ class Receivers:
         self.otlp_metrics = Metrics(live, clock, peers=peers)
         self.zipkin: ForeignSpans | None = None
         self.jaeger: ForeignSpans | None = None
-        self.als = None
+        self.als: AlsReceiver | None = None
         if settings.als.port is not None:
             self.als = AlsReceiver(access, f"{settings.als.listen}:{settings.als.port}")
 
@@ -81,9 +80,9 @@ class Receivers:
     async def _logs(self) -> Signal:
         state = await self.logs.state()
         text = state.error or f"{state.lines} lines, {state.bytes / max(1, state.capacity_bytes):.0%} full"
-        counters = _numbers(asdict(state)) | _numbers(asdict(self.tail.state)) | _numbers(asdict(self.otlp_logs.state))
+        counters = numbers(asdict(state)) | numbers(asdict(self.tail.state)) | numbers(asdict(self.otlp_logs.state))
         counters |= {f"refused_{reason}": float(count) for reason, count in self.otlp_logs.drops.items()}
-        return Signal(name="logs", ok=not state.error, text=text, counters=counters)
+        return Signal(area=Area.LOGS, name="logs", text=text, presence=present(not state.error), counters=counters)
 
     def _metrics(self) -> Signal:
         state = self.otlp_metrics.state
@@ -93,28 +92,46 @@ class Receivers:
             named = "; ".join(f"{name}: {one.reason}" for name, one in unused[:UNUSED_TOLD])
             more = f"; and {len(unused) - UNUSED_TOLD} more" if len(unused) > UNUSED_TOLD else ""
             text += f"; {len(unused)} metrics make no edge ({named}{more})"
-        counters = _numbers(asdict(state)) | {
-            f"dropped_{name}": float(n) for name, n in self.otlp_metrics.drops.items()
-        }
+        counters = numbers(asdict(state)) | {f"dropped_{name}": float(n) for name, n in self.otlp_metrics.drops.items()}
         counters |= {f"unused {name}": float(one.points) for name, one in unused}
-        return Signal(name="otlp metrics", ok=True, text=text, counters=counters)
+        presence = Presence.PRESENT if state.requests else Presence.OFF
+        return Signal(area=Area.METRICS, name="otlp metrics", text=text, presence=presence, counters=counters)
 
     def _tap(self) -> Signal:
         state = self.tap.state
         text = f"{state.requests} requests of {state.edges} edges" if state.requests else "no proxy logs access yet"
-        counters = _numbers({"requests": state.requests, "edges": state.edges, "readers": state.readers})
+        counters = numbers({"requests": state.requests, "edges": state.edges, "readers": state.readers})
         counters |= {f"dropped_{reason}": float(count) for reason, count in state.drops.items()}
-        return Signal(name="tap", ok=True, text=text, counters=counters)
+        presence = Presence.PRESENT if state.requests else Presence.OFF
+        return Signal(area=Area.LOGS, name="tap", text=text, presence=presence, counters=counters)
 
     def _foreign(self) -> Iterator[Signal]:
-        for one in (self.zipkin, self.jaeger):
-            if one is not None:
-                state = one.state
-                text = state.error or f"{state.spans} spans; listens on port {one.port}"
-                yield Signal(name=one.name, ok=not state.error, text=text, counters=_numbers(asdict(state)))
-        if self.als is not None:
-            text = f"{self.als.streams} proxies are connected; listens on port {self.als.port}"
-            yield Signal(name=self.als.name, ok=True, text=text, counters={"streams": float(self.als.streams)})
+        yield _spans(self.zipkin) if self.zipkin else off(Area.SPANS, "Zipkin spans", "[zipkin]\nport = 9411")
+        yield _spans(self.jaeger) if self.jaeger else off(Area.SPANS, "Jaeger spans", "[jaeger]\nport = 14268")
+        yield _access_logs(self.als) if self.als else off(Area.LOGS, AlsReceiver.name, "[als]\nport = 9000")
+
+
+def off(area: Area, name: str, settings: str) -> Signal:
+    """A receiver that nobody asked for."""
+    advice = Advice(text="To listen, write this into meshscope.toml and start the server again:", paste=settings)
+    return Signal(area=area, name=name, text="does not listen", presence=Presence.OFF, advice=(advice,))
+
+
+def _spans(one: ForeignSpans) -> Signal:
+    state = one.state
+    text = state.error or f"{state.spans} spans; listens on port {one.port}"
+    return Signal(
+        area=Area.SPANS,
+        name=one.name,
+        text=text,
+        presence=present(not state.error),
+        counters=numbers(asdict(state)),
+    )
+
+
+def _access_logs(one: AlsReceiver) -> Signal:
+    text = f"{one.streams} proxies are connected; listens on port {one.port}"
+    return Signal(area=Area.LOGS, name=one.name, text=text, counters=numbers({"streams": one.streams}))
 
 
 async def receivers(
@@ -147,7 +164,3 @@ def _names(registry: RegistryReader) -> Callable[[str], WorkloadRef | None]:
         return workload_ref(known) if known else None
 
     return named
-
-
-def _numbers(fields: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in fields.items() if isinstance(value, int | float)}

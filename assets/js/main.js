@@ -12,9 +12,9 @@ const pulse = new Pulse(setProps);
 let page = null;
 
 const stream = new Stream({
-    changed(graph, change) {
+    changed(graph) {
         showConnection("open", graph);
-        page?.received(graph, change);
+        page?.received(graph);
         pulse.beat(graph);
     },
     connection(state) {
@@ -39,7 +39,6 @@ function follow() {
         page.render = root.dataset.render;
         window.Meshscope.page = page;
         page.start();
-        if (stream.graph?.type === page.state.type) page.received(stream.graph, { whole: true });
     } else if (!root && !stream.topic && document.querySelector("#main > *")) {
         stream.open("versionedApp", 60);
     }
@@ -75,11 +74,17 @@ document.addEventListener("click", (event) => {
     const sorted = event.target.closest("[data-sort]");
     if (sorted) setProps(sorted.dataset.store, { data: sorted.dataset.sort });
     const copied = event.target.closest("[data-copy]");
-    if (copied) navigator.clipboard.writeText(document.getElementById(copied.dataset.copy).textContent);
+    if (copied) copy(copied);
 });
 addEventListener("visibilitychange", () => {
     if (!document.hidden && stream.graph) pulse.beat(stream.graph);
 });
+
+async function copy(button) {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.classList.add("copied");
+    setTimeout(() => button.classList.remove("copied"), 1500);
+}
 
 /** Asked by Dash when a filter changes: the address follows. */
 function address(parameters) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import alerts, certificates, config, graph, overview, proxies, services, traces
+from console.pages import alerts, certificates, config, graph, overview, proxies, services, signals, traces
 
 ALL: tuple[ModuleType, ...] = (
     overview,
@@ -15,6 +15,7 @@ ALL: tuple[ModuleType, ...] = (
     proxies,
     config,
     certificates,
+    signals,
 )
 HOME = "/graph"
 

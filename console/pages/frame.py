@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dash import Dash, Input, Output
 
+from console.signals import signals
 from console.views import shell as views
 from console.widgets import shell as widgets
 from graph.model import GraphType
@@ -26,6 +27,7 @@ def register(app: Dash, console: Console) -> None:
         Output("shell-foot", "children"),
         Output("nav-badge-alerts", "children"),
         Output("nav-badge-proxies", "children"),
+        Output("nav-badge-signals", "children"),
         Input("shell-pulse", "data"),
     )
     async def refresh(_pulse: object) -> tuple[Component | list[Component] | None, ...]:
@@ -45,4 +47,5 @@ def register(app: Dash, console: Console) -> None:
             widgets.foot(view),
             widgets.badge(firing, "error"),
             widgets.badge(troubled, "warn"),
+            widgets.badge(sum(not signal.ok for signal in await signals(console)), "warn"),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dash import Dash, Input
 
 from console.signals import signals
+from console.signals.signal import Presence
 from console.views import overview as views
 from console.views.health import TONES, WORDS
 from console.views.selection import Course
@@ -77,7 +78,11 @@ async def _view(console: Console) -> views.Overview:
             views.certificate(leaf.workload, leaf.identity, leaf.not_after_ms, leaf.not_before_ms, now_ms)
             for leaf in leaves
         ),
-        sources=tuple(views.Source(name=item.name, ok=item.ok, text=item.text) for item in await signals(console)),
+        sources=tuple(
+            views.Source(name=item.name, ok=item.ok, text=item.text)
+            for item in await signals(console)
+            if item.presence is not Presence.OFF
+        ),
     )
 
 

@@ -169,3 +169,21 @@ def search(id_: str, label: str, value: str) -> Component:
         **aria(label=label),
     )
     return field
+
+
+def snippet(id_: str, text: str) -> Component:
+    """Something to paste, with a button that copies it."""
+    return html.Div(
+        [
+            html.Pre(html.Code(text, id=id_), className="snippet", tabIndex=0, role="region", **aria(label="To paste")),
+            html.Button(
+                icon("copy"),
+                className="button icon-only copy",
+                type="button",
+                title="Copy",
+                **aria(label="Copy"),
+                **data(copy=id_),
+            ),
+        ],
+        className="pasted",
+    )

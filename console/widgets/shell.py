@@ -22,7 +22,11 @@ NAVIGATION = (
     ("Inventory", (("server", "Services", "/services"), ("network", "Proxies", "/proxies"))),
     (
         "Control",
-        (("sliders-horizontal", "Mesh config", "/config"), ("badge-check", "Certificates", "/certificates")),
+        (
+            ("sliders-horizontal", "Mesh config", "/config"),
+            ("badge-check", "Certificates", "/certificates"),
+            ("radar", "Signals", "/signals"),
+        ),
     ),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,13 +19,16 @@ import uvicorn
 from fake_shop import Shop
 from fake_traces import FakeTraces
 
+from collectors.peers import Peers
 from collectors.snapshots import FrameHistory
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.dash_app import build
+from console.datadir import DataDir
 from console.demo.manifests import fault_of
 from console.demo.manifests import objects as shop_manifests
 from console.faults import DemoControl
+from console.receivers import receivers
 from console.settings import Endpoint, Settings, Webhooks
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
@@ -77,11 +80,6 @@ class Frames:
 
 
 NOTES = ("Gateway shop/ingress port 8443 (https) is not served: there is no Secret shop/gone-tls",)
-
-
-async def nothing() -> tuple[Any, ...]:
-    """No further receivers."""
-    return ()
 
 
 class FakeControl:
@@ -212,7 +210,11 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
     settings = Settings(
         webhooks=Webhooks(endpoints=(Endpoint(name="inbox", url="http://127.0.0.1:9/", secrets=(SECRET,)),))
     )
-    async with StateDatabase(folder) as state, SqliteConfig(":memory:", clock_ms=clock.now_ms) as store:
+    async with (
+        AsyncExitStack() as stack,
+        StateDatabase(folder) as state,
+        SqliteConfig(":memory:", clock_ms=clock.now_ms) as store,
+    ):
         deliveries = DeliveryLog(state)
         await deliveries.create()
         changelog = SqliteChangeLog(state)
@@ -251,12 +253,22 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
                 control.obey()
                 return done
 
+        registry: Any = SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0))
+        others = await receivers(
+            settings,
+            DataDir(Path(mkdtemp())),
+            stack,
+            live=live,
+            clock=clock,
+            registry=registry,
+            peers=lambda: Peers(shop.inventory()),
+        )
         console: Any = SimpleNamespace(
             settings=settings,
             clock=clock,
             live=live,
             store=store,
-            registry=SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0)),
+            registry=registry,
             control=control,
             sources=(
                 SimpleNamespace(
@@ -271,7 +283,9 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             deliveries=deliveries,
             wizards=Wizards(store, changelog, settle, facts=facts, clock_ms=clock.now_ms),
             otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
-            receivers=SimpleNamespace(signals=nothing),
+            logs=others.logs,
+            tap=others.tap,
+            receivers=others,
             stream=stream,
             supervised=(),
             wake_webhooks=lambda: None,
@@ -300,6 +314,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
 
         async with asyncio.TaskGroup() as group:
             playing = group.create_task(play())
+            keeping = group.create_task(others.logs.run(lambda: None))
             serving = group.create_task(server.serve())
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.02)
@@ -308,6 +323,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
                 yield stage
             finally:
                 playing.cancel()
+                keeping.cancel()
                 server.should_exit = True
                 await serving
 

@@ -25,6 +25,7 @@ PAGES = {
     "history": "/config/history",
     "revision": "/config/history/1",
     "alerts": "/alerts",
+    "signals": "/signals",
     "nowhere": "/no/such/page",
 }
 
