@@ -296,7 +296,9 @@ class Node:
     """``None``: no traffic in that direction."""
     replicas: int | None = None
     badges: tuple[str, ...] = ()
-    """From the config: ``virtual-service``, ``traffic-shifting``, ``circuit-breaker``, ``fault-injection``, ``timeout``, ``mirroring``, ``no-sidecar``."""
+    """From the config: ``virtual-service``, ``gateway-api``, ``request-routing``, ``traffic-shifting``,
+    ``tcp-traffic-shifting``, ``circuit-breaker``, ``fault-injection``, ``timeout``, ``mirroring``, ``service-entry``;
+    of what runs: ``no-sidecar``, ``ambient``, ``waypoint``, ``workload-entry``."""
     principals: tuple[str, ...] = ()
     tolerances: str = ""
     """The annotation by which its health is judged, where it has one of its own."""
@@ -374,7 +376,7 @@ class Workload:
     service_account: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     badges: tuple[str, ...] = ()
-    """As of :class:`Node`, and ``ambient``, ``waypoint``."""
+    """As of :class:`Node`."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     """Of a gateway: the hosts that config has it serve."""
@@ -406,7 +408,9 @@ class Service:
     entry: str = ""
     """The ServiceEntry that declares it."""
     routes: tuple[str, ...] = ()
-    """The hosts of the VirtualServices that lead to it."""
+    """The hosts of the routes that lead to it."""
+    addresses: tuple[str, ...] = ()
+    """Where it is reached from outside its cluster; of a ServiceEntry: where config says that its hosts are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

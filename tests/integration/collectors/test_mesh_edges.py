@@ -4,11 +4,10 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from collector_fakes import Remembering
+from collector_fakes import Remembering, inventory
 from otlp_fakes import request, resource, span
 from xds_mesh import Mesh, free_echo_server, until
 
-from collectors.inventory import inventory
 from collectors.otlp.ingest import Ingest
 from collectors.peers import Peers
 from collectors.poll import MetricsPoll

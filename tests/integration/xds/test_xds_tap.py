@@ -16,7 +16,7 @@ from xds_mesh import Mesh, free_echo_server, until
 from collectors.als.receiver import METHOD, AlsReceiver
 from collectors.als.sources import AccessLogs
 from collectors.als.tap import Tap, TapQuery
-from collectors.inventory import inventory, workload_ref
+from collectors.inventory import inventory_of, workload_ref, workloads_of
 from collectors.logs.sqlite import SqliteLogs
 from collectors.logs.tail import Tail
 from collectors.otlp.ingest import Ingest
@@ -25,7 +25,6 @@ from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
 from console.clock import SystemClock
 from console.web.api.tap import MANIFEST
-from graph.model import NodeKind, Service, ServiceRef
 from graph.ports import LogQuery, LogSource
 from mesh_runtime.sidecar.binary import envoy_path
 from mesh_runtime.sidecar.child import Child
@@ -54,11 +53,16 @@ class Tapped:
 
     def peers(self):
         state = self.mesh.registry.current
-        named = [
-            Service(ref=ServiceRef("Kubernetes", "shop", name), kind=NodeKind.SERVICE, hosts=(), workloads=(), ports={})
+        services = [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"selector": {"app": name}},
+            }
             for name in ("catalog", "frontend", "db")
         ]
-        return Peers(inventory(state, named), state)
+        return Peers(inventory_of(services, workloads_of(state)), state)
 
     def who(self, instance):
         known = self.mesh.registry.current.instances.get(instance)

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
-from graph.model import Observation
+from collectors.inventory import workload_ref, workloads_of
+from graph.model import Inventory, Observation, Service, ServiceRef
 from mesh_runtime.registry import Instance, RegistryState, Role
 
 
@@ -62,4 +64,17 @@ def instance(name: str = "web", *, version: str = "", number: int = 1, namespace
             "address": address,
         }
         | fields
+    )
+
+
+def inventory(state: RegistryState, services: Iterable[Service]) -> Inventory:
+    """What runs, and services with the workloads that were started for them."""
+    instances = state.instances.values()
+    started = {
+        one.ref: [workload_ref(of) for of in instances if ServiceRef("Kubernetes", of.namespace, of.service) == one.ref]
+        for one in services
+    }
+    return Inventory(
+        workloads={one.ref: one for one in workloads_of(state)},
+        services={one.ref: replace(one, workloads=tuple(dict.fromkeys(started[one.ref]))) for one in services},
     )

@@ -1,7 +1,6 @@
-from collector_fakes import instance
+from collector_fakes import instance, inventory
 from otlp_fakes import request, resource, span
 
-from collectors.inventory import inventory
 from collectors.otlp.decode import Decoder
 from collectors.otlp.edges import edge_of
 from collectors.otlp.limits import Drop, Limits

@@ -2,14 +2,13 @@ import asyncio
 import math
 
 import pytest
-from collector_fakes import FakeClock, Remembering, instance
+from collector_fakes import FakeClock, Remembering, instance, inventory
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
 from otlp_fakes import pairs, resource
 
-from collectors.inventory import inventory
 from collectors.otlp.ingest import NOBODY, Ingest
 from collectors.otlp.limits import RefusedError
 from collectors.otlp.metrics import Metrics

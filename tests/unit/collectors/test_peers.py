@@ -1,7 +1,6 @@
 import pytest
-from collector_fakes import instance
+from collector_fakes import instance, inventory
 
-from collectors.inventory import inventory
 from collectors.peers import Peers
 from graph.model import NodeKind, Service, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState

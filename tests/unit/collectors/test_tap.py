@@ -1,10 +1,10 @@
 import asyncio
 
+from collector_fakes import inventory
 from log_words import CATALOG, FRONTEND
 
 from collectors.als.ends import request_of
 from collectors.als.tap import Tap, TappedRequest, TapQuery
-from collectors.inventory import inventory
 from collectors.logs.access import Access
 from collectors.peers import Peers
 from graph.model import NodeKind, Protocol, Service, ServiceRef, WorkloadRef

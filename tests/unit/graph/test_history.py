@@ -269,6 +269,7 @@ def test_everything_that_is_known_of_workloads_and_services_comes_back():
         location="MESH_EXTERNAL",
         entry="pay",
         routes=("pay.example",),
+        addresses=("203.0.113.7",),
     )
     graph = LiveGraph(clock=FixedClock())
     graph.inventory(Inventory(workloads={ref: known}, services={host: called}))

@@ -1,0 +1,71 @@
+"""Kubernetes' Services: their names, ports and the workloads behind them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from collectors.inventory.hosts import service_host
+from collectors.inventory.objects import CORE, Manifest, Object, Objects, part, parts, selects, texts
+from graph.model import NodeKind, Service, ServiceRef, Workload
+
+DATABASES = frozenset({"redis", "mysql", "mongo", "postgres"})
+WORDS: Mapping[str, str] = {
+    **{word: word for word in ("http", "http2", "grpc", "grpc-web", "tls", "tcp")},
+    **dict.fromkeys(DATABASES, "tcp"),
+    "http_proxy": "http",
+    "https": "tls",
+    "kubernetes.io/h2c": "http2",
+    "kubernetes.io/ws": "http",
+    "kubernetes.io/wss": "tls",
+}
+"""Istio's words for what is spoken at a port, and what they mean."""
+SERVER_FIRST = frozenset({25, 53, 3306, 27017})
+"""Where Istio expects raw TCP without being told."""
+
+
+def services_of(objects: Objects, workloads: Iterable[Workload], cluster: str) -> Iterator[Service]:
+    """Yield all Services with the workloads that their selectors find."""
+    near: defaultdict[str, list[Workload]] = defaultdict(list)
+    for workload in workloads:
+        near[workload.ref.namespace].append(workload)
+    for one in objects.of(CORE, "Service"):
+        yield Service(
+            ref=ServiceRef(cluster, one.namespace, one.name),
+            kind=_kind(one),
+            hosts=(service_host(one.name, one.namespace),),
+            workloads=tuple(
+                workload.ref for workload in near[one.namespace] if selects(part(one.spec, "selector"), workload.labels)
+            ),
+            ports={
+                port["port"]: spoken(port) for port in parts(one.spec, "ports") if isinstance(port.get("port"), int)
+            },
+            labels=one.labels,
+            annotations=one.annotations,
+            addresses=tuple(_addresses(one)),
+        )
+
+
+def spoken(port: Manifest) -> str:
+    """Say what is spoken at a port, by Istio's rule: its ``appProtocol``, else its name before ``-``."""
+    app_protocol = str(port.get("appProtocol") or "")
+    found = WORDS.get(app_protocol) or WORDS.get(_word(port), "auto")
+    return "tcp" if found == "auto" and port["port"] in SERVER_FIRST else found
+
+
+def _word(port: Manifest) -> str:
+    text = str(port.get("appProtocol") or port.get("name") or "").lower()
+    return "grpc-web" if text.startswith("grpc-web") else text.partition("-")[0]
+
+
+def _kind(one: Object) -> NodeKind:
+    if one.spec.get("externalName"):
+        return NodeKind.EXTERNAL
+    return NodeKind.DATABASE if any(_word(port) in DATABASES for port in parts(one.spec, "ports")) else NodeKind.SERVICE
+
+
+def _addresses(one: Object) -> Iterator[str]:
+    """Yield where it is reached from outside its cluster."""
+    yield from texts(one.spec, "externalIPs")
+    for ingress in parts(part(one.status, "loadBalancer"), "ingress"):
+        yield from (str(ingress[name]) for name in ("ip", "hostname") if ingress.get(name))
