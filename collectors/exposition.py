@@ -112,8 +112,8 @@ class Exposition:
         return _Layout(lines, meanings), numbers
 
     def _learn(self, series: str, given: tuple[tuple[str, str], ...]) -> _Meaning:
-        metric, _, rest = series.rstrip().partition("{")
-        labels = {**dict(given), **dict(_labels(rest))}
+        metric, own = read_series(series)
+        labels = {**dict(given), **own}
         meaning = self._dialect.read(metric, labels, self.cluster)
         if meaning is None:
             return self._dialect.read_listener(metric, labels)
@@ -332,6 +332,12 @@ def _float(text: str, layout: _Layout, position: int, origin: str) -> float:
     except (ValueError, IndexError):
         series = layout.series_at(position)
         raise CollectorError(f"{origin}: {text!r} is not a number, in series {series[:200]}") from None
+
+
+def read_series(text: str) -> tuple[str, Labels]:
+    """Take a series, as a page writes it, apart: its metric and its labels."""
+    metric, _, rest = text.rstrip().partition("{")
+    return metric, dict(_labels(rest))
 
 
 def _labels(text: str) -> Iterator[tuple[str, str]]:

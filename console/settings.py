@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
 from collectors.errors import CollectorError
 from collectors.prometheus.config import PrometheusConfig
+from collectors.scrape.config import ScrapeConfig
 
 ENV_PREFIX = "MESHSCOPE_"
 FILE = Path("meshscope.toml")
@@ -211,6 +212,16 @@ class Alerts:
     """``[[alerts.rules]]`` tables; none: the built-in starter set."""
 
 
+def _source_type(source: object) -> str:
+    return str(source.get("type", "prometheus") if isinstance(source, dict) else getattr(source, "type", ""))
+
+
+Source = Annotated[
+    Annotated[PrometheusConfig, Tag("prometheus")] | Annotated[ScrapeConfig, Tag("scrape")],
+    Discriminator(_source_type),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole tree."""
@@ -228,8 +239,9 @@ class Settings:
     als: Als = field(default_factory=Als)
     webhooks: Webhooks = field(default_factory=Webhooks)
     alerts: Alerts = field(default_factory=Alerts)
-    sources: tuple[PrometheusConfig, ...] = ()
-    """``[[sources]]`` tables: where else metrics are read from; see :mod:`collectors.prometheus.config`."""
+    sources: tuple[Source, ...] = ()
+    """``[[sources]]`` tables: where else metrics are read from; see :mod:`collectors.prometheus.config` and, for
+    ``type = "scrape"``, :mod:`collectors.scrape.config`."""
 
 
 Tree = Mapping[str, Any]

@@ -11,11 +11,10 @@ from pathlib import Path
 from collectors.dialects import known
 from collectors.errors import CollectorError
 from collectors.poll import MetricsPoll
-from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.history import Histories, PrometheusHistory
 from collectors.prometheus.source import PrometheusSource
-from collectors.scrape import AdminScrape
-from console.settings import Settings
+from collectors.scrape import AdminScrape, ScrapeConfig, ScrapeSource
+from console.settings import Settings, Source
 from graph.live import LiveGraph
 from graph.model import Inventory
 from graph.ports import Clock, GraphHistory
@@ -51,14 +50,18 @@ def sources(
     for config in _apart(settings.sources):
         files = [Path(file).expanduser() for file in config.dialect_files]
         known(files)
-        source = PrometheusSource(config, clock, dialects=partial(known, files))
+        source: PrometheusSource | ScrapeSource
+        if isinstance(config, ScrapeConfig):
+            source = ScrapeSource(config, clock, dialects=partial(known, files))
+        else:
+            source = PrometheusSource(config, clock, dialects=partial(known, files))
+            histories.append(PrometheusHistory(source, clock, inventory))
         stack.push_async_callback(source.close)
         polls.append(MetricsPoll(source, live, clock, config.interval_s))
-        histories.append(PrometheusHistory(source, clock, inventory))
     return Sources(polls=polls, histories=[Histories(histories, inventory)] if histories else [])
 
 
-def _apart(configs: Sequence[PrometheusConfig]) -> Sequence[PrometheusConfig]:
+def _apart(configs: Sequence[Source]) -> Sequence[Source]:
     names = [config.name for config in configs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CollectorError(f"several sources are called {', '.join(twice)}; give each a name of its own")

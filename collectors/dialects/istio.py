@@ -245,5 +245,8 @@ relabel_configs:
             remedy="bring the caller into the mesh, or send spans",
         ),
     ),
-    probe=("istio_requests_total", "istio_tcp_sent_bytes_total"),
+    # Without Istio's bootstrap, which takes the prefix away, Envoys write it before everything.
+    probe=tuple(
+        f"{prefix}{of}" for of in ("istio_requests_total", "istio_tcp_sent_bytes_total") for prefix in ("", "envoy_")
+    ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from collectors.errors import CollectorError
+from collectors.http_pages import unreachable
 from collectors.prometheus import answers
 from collectors.prometheus.answers import Answer, GarbageError
 from collectors.prometheus.breaker import Breaker, RestingError
@@ -121,7 +121,7 @@ class PrometheusClient:
             self.breaker.failed(str(trouble))
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as trouble:
-            sentence = self.told(self._unreachable(trouble))
+            sentence = self.told(unreachable(trouble, self.config.timeout_s))
             self.breaker.failed(sentence)
             raise CollectorError(sentence) from None
         except asyncio.CancelledError:
@@ -182,19 +182,6 @@ class PrometheusClient:
         if status in {400, 413, 422} and not NO_TENANT.search(said):
             return TooMuchError(sentence) if TOO_MUCH.search(said) else QueryError(sentence)
         return CollectorError(sentence)
-
-    def _unreachable(self, trouble: Exception) -> str:
-        if isinstance(trouble, TimeoutError):
-            return f"did not answer within {self.config.timeout_s:g} s (timeout_s)"
-        if isinstance(trouble, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-            return f"cannot be trusted: {trouble}; set ca_file, or server_name"
-        if isinstance(trouble, aiohttp.ClientSSLError):
-            return (
-                f"speaks no TLS, or wants a certificate of ours: {trouble}; set https or http, cert_file and key_file"
-            )
-        if isinstance(trouble, aiohttp.ClientConnectorError):
-            return f"cannot be reached: {trouble.os_error.strerror or trouble.os_error}"
-        return f"broke off: {trouble or type(trouble).__name__}"
 
 
 def _way_out(status: int, said: str) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,13 @@ READY = "READY"
     metavar="[NAME=]URL",
     help="A Prometheus, Thanos, Mimir or VictoriaMetrics that holds a mesh's metrics; repeatable.",
 )
+@click.option(
+    "--scrape",
+    "scrape",
+    multiple=True,
+    metavar="[NAME=]URL",
+    help="A page of metrics: of an Envoy (.../stats/prometheus), a Linkerd proxy, a Traefik …; repeatable.",
+)
 @click.option("--demo", is_flag=True, help="With the demo's faults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(
@@ -52,6 +59,7 @@ def up(
     otlp_grpc_port: int | None,
     otlp_http_port: int | None,
     prometheus: Sequence[str],
+    scrape: Sequence[str],
     demo: bool,
     log_level: str,
 ) -> None:
@@ -66,7 +74,10 @@ def up(
     flags: dict[str, Any] = {
         "web": _given(listen=listen, port=port, allowed_hosts=allowed_hosts or None),
         "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),
-        "sources": [_named(one) for one in prometheus],
+        "sources": [
+            *(_named(one, "prometheus", lambda url: {"url": url}) for one in prometheus),
+            *(_named(one, "scrape", lambda url: {"targets": [url]}) for one in scrape),
+        ],
     }
     asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
 
@@ -116,10 +127,11 @@ def _announce(info: ServerInfo, page: str) -> None:
     click.echo(page, err=True)
 
 
-def _named(text: str) -> dict[str, Any]:
-    """Read ``name=address``, or an address alone."""
+def _named(text: str, type_: str, table: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Read ``name=address``, or an address alone, as a table of ``[[sources]]``."""
     name, separator, url = text.partition("=")
-    return {"name": name, "url": url} if separator and not set(name) & set(":/") else {"url": text}
+    named = separator and not set(name) & set(":/")
+    return {"type": type_} | ({"name": name} | table(url) if named else table(text))
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the graph's metrics come from: the bundled mesh's own proxies, and each Prometheus with the meshes in it."""
+"""Where the graph's metrics come from: the bundled mesh's own proxies, pages that are scraped, and each Prometheus with the meshes in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collectors.dialects import Need
 from collectors.poll import MetricsPoll, PollState
 from collectors.prometheus.relabelling import Loss
 from collectors.prometheus.source import DialectState, Mode, PrometheusSource, PrometheusState
+from collectors.scrape import ScrapeSource
+from console.signals.scraped import of_scrape
 from console.signals.signal import Advice, Area, Presence, Signal, numbers
 
 STALE_MS = 10_000
@@ -23,6 +25,8 @@ def of_sources(polls: Iterable[MetricsPoll], now_ms: int) -> Iterator[Signal]:
     for number, poll in enumerate(polls):
         if isinstance(poll.source, PrometheusSource):
             yield from of_prometheus(poll.source, poll.state, now_ms)
+        elif isinstance(poll.source, ScrapeSource):
+            yield from of_scrape(poll.source, poll.state, now_ms)
         else:
             yield _own(poll.state, now_ms, name="metrics" if not number else f"metrics of {poll.state.source}")
 

@@ -11,6 +11,7 @@ import aiohttp
 from collectors.dialects import Dialect, istio
 from collectors.errors import CollectorError
 from collectors.exposition import Exposition
+from collectors.http_pages import read_text
 from collectors.inventory import DEFAULT_CLUSTER
 from graph.model import Observation
 from graph.ports import Clock
@@ -106,9 +107,4 @@ class AdminScrape:
         ):
             if answer.status != 200:
                 raise CollectorError(f"{admin} answered {answer.status}, expected its statistics")
-            page = await answer.content.read(MOST_BYTES + 1)
-            while len(page) <= MOST_BYTES and (more := await answer.content.read(MOST_BYTES)):
-                page += more
-        if len(page) > MOST_BYTES:
-            raise CollectorError(f"{admin} sent more than {MOST_BYTES} bytes; its labels must be too many")
-        return page.decode()
+            return await read_text(answer, admin, MOST_BYTES)
