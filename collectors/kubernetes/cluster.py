@@ -1,0 +1,160 @@
+"""A cluster, followed: what it serves, what it holds of that, and what may not be seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+from collectors.errors import CollectorError
+from collectors.kubernetes.api import KubernetesApi
+from collectors.kubernetes.config import ClusterConfig
+from collectors.kubernetes.kinds import Resource, served
+from collectors.kubernetes.objects import ClusterObjects, Controller, Declared, Pod
+from collectors.kubernetes.reflection import Pauses, Reflection
+from graph.ports import Clock
+
+T = TypeVar("T")
+
+NEWS_S = 0.5
+"""Changes are shown together: a rollout is hundreds of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """How a cluster does, for the page that shows signals."""
+
+    server: str
+    error: str
+    """Why it, or a part of it, is not followed now."""
+    since_ms: int
+    """When that began; 0: all of it is followed."""
+    forbidden: tuple[Resource, ...]
+    """What we may not read."""
+    absent: tuple[str, ...]
+    """Groups of config that are not installed."""
+    kinds: int
+    lists: int
+    """How often a kind was listed: more than there are kinds when the server forgot where a watch ended."""
+
+
+class ClusterWatch:
+    """A service: follows one cluster, and says when there is news.
+
+    It is ready at once: a cluster that is away, or slow, does not hold up whoever starts us.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        clock: Clock,
+        show: Callable[[ClusterObjects], None],
+        *,
+        pauses: Pauses = Pauses(),  # noqa: B008 - immutable
+    ) -> None:
+        self.config = config
+        self.name = f"cluster {config.title}"
+        self._api = KubernetesApi(config)
+        self._clock = clock
+        self._show = show
+        self._pauses = pauses
+        self._reflections: dict[tuple[Resource, str], Reflection] = {}
+        self._news = asyncio.Event()
+        self._error = ""
+        self._looked = False
+        self._since_ms = 0
+        self._groups: frozenset[str] = frozenset()
+
+    @property
+    def objects(self) -> ClusterObjects:
+        """All that is known now."""
+        return ClusterObjects(pods=self._all(Pod), controllers=self._all(Controller), declared=self._all(Declared))
+
+    @property
+    def state(self) -> ClusterState:
+        """How it does."""
+        return ClusterState(
+            server=self._api.server,
+            error=self._trouble,
+            since_ms=self._since_ms,
+            forbidden=tuple(dict.fromkeys(one.resource for one in self._reflections.values() if one.forbidden)),
+            absent=tuple(group for group in self.config.config_groups if group not in self._groups),
+            kinds=len(self._reflections),
+            lists=sum(one.lists for one in self._reflections.values()),
+        )
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Follow until cancelled."""
+        ready()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tell())
+                await self._look(group)
+        finally:
+            self._reflections.clear()
+            await self._api.close()
+
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        """Look for kinds again and again: they are installed, and uninstalled, at any time."""
+        pauses = iter(self._pauses)
+        while True:
+            try:
+                self._begin(group, await served(self._api, self.config.config_groups))
+            except CollectorError as trouble:
+                self._error = str(trouble)
+                self._news.set()
+                await self._clock.sleep(next(pauses))
+                continue
+            pauses = iter(self._pauses)
+            await self._clock.sleep(self.config.look_again_s)
+
+    def _begin(self, group: asyncio.TaskGroup, resources: Collection[Resource]) -> None:
+        self._error, self._looked = "", True
+        self._groups = frozenset(resource.group for resource in resources)
+        for resource in resources:
+            for namespace in (self.config.namespaces if resource.namespaced else ()) or ("",):
+                if (resource, namespace) not in self._reflections:
+                    group.create_task(self._reflect(resource, namespace))
+        self._news.set()
+
+    async def _reflect(self, resource: Resource, namespace: str) -> None:
+        reflection = Reflection(
+            self._api, resource, self._clock, self._news.set, namespace=namespace, pauses=self._pauses
+        )
+        self._reflections[resource, namespace] = reflection
+        try:
+            await reflection.run()
+        finally:
+            self._reflections.pop((resource, namespace), None)
+            self._news.set()
+
+    async def _tell(self) -> None:
+        """Say what there is, not before every kind was asked for."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._since_ms = (self._since_ms or self._clock.now_ms()) if self._trouble else 0
+            if self._looked and all(one.answered for one in self._reflections.values()):
+                self._show(self.objects)
+            await self._clock.sleep(NEWS_S)
+
+    @property
+    def _trouble(self) -> str:
+        errors = (one.error for one in self._reflections.values() if one.error and not one.forbidden)
+        return self._error or next(errors, "")
+
+    def _all(self, kind: type[T]) -> Sequence[T]:
+        everything = (one for reflection in self._reflections.values() for one in reflection.objects.values())
+        return [one for one in everything if isinstance(one, kind)]
+
+
+def rules(forbidden: Iterable[Resource]) -> Sequence[str]:
+    """Write the rules of a ClusterRole that would allow to read these, one per API group, to paste below ``rules``."""
+    by_group = groupby(sorted(forbidden), key=lambda one: one.group)
+    return [
+        f'- {{apiGroups: ["{group}"], resources: [{", ".join(sorted({one.plural for one in ones}))}],'
+        f" verbs: [get, list, watch]}}"
+        for group, ones in by_group
+    ]

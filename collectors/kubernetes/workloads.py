@@ -1,0 +1,134 @@
+"""What runs in a cluster, in the graph's words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from collectors.inventory.outside import NAMES, VERSIONS
+from collectors.kubernetes.objects import ClusterObjects, Controller, Pod
+from graph.model import NodeKind, Workload, WorkloadRef
+
+PROXIES = frozenset(
+    {"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "envoy-sidecar", "nginx-mesh-sidecar", "envoy"}
+)
+"""What meshes call their sidecars: Istio, Linkerd, Kuma, Consul (now and before), NGINX, App Mesh and OSM."""
+ROUTER = "proxy router"
+"""The command line of Istio's proxy in a gateway."""
+REDIRECTION = "ambient.istio.io/redirection"
+"""The annotation by which Istio's CNI agent says that ztunnel has a pod's traffic."""
+LINKERD_CONTROL = "linkerd.io/control-plane-component"
+ISTIOD = "discovery"
+"""The container of Istio's control plane."""
+PLATFORM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+NO_VERSION = frozenset({"latest", "unknown", ""})
+"""What Istio's metrics say of workloads without a version."""
+OF_ONE_COPY = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-name",
+        "controller-revision-hash",
+        "controller-uid",
+        "job-name",
+        "pod-template-generation",
+        "pod-template-hash",
+        "rollouts-pod-template-hash",
+        "statefulset.kubernetes.io/pod-name",
+    }
+)
+"""Labels that say which copy a pod is, or of which revision, and nothing of the workload."""
+
+
+def cluster_name(objects: ClusterObjects, given: str, otherwise: str) -> str:
+    """Return what the cluster is called in its metrics: as given, as its istiod calls it, or else *otherwise*."""
+    return given or next((one.cluster_id for one in objects.controllers if one.cluster_id), otherwise)
+
+
+def workloads_of(objects: ClusterObjects, cluster: str) -> Sequence[Workload]:
+    """List all workloads, those without a pod included. Pure.
+
+    Pods of one Deployment that carry different versions, as while it rolls out, are different workloads: so they are in
+    the mesh's metrics.
+    """
+    copies: defaultdict[WorkloadRef, list[Pod]] = defaultdict(list)
+    makers: dict[WorkloadRef, Controller] = {}
+    for one in objects.controllers:
+        if not one.finished:
+            makers[_ref(one, cluster)] = one
+    for pod in objects.pods:
+        if pod.runs:
+            copies[_ref(pod, cluster)].append(pod)
+    beyond = _beyond_meshes(objects)
+    return [
+        _workload(ref, copies.get(ref, ()), makers.get(ref), in_mesh=ref.namespace not in beyond)
+        for ref in {**makers, **copies}
+    ]
+
+
+def meshed(pod: Pod) -> bool:
+    """Whether a mesh's proxy has the pod's traffic."""
+    return pod.annotations.get(REDIRECTION) == "enabled" or any(one.name in PROXIES for one in pod.containers)
+
+
+def _ref(one: Pod | Controller, cluster: str) -> WorkloadRef:
+    version = _first(VERSIONS, one.labels)
+    return WorkloadRef(
+        cluster,
+        one.namespace,
+        one.owner.name,
+        _first(NAMES, one.labels) or one.owner.name,
+        "" if version in NO_VERSION else version,
+    )
+
+
+def _workload(ref: WorkloadRef, pods: Sequence[Pod], maker: Controller | None, *, in_mesh: bool) -> Workload:
+    one = pods[0] if pods else maker
+    assert one is not None
+    is_gateway = any(container.role == ROUTER for container in one.containers)
+    return Workload(
+        ref=ref,
+        kind=NodeKind.GATEWAY if is_gateway else NodeKind.WORKLOAD,
+        replicas=len(pods),
+        service_account=one.service_account,
+        labels=_shared([pod.labels for pod in pods] or [one.labels]),
+        annotations={**(maker.annotations if maker else {}), **_shared([pod.annotations for pod in pods])},
+        badges=tuple(_badges(pods, in_mesh=in_mesh)),
+        available=maker.available if maker else sum(pod.ready for pod in pods),
+        desired=maker.desired if maker else None,
+    )
+
+
+def _badges(pods: Sequence[Pod], *, in_mesh: bool) -> Iterator[str]:
+    if pods and all(pod.annotations.get(REDIRECTION) == "enabled" for pod in pods):
+        yield "ambient"
+    if in_mesh and not all(meshed(pod) for pod in pods):
+        yield "no-sidecar"
+
+
+def _beyond_meshes(objects: ClusterObjects) -> Collection[str]:
+    """Name the namespaces whose pods nobody expects in a mesh: all of them, where there is none."""
+    if not any(meshed(pod) for pod in objects.pods):
+        return {pod.namespace for pod in objects.pods}
+    return PLATFORM | {pod.namespace for pod in objects.pods if _controls(pod)}
+
+
+def _controls(pod: Pod) -> bool:
+    """Whether it is part of a mesh's control plane."""
+    return LINKERD_CONTROL in pod.labels or any(container.name == ISTIOD for container in pod.containers)
+
+
+def _shared(pairs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Keep what all copies carry, which is what is said of the workload."""
+    if not pairs:
+        return {}
+    first, *others = pairs
+    return {
+        name: value
+        for name, value in first.items()
+        if name not in OF_ONE_COPY and all(other.get(name) == value for other in others)
+    }
+
+
+def _first(names: Iterable[str], labels: Mapping[str, str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
