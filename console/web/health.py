@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from console.signals import signals
+from console.web.api import answers
 from console.web.api.common import Here
 from console.web.errors import Json
 
@@ -16,20 +17,20 @@ api = APIRouter(tags=["health"])
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]+")
 
 
-@api.get("/healthz")
+@api.get("/healthz", response_model=answers.Alive)
 async def healthz() -> Response:
     """Answer while the loop turns."""
     return Json({"ok": True})
 
 
-@api.get("/readyz")
+@api.get("/readyz", response_model=answers.Ready, responses={503: {"model": answers.Ready}})
 async def readyz(here: Here) -> Response:
     """Answer 200 when every part works, else 503 naming those that do not."""
     failing = {s.name: s.text for s in await signals(here) if not s.ok}
     return Json({"ok": not failing, "failing": failing}, 503 if failing else 200)
 
 
-@api.get("/metrics")
+@api.get("/metrics", response_class=PlainTextResponse)
 async def metrics(here: Here) -> Response:
     """Return the counters of every part in Prometheus' text format."""
     lines: list[str] = []

@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from collectors.errors import CollectorError
 from collectors.traces.jaeger_form import KINDS, trace_json
 from console.context import Console
-from console.web.api.common import Here, router
+from console.web.api.common import Here, described, parameter, router
 from console.web.errors import Json
 from graph.ports import Operation, Span, TraceQuery
 
@@ -37,20 +38,50 @@ UNITS_MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e
 STEP = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ns|us|µs|μs|ms|s|m|h)")
 TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 
-api = router("jaeger")
+WHOLE = r"^\d{0,18}$"
+SERVICE = parameter("service", about="Whose spans.", required=True)
+SEARCH = described(
+    parameter("traceID", about="Those traces, whatever else is asked for.", pattern="^[0-9a-fA-F]{1,32}$"),
+    SERVICE | {"required": False},
+    parameter("operation", about="A span's name, or all."),
+    parameter("tag", about="key:value"),
+    parameter("tags", about='A JSON object of strings: {"error":"true"}.'),
+    parameter("minDuration", about="As Go writes it: 100ms, 1.2s."),
+    parameter("maxDuration", about="As Go writes it: 100ms, 1.2s."),
+    parameter("start", about="Unix microseconds; two days ago if not given.", pattern=WHOLE),
+    parameter("end", about="Unix microseconds; now if not given.", pattern=WHOLE),
+    parameter("limit", about=f"{DEFAULT_LIMIT} if not given, {MOST_TRACES} at most.", pattern=WHOLE),
+)
+DEPENDENCIES = described(
+    parameter("endTs", about="Unix milliseconds; now if not given.", pattern=WHOLE),
+    parameter("lookback", about="Milliseconds; a day if not given.", pattern=WHOLE),
+)
+
+
+class Answer(BaseModel):
+    """The shape of all answers; ``data`` is null where ``errors`` says why."""
+
+    data: list[Any] | None
+    total: int
+    limit: int
+    offset: int
+    errors: list[dict[str, Any]] | None
+
+
+api = router("jaeger", {"default": {"model": Answer, "description": "Why it was not done."}})
 
 
 class ParameterError(Exception):
     """A parameter cannot be read; the message names it."""
 
 
-@api.get("/services")
+@api.get("/services", response_model=Answer)
 async def services(here: Here) -> Response:
     """Name the services that have spans."""
     return await _answered(here.traces.apps)
 
 
-@api.get("/services/{service}/operations")
+@api.get("/services/{service}/operations", response_model=Answer)
 async def operation_names(here: Here, service: str) -> Response:
     """Name a service's operations."""
 
@@ -60,7 +91,7 @@ async def operation_names(here: Here, service: str) -> Response:
     return await _answered(names)
 
 
-@api.get("/operations")
+@api.get("/operations", response_model=Answer, openapi_extra=described(SERVICE, parameter("spanKind")))
 async def operations(here: Here, request: Request) -> Response:
     """Name a service's operations, with their kind."""
 
@@ -73,7 +104,7 @@ async def operations(here: Here, request: Request) -> Response:
     return await _answered(found)
 
 
-@api.get("/traces")
+@api.get("/traces", response_model=Answer, openapi_extra=SEARCH)
 async def search(here: Here, request: Request) -> Response:
     """Find traces, newest first, each with all its spans; or those that ``traceID`` names."""
     try:
@@ -90,7 +121,7 @@ async def search(here: Here, request: Request) -> Response:
     return _shape([trace_json(spans) for spans in traces if spans], told if left_out else None)
 
 
-@api.get("/traces/{trace_id}")
+@api.get("/traces/{trace_id}", response_model=Answer)
 async def trace(here: Here, trace_id: str) -> Response:
     """Return a trace."""
     if not TRACE_ID.fullmatch(trace_id):
@@ -102,7 +133,7 @@ async def trace(here: Here, trace_id: str) -> Response:
     return _shape([trace_json(spans)]) if spans else _refusal(404, "trace not found")
 
 
-@api.get("/dependencies")
+@api.get("/dependencies", response_model=Answer, openapi_extra=DEPENDENCIES)
 async def dependencies(here: Here, request: Request) -> Response:
     """Count who called whom before ``endTs``, within ``lookback``, both in milliseconds."""
 

@@ -29,6 +29,15 @@ SYNONYMS = {"sidecarsCheck": "meshCheck"}
 APPENDERS = frozenset({*OPTIONAL, *SYNONYMS, *ALWAYS})
 
 GRAPH_TYPES = ("app", "service", "versionedApp", "workload")
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "rateHttp": ("requests", "none"),
+    "rateGrpc": ("requests", "none", "received", "sent", "total"),
+    "rateTcp": ("sent", "none", "received", "total"),
+    "ambientTraffic": ("total", "none", "waypoint", "ztunnel"),
+    "responseTime": ("95", "avg", "50", "99"),
+    "throughputType": ("response", "request"),
+}
+"""What parameters may be; the first is taken where nothing is given."""
 DEFAULT_AGGREGATE = "request_operation"
 MOST_S = 366 * 24 * 3600
 REFRESH_MS = (10_000, 900_000)
@@ -112,12 +121,12 @@ def parse(params: Mapping[str, str], *, now_s: int, namespace: str = "", node: N
         box_by=_boxes(get("boxBy", "")),
         include_idle_edges=_boolean(params, "includeIdleEdges", default=False),
         inject_service_nodes=inject,
-        rate_http=_one_of(params, "rateHttp", "requests", ("none", "requests")),
-        rate_grpc=_one_of(params, "rateGrpc", "requests", ("none", "received", "requests", "sent", "total")),
-        rate_tcp=_one_of(params, "rateTcp", "sent", ("none", "received", "sent", "total")),
-        ambient=_one_of(params, "ambientTraffic", "total", ("none", "total", "waypoint", "ztunnel")),
-        response_time=_one_of(params, "responseTime", "95", ("avg", "50", "95", "99")),
-        throughput=_one_of(params, "throughputType", "response", ("request", "response")),
+        rate_http=_choice(params, "rateHttp"),
+        rate_grpc=_choice(params, "rateGrpc"),
+        rate_tcp=_choice(params, "rateTcp"),
+        ambient=_choice(params, "ambientTraffic"),
+        response_time=_choice(params, "responseTime"),
+        throughput=_choice(params, "throughputType"),
         aggregate=(node.aggregate if node else "") or get("aggregate", "") or DEFAULT_AGGREGATE,
         waypoints=_boolean(params, "waypoints", default=True),
         cluster=get("clusterName", "") or UNKNOWN,
@@ -128,8 +137,12 @@ def parse(params: Mapping[str, str], *, now_s: int, namespace: str = "", node: N
 def _one_of(params: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
     value = params.get(name, "") or default
     if value not in allowed:
-        raise OptionError(f"Invalid {name} [{value[:60]}], must be one of: {' | '.join(allowed)}")
+        raise OptionError(f"Invalid {name} [{value[:60]}], must be one of: {' | '.join(sorted(allowed))}")
     return value
+
+
+def _choice(params: Mapping[str, str], name: str) -> str:
+    return _one_of(params, name, CHOICES[name][0], CHOICES[name])
 
 
 def _boolean(params: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -9,6 +9,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from console.state.deliveries import Delivery, State
+from console.web.api import answers
 from console.web.api.common import MANY, Here, rfc3339, router
 from console.web.errors import Json, NotFound
 from graph.alerts import Alert
@@ -18,7 +19,7 @@ api = router("alerts")
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-@api.get("/alerts")
+@api.get("/alerts", response_model=answers.Alerts)
 async def alerts(here: Here, limit: Limit = 100) -> Response:
     """List what fires, what is about to, and what began and ended before."""
     events = [
@@ -29,13 +30,13 @@ async def alerts(here: Here, limit: Limit = 100) -> Response:
     return Json({"firing": firing, "pending": [alert_json(a) for a in here.alerts.pending], "events": events})
 
 
-@api.get("/alert-rules")
+@api.get("/alert-rules", response_model=answers.Rules)
 async def rules(here: Here) -> Response:
     """List the rules."""
     return Json({"items": [asdict(rule) for rule in here.alerts.rules]})
 
 
-@api.get("/deliveries")
+@api.get("/deliveries", response_model=answers.Deliveries)
 async def deliveries(here: Here, limit: Limit = 100, state: State | None = None) -> Response:
     """List deliveries, newest first, and the endpoints that are delivered to no more."""
     log = here.deliveries
@@ -43,7 +44,7 @@ async def deliveries(here: Here, limit: Limit = 100, state: State | None = None)
     return Json({"items": items, "disabled": dict(await log.disabled()), "counts": dict(await log.counts())})
 
 
-@api.get("/deliveries/{number}")
+@api.get("/deliveries/{number}", response_model=answers.DeliveryWhole)
 async def delivery(here: Here, number: Annotated[int, Path(ge=1, le=MANY)]) -> Response:
     """Return one delivery: what was sent, and every attempt."""
     found = await here.deliveries.one(number)
@@ -56,7 +57,7 @@ async def delivery(here: Here, number: Annotated[int, Path(ge=1, le=MANY)]) -> R
     return Json(delivery_json(found) | {"body": found.message.body.decode(), "attemptLog": attempts})
 
 
-@api.post("/deliveries/{number}/replay")
+@api.post("/deliveries/{number}/replay", response_model=answers.Replayed)
 async def replay(here: Here, number: Annotated[int, Path(ge=1, le=MANY)]) -> Response:
     """Deliver again, under the same id; enables the endpoint where it was disabled."""
     if not await here.deliveries.replay(number, here.clock.now_ms()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -58,9 +58,29 @@ class _StrictRoute(APIRoute):
         return strict
 
 
-def router(tag: str) -> APIRouter:
+def router(tag: str, responses: dict[int | str, dict[str, Any]] | None = None) -> APIRouter:
     """Make an empty group of routes."""
-    return APIRouter(tags=[tag], route_class=_StrictRoute)
+    return APIRouter(tags=[tag], route_class=_StrictRoute, responses=responses)
+
+
+def also(*media: str) -> dict[int | str, dict[str, Any]]:
+    """Describe further forms that a route's answer can have, for ``responses``."""
+    return {200: {"content": {one: {"schema": {"type": "string"}} for one in media}}}
+
+
+def described(*parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe query parameters that a handler reads by itself, for ``openapi_extra``."""
+    return {"parameters": [{"in": "query", **parameter} for parameter in parameters]}
+
+
+def parameter(name: str, *values: str, about: str = "", required: bool = False, **schema: Any) -> dict[str, Any]:
+    """Describe one of them: text, or one of some values, or what its JSON schema says."""
+    return {
+        "name": name,
+        "description": about,
+        "required": required,
+        "schema": {"type": "string", **({"enum": list(values)} if values else {}), **schema},
+    }
 
 
 class Body(BaseModel):

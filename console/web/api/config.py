@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from console.context import Console
 from console.leased import leased_objects
-from console.web.api.common import MANY, Body, Here, key_json, revision_json, router, settled_json
+from console.web.api import answers
+from console.web.api.common import MANY, Body, Here, also, key_json, revision_json, router, settled_json
 from console.web.errors import Invalid, Json, NotFound
 from mesh_runtime import api as config_api
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
@@ -68,7 +69,7 @@ class Rollback(Body):
     reason: Why = ""
 
 
-@api.get("/config")
+@api.get("/config", response_model=answers.Objects, responses=also("application/yaml"))
 async def list_objects(
     here: Here,
     kind: Annotated[str, Query(max_length=100)] = "",
@@ -88,7 +89,7 @@ async def list_objects(
     return Json({"revision": config.revision, "items": [shown(o) for o in found]})
 
 
-@api.get("/config/{kind}/{namespace}/{name}")
+@api.get("/config/{kind}/{namespace}/{name}", response_model=answers.Object)
 async def get_object(here: Here, kind: Name, namespace: Name, name: Name) -> Response:
     """Return one manifest, the revision that last changed it, and its YAML."""
     config = here.store.current
@@ -100,7 +101,7 @@ async def get_object(here: Here, kind: Name, namespace: Name, name: Name) -> Res
     raise NotFound(f"{wanted} {name!r} not found in namespace {namespace}")
 
 
-@api.post("/config")
+@api.post("/config", response_model=answers.Written)
 async def apply(here: Here, write: Write) -> Response:
     """Write objects as one revision; wrong ones are refused as a whole and what was there stays."""
     objects = write.parsed()
@@ -114,13 +115,13 @@ async def apply(here: Here, write: Write) -> Response:
     return Json(await _written(here, revision, actions, dry_run=write.dry_run, settle=write.settle))
 
 
-@api.post("/config/delete")
+@api.post("/config/delete", response_model=answers.Written)
 async def delete(here: Here, write: Write) -> Response:
     """Delete the objects named by these manifests as one revision."""
     return await _delete(here, [o.key for o in write.parsed()], write)
 
 
-@api.delete("/config/{kind}/{namespace}/{name}")
+@api.delete("/config/{kind}/{namespace}/{name}", response_model=answers.Written)
 async def delete_object(
     here: Here, kind: Name, namespace: Name, name: Name, author: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
@@ -132,7 +133,7 @@ async def delete_object(
     return await _delete(here, found, Write(author=author))
 
 
-@api.post("/config/diff")
+@api.post("/config/diff", response_model=answers.Differences)
 async def diff(here: Here, objects: Objects) -> Response:
     """Compare objects with what is live; nothing is written."""
     live = here.store.current.objects
@@ -140,7 +141,7 @@ async def diff(here: Here, objects: Objects) -> Response:
     return Json({"diff": [{"object": key_json(key), "unified": text} for key, text in parts if text]})
 
 
-@api.get("/history")
+@api.get("/history", response_model=answers.History)
 async def history(
     here: Here,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -158,7 +159,7 @@ async def history(
     return Json({"items": [revision_json(r) for r in await here.store.history(limit=limit, key=key)]})
 
 
-@api.get("/history/{number}")
+@api.get("/history/{number}", response_model=answers.Changes)
 async def revision(here: Here, number: Number) -> Response:
     """Show what one revision changed, both sides of each object."""
     changes = await here.store.changes(number)
@@ -170,7 +171,7 @@ async def revision(here: Here, number: Number) -> Response:
     return Json((revision_json(found[0]) if found else {"revision": number}) | {"changes": parts})
 
 
-@api.post("/rollback")
+@api.post("/rollback", response_model=answers.Written)
 async def rollback(here: Here, wish: Rollback) -> Response:
     """Write a new revision equal to an old one."""
     before = here.store.current

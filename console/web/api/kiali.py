@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from console.context import Console
 from console.moments import moment
-from console.web.api.common import Here, router
+from console.web.api.common import Here, described, parameter, router
 from console.web.errors import Json, NotFound
 from graph.kiali import Node, OptionError, Options, kiali_graph, parse
+from graph.kiali.options import APPENDERS, CHOICES, GRAPH_TYPES
 from graph.model import GraphType, Inventory, Snapshot
 from graph.windows import SHORTEST_S
 
@@ -22,35 +23,53 @@ PREFIX = "/api/namespaces"
 LONGEST_S = 30 * 86_400
 KINDS = {"applications": "app", "workloads": "workload", "services": "service"}
 
+BOOLEAN = ("true", "false")
+PARAMETERS = (
+    parameter("duration", about="How long the window is: 10m if not given.", pattern=r"^(\d{1,6}[smhdw])?$"),
+    parameter("queryTime", about="When it ends, in Unix seconds; now if not given.", pattern=r"^\d{0,10}$"),
+    parameter("graphType", *GRAPH_TYPES),
+    parameter("appenders", about=f"Separated by commas: {', '.join(sorted(APPENDERS))}; all if not given."),
+    parameter("boxBy", about="Separated by commas: app, cluster, namespace."),
+    parameter("includeIdleEdges", *BOOLEAN),
+    parameter("injectServiceNodes", *BOOLEAN),
+    parameter("waypoints", *BOOLEAN),
+    *(parameter(name, *values) for name, values in CHOICES.items()),
+    parameter("aggregate", about="The attribute that aggregate nodes stand for; request_operation if not given."),
+    parameter("clusterName"),
+)
+NAMESPACES = parameter("namespaces", about="Separated by commas.", required=True)
+OF_NAMESPACES = described(NAMESPACES, *PARAMETERS)
+OF_NODE = described(*PARAMETERS)
+
 api = router("kiali")
 
 
-@api.get("/graph")
+@api.get("/graph", openapi_extra=OF_NAMESPACES)
 async def namespaces_graph(here: Here, request: Request) -> Response:
     """Return the graph of ``namespaces``, as Kiali's address of the same name does."""
     return await _answer(here, request.query_params)
 
 
-@api.get("/{namespace}/{kind}/{name}/graph")
+@api.get("/{namespace}/{kind}/{name}/graph", openapi_extra=OF_NODE)
 async def node_graph(here: Here, request: Request, namespace: str, kind: str, name: str) -> Response:
     """Return what one application, workload or service calls and is called by."""
     return await _answer(here, request.query_params, namespace, _node(kind, name))
 
 
-@api.get("/{namespace}/applications/{name}/versions/{version}/graph")
+@api.get("/{namespace}/applications/{name}/versions/{version}/graph", openapi_extra=OF_NODE)
 async def version_graph(here: Here, request: Request, namespace: str, name: str, version: str) -> Response:
     """Return what one version of an application calls and is called by."""
     return await _answer(here, request.query_params, namespace, Node(app=name, version=version))
 
 
-@api.get("/{namespace}/aggregates/{aggregate}/{value}/graph")
+@api.get("/{namespace}/aggregates/{aggregate}/{value}/graph", openapi_extra=OF_NODE)
 async def aggregate_graph(here: Here, request: Request, namespace: str, aggregate: str, value: str) -> Response:
     """Return who asks for one operation, and of whom."""
     node = Node(aggregate=aggregate, aggregate_value=value)
     return await _answer(here, request.query_params, namespace, node)
 
 
-@api.get("/{namespace}/aggregates/{aggregate}/{value}/{service}/graph")
+@api.get("/{namespace}/aggregates/{aggregate}/{value}/{service}/graph", openapi_extra=OF_NODE)
 async def aggregate_of_service_graph(
     here: Here, request: Request, *, namespace: str, aggregate: str, value: str, service: str
 ) -> Response:

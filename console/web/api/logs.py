@@ -14,7 +14,8 @@ from collectors.logs.feed import TooManyReadersError
 from collectors.logs.lines import trace_id_of
 from collectors.logs.matching import matcher
 from console.context import Console
-from console.web.api.common import Here, instant, rfc3339, router
+from console.web.api import answers
+from console.web.api.common import Here, also, instant, rfc3339, router
 from console.web.errors import Invalid, Json, refusal
 from graph.ports import LogLine, LogNews, LogPage, LogQuery, LogSource
 
@@ -26,7 +27,7 @@ Instant = Annotated[str, Query(max_length=40)]
 Lines = Annotated[int, Query(ge=1, le=10_000)]
 
 
-@api.get("/logs")
+@api.get("/logs", response_model=answers.Logs)
 async def search(
     here: Here,
     *,
@@ -72,7 +73,7 @@ async def search(
     )
 
 
-@api.get("/logs/workloads")
+@api.get("/logs/workloads", response_model=answers.LoggingWorkloads)
 async def workloads(here: Here) -> Response:
     """List who has logs, and of which kind."""
     return Json(
@@ -82,7 +83,7 @@ async def workloads(here: Here) -> Response:
     )
 
 
-@api.get("/logs/follow")
+@api.get("/logs/follow", response_class=StreamingResponse, responses=also(NDJSON))
 async def follow(
     here: Here,
     *,

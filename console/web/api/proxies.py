@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from console.context import Console
+from console.web.api import answers
 from console.web.api.common import Here, rfc3339, router
 from console.web.errors import Json, NotFound
 from mesh_runtime.control import ProxyStatus
@@ -27,27 +28,27 @@ class Rotate(BaseModel):
     """The root and all leaves, not only the leaves."""
 
 
-@api.get("/proxies")
+@api.get("/proxies", response_model=answers.Proxies)
 async def proxies(here: Here) -> Response:
     """List every proxy with the state of each resource type."""
     return Json({"revision": here.store.current.revision, "items": [_status(p) for p in here.control.status()]})
 
 
-@api.get("/proxies/{node:path}/{what}")
+@api.get("/proxies/{node:path}/{what}", response_model=answers.ProxyConfig)
 async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], what: What) -> Response:
     """Return what was sent to a proxy, as Envoy's JSON; keys are left out of secrets."""
     found = find(here, node)
     return Json({"node": found.node_id, "resources": here.control.resources(found.node_id, what)})
 
 
-@api.get("/certificates")
+@api.get("/certificates", response_model=answers.Certificates)
 async def certificates(here: Here) -> Response:
     """List the workload certificates in use, and how far the rotation of the root is."""
     items = [_public(c) for c in here.control.certificates()]
     return Json({"items": items, "rotation": _public(here.control.rotation)})
 
 
-@api.post("/certificates/rotate")
+@api.post("/certificates/rotate", response_model=answers.Certificates)
 async def rotate(here: Here, wanted: Rotate) -> Response:
     """Give every proxy a new certificate now; with ``root`` begin to replace the root, which goes on by itself."""
     if wanted.root:

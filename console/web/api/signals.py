@@ -7,13 +7,14 @@ from dataclasses import asdict
 from starlette.responses import Response
 
 from console.signals import signals as gather
+from console.web.api import answers
 from console.web.api.common import Here, router
 from console.web.errors import Json
 
 api = router("signals")
 
 
-@api.get("/signals")
+@api.get("/signals", response_model=answers.AllSignals)
 async def signals(here: Here) -> Response:
     """List every source and sink with its state and counters."""
     return Json({"items": [asdict(signal) for signal in await gather(here)]})

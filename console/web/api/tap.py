@@ -16,7 +16,8 @@ from starlette.websockets import WebSocketDisconnect
 from collectors.als.tap import TappedRequest, TapQuery
 from collectors.logs.feed import Batch, TooManyReadersError
 from console.context import Console
-from console.web.api.common import Here, rfc3339, router
+from console.web.api import answers
+from console.web.api.common import Here, also, rfc3339, router
 from console.web.errors import Invalid, Json, refusal
 from graph.model import WorkloadRef
 from mesh_runtime.api.objects import ROOT_NAMESPACE
@@ -72,7 +73,7 @@ def query_of(
 Wanted = Annotated[TapQuery, Depends(query_of)]
 
 
-@api.get("/tap")
+@api.get("/tap", response_model=answers.Tapped, responses=also(NDJSON))
 async def tap(
     here: Here,
     query: Wanted,

@@ -9,6 +9,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
+from console.web.api import answers
 from console.web.api.common import Body, Here, rfc3339, router
 from console.web.errors import Json
 from wizards.intents import MESH
@@ -47,19 +48,19 @@ class Undo(Body):
     reason: str = Field(default="", max_length=2000)
 
 
-@api.get("/wizards/traffic-shifting")
+@api.get("/wizards/traffic-shifting", response_model=answers.Situation)
 async def situation(here: Here, namespace: Name, service: Name, gateway: Name = MESH) -> Response:
     """Tell how a service's requests are shared now, and among what they could be."""
     return Json(situation_json(here.wizards.situation(namespace, service, gateway)))
 
 
-@api.post("/wizards/traffic-shifting/plan")
+@api.post("/wizards/traffic-shifting/plan", response_model=answers.Plan)
 async def plan(here: Here, shift: Shift) -> Response:
     """Think a change through: its diff, what the checks found, whether it can be applied."""
     return Json(plan_json(await here.wizards.plan(intent_of(shift.model_dump()))))
 
 
-@api.post("/wizards/traffic-shifting/apply")
+@api.post("/wizards/traffic-shifting/apply", response_model=answers.Applied)
 async def apply(here: Here, shift: ApplyShift) -> Response:
     """Make the change, wait for the proxies, read it back."""
     intent = intent_of(shift.model_dump(exclude={"planned_on", "author", "reason"}))
@@ -69,13 +70,13 @@ async def apply(here: Here, shift: ApplyShift) -> Response:
     return Json(_shown(await here.wizards.apply(made, author=shift.author, reason=shift.reason)))
 
 
-@api.post("/wizards/traffic-shifting/undo")
+@api.post("/wizards/traffic-shifting/undo", response_model=answers.Applied)
 async def undo(here: Here, wish: Undo) -> Response:
     """Put everything that a change touched back to exactly what it was."""
     return Json(_shown(await here.wizards.undo(wish.id, author=wish.author, reason=wish.reason)))
 
 
-@api.get("/wizards/changes")
+@api.get("/wizards/changes", response_model=answers.AppliedChanges)
 async def changes(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
     """List what wizards did, newest first."""
     return Json({"items": [_shown(applied) for applied in await here.wizards.recent(limit)]})
