@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -69,11 +70,12 @@ def read_groups(document: Any, where: str) -> list[TargetGroup]:
 
 
 def targets_of(groups: Iterable[TargetGroup], config: ScrapeConfig) -> list[Target]:
-    """Make targets; one that is listed twice is one."""
-    found = (
+    """Make targets. One that is listed twice is one; several that share an instance are told apart by their addresses."""
+    found = dict.fromkeys(
         _target(address, {**config.labels, **group.labels}, config) for group in groups for address in group.targets
     )
-    return list(dict.fromkeys(found))
+    shared = Counter(one.instance for one in found)
+    return [one if shared[one.instance] == 1 else one._replace(instance=one.url) for one in found]
 
 
 def _group(document: Any, where: str) -> TargetGroup:
