@@ -10,11 +10,10 @@ from typing import Protocol
 
 from aiohttp import web
 
-from collectors.errors import CollectorError
+from collectors.listening import listen
 from collectors.otlp.compression import DECOMPRESS
 from collectors.otlp.limits import Limits, MalformedError, RefusedError, TooLargeError
 
-STOP_S = 1.0
 AT_ONCE = 16
 BODY_S = 30.0
 PATHS = web.AppKey("paths", str)
@@ -86,23 +85,12 @@ class ForeignSpans:
         app[PATHS] = ", ".join(self._paths)
         for path, forms in self._paths.items():
             app.router.add_post(path, partial(self._spans, forms))
-        # We decompress ourselves, so that the bound holds before the memory is spent.
-        runner = web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=STOP_S)
-        await runner.setup()
-        try:
-            host, _, port = self._address.rpartition(":")
-            site = web.TCPSite(runner, host.strip("[]"), int(port))
-            try:
-                await site.start()
-            except OSError as trouble:
-                raise CollectorError(
-                    f"cannot listen on {self._address} for {self.name}: {trouble.strerror}"
-                ) from trouble
-            self.port = runner.addresses[0][1]
+
+        def listening(port: int) -> None:
+            self.port = port
             ready()
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+
+        await listen(app, self._address, self.name, listening)
 
     async def _spans(self, forms: Mapping[str, Translate], request: web.Request) -> web.Response:
         translate = forms.get(request.content_type) or forms.get("")

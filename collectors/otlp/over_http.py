@@ -9,7 +9,7 @@ from functools import partial
 from aiohttp import web
 from google.protobuf.message import Message
 
-from collectors.errors import CollectorError
+from collectors.listening import listen
 from collectors.otlp import replies
 from collectors.otlp.compression import DECOMPRESS
 from collectors.otlp.doors import Door, Spans
@@ -17,7 +17,6 @@ from collectors.otlp.ingest import Ingest
 from collectors.otlp.limits import Drop, MalformedError, RefusedError, TooLargeError
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-STOP_S = 1.0
 AT_ONCE = 32
 """Bodies in memory; more connections wait their turn."""
 SERVED = web.AppKey("served", str)
@@ -45,23 +44,12 @@ class HttpReceiver:
         app[SERVED] = ", ".join(f"{door.path.rpartition('/')[2]} go to {door.path}" for door in self._doors)
         for door in self._doors:
             app.router.add_post(door.path, partial(self._export, door))
-        # We gunzip ourselves, so that the bound holds before the memory is spent.
-        runner = web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=STOP_S)
-        await runner.setup()
-        try:
-            host, _, port = self._address.rpartition(":")
-            site = web.TCPSite(runner, host.strip("[]"), int(port))
-            try:
-                await site.start()
-            except OSError as trouble:
-                raise CollectorError(
-                    f"cannot listen on {self._address} for OTLP over HTTP: {trouble.strerror}"
-                ) from trouble
-            self.port = runner.addresses[0][1]
+
+        def listening(port: int) -> None:
+            self.port = port
             ready()
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+
+        await listen(app, self._address, self.name, listening)
 
     async def _export(self, door: Door, request: web.Request) -> web.Response:
         if request.content_type not in {PROTOBUF, JSON}:

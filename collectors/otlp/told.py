@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
+
 from collectors.otlp import wire
 from collectors.otlp.memo import Memo
 from collectors.otlp.sampling import weight_of_attributes
@@ -46,30 +48,7 @@ VALUE_CHARS = 256
 REMEMBERED_BYTES = 1024
 NO_FLAGS = "-"
 
-GRPC_STATUS = {
-    name: str(number)
-    for number, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-}
+GRPC_STATUS = {code.name: str(code.value[0]) for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
