@@ -1,6 +1,6 @@
 """Laws of translation, whatever the config: it holds together, and it depends on nothing but its input."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mesh_runtime.api import Config, parse
@@ -138,7 +138,21 @@ def translated(found):
     return {key: packer.snapshot(1, {**of, Kind.SDS: (*of[Kind.SDS], SECRETS)}) for key, of in made.items()}
 
 
+def named(kind, spec):
+    return {"apiVersion": NETWORKING, "kind": kind, "metadata": {"name": "pay", "namespace": "shop"}, "spec": spec}
+
+
+REQUESTS_AT_A_PORT_OF_BYTES = [
+    named("ServiceEntry", {"hosts": ["pay.example.com"], "ports": [{"name": "tcp", "number": 80, "protocol": "TCP"}]}),
+    named(
+        "VirtualService",
+        {"hosts": ["pay.example.com"], "http": [{"route": [{"destination": {"host": "pay.example.com"}}]}]},
+    ),
+]
+
+
 @settings(max_examples=60, deadline=None)
+@example(REQUESTS_AT_A_PORT_OF_BYTES)
 @given(manifests)
 def test_whatever_the_config_every_snapshot_holds_together(found):
     """Also what admission would have refused: a dangling reference here raises, a field Envoy does not know as well."""

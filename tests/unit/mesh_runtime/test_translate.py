@@ -173,7 +173,7 @@ def test_a_name_without_port_means_port_80_else_the_first_http_port():
     assert "a" in found["a.shop.svc.cluster.local:80"]
     assert "a" not in found["a.shop.svc.cluster.local:9000"]
     assert "b" in found["b.shop.svc.cluster.local:9000"]
-    assert "b" not in found["b.shop.svc.cluster.local:7000"]
+    assert "b" not in found["tunnel|b.shop.svc.cluster.local:7000"]
 
 
 def test_the_caller_s_own_rule_comes_before_the_service_s_and_the_mesh_s():

@@ -197,10 +197,13 @@ def _service_host(world: World, alike: _Alike, service: MeshService, port: MeshP
 
 
 def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
-    """Return the virtual host of a port that takes no requests, only what comes through a tunnel."""
+    """Return the virtual host of a port that takes no requests, only what comes through a tunnel.
+
+    A VirtualService may give requests to the same host at the same port: theirs has the usual name.
+    """
     refused = {"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}
     known = _virtual_host(service.host, port.number, domains, [refused, _tunnel(service, port)])
-    return {**known, **service_metadata(None)}
+    return {**known, **service_metadata(None), "name": f"tunnel|{known['name']}"}
 
 
 def _tunnel(service: MeshService, port: MeshPort) -> Envoy:
