@@ -151,7 +151,7 @@ def author() -> str:
 
 def _target(path: str, query: Mapping[str, object]) -> str:
     given = {name: value for name, value in query.items() if value not in ("", None, False)}
-    return PREFIX + path + (f"?{urlencode(given)}" if given else "")
+    return PREFIX + path + (f"?{urlencode(given, doseq=True)}" if given else "")
 
 
 def _reason(body: bytes, status: int) -> str:

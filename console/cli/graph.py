@@ -1,49 +1,36 @@
-"""``graph``: the traffic graph, scripted; ``graph compare``: what is different since then."""
+"""``graph``: the traffic graph, scripted; ``graph analyse``: questions about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping
 
 import click
 
+from console.cli.analyse import analyse
+from console.cli.choice import moment
 from console.cli.client import Client, with_client
+from console.cli.compare import compare, tell
 from console.cli.output import as_json
 
 FORMATS = ("json", "dot", "graphml", "mermaid", "svg")
-TYPES = ("app", "versionedApp", "workload", "service", "operation")
-
-SIGNS = {
-    "failing": "✗",
-    "slower": "▲",
-    "gone": "-",
-    "added": "+",
-    "less_traffic": "↓",
-    "more_traffic": "↑",
-    "recovered": "✓",
-    "faster": "▼",
-}
-
-
-def _which(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose a projection and a part of it."""
-    command = click.option("--type", "kind", type=click.Choice(TYPES), default="versionedApp", show_default=True)(
-        command
-    )
-    return click.option(
-        "-n",
-        "--namespace",
-        "namespaces",
-        multiple=True,
-        help="Only what is in it, and whoever it talks to; repeatable.",
-    )(command)
 
 
 @click.group(invoke_without_command=True)
-@_which
-@click.option("--window", default="1m", show_default=True, help="From 10s to 30d: 45s, 7m, 1h30m, 2d.")
-@click.option("--at", default="", help="When it ends: 2026-11-20T20:00:00Z, Unix seconds or milliseconds, or -10m.")
+@moment
+@click.option(
+    "--node", default="", help="Only this node and its neighbours: its id or name, as cart or 'shop/cart v2'."
+)
+@click.option(
+    "--depth", type=click.IntRange(1, 1000), default=1, show_default=True, help="With --node: how many calls away."
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["upstream", "downstream", "both"]),
+    default="both",
+    show_default=True,
+    help="With --node: to its callers, to whom it calls.",
+)
+@click.option("--compare", "before", default="", help="Print what is different since then: an instant or revision:41.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="json", show_default=True)
 @with_client
 @click.pass_context
@@ -51,95 +38,25 @@ def graph(
     context: click.Context,
     *,
     client: Client,
-    namespaces: Sequence[str],
-    kind: str,
-    window: str,
-    at: str,
+    projection: Mapping[str, str],
+    node: str,
+    depth: int,
+    direction: str,
+    before: str,
     output: str,
 ) -> None:
     """Print the traffic graph, now or at an instant of the past."""
     if context.invoked_subcommand is not None:
         return
-    query = {"type": kind, "window": window, "namespaces": ",".join(namespaces), "at": at}
+    if before:
+        tell(client, {**projection, "from": before, "to": projection["at"], "at": ""}, "text")
+        return
+    query = {**projection, "node": node, "depth": depth, "direction": direction}
     if output == "json":
         click.echo(as_json(client.get("/graph", **query)))
     else:
         click.echo(client.text("/graph", **query, format=output))
 
 
-@graph.command()
-@_which
-@click.option(
-    "--from",
-    "before",
-    default="-1h",
-    show_default=True,
-    help="When the earlier window ends: an instant as for --at, or revision:41 for a change of config.",
-)
-@click.option("--to", default="", help="When the later window ends; default: now, or a window after the revision.")
-@click.option("--window", default="5m", show_default=True, help="Length of both windows.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@with_client
-def compare(
-    client: Client, *, namespaces: Sequence[str], kind: str, before: str, to: str, window: str, output: str
-) -> None:
-    """Say what is different between two moments, or before and after a change of config.
-
-    Only differences that the counts leave little doubt about: edges and nodes that came or went, fail or recovered,
-    are slower or faster, have more or less traffic.
-    """
-    query = {"type": kind, "window": window, "namespaces": ",".join(namespaces), "from": before, "to": to}
-    found = client.get("/graph/compare", **query)
-    if output == "json":
-        click.echo(as_json(found))
-        return
-    for line in _lines(found):
-        click.echo(line)
-
-
-def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{_moment(found['from'])}  →  {_moment(found['to'])}"
-    for title in ("edges", "nodes"):
-        if found[title]:
-            yield f"\n{title.upper()}"
-        for change in found[title]:
-            yield from _change(change)
-    if not found["edges"] and not found["nodes"]:
-        yield "nothing certain is different"
-    yield f"\n{found['same']} edges as before, {found['undecided']} with too few requests to tell"
-
-
-def _moment(of: Mapping[str, Any]) -> str:
-    at = datetime.fromtimestamp(of["at"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    covered = "" if of["covered"] >= 0.9 * of["window"] else f", of which {of['covered']:.0f} s are known"
-    return f"{at} ({of['window']} s{covered})"
-
-
-def _change(change: Mapping[str, Any]) -> Iterator[str]:
-    said = ", ".join(verdict.replace("_", " ") for verdict in change["verdicts"])
-    for what in ("health", "replicas"):
-        if change[what]:
-            said += f"{', ' if said else ''}{what} {change[what][0]} → {change[what][1]}"
-    sign = SIGNS[change["verdicts"][0]] if change["verdicts"] else "·"
-    yield f"  {sign} {change['label']}: {said}"
-    figures = "; ".join(_figures(change["before"] or {}, change["after"] or {}))
-    if figures:
-        yield f"      {figures}"
-
-
-def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    shown = (
-        ("rate", "{:.3g}/s", 1.0),
-        ("errorRatio", "{:.2g} % errors", 100.0),
-        ("p50", "p50 {:.3g} ms", 1.0),
-        ("p95", "p95 {:.3g} ms", 1.0),
-        ("sent", "{:.3g} B/s sent", 1.0),
-        ("received", "{:.3g} B/s received", 1.0),
-    )
-    for name, form, factor in shown:
-        old, new = before.get(name), after.get(name)
-        if old or new:
-            number = form.split("{")[1].split("}")[0]
-            earlier = "–" if old is None else f"{{{number}}}".format(old * factor)
-            later = "–" if new is None else f"{{{number}}}".format(new * factor)
-            yield form.replace(f"{{{number}}}", f"{earlier} → {later}")
+graph.add_command(compare)
+graph.add_command(analyse)

@@ -9,7 +9,22 @@ from starlette.types import ASGIApp
 
 from console.context import Console
 from console.web import agents, errors, health, jaeger
-from console.web.api import alerts, config, demo, graph, kiali, logs, proxies, signals, tap, traces, wizards
+from console.web.api import (
+    alerts,
+    analysis,
+    clusters,
+    config,
+    demo,
+    graph,
+    kiali,
+    logs,
+    proxies,
+    signals,
+    tap,
+    traces,
+    wizards,
+)
+from console.web.api.answers import Refusal
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 
@@ -37,11 +52,18 @@ def private(console: Console) -> ASGIApp:
 
 
 def _api(console: Console) -> FastAPI:
-    app = FastAPI(title="Meshscope", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Meshscope",
+        version="1",
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": {"model": Refusal, "description": "Why it was not done."}},
+    )
     app.state.console = console
     errors.install(app)
     app.include_router(health.api)
-    for module in (graph, config, proxies, traces, alerts, signals, wizards, logs, tap):
+    for module in (graph, analysis, clusters, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
     app.include_router(jaeger.api, prefix=jaeger.PREFIX)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Query, WebSocket, WebSocketDisconnect
@@ -12,9 +11,13 @@ from starlette.responses import Response
 
 from console.context import Console
 from console.moments import moment
-from console.web.api.common import Here, instant, router, seconds
+from console.web.api import answers
+from console.web.api.analysis import named
+from console.web.api.common import Here, also, router
+from console.web.api.projection import Namespaces, Projected, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key
+from graph.analysis.words import Direction
 from graph.compare import compare, comparison_json
 from graph.model import GraphType, Snapshot
 from graph.windows import REACH_S, SHORTEST_S
@@ -22,11 +25,6 @@ from graph.wire import snapshot_json
 
 SEND_S = 20
 """A reader that takes nothing for this long is disconnected."""
-
-LONGEST_S = 30 * 86_400
-
-SKEW_MS = 60_000
-"""A client's clock may be so much ahead of the server's."""
 
 REVISION = "revision:"
 
@@ -41,48 +39,45 @@ MEDIA = {
 }
 
 
-@api.get("/graph")
+@api.get("/graph", response_model=answers.Graph, responses=also(*MEDIA.values()))
 async def graph(
-    here: Here,
+    snapshot: Projected,
     *,
-    type: GraphType = GraphType.VERSIONED_APP,  # noqa: A002  (Kiali's parameter)
-    window: Annotated[str, Query(max_length=16)] = "60",
-    namespaces: Annotated[str, Query(max_length=4000)] = "",
-    at: Annotated[str, Query(max_length=40)] = "",
+    node: Annotated[str, Query(max_length=300)] = "",
+    depth: Annotated[int, Query(ge=1, le=1000)] = 1,
+    direction: Direction = Direction.BOTH,
     format: Format = "json",  # noqa: A002
 ) -> Response:
     """Return one projection of the graph.
 
-    ``window``: any from 10s to 30d. ``at``: the instant at which it ends, as RFC 3339, Unix seconds or milliseconds,
-    or -10m. ``namespaces``: separated by commas.
+    ``node``: only this one (its id or name) with whoever is at most ``depth`` calls away in the ``direction``.
     """
-    window_s = _window(window)
-    at_ms = _past(here, at) if at else None
-    snapshot = _within(await moment(here, type, window_s, at_ms), _names(namespaces))
+    if node:
+        snapshot = _around(snapshot, node, depth, direction)
     if format == "json":
         return Json(snapshot_json(snapshot))
     text = await asyncio.to_thread(_drawn, format, snapshot)
     return Response(text, media_type=MEDIA[format])
 
 
-@api.get("/graph/compare")
+@api.get("/graph/compare", response_model=answers.Comparison)
 async def compared(
     here: Here,
     *,
     before: Annotated[str, Query(alias="from", max_length=40)],
     to: Annotated[str, Query(max_length=40)] = "",
-    window: Annotated[str, Query(max_length=16)] = "5m",
+    window: Window = "5m",
     type: GraphType = GraphType.VERSIONED_APP,  # noqa: A002
-    namespaces: Annotated[str, Query(max_length=4000)] = "",
+    namespaces: Namespaces = "",
 ) -> Response:
     """Say what is different between the windows that end at ``from`` and at ``to`` (now, if not given).
 
     Both are instants, or ``revision:41`` for the one at which config of that revision came. From a revision, without
     ``to``, it is the window before the change against the one after it.
     """
-    spans = await _spans(here, before, to, _window(window))
-    wanted = _names(namespaces)
-    old, new = [_within(await moment(here, type, one.window_s, one.at_ms), wanted) for one in spans]
+    spans = await _spans(here, before, to, window_of(window))
+    wanted = names_in(namespaces)
+    old, new = [within(await moment(here, type, one.window_s, one.at_ms), wanted) for one in spans]
     return Json(comparison_json(await asyncio.to_thread(compare, old, new)))
 
 
@@ -91,7 +86,7 @@ async def stream(websocket: WebSocket, here: Here) -> None:
     """Send a snapshot, then differences; see :mod:`console.web.stream`."""
     parameters = websocket.query_params
     try:
-        key = Key(GraphType(parameters.get("type", "versionedApp")), _window(parameters.get("window", "60"), REACH_S))
+        key = Key(GraphType(parameters.get("type", "versionedApp")), window_of(parameters.get("window", "60"), REACH_S))
     except (Invalid, ValueError):
         await websocket.close(1008, "unknown type or window")
         return
@@ -117,43 +112,18 @@ async def _left(websocket: WebSocket) -> None:
         pass
 
 
+def _around(snapshot: Snapshot, node: str, depth: int, direction: Direction) -> Snapshot:
+    from graph.analysis import neighbours  # noqa: PLC0415
+
+    return neighbours.around(snapshot, named(snapshot, node), depth, direction)
+
+
 def _drawn(form: str, snapshot: Snapshot) -> str:
     # here, not above: networkx costs the server's start half a second
     from graph import export  # noqa: PLC0415
 
     text: str = getattr(export, form)(snapshot)
     return text
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(name for name in text.split(",") if name)
-
-
-def _within(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:
-    """Keep what is in these namespaces, and whoever it talks to; everything, if none are named."""
-    if not namespaces:
-        return snapshot
-    own = {name for name, node in snapshot.nodes.items() if node.namespace in namespaces}
-    edges = {name: edge for name, edge in snapshot.edges.items() if edge.source in own or edge.target in own}
-    shown = own | {end for edge in edges.values() for end in (edge.source, edge.target)}
-    nodes = {name: node for name, node in snapshot.nodes.items() if name in shown}
-    return replace(snapshot, nodes=nodes, edges=edges)
-
-
-def _window(text: str, longest_s: int = LONGEST_S) -> int:
-    window = seconds(text)
-    if not SHORTEST_S <= window <= longest_s:
-        longest = f"{longest_s // 86_400}d" if longest_s >= 86_400 else f"{longest_s // 3600}h"
-        raise Invalid(f"there is no window of {text[:16]}; it may be from {SHORTEST_S}s to {longest}")
-    return round(window)
-
-
-def _past(here: Console, text: str) -> int:
-    now_ms = here.clock.now_ms()
-    at_ms = instant(text, now_ms)
-    if at_ms > now_ms + SKEW_MS:
-        raise Invalid(f"{text!r} is in the future")
-    return at_ms
 
 
 class _Span(NamedTuple):
@@ -182,7 +152,7 @@ async def _spans(here: Console, before: str, to: str, window_s: int) -> tuple[_S
 async def _moment_of(here: Console, text: str) -> int:
     number = text.removeprefix(REVISION)
     if number == text:
-        return _past(here, text)
+        return past(here, text)
     current = here.store.current.revision
     if not (number.isascii() and number.isdigit() and 1 <= int(number) <= current):
         raise Invalid(f"there is no {text[:40]}; the config's revisions go from 1 to {current}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -9,6 +11,8 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from collectors.errors import CollectorError
+from console.context import Console
+from console.web.api import analysis_answers, answers
 from console.web.api.common import Here, instant, rfc3339, router
 from console.web.errors import Json, NotFound, refusal
 from graph.ports import Span, TraceQuery, TraceSummary
@@ -18,7 +22,7 @@ api = router("traces")
 Word = Annotated[str, Query(max_length=300)]
 
 
-@api.get("/traces")
+@api.get("/traces", response_model=answers.Traces)
 async def search(
     here: Here,
     *,
@@ -60,16 +64,44 @@ async def search(
     return Json({"items": [_line(s) for s in found], "store": asdict(await here.traces.state())})
 
 
-@api.get("/traces/{trace_id}")
-async def trace(here: Here, trace_id: Annotated[str, Path(pattern="^[0-9a-fA-F]{1,32}$")]) -> Response:
+TraceId = Annotated[str, Path(pattern="^[0-9a-fA-F]{1,32}$")]
+
+
+@api.get("/traces/{trace_id}", response_model=answers.Trace)
+async def trace(here: Here, trace_id: TraceId) -> Response:
     """Return all spans of a trace, ordered by start."""
     try:
-        spans = await here.traces.trace(trace_id.lower())
+        spans = await _spans(here, trace_id)
     except CollectorError as trouble:
         return refusal(503, str(trouble))
+    return Json({"traceId": trace_id.lower(), "spans": [_span(s) for s in spans]})
+
+
+@api.get("/traces/{trace_id}/critical-path", response_model=analysis_answers.TracePath)
+async def critical_path(here: Here, trace_id: TraceId) -> Response:
+    """Say where a trace's time goes: at each instant the one span whose own work the answer waited for.
+
+    ``segments`` are that path in order of time; ``spans`` sum it up per span (``criticalMs``), beside the time in
+    which none of its children ran (``selfMs``). ``apart``: spans that do not hang on the root. The definition is that
+    of CRISP (Zhang et al., USENIX ATC 2022).
+    """
+    from graph.analysis import trace_path, wire  # noqa: PLC0415  (networkx costs the server's start half a second)
+
+    try:
+        spans = await _spans(here, trace_id)
+    except CollectorError as trouble:
+        return refusal(503, str(trouble))
+    found = await asyncio.to_thread(trace_path.critical_path, spans)
+    if found is None:
+        raise NotFound(f"trace {trace_id} has no root: its spans are each other's parents")
+    return Json({"traceId": trace_id.lower(), **wire.trace_path_json(found)})
+
+
+async def _spans(here: Console, trace_id: str) -> Sequence[Span]:
+    spans = await here.traces.trace(trace_id.lower())
     if not spans:
         raise NotFound(f"trace {trace_id} is not, or no longer, here")
-    return Json({"traceId": trace_id.lower(), "spans": [_span(s) for s in spans]})
+    return spans
 
 
 def _line(summary: TraceSummary) -> dict[str, Any]:

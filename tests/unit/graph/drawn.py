@@ -16,22 +16,23 @@ from graph.model import (
 from graph.ports import Span
 
 
-def call(source: str, target: str, rate: float = 1.0, *, service: str = "", protocol=Protocol.HTTP, **signals) -> Edge:
-    """Ten seconds of requests at a rate; plain TCP has bytes at that rate instead."""
+def call(source: str, target: str, rate: float = 1.0, *, protocol=Protocol.HTTP, **facts) -> Edge:
+    """Ten seconds of requests at a rate; plain TCP has bytes at that rate instead. Facts are of the edge or its signals."""
     counted = {"sent_bps": rate} if protocol is Protocol.TCP else {"rate": rate, "requests": 10 * rate}
-    return Edge(
-        id=f"{source}>{target}>{protocol}",
-        source=source,
-        target=target,
-        protocol=protocol,
-        signals=Signals(window_s=10, covered_s=10.0, **(counted | signals)),
-        health=Health.HEALTHY if rate else Health.IDLE,
-        presence=Presence.LIVE if rate else Presence.IDLE,
-        evidence=(),
-        keys=(),
-        at_ms=0,
-        service=service,
-    )
+    signals = {name: facts.pop(name) for name in [*facts] if name in Signals.__dataclass_fields__}
+    known = {
+        "id": f"{source}>{target}>{protocol}",
+        "source": source,
+        "target": target,
+        "protocol": protocol,
+        "signals": Signals(window_s=10, covered_s=10.0, **(counted | signals)),
+        "health": Health.HEALTHY if rate else Health.IDLE,
+        "presence": Presence.LIVE if rate else Presence.IDLE,
+        "evidence": (),
+        "keys": (),
+        "at_ms": 0,
+    }
+    return Edge(**(known | facts))
 
 
 def node(id_: str, **facts) -> Node:

@@ -1,0 +1,208 @@
+"""Questions about the graph, as the API answers them and the command prints them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+from asgi import Visitor
+from click.testing import CliRunner
+from fastapi import FastAPI
+
+from collectors.errors import CollectorError
+from console.cli import graph as command
+from console.web import errors
+from console.web.api import analysis, graph, traces
+from graph.live import LiveGraph
+from graph.model import (
+    Counters,
+    EdgeKey,
+    Histogram,
+    Observation,
+    Outcome,
+    Protocol,
+    Reporter,
+    ServiceRef,
+    WorkloadRef,
+)
+from graph.ports import Span
+
+T0 = 1_700_000_000_000
+TRACE = "5b8efff798038103d269b633813fc60c"
+
+
+def ref(name):
+    app, _, version = name.partition("@")
+    return WorkloadRef("c", "shop", app + (f"-{version}" if version else ""), app, version)
+
+
+def seen(source, target, requests, ms):
+    histogram = Histogram(
+        (10.0, 100.0, float("inf")), (float(requests * (ms <= 10)), *2 * (float(requests),)), requests * ms
+    )
+    return Observation(
+        edge=EdgeKey(ref(source), ServiceRef("c", "shop", ref(target).app), ref(target), Protocol.HTTP),
+        reporter=Reporter.SOURCE,
+        instance=source,
+        epoch=T0,
+        at_ms=T0 + 10_000,
+        counters=Counters(requests={Outcome("200", "", "-"): float(requests)}, latency_ms=histogram),
+    )
+
+
+class Traces:
+    """A store with one trace, unless it is away."""
+
+    away = False
+
+    async def trace(self, trace_id):
+        if self.away:
+            raise CollectorError("the store is away")
+        spans = (("a", "", 0, 10), ("b", "a", 2, 6))
+        return [self.span(*one) for one in spans] if trace_id == TRACE else []
+
+    def span(self, span_id, parent, start_ms, end_ms):
+        return Span(
+            trace_id=TRACE, span_id=span_id, parent_id=parent, name=f"GET /{span_id}", kind="server",
+            start_ns=start_ms * 10**6, end_ns=end_ms * 10**6, error=False, status_message="",
+            cluster="c", namespace="shop", workload=span_id, app=span_id, version="",
+        )  # fmt: skip
+
+
+@pytest.fixture
+def visitor():
+    """A front calls a cart of two versions, most requests the first one; both call the stock, and the stock the cart."""
+    clock = SimpleNamespace(now_ms=lambda: T0)
+    live = LiveGraph(clock=clock)
+    live.observe(
+        [
+            seen("web", "front", 100, 50),
+            seen("front", "cart@v1", 60, 50),
+            seen("front", "cart@v2", 20, 5),
+            seen("cart@v1", "stock", 60, 5),
+            seen("cart@v2", "stock", 20, 5),
+            seen("stock", "cart@v2", 1, 5),
+        ]
+    )
+    live.tick(T0 + 10_000)
+    app = FastAPI()
+    app.state.console = SimpleNamespace(clock=clock, live=live, histories=(), traces=Traces())
+    errors.install(app)
+    for module in (graph, analysis, traces):
+        app.include_router(module.api, prefix="/api/v1")
+    return Visitor(app)
+
+
+async def ask(visitor, target):
+    answer = await visitor.ask("GET", f"/api/v1/{target}")
+    return answer.status, json.loads(answer.text)
+
+
+def labels(nodes):
+    return [f"{one['label']} {one['version']}".strip() for one in nodes]
+
+
+@pytest.mark.parametrize(
+    ("query", "nodes"),
+    [
+        ("node=front", "cart v1, cart v2, front, web"),
+        ("node=front&direction=upstream", "front, web"),
+        ("node=cart+v1&direction=downstream&depth=1", "cart v1, stock"),
+        ("node=shop/cart+v1&direction=downstream&depth=9", "cart v1, cart v2, stock"),
+        ("node=vapp:c/shop/stock&direction=upstream&depth=2", "cart v1, cart v2, front, stock"),
+    ],
+)
+async def test_the_graph_around_a_node_reaches_as_far_as_asked(visitor, query, nodes):
+    status, body = await ask(visitor, f"graph?window=10s&{query}")
+    assert (status, ", ".join(sorted(labels(body["nodes"])))) == (200, nodes)
+
+
+async def test_a_failure_is_told_with_everyone_who_meets_it(visitor):
+    status, body = await ask(visitor, "analysis/blast-radius?window=10s&node=cart+v1")
+    assert (status, body["share"]["likely"], body["entryRate"]) == (200, pytest.approx(0.6), 10)
+    assert [(one["label"], one["hops"]) for one in body["callers"]] == [("front", 1), ("web", 2)]
+    _, both = await ask(visitor, "analysis/blast-radius?window=10s&node=cart")
+    assert (both["share"]["likely"], labels(both["starved"])) == (pytest.approx(0.8), ["stock"])
+
+
+async def test_single_points_circles_and_critical_paths_are_listed(visitor):
+    _, points = await ask(visitor, "analysis/single-points?window=10s")
+    assert labels(points["items"])[:2] == ["web", "front"]
+    _, circles = await ask(visitor, "analysis/cycles?window=10s")
+    assert [labels(one["way"]) for one in circles["items"]] == [["cart v2", "stock", "cart v2"]]
+    _, chains = await ask(visitor, "analysis/critical-paths?window=10s&quantile=mean")
+    (chain,) = chains["items"]
+    assert [(step["target"]["label"], step["ms"], step["addedMs"]) for step in chain["steps"]][:2] == [
+        ("front", 50, 20),
+        ("cart", 50, 27),
+    ]
+    assert sum(step["addedMs"] for step in chain["steps"]) == pytest.approx(chain["ms"])
+
+
+async def test_a_trace_is_told_where_its_time_went(visitor):
+    status, body = await ask(visitor, f"traces/{TRACE}/critical-path")
+    assert status == 200
+    assert [(one["name"], one["criticalMs"], one["selfMs"]) for one in body["spans"]] == [
+        ("GET /a", 6, 6),
+        ("GET /b", 4, 4),
+    ]
+    assert (await ask(visitor, "traces/abc/critical-path"))[0] == 404
+    visitor.app.state.console.traces.away = True
+    assert await ask(visitor, f"traces/{TRACE}/critical-path") == (503, {"error": "the store is away"})
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "sentence"),
+    [
+        ("graph?node=kart", 404, "there is cart"),
+        ("graph?node=cart&depth=0", 422, "depth"),
+        ("graph?node=cart&direction=sideways", 422, "upstream"),
+        ("analysis/blast-radius?node=nobody", 404, "no node is called 'nobody'"),
+        ("analysis/blast-radius", 422, "node"),
+        ("analysis/cycles?window=1s", 422, "from 10s to 30d"),
+        ("analysis/critical-paths?quantile=p42", 422, "p95"),
+    ],
+)
+async def test_questions_that_cannot_be_answered_are_refused_with_the_way_out(visitor, target, status, sentence):
+    answered, body = await ask(visitor, target)
+    assert (answered, sentence in body["error"]) == (status, True), body
+
+
+@pytest.fixture
+async def run(visitor):
+    """Runs ``meshscope graph`` against the server, and returns what it printed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(visitor.app, log_level="warning", lifespan="off"))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        async def run(*arguments):
+            result = await asyncio.to_thread(CliRunner().invoke, command.graph, [*arguments, "--server", url])
+            return result.output
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve([listening]))
+            yield run
+            server.should_exit = True
+
+
+async def test_the_command_answers_in_tables_and_in_json(run):
+    told = await run("analyse", "blast-radius", "cart v1", "--window", "10s")
+    assert told.splitlines()[:2] == [
+        "If shop/cart v1 fails, 60.0% of what enters the mesh meets it",
+        "(60.0% to 60.0% of 10 requests/s); 2 nodes are not affected.",
+    ]
+    assert "shop/front   60.0%   60.0%      60.0%     1" in told
+    assert "shop/cart v2 → shop/stock → shop/cart v2   2       2.1/s" in await run(
+        "analyse", "cycles", "--window", "10s"
+    )
+    assert (await run("analyse", "single-points", "--window", "10s")).splitlines()[1].startswith("shop/web     100.0%")
+    told = await run("analyse", "critical-path", "--window", "10s", "--quantile", "mean")
+    assert "shop/web → shop/front       50 ms   20 ms      100.0%" in told
+    told = await run("analyse", "critical-path", "--trace", TRACE)
+    assert "GET /a   a     6 ms       60.0%    6 ms   10 ms" in told
+    assert json.loads(await run("analyse", "cycles", "--window", "10s", "-o", "json"))["items"]
+    assert len(json.loads(await run("--node", "front", "--direction", "upstream", "--window", "10s"))["nodes"]) == 2
