@@ -14,8 +14,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from graph import figures
 from graph.model import Edge, Health, Node, Signals, Snapshot
+from graph.wire import traffic_json
 
 Item = TypeVar("Item", Node, Edge)
 
@@ -158,24 +158,10 @@ def _change_json(change: Change) -> dict[str, Any]:
         "id": change.id,
         "label": change.label,
         "verdicts": list(change.verdicts),
-        "before": change.before and _signals_json(change.before),
-        "after": change.after and _signals_json(change.after),
+        "before": change.before and traffic_json(change.before),
+        "after": change.after and traffic_json(change.after),
         "health": change.health and list(change.health),
         "replicas": change.replicas and list(change.replicas),
-    }
-
-
-def _signals_json(signals: Signals) -> dict[str, Any]:
-    return {
-        "rate": figures.rate(signals),
-        "requests": signals.requests,
-        "errors": signals.errors,
-        "errorRatio": figures.error_ratio(signals),
-        "p50": figures.thousandths(signals.p50_ms),
-        "p95": figures.thousandths(signals.p95_ms),
-        "p99": figures.thousandths(signals.p99_ms),
-        "sent": figures.sent(signals),
-        "received": figures.received(signals),
     }
 
 

@@ -125,7 +125,8 @@ def _parent(node: Node) -> str | None:
     return None if node.namespace in {"", UNKNOWN} else f"ns:{node.cluster}/{node.namespace}"
 
 
-def _signals_json(signals: Signals) -> dict[str, Any]:
+def traffic_json(signals: Signals) -> dict[str, Any]:
+    """The golden signals, with the digits that are shown."""
     return {
         "rate": figures.rate(signals),
         "requests": signals.requests,
@@ -136,8 +137,11 @@ def _signals_json(signals: Signals) -> dict[str, Any]:
         "p99": figures.thousandths(signals.p99_ms),
         "sent": figures.sent(signals),
         "received": figures.received(signals),
-        "mtls": figures.thousandths(signals.mtls),
     }
+
+
+def _signals_json(signals: Signals) -> dict[str, Any]:
+    return traffic_json(signals) | {"mtls": figures.thousandths(signals.mtls)}
 
 
 def _answers(protocol: Protocol, signals: Signals) -> tuple[dict[str, float], dict[str, float]]:

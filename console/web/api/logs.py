@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Query
+from fastapi import Depends, Query
 from starlette.responses import Response, StreamingResponse
 
 from collectors.logs.feed import TooManyReadersError
@@ -27,8 +27,7 @@ Instant = Annotated[str, Query(max_length=40)]
 Lines = Annotated[int, Query(ge=1, le=10_000)]
 
 
-@api.get("/logs", response_model=answers.Logs)
-async def search(
+def query_of(
     here: Here,
     *,
     namespace: Word = "",
@@ -40,16 +39,9 @@ async def search(
     level: Word = "",
     trace: Word = "",
     since: Instant = "",
-    until: Instant = "",
-    limit: Lines = 500,
-) -> Response:
-    """Find the newest lines that match, ordered by time; empty parameters do not restrict.
-
-    ``workload`` is a workload or an app, ``source`` a list of ``output``, ``proxy``, ``access``, ``otlp``, ``grep`` a
-    text in whatever case, ``level`` the least one, ``trace`` a trace's id.
-    """
-    now_ms = here.clock.now_ms()
-    query = _query(
+) -> LogQuery:
+    """Read what a reader wants."""
+    query = LogQuery(
         namespace=namespace,
         workload=workload,
         instance=instance,
@@ -58,11 +50,27 @@ async def search(
         pattern=regex,
         level=level.lower(),
         trace_id=_trace(trace),
-        since_ms=instant(since, now_ms) if since else 0,
-        until_ms=instant(until, now_ms) if until else 0,
-        limit=limit,
+        since_ms=instant(since, here.clock.now_ms()) if since else 0,
     )
-    page = await here.logs.search(query)
+    try:
+        matcher(query)
+    except ValueError as trouble:
+        raise Invalid(str(trouble)) from trouble
+    return query
+
+
+Wanted = Annotated[LogQuery, Depends(query_of)]
+
+
+@api.get("/logs", response_model=answers.Logs)
+async def search(here: Here, query: Wanted, *, until: Instant = "", limit: Lines = 500) -> Response:
+    """Find the newest lines that match, ordered by time; empty parameters do not restrict.
+
+    ``workload`` is a workload or an app, ``source`` a list of ``output``, ``proxy``, ``access``, ``otlp``, ``grep`` a
+    text in whatever case, ``level`` the least one, ``trace`` a trace's id.
+    """
+    until_ms = instant(until, here.clock.now_ms()) if until else 0
+    page = await here.logs.search(replace(query, until_ms=until_ms, limit=limit))
     return Json(
         {
             "items": [line_json(line) for line in page.lines],
@@ -84,38 +92,13 @@ async def workloads(here: Here) -> Response:
 
 
 @api.get("/logs/follow", response_class=StreamingResponse, responses=also(NDJSON))
-async def follow(
-    here: Here,
-    *,
-    namespace: Word = "",
-    workload: Word = "",
-    instance: Word = "",
-    source: Word = "",
-    grep: Annotated[str, Query(max_length=1000)] = "",
-    regex: Annotated[str, Query(max_length=1000)] = "",
-    level: Word = "",
-    trace: Word = "",
-    since: Instant = "",
-    limit: Annotated[int, Query(ge=0, le=10_000)] = 10,
-) -> Response:
+async def follow(here: Here, query: Wanted, *, limit: Annotated[int, Query(ge=0, le=10_000)] = 10) -> Response:
     """Stream lines as NDJSON: the last ``limit`` ones, then each as it is written.
 
     A line is ``{"type": "line", …}``; ``{"type": "missed", "count": n}`` says that the reader was too slow for some.
     Empty lines are signs of life.
     """
-    now_ms = here.clock.now_ms()
-    query = _query(
-        namespace=namespace,
-        workload=workload,
-        instance=instance,
-        sources=_sources(source),
-        text=grep,
-        pattern=regex,
-        level=level.lower(),
-        trace_id=_trace(trace),
-        since_ms=instant(since, now_ms) if since else 0,
-        limit=max(1, limit),
-    )
+    query = replace(query, limit=max(1, limit))
     news = here.logs.follow(query)
     try:
         await anext(news)
@@ -167,15 +150,6 @@ def _identity(line: LogLine) -> tuple[int, str, str]:
 
 def _encoded(message: dict[str, Any]) -> bytes:
     return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _query(**fields: Any) -> LogQuery:
-    query = LogQuery(**fields)
-    try:
-        matcher(query)
-    except ValueError as trouble:
-        raise Invalid(str(trouble)) from trouble
-    return query
 
 
 def _sources(text: str) -> frozenset[LogSource]:
