@@ -16,9 +16,6 @@ from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from collectors.traces.embedded import EmbeddedTraces
-from collectors.traces.jaeger import JaegerTraces
-from collectors.traces.remote import Remote
-from collectors.traces.tempo import TempoTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
 from console.context import Console
@@ -33,6 +30,7 @@ from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
 from console.ticker import Ticker
+from console.tracestores import remote_store
 from console.web import app
 from console.web.security import is_loopback
 from console.web.server import WebServer, tcp_socket, unix_socket
@@ -179,16 +177,7 @@ async def _trace_store(settings: Traces, data: DataDir, stack: AsyncExitStack) -
     if settings.backend == "embedded":
         own = EmbeddedTraces(data.traces, settings.capacity_bytes, keep_s=settings.keep_s)
         return await stack.enter_async_context(own)
-    remote = Remote(
-        url=settings.url,
-        headers=settings.headers,
-        token=settings.token,
-        ca_file=settings.ca_file,
-        timeout_s=settings.timeout_s,
-    )
-    if settings.backend == "jaeger":
-        return await stack.enter_async_context(JaegerTraces(remote))
-    return await stack.enter_async_context(TempoTraces(remote))
+    return await stack.enter_async_context(remote_store(settings))
 
 
 def _control_plane(

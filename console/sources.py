@@ -45,7 +45,21 @@ def sources(
     Raises :class:`CollectorError` for a source that cannot work as it is set.
     """
     own = AdminScrape(registry, clock, settings.mesh.scrape_interval_s)
-    polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s)]
+    others = elsewhere(settings, stack, live=live, clock=clock, inventory=inventory)
+    polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s), *others.polls]
+    return Sources(polls=polls, histories=others.histories)
+
+
+def elsewhere(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    live: LiveGraph,
+    clock: Clock,
+    inventory: Callable[[], Inventory],
+) -> Sources:
+    """Make only what the ``[[sources]]`` tables name."""
+    polls: list[MetricsPoll] = []
     histories: list[PrometheusHistory] = []
     for config in _apart(settings.sources):
         files = [Path(file).expanduser() for file in config.dialect_files]

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "logs": ("console.cli.logs", "Print, search and follow logs of applications and proxies."),
     "tap": ("console.cli.tap", "Watch requests as proxies see them."),
     "wizard": ("console.cli.wizard", "Plan and apply a change of traffic."),
+    "doctor": ("console.cli.doctor", "Check the machine and every source, and say what to do."),
     "completion": ("console.cli.completion", "Print the completion script for a shell."),
 }
 """Name to module and one line of help; in the module the command is called like its name."""

@@ -75,7 +75,7 @@ def up(
         "web": _given(listen=listen, port=port, allowed_hosts=allowed_hosts or None),
         "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),
         "sources": [
-            *(_named(one, "prometheus", lambda url: {"url": url}) for one in prometheus),
+            *map(prometheus_table, prometheus),
             *(_named(one, "scrape", lambda url: {"targets": [url]}) for one in scrape),
         ],
     }
@@ -125,6 +125,11 @@ def _leaves(trouble: BaseException) -> Iterator[BaseException]:
 def _announce(info: ServerInfo, page: str) -> None:
     click.echo(f"{READY} {json.dumps(asdict(info))}")
     click.echo(page, err=True)
+
+
+def prometheus_table(text: str) -> dict[str, Any]:
+    """Read what ``--prometheus`` says, as a table of ``[[sources]]``."""
+    return _named(text, "prometheus", lambda url: {"url": url})
 
 
 def _named(text: str, type_: str, table: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

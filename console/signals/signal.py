@@ -30,6 +30,11 @@ class Presence(StrEnum):
     STALE = "stale"
     FAILING = "failing"
 
+    @property
+    def verdict(self) -> str:
+        """In a doctor's word: ``ok``, ``warn`` or ``fail``."""
+        return {Presence.FAILING: "fail", Presence.MISSING: "warn", Presence.STALE: "warn"}.get(self, "ok")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:

@@ -24,7 +24,7 @@ def _counts(view: Page) -> Component:
             html.Div([html.Span(className=f"dot {tone}"), html.B(str(number)), word])
             for tone, word, number in view.counts
         ],
-        className="card padded counts",
+        className="counts signal-counts",
     )
 
 
@@ -36,9 +36,9 @@ def _row(row: Row) -> Component:
     return html.Div(
         [
             html.Span([html.Span(className=f"dot {row.tone}"), row.word], className=f"health {row.tone}"),
+            html.H3(row.name),
             html.Div(
                 [
-                    html.H3(row.name),
                     html.P(row.text),
                     *(html.P(fact, className="muted") for fact in row.further),
                     _way_out(row),

@@ -25,6 +25,7 @@ AREAS = {
     "dialects": "the meshes whose telemetry is understood",
     "time": "the graph of the past, and what is different since",
     "patches": "whatever Envoy can do beyond that",
+    "doctor": "what is missing, and what to do",
     "operations": "running it",
 }
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import socket
 import sys
 import time
@@ -76,6 +77,8 @@ class Job:
     labels: dict[str, str] = field(default_factory=dict)
     per_target: list[dict[str, str]] = field(default_factory=list)
     """Instead of ``addresses`` with ``labels``: each target's labels, its address among them."""
+    rules: list[dict[str, str]] = field(default_factory=list)
+    """Its ``metric_relabel_configs``."""
 
 
 class Prometheus:
@@ -91,7 +94,7 @@ class Prometheus:
 
     async def __aenter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "prometheus.yml").write_bytes(orjson.dumps(self._config()))
+        self._configure()
         await self.start()
         return self
 
@@ -112,6 +115,26 @@ class Prometheus:
             )
         async with aiohttp.ClientSession() as session:
             await until(lambda: self._is_ready(session), 30)
+
+    async def reload(self) -> None:
+        """Take changed jobs in."""
+        loaded = "prometheus_config_last_reload_success_timestamp_seconds"
+        before = await self._own(loaded)
+        self._configure()
+        await asyncio.sleep(max(0.0, before + 1 - time.time()))  # its clock of reloads counts whole seconds
+        self._process.send_signal(signal.SIGHUP)
+
+        async def is_loaded() -> bool:
+            return await self._own(loaded) > before
+
+        await until(is_loaded, 30)
+
+    async def _own(self, metric: str) -> float:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as answer:
+            return float(re.search(rf"^{metric} (\S+)$", await answer.text(), re.MULTILINE)[1])
+
+    def _configure(self) -> None:
+        (self.directory / "prometheus.yml").write_bytes(orjson.dumps(self._config()))
 
     async def stop(self) -> None:
         if self._process and self._process.returncode is None:
@@ -147,6 +170,7 @@ class Prometheus:
                     "job_name": job.name,
                     "metrics_path": job.path,
                     "honor_labels": True,
+                    "metric_relabel_configs": job.rules,
                     "static_configs": [{"targets": job.addresses, "labels": job.labels}]
                     if job.addresses
                     else [
