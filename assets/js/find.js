@@ -1,12 +1,22 @@
 // Kiali's find and hide language, evaluated in the browser so that it follows every change at once.
-// A port of graph/query.py; tests/browser/test_find_language.py holds the two together.
+// A port of graph/query; tests/browser/test_find_language.py holds the two together.
 
 const MAX_LENGTH = 2000;
 const MAX_DEPTH = 50;
 
-const SHORT_KINDS = { workload: "wl", service: "svc" };
+const STRANGERS = ["unknown", "probe", "scraper", "outside"];
+const SHORT_KINDS = { workload: "wl", service: "svc", operation: "op" };
+const KINDS = [
+    ...["workload", "app", "service", "gateway", "database", "queue", "operation", "external", "passthrough", "blackhole"],
+    ...STRANGERS, ...Object.values(SHORT_KINDS),
+];
 
-const NODE_VALUES = {
+const badge = (name) => (node) => node.badges.includes(name);
+const kind = (name) => (node) => node.kind === name;
+const inbound = (protocol) => (node, whole) => whole.inbound(node.id, protocol);
+const outbound = (protocol) => (node, whole) => whole.outbound(node.id, protocol);
+
+const NODE_TEXTS = {
     name: (node) => [node.label, node.app, node.workload, node.service],
     namespace: (node) => node.namespace,
     cluster: (node) => node.cluster,
@@ -14,56 +24,79 @@ const NODE_VALUES = {
     version: (node) => node.version,
     workload: (node) => node.workload,
     service: (node) => node.service,
-    node: (node) => [node.kind, SHORT_KINDS[node.kind] || node.kind],
+    operation: (node) => (node.kind === "operation" ? node.label : ""),
+    node: (node) => [node.kind, STRANGERS.includes(node.kind) ? "unknown" : SHORT_KINDS[node.kind] || node.kind],
     health: (node) => node.health,
     principal: (node) => node.principals,
-    replicas: (node) => node.replicas,
-    in: (node) => node.in?.rate ?? null,
-    out: (node) => node.out?.rate ?? null,
 };
 
-const badge = (name) => (node) => node.badges.includes(name);
-const kind = (name) => (node) => node.kind === name;
+const NODE_NUMBERS = {
+    replicas: (node) => node.replicas,
+    rank: (node, whole) => whole.rank(node.id),
+    in: (node) => node.in?.rate ?? null,
+    out: (node) => node.out?.rate ?? null,
+    httpin: inbound("http"),
+    httpout: outbound("http"),
+    grpcin: inbound("grpc"),
+    grpcout: outbound("grpc"),
+    tcpin: inbound("tcp"),
+    tcpout: outbound("tcp"),
+};
 
 const NODE_FLAGS = {
     healthy: (node) => ["healthy", "idle", "not_ready"].includes(node.health),
     degraded: (node) => node.health === "degraded",
     failure: (node) => node.health === "failure",
     idle: (node) => !node.in && !node.out,
-    unknown: (node) => ["unknown", "probe", "scraper", "outside"].includes(node.kind),
+    dead: (node) => node.replicas === 0,
+    unknown: (node) => STRANGERS.includes(node.kind),
     external: (node) => ["external", "passthrough", "blackhole"].includes(node.kind),
+    outside: (node, whole) => whole.namespaces.size > 0 && node.namespace !== "unknown" && !whole.namespaces.has(node.namespace),
+    inaccessible: (node) => node.namespace === "unknown" || ["passthrough", "blackhole"].includes(node.kind) || node.badges.includes("inaccessible"),
     database: kind("database"),
     gateway: kind("gateway"),
     trafficsource: (node) => Boolean(node.out) && !node.in,
     virtualservice: badge("virtual-service"),
+    requestrouting: badge("request-routing"),
     trafficshifting: badge("traffic-shifting"),
+    tcptrafficshifting: badge("tcp-traffic-shifting"),
     circuitbreaker: badge("circuit-breaker"),
     faultinjection: badge("fault-injection"),
     requesttimeout: badge("timeout"),
     mirroring: badge("mirroring"),
     outofmesh: badge("no-sidecar"),
+    workloadentry: badge("workload-entry"),
 };
 
-const rate = (protocol) => (edge) => (edge.protocol === protocol ? edge.rate : null);
-// Exact to the digits that the server sends and compares: 100 times 0.07 is a little more than 7.
-const percent = (edge) => Math.round(1e6 * edge.errorRatio) / 1e4;
-const errors = (protocol) => (edge) => (edge.protocol === protocol ? percent(edge) : null);
+const EDGE_TEXTS = {
+    protocol: (edge) => edge.protocol,
+    code: (edge) => Object.keys(edge.codes),
+    flags: (edge) => Object.keys(edge.flags),
+    sourceprincipal: (edge) => edge.principals.map(([source]) => source),
+    destprincipal: (edge) => edge.principals.map(([, target]) => target),
+};
 
-const EDGE_VALUES = {
-    rate: (edge) => edge.rate,
-    http: rate("http"),
-    grpc: rate("grpc"),
-    tcp: (edge) => (edge.protocol === "tcp" ? edge.sent + edge.received : null),
+const of = (protocol, read) => (edge, whole) => (edge.protocol === protocol ? read(edge, whole) : null);
+const rate = (edge) => edge.rate;
+// Exact to the digits that the server sends and compares: 100 times 0.07 is a little more than 7.
+const percent = (edge) => rounded(100 * edge.errorRatio, 4);
+const bytes = (edge) => rounded(edge.sent + edge.received, 1);
+const share = (edge, whole) => whole.percentOfSource(edge);
+
+const EDGE_NUMBERS = {
+    rate,
+    http: of("http", rate),
+    grpc: of("grpc", rate),
+    tcp: of("tcp", bytes),
     "%err": percent,
-    "%httperr": errors("http"),
-    "%grpcerr": errors("grpc"),
+    "%httperr": of("http", percent),
+    "%grpcerr": of("grpc", percent),
+    "%httptraffic": of("http", share),
+    "%grpctraffic": of("grpc", share),
     p50: (edge) => edge.p50,
     p95: (edge) => edge.p95,
     p99: (edge) => edge.p99,
-    throughput: (edge) => edge.sent + edge.received,
-    protocol: (edge) => edge.protocol,
-    flags: (edge) => Object.keys(edge.flags),
-    code: (edge) => Object.keys(edge.codes),
+    throughput: bytes,
 };
 
 const EDGE_FLAGS = {
@@ -73,17 +106,32 @@ const EDGE_FLAGS = {
     unhealthy: (edge) => edge.health === "degraded" || edge.health === "failure",
 };
 
+/** By its name: of nodes or edges, text, number or flag, and how to read it. */
+const OPERANDS = Object.fromEntries(
+    [
+        ["node", "text", NODE_TEXTS], ["node", "number", NODE_NUMBERS], ["node", "flag", NODE_FLAGS],
+        ["edge", "text", EDGE_TEXTS], ["edge", "number", EDGE_NUMBERS], ["edge", "flag", EDGE_FLAGS],
+    ].flatMap(([subject, type, table]) => Object.entries(table).map(([name, read]) => [name, { subject, type, read }])),
+);
+OPERANDS.node.values = KINDS;
+
+/** Every word of the language, for its help. */
+export const WORDS = [...Object.keys(OPERANDS), "label:…"];
+
 const ALIASES = {
-    ns: "namespace", wl: "workload", svc: "service", rps: "rate", err: "%err", "%error": "%err", rt: "p95", responsetime: "p95",
-    httpin: "in", httpout: "out", root: "trafficsource", vs: "virtualservice", ts: "trafficshifting", cb: "circuitbreaker",
+    ns: "namespace", wl: "workload", svc: "service", op: "operation", rps: "rate", err: "%err", "%error": "%err",
+    "%httperror": "%httperr", "%grpcerror": "%grpcerr", rt: "p95", responsetime: "p95", root: "trafficsource", outsider: "outside",
+    vs: "virtualservice", rr: "requestrouting", ts: "trafficshifting", tcpts: "tcptrafficshifting", cb: "circuitbreaker",
     fi: "faultinjection", rto: "requesttimeout", om: "outofmesh", sidecar: "outofmesh", sc: "outofmesh", se: "external",
-    serviceentry: "external", db: "database",
+    serviceentry: "external", we: "workloadentry", db: "database",
 };
 
 const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
 
-const ORDER = { "=": (a, b) => a === b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b };
+const ORDER = { "=": (a, b) => a === b, "!=": (a, b) => a !== b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b };
 const LIKE = { "=": (text, part) => text === part, "*=": (text, part) => text.includes(part), "^=": (text, part) => text.startsWith(part), "$=": (text, part) => text.endsWith(part) };
+/** Operators that can be said in words, also after "not" or "!". */
+const IN_WORDS = { contains: "*=", startswith: "^=", endswith: "$=" };
 const FILLERS = new Set(["is", "has"]);
 
 /** The message is a sentence for people; `position` is the character, from 0. */
@@ -94,18 +142,82 @@ export class QueryError extends Error {
     }
 }
 
-/** Returns `{node(node), edge(edge)}`; throws QueryError. An empty text matches nothing. */
-export function parse(text) {
+/**
+ * Returns `{node(node), edge(edge)}`; throws QueryError. An empty text matches nothing.
+ * `graph`: its `nodes` and `edges` (maps or lists) and the chosen `namespaces`, for terms about more than one node or edge.
+ */
+export function parse(text, graph = { nodes: [], edges: [] }) {
     if (text.length > MAX_LENGTH) throw new QueryError(MAX_LENGTH, `an expression has at most ${MAX_LENGTH} characters`);
     if (!text.trim()) return { node: () => false, edge: () => false };
     const tree = new Parser(text).whole();
-    return { node: (item) => Boolean(holds(tree, "node", item)), edge: (item) => Boolean(holds(tree, "edge", item)) };
+    const whole = new Whole(graph);
+    return { node: (item) => Boolean(holds(tree, "node", item, whole)), edge: (item) => Boolean(holds(tree, "edge", item, whole)) };
+}
+
+/** Figures of the whole graph, made once, when first asked for. */
+class Whole {
+    #sides;
+    #degrees;
+    #ranks;
+
+    constructor({ nodes, edges, namespaces }) {
+        this.nodes = () => nodes.values();
+        this.edges = () => edges.values();
+        this.namespaces = new Set(namespaces);
+    }
+
+    inbound(id, protocol) {
+        return this.#side("target").get(`${id}>${protocol}`) ?? null;
+    }
+
+    outbound(id, protocol) {
+        return this.#side("source").get(`${id}>${protocol}`) ?? null;
+    }
+
+    percentOfSource(edge) {
+        const whole = this.outbound(edge.source, edge.protocol);
+        return whole ? rounded((100 * flow(edge)) / whole, 2) : null;
+    }
+
+    /** 1 for the nodes with most edges, then 2 and so on, at most 100. */
+    rank(id) {
+        if (!this.#ranks) {
+            this.#degrees = new Map();
+            for (const edge of this.edges()) {
+                for (const end of [edge.source, edge.target]) this.#degrees.set(end, (this.#degrees.get(end) ?? 0) + 1);
+            }
+            const counts = new Set([...this.nodes()].map((node) => this.#degrees.get(node.id) ?? 0));
+            this.#ranks = new Map([...counts].sort((a, b) => b - a).map((count, place) => [count, Math.min(place + 1, 100)]));
+        }
+        return this.#ranks.get(this.#degrees.get(id) ?? 0) ?? null;
+    }
+
+    #side(end) {
+        if (!this.#sides) {
+            this.#sides = { source: new Map(), target: new Map() };
+            for (const edge of this.edges()) {
+                for (const [name, side] of Object.entries(this.#sides)) {
+                    const key = `${edge[name]}>${edge.protocol}`;
+                    side.set(key, (side.get(key) ?? 0) + flow(edge));
+                }
+            }
+            for (const side of Object.values(this.#sides)) side.forEach((sum, key) => side.set(key, rounded(sum, 3)));
+        }
+        return this.#sides[end];
+    }
+}
+
+const flow = (edge) => (edge.protocol === "tcp" ? edge.sent + edge.received : edge.rate);
+
+function rounded(value, digits) {
+    const factor = 10 ** digits;
+    return Math.round(value * factor) / factor;
 }
 
 /** Recursive descent: or, and, not, parentheses, terms. */
 class Parser {
     constructor(text) {
-        this.tokens = tokens(text);
+        this.tokens = worded(tokens(text));
         this.next = 0;
         this.depth = 0;
     }
@@ -141,7 +253,7 @@ class Parser {
         this.depth += 1;
         if (this.depth > MAX_DEPTH) throw new QueryError(token.position, `nested more than ${MAX_DEPTH} deep`);
         let tree;
-        if (token.kind === "bang" || (token.kind === "word" && token.text.toLowerCase() === "not")) {
+        if (isNot(token)) {
             this.next += 1;
             tree = { type: "not", inner: this.one() };
         } else if (token.kind === "mark" && token.text === "(") {
@@ -162,14 +274,13 @@ class Parser {
             throw new QueryError(token.position, token.kind === "end" ? "expected an operand such as 'name' or 'rate'" : `expected an operand, not '${token.text}'`);
         }
         this.next += 1;
-        const name = named(token.text);
         const sign = this.peek();
-        if (sign.kind !== "operator") return flag(name, token);
+        if (sign.kind !== "operator") return flag(token);
         this.next += 1;
         const value = this.peek();
         if (value.kind !== "word" && value.kind !== "quoted") throw new QueryError(value.position, `expected a value after '${sign.text}'`);
         this.next += 1;
-        return comparison(name, token, sign, value);
+        return comparison(token, sign, value);
     }
 
     peek() {
@@ -208,54 +319,80 @@ function tokens(text) {
     return found;
 }
 
+const isNot = (token) => token.kind === "bang" || (token.kind === "word" && token.text.toLowerCase() === "not");
+
+/** Puts signs in the place of operators in words: "contains", "not startswith", "! endswith". */
+function worded(read) {
+    const found = [];
+    let afterOperand = false;
+    for (let position = 0; position < read.length; position += 1) {
+        let token = read[position];
+        const negated = isNot(token) && position + 1 < read.length;
+        const word = negated ? read[position + 1] : token;
+        if (afterOperand && word.kind === "word" && owns(IN_WORDS, word.text.toLowerCase())) {
+            token = { kind: "operator", text: (negated ? "!" : "") + IN_WORDS[word.text.toLowerCase()], position: token.position };
+            position += Number(negated);
+        }
+        afterOperand = token.kind === "word" && !["and", "or", "not", ...FILLERS].includes(token.text.toLowerCase());
+        found.push(token);
+    }
+    return found;
+}
+
 const owns = (table, name) => Object.hasOwn(table, name);
 const named = (word) => (owns(ALIASES, word.toLowerCase()) ? ALIASES[word.toLowerCase()] : word.toLowerCase());
+const isLabel = (token) => token.text.toLowerCase().startsWith("label:");
 
-function flag(name, token) {
-    if (owns(NODE_FLAGS, name)) return { type: "term", subject: "node", test: NODE_FLAGS[name] };
-    if (owns(EDGE_FLAGS, name)) return { type: "term", subject: "edge", test: EDGE_FLAGS[name] };
-    if (owns(NODE_VALUES, name) || owns(EDGE_VALUES, name)) {
+function operand(token) {
+    if (isLabel(token)) {
+        const key = token.text.slice("label:".length);
+        return { subject: "node", type: "text", read: (node) => (owns(node.labels, key) ? [node.labels[key]] : []) };
+    }
+    if (!owns(OPERANDS, named(token.text))) {
+        throw new QueryError(token.position, `no operand '${token.text}'; there are ${WORDS.toSorted().join(", ")}`);
+    }
+    return OPERANDS[named(token.text)];
+}
+
+function flag(token) {
+    const { subject, type, read } = operand(token);
+    if (type !== "flag" && !isLabel(token)) {
         throw new QueryError(token.position + token.text.length, `${token.text} needs an operator and a value, as in '${token.text} = …'`);
     }
-    throw unknown(token);
+    return { type: "term", subject, test: isLabel(token) ? (item) => read(item).length > 0 : read };
 }
 
-function comparison(name, token, sign, value) {
-    const test = tester(sign, value);
-    if (owns(NODE_VALUES, name)) return { type: "term", subject: "node", test: (node) => test(NODE_VALUES[name](node)) };
-    if (owns(EDGE_VALUES, name)) return { type: "term", subject: "edge", test: (edge) => test(EDGE_VALUES[name](edge)) };
-    if (owns(NODE_FLAGS, name) || owns(EDGE_FLAGS, name)) {
-        throw new QueryError(sign.position, `${token.text} is yes or no: write '${token.text}' or '!${token.text}'`);
+function comparison(token, sign, value) {
+    const { subject, type, read, values } = operand(token);
+    const bare = sign.text === "==" ? "=" : sign.text;
+    if (type === "flag") throw new QueryError(sign.position, `${token.text} is yes or no: write '${token.text}' or '!${token.text}'`);
+    if (values && !values.includes(value.text.toLowerCase()) && ["=", "!="].includes(bare)) {
+        throw new QueryError(value.position, `${token.text} is never '${value.text}'; it is one of ${values.toSorted().join(", ")}`);
     }
-    throw unknown(token);
+    if (type === "number" && !owns(ORDER, bare)) throw new QueryError(sign.position, `${sign.text} compares texts, and ${token.text} is a number`);
+    const test = (type === "number" ? numberTest : textTest)(bare, value);
+    return { type: "term", subject, test: (item, whole) => test(read(item, whole)) };
 }
 
-function unknown(token) {
-    const known = [NODE_VALUES, NODE_FLAGS, EDGE_VALUES, EDGE_FLAGS].flatMap(Object.keys).sort();
-    return new QueryError(token.position, `no operand '${token.text}'; there are ${known.join(", ")}`);
+const isAbsent = (value) => value.text.toLowerCase() === "nan";
+
+/** Compares numbers; what is not measured matches nothing but "= NaN". */
+function numberTest(sign, value) {
+    if (isAbsent(value) && (sign === "=" || sign === "!=")) return (found) => (found === null) === (sign === "=");
+    const wanted = numeric(value.text);
+    if (wanted === null) throw new QueryError(value.position, `${sign} compares numbers, and '${value.text}' is none`);
+    return (found) => found !== null && ORDER[sign](found, wanted);
 }
 
-/** Compares numbers as numbers and texts without regard to case; NaN stands for absence. */
-function tester(sign, value) {
-    const negative = sign.text.startsWith("!");
-    const bare = sign.text === "==" ? "=" : sign.text.replace(/^!/, "");
+/** Compares texts without regard to case; of several one must do, and with "!" none may. */
+function textTest(sign, value) {
     const wanted = value.text.toLowerCase();
-    const limit = numeric(wanted);
-    if (wanted === "nan" && bare === "=") return (found) => (found === null || found === undefined || found.length === 0) !== negative;
-    if (owns(ORDER, bare) && bare !== "=" && limit === null) {
-        throw new QueryError(value.position, `${sign.text} compares numbers, and '${value.text}' is none`);
-    }
-    const alike = (text) => {
-        if (owns(LIKE, bare)) return LIKE[bare](text.toLowerCase(), wanted);
-        const own = numeric(text);
-        return own !== null && limit !== null && ORDER[bare](own, limit);
-    };
-    return (found) => {
-        if (found === null || found === undefined) return false;
-        if (Array.isArray(found)) return found.some(alike) !== negative;
-        if (typeof found === "number") return limit !== null && owns(ORDER, bare) && ORDER[bare](found, limit) !== negative;
-        return alike(found) !== negative;
-    };
+    const negative = sign.startsWith("!");
+    const bare = sign.replace(/^!/, "");
+    if (isAbsent(value) && bare === "=") return (found) => (found.length === 0) !== negative;
+    if (owns(LIKE, bare)) return (found) => [found].flat().some((one) => LIKE[bare](one.toLowerCase(), wanted)) !== negative;
+    const inOrder = numberTest(sign, value);
+    return (found) => [found].flat().some((one) => inOrder(numeric(one)));
 }
 
 function numeric(text) {
@@ -270,14 +407,14 @@ function subjects(tree) {
 }
 
 /** Whether the item matches; null: the tree does not speak of items of its sort. */
-function holds(tree, sort, item) {
-    if (tree.type === "term") return tree.subject === sort ? tree.test(item) : null;
+function holds(tree, sort, item, whole) {
+    if (tree.type === "term") return tree.subject === sort ? tree.test(item, whole) : null;
     if (tree.type === "not") {
-        const inner = holds(tree.inner, sort, item);
+        const inner = holds(tree.inner, sort, item, whole);
         return inner === null ? null : !inner;
     }
-    const left = holds(tree.left, sort, item);
-    const right = holds(tree.right, sort, item);
+    const left = holds(tree.left, sort, item, whole);
+    const right = holds(tree.right, sort, item, whole);
     if (tree.type === "both") return left === null || right === null ? null : left && right;
     return left === null && right === null ? null : Boolean(left) || Boolean(right);
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from drawn import call, graph, node
 from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
 
 from graph.live import LiveGraph
-from graph.model import GraphType, Protocol, Reporter, Security
-from graph.query import Query, QueryError, parse
+from graph.model import GraphType, Health, NodeKind, Outcome, Presence, Protocol, Reporter, Security, Signals
+from graph.query import Query, QueryError, find, hide, parse
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +27,20 @@ def snapshot():
     return graph.snapshot(GraphType.VERSIONED_APP, 10)
 
 
-def nodes(snapshot, text):
+def found(snapshot, text, namespaces=()):
     query = parse(text)
     assert isinstance(query, Query), query
-    return {f"{node.label} {node.version}".strip() for node in snapshot.nodes.values() if query.matches_node(node)}
+    return find(snapshot, query, namespaces)
+
+
+def nodes(snapshot, text):
+    named = (snapshot.nodes[id_] for id_ in found(snapshot, text).nodes)
+    return {f"{node.label} {node.version}".strip() for node in named}
 
 
 def edges(snapshot, text):
-    query = parse(text)
-    assert isinstance(query, Query), query
-    found = [one for one in snapshot.edges.values() if query.matches_edge(one)]
-    return {one.target.removeprefix("vapp:Kubernetes/shop/").removeprefix("svc:Kubernetes/shop/") for one in found}
+    ends = {snapshot.edges[id_].target for id_ in found(snapshot, text).edges}
+    return {end.removeprefix("vapp:Kubernetes/shop/").removeprefix("svc:Kubernetes/shop/") for end in ends}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_finds_nodes(snapshot, text, expected):
         ("protocol = tcp", {"redis"}),
         ("tcp > 50", {"redis"}),
         ("flags = UF", {"cart/v2"}),
-        ("code = 503 or code = 0", {"cart/v2", "stock"}),
+        ("code >= 500 or code = -", {"cart/v2", "stock"}),
         ("traffic", {"cart/v1", "cart/v2", "redis", "stock"}),
         ("name = web or rate > 5", {"cart/v1"}),
         ("!(http > 5 or tcp > 50)", {"cart/v2", "stock"}),
@@ -91,6 +95,172 @@ def test_finds_nodes(snapshot, text, expected):
 )
 def test_finds_edges(snapshot, text, expected):
     assert edges(snapshot, text) == expected
+
+
+SHOP = graph(
+    call(
+        "web",
+        "cart",
+        6,
+        p50_ms=5.0,
+        p95_ms=20.0,
+        p99_ms=40.0,
+        mtls=1.0,
+        sent_bps=100.0,
+        principals=(("sa/web", "sa/cart"),),
+    ),
+    call("web", "mail", 2, protocol=Protocol.GRPC, error_ratio=0.25, outcomes={Outcome("200", "14", "UF"): 20.0}),
+    call("web", "stock", 2, presence=Presence.STALE, health=Health.FAILURE, error_ratio=0.07),
+    call("web", "get", 4),
+    call("cart", "db", 900, protocol=Protocol.TCP),
+    call("cart", "idle", 0),
+    nodes=[
+        node(
+            "web", outbound=Signals(window_s=10, covered_s=10.0, rate=14.0), principals=("spiffe://c/ns/shop/sa/web",)
+        ),
+        node(
+            "cart",
+            version="v1",
+            workload="cart-v1",
+            app="basket",
+            replicas=2,
+            labels=(("team", "Red"), ("app.k8s.io/x", "1")),
+            inbound=Signals(window_s=10, covered_s=10.0, rate=6.0),
+            badges=("virtual-service", "request-routing", "traffic-shifting"),
+        ),
+        node(
+            "mail",
+            namespace="post",
+            cluster="d",
+            kind=NodeKind.SERVICE,
+            service="mail",
+            health=Health.DEGRADED,
+            inbound=Signals(window_s=10, covered_s=10.0, rate=2.0),
+            badges=("timeout", "mirroring", "fault-injection", "circuit-breaker"),
+        ),
+        node(
+            "stock", health=Health.FAILURE, replicas=0, badges=("no-sidecar", "workload-entry", "tcp-traffic-shifting")
+        ),
+        node("get", kind=NodeKind.OPERATION, label="GET /x"),
+        node("db", kind=NodeKind.DATABASE),
+        node("idle", kind=NodeKind.GATEWAY),
+        node("host", kind=NodeKind.EXTERNAL),
+        node("probe", kind=NodeKind.PROBE, namespace="unknown"),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("app = basket", "cart"),
+        ("cluster = d", "mail"),
+        ("grpcin > 0", "mail"),
+        ("grpcin = 2", "mail"),
+        ("grpcout >= 2", "web"),
+        ("httpin = 6", "cart"),
+        ("httpin != 6", "stock get idle"),
+        ("httpout > 11", "web"),
+        ("tcpin = 900", "db"),
+        ("tcpout = 900", "cart"),
+        ("httpin = NaN and httpout = NaN", "mail db host probe"),
+        ("label:team = red", "cart"),
+        ("label:app.k8s.io/x > 0", "cart"),
+        ("has label:team", "cart"),
+        ("label:team != red and rank < 3", "web"),
+        ("name = basket", "cart"),
+        ("name contains ail", "mail"),
+        ("name startswith st or name endswith X", "stock get"),
+        ("name not contains a and rank = 3", "stock get db idle"),
+        ("namespace = post", "mail"),
+        ("ns !startswith sh", "mail probe"),
+        ("node = svc", "mail"),
+        ("node = op", "get"),
+        ("node = unknown", "probe"),
+        ("operation contains /x", "get"),
+        ("op = NaN and node = app and rank = 1", "web"),
+        ("rank = 1", "web"),
+        ("rank = 2", "cart"),
+        ("rank > 3", "host probe"),
+        ("service = mail", "mail"),
+        ("version = v1", "cart"),
+        ("workload = cart-v1", "cart"),
+        ("principal endswith web", "web"),
+        ("health = failure", "stock"),
+        ("replicas < 1", "stock"),
+        ("in = 6", "cart"),
+        ("out = 14", "web"),
+        ("cb", "mail"),
+        ("dead", "stock"),
+        ("fi", "mail"),
+        ("!healthy", "mail stock"),
+        ("degraded", "mail"),
+        ("failure", "stock"),
+        ("idle and db", "db"),
+        ("inaccessible", "probe"),
+        ("mirroring", "mail"),
+        ("rr", "cart"),
+        ("rto", "mail"),
+        ("se", "host"),
+        ("sidecar", "stock"),
+        ("outofmesh", "stock"),
+        ("tcpts", "stock"),
+        ("ts", "cart"),
+        ("root", "web"),
+        ("vs", "cart"),
+        ("we", "stock"),
+        ("unknown", "probe"),
+        ("gateway", "idle"),
+    ],
+)
+def test_every_operand_of_nodes(text, expected):
+    assert found(SHOP, text).nodes == set(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("grpc = 2", "mail"),
+        ("%grpcerr = 25", "mail"),
+        ("%grpcerror > 24%", "mail"),
+        ("%grpctraffic = 100", "mail"),
+        ("http = 6", "cart"),
+        ("%httperr = 7", "stock"),
+        ("%httptraffic = 50", "cart"),
+        ("%httptraffic < 20", "stock"),
+        ("%err > 6.9", "mail stock"),
+        ("protocol = grpc", "mail"),
+        ("rt = 20ms", "cart"),
+        ("p50 < 6", "cart"),
+        ("p99 = 40", "cart"),
+        ("tcp = 900", "db"),
+        ("throughput > 99", "cart db"),
+        ("rate = 4", "get"),
+        ("sourceprincipal endswith web", "cart"),
+        ("destprincipal = sa/cart", "cart"),
+        ("code = 14", "mail"),
+        ("flags = UF", "mail"),
+        ("flags = NaN and grpc = NaN and http = NaN", "db"),
+        ("mtls", "cart"),
+        ("!traffic", "idle"),
+        ("stale", "stock"),
+        ("unhealthy", "stock"),
+    ],
+)
+def test_every_operand_of_edges(text, expected):
+    assert {SHOP.edges[id_].target for id_ in found(SHOP, text).edges} == set(expected.split())
+
+
+def test_outside_is_what_is_in_none_of_the_chosen_namespaces():
+    assert found(SHOP, "outside", ["shop"]).nodes == {"mail"}
+    assert found(SHOP, "is outsider").nodes == set()
+
+
+def test_hiding_takes_edges_with_their_nodes_and_nodes_with_their_last_edge():
+    left = hide(SHOP, parse("name = web or tcp > 1"))
+    assert set(left.nodes) == {"cart", "idle", "host", "probe"}
+    assert set(left.edges) == {"cart>idle>http"}
+    assert hide(SHOP, parse("")) == SHOP
 
 
 def test_a_node_term_never_matches_an_edge_not_even_negated(snapshot):
@@ -117,6 +287,10 @@ def test_an_empty_expression_matches_nothing(snapshot):
         ("mtls = yes", 5, "is yes or no"),
         (")", 0, "not ')'"),
         ('name = "x', 7, "cannot read"),
+        ("rate *= 5", 5, "compares texts, and rate is a number"),
+        ("rank = first", 7, "compares numbers"),
+        ("node = pod", 7, "it is one of app, "),
+        ("idle and contains x", 9, "no operand 'contains'"),
         ("!" * 100 + "mtls", 50, "deep"),
         ("x" * 3000, 2000, "at most"),
     ],
