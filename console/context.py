@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collectors.otlp.receiver import OtlpReceiver
     from collectors.poll import MetricsPoll
     from console.alerts import AlertBook
+    from console.clusters import Clusters
     from console.faults import DemoControl
     from console.receivers import Receivers
     from console.services import Restarting
@@ -37,6 +38,8 @@ class Console:
     control: ControlPlane
     sources: Sequence[MetricsPoll]
     """What metrics are read from; the first is the bundled mesh's own proxies."""
+    clusters: Clusters
+    """Kubernetes clusters that are shown beside the bundled mesh."""
     traces: TraceStore
     snapshots: SnapshotStore
     histories: Sequence[GraphHistory] = ()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from collectors.inventory import merged
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
@@ -18,6 +19,7 @@ from collectors.snapshots import FrameHistory, SqliteSnapshots
 from collectors.traces.embedded import EmbeddedTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
+from console.clusters import Clusters
 from console.context import Console
 from console.datadir import DataDir, ServerInfo
 from console.faults import DemoControl
@@ -103,6 +105,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
 
     live = LiveGraph(clock=clock)
     known = _Known(live)
+    clusters = Clusters(settings.clusters, clock, known.show_clusters)
     traces = await _trace_store(settings.traces, data, stack)
     snapshots = await stack.enter_async_context(
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
@@ -131,7 +134,9 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         settings=settings.graph,
         wake_webhooks=sender.wake,
     )
-    supervised = restarting(clock, otlp, *others.services(settings, spans), *metrics.polls, ticker, sender)
+    supervised = restarting(
+        clock, otlp, *others.services(settings, spans), *metrics.polls, *clusters.watches, ticker, sender
+    )
 
     console = Console(
         settings=settings,
@@ -141,6 +146,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         registry=registry,
         control=control,
         sources=metrics.polls,
+        clusters=clusters,
         traces=traces,
         snapshots=snapshots,
         histories=(FrameHistory(snapshots, live.frame), *metrics.histories),
@@ -224,12 +230,24 @@ class _Known:
         self.inventory = Inventory()
         self.peers = Peers(self.inventory)
         self._live = live
+        self._own = Inventory()
+        self._state = RegistryState()
+        self._clusters: Sequence[Inventory] = ()
 
     def show(self, inventory: Inventory, state: RegistryState) -> None:
-        """Take a new state in."""
-        self.inventory = inventory
-        self.peers = Peers(inventory, state)
-        self._live.inventory(inventory)
+        """Take in a new state of the bundled mesh."""
+        self._own, self._state = inventory, state
+        self._update()
+
+    def show_clusters(self, inventories: Sequence[Inventory]) -> None:
+        """Take in a new state of Kubernetes clusters."""
+        self._clusters = inventories
+        self._update()
+
+    def _update(self) -> None:
+        self.inventory = merged([self._own, *self._clusters])
+        self.peers = Peers(self.inventory, self._state)
+        self._live.inventory(self.inventory)
 
     def facts(self, namespace: str, service: str) -> Facts:
         """Tell what is known of a service's versions."""

@@ -13,6 +13,7 @@ import orjson
 from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
 from collectors.errors import CollectorError
+from collectors.kubernetes.config import ClusterConfig
 from collectors.prometheus.config import PrometheusConfig
 from collectors.scrape.config import ScrapeConfig
 
@@ -242,11 +243,13 @@ class Settings:
     sources: tuple[Source, ...] = ()
     """``[[sources]]`` tables: where else metrics are read from; see :mod:`collectors.prometheus.config` and, for
     ``type = "scrape"``, :mod:`collectors.scrape.config`."""
+    clusters: tuple[ClusterConfig, ...] = ()
+    """``[[clusters]]`` tables: Kubernetes clusters to show; see :mod:`collectors.kubernetes.config`."""
 
 
 Tree = Mapping[str, Any]
 """Sections with their settings, and lists of tables."""
-TABLES = {"sources"}
+TABLES = {"sources", "clusters"}
 """What is a list of tables: those of all ways to set it are taken together."""
 
 

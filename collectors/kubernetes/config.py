@@ -33,8 +33,8 @@ class ClusterConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str = ""
-    """What the cluster is called in its mesh's metrics. Empty: as its istiod says; where none does, ``Kubernetes``
-    for the only cluster, and its context for each of several."""
+    """What the cluster is called in its mesh's metrics. Empty: the only cluster is called as its istiod says, or
+    ``Kubernetes``, and each of several like its context."""
     context: str = ""
     """A context of the kubeconfig. Empty: its current one."""
     kubeconfig: str = ""
@@ -54,6 +54,8 @@ class ClusterConfig:
         """Refuse what cannot work."""
         if self.in_cluster and (self.context or self.kubeconfig):
             raise CollectorError("clusters: give in_cluster, or context and kubeconfig, not both")
+        if core := [group for group in self.config_groups if "." not in group]:
+            raise CollectorError(f"clusters: config_groups: {core[0]!r} is no mesh's API group, such as kuma.io")
         for name in ("timeout_s", "look_again_s"):
             if getattr(self, name) <= 0:
                 raise CollectorError(f"clusters: {name} must be above 0")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from collectors.inventory import inventory_of
 from collectors.inventory.outside import NAMES, VERSIONS
 from collectors.kubernetes.objects import ClusterObjects, Controller, Pod
-from graph.model import NodeKind, Workload, WorkloadRef
+from graph.model import Inventory, NodeKind, Workload, WorkloadRef
 
 PROXIES = frozenset(
     {"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "envoy-sidecar", "nginx-mesh-sidecar", "envoy"}
@@ -40,9 +41,15 @@ OF_ONE_COPY = frozenset(
 """Labels that say which copy a pod is, or of which revision, and nothing of the workload."""
 
 
-def cluster_name(objects: ClusterObjects, given: str, otherwise: str) -> str:
-    """Return what the cluster is called in its metrics: as given, as its istiod calls it, or else *otherwise*."""
-    return given or next((one.cluster_id for one in objects.controllers if one.cluster_id), otherwise)
+def inventory_in(objects: ClusterObjects, cluster: str) -> Inventory:
+    """Say what exists in a cluster. Pure."""
+    manifests = ({**one.manifest, "status": one.status} for one in objects.declared)
+    return inventory_of(manifests, workloads_of(objects, cluster), cluster=cluster)
+
+
+def own_name(objects: ClusterObjects) -> str:
+    """Return what its istiod calls a cluster; empty where none says."""
+    return next((one.cluster_id for one in objects.controllers if one.cluster_id), "")
 
 
 def workloads_of(objects: ClusterObjects, cluster: str) -> Sequence[Workload]:

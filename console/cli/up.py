@@ -47,6 +47,13 @@ READY = "READY"
     metavar="[NAME=]URL",
     help="A page of metrics: of an Envoy (.../stats/prometheus), a Linkerd proxy, a Traefik …; repeatable.",
 )
+@click.option(
+    "--context",
+    "contexts",
+    multiple=True,
+    metavar="[CLUSTER=]NAME",
+    help="A Kubernetes cluster to show, by its kubeconfig's context, and what its metrics call it; repeatable.",
+)
 @click.option("--demo", is_flag=True, help="With the demo's faults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(
@@ -60,6 +67,7 @@ def up(
     otlp_http_port: int | None,
     prometheus: Sequence[str],
     scrape: Sequence[str],
+    contexts: Sequence[str],
     demo: bool,
     log_level: str,
 ) -> None:
@@ -78,6 +86,7 @@ def up(
             *map(prometheus_table, prometheus),
             *(_named(one, "scrape", lambda url: {"targets": [url]}) for one in scrape),
         ],
+        "clusters": [_context(one) for one in contexts],
     }
     asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
 
@@ -137,6 +146,12 @@ def _named(text: str, type_: str, table: Callable[[str], dict[str, Any]]) -> dic
     name, separator, url = text.partition("=")
     named = separator and not set(name) & set(":/")
     return {"type": type_} | ({"name": name} | table(url) if named else table(text))
+
+
+def _context(text: str) -> dict[str, Any]:
+    """Read ``cluster=context``, or a context alone, as a table of ``[[clusters]]``."""
+    name, separator, context = text.partition("=")
+    return {"name": name, "context": context} if separator else {"context": text}
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from console.context import Console
+from console.signals.clusters import of_clusters
 from console.signals.metrics import of_sources
 from console.signals.signal import Advice, Area, Presence, Signal, numbers, present
 from graph.ports import TraceStoreState
@@ -17,6 +18,7 @@ async def signals(console: Console) -> tuple[Signal, ...]:
     return (
         _config(console),
         _proxies(console),
+        *of_clusters(console.clusters.all, console.clock.now_ms()),
         *of_sources(console.sources, console.clock.now_ms()),
         _graph(console),
         await _history(console),

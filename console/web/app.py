@@ -12,6 +12,7 @@ from console.web import agents, errors, health, jaeger
 from console.web.api import (
     alerts,
     analysis,
+    clusters,
     config,
     demo,
     graph,
@@ -62,7 +63,7 @@ def _api(console: Console) -> FastAPI:
     app.state.console = console
     errors.install(app)
     app.include_router(health.api)
-    for module in (graph, analysis, config, proxies, traces, alerts, signals, wizards, logs, tap):
+    for module in (graph, analysis, clusters, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
     app.include_router(jaeger.api, prefix=jaeger.PREFIX)

@@ -228,23 +228,25 @@ class ApiServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         async with self._open():
-            while True:
-                if seen < self._forgotten:
-                    await _send(response, "ERROR", _failure(410, "too old resource version"))
-                    return response
-                for event in [one for one in self._log if one.version > seen]:
-                    if event.kind.plural == kind.plural and _within(
-                        event.item, request.match_info.get("namespace", "")
-                    ):
-                        await _send(response, event.type, event.item)
-                seen = max(seen, self._version)
-                happened = self._happened
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(BOOKMARK_S):
-                        await happened.wait()
-                        continue
-                await _send(response, "BOOKMARK", {"kind": kind.kind, "metadata": {"resourceVersion": str(seen)}})
+            with suppress(ConnectionResetError):  # the client has left
+                await self._tell(response, kind, seen, request.match_info.get("namespace", ""))
         return response
+
+    async def _tell(self, response: web.StreamResponse, kind: Kind, seen: int, namespace: str) -> None:
+        while True:
+            if seen < self._forgotten:
+                await _send(response, "ERROR", _failure(410, "too old resource version"))
+                return
+            for event in [one for one in self._log if one.version > seen]:
+                if event.kind.plural == kind.plural and _within(event.item, namespace):
+                    await _send(response, event.type, event.item)
+            seen = max(seen, self._version)
+            happened = self._happened
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BOOKMARK_S):
+                    await happened.wait()
+                    continue
+            await _send(response, "BOOKMARK", {"kind": kind.kind, "metadata": {"resourceVersion": str(seen)}})
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:

@@ -1,0 +1,93 @@
+"""Kubernetes clusters beside the bundled mesh: followed, put into the inventory, their config shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from collectors.kubernetes.config import DEFAULT_CLUSTER, ClusterConfig, apart
+from graph.model import Inventory
+from mesh_runtime.api.objects import ConfigObject, ObjectKey
+from mesh_runtime.api.spec import Spec
+
+if TYPE_CHECKING:
+    from collectors.kubernetes.cluster import ClusterState
+    from collectors.kubernetes.objects import ClusterObjects, Declared
+    from console.services import Service
+    from graph.ports import Clock
+
+Show = Callable[[Sequence[Inventory]], None]
+"""Told the inventories of all clusters, whenever one has changed."""
+
+
+class Cluster:
+    """One cluster, as it was last seen. It can be read only."""
+
+    def __init__(self, config: ClusterConfig, clock: Clock, changed: Callable[[], None]) -> None:
+        """Raise :class:`~collectors.errors.CollectorError` where the kubeconfig has no such context."""
+        # here, not above: the client takes half a second to import, which only those who have a cluster should pay
+        from collectors.kubernetes.cluster import ClusterWatch  # noqa: PLC0415
+        from collectors.kubernetes.credentials import check  # noqa: PLC0415
+
+        check(config)
+        self.config = config
+        self.watch = ClusterWatch(config, clock, self._see)
+        """The service that follows it."""
+        self.own_name = ""
+        """What its istiod calls it; empty while none says."""
+        self.inventory = Inventory()
+        self.declared: Mapping[ObjectKey, Declared] = {}
+        """Its Namespaces and Services, and its mesh's config."""
+        self._changed = changed
+
+    @property
+    def name(self) -> str:
+        """What it is called, in metrics as here."""
+        return self.config.name or self.own_name or DEFAULT_CLUSTER
+
+    @property
+    def state(self) -> ClusterState:
+        """How it does."""
+        return self.watch.state
+
+    def _see(self, objects: ClusterObjects) -> None:
+        from collectors.kubernetes.workloads import inventory_in, own_name  # noqa: PLC0415
+
+        self.own_name = own_name(objects)
+        self.inventory = inventory_in(objects, self.name)
+        self.declared = {ObjectKey(one.group, one.kind, one.namespace, one.name): one for one in objects.declared}
+        self._changed()
+
+
+class Clusters:
+    """All clusters that the settings name."""
+
+    def __init__(self, configs: Sequence[ClusterConfig], clock: Clock, show: Show) -> None:
+        """Raise :class:`~collectors.errors.CollectorError` for a cluster that cannot be followed as it is set."""
+        self.all = tuple(Cluster(config, clock, self._update) for config in apart(configs))
+        self._show = show
+
+    @property
+    def watches(self) -> Sequence[Service]:
+        """The services that follow them."""
+        return [one.watch for one in self.all]
+
+    def find(self, name: str) -> Cluster | None:
+        """Return the cluster of a name."""
+        return next((one for one in self.all if one.name == name), None)
+
+    def _update(self) -> None:
+        self._show([one.inventory for one in self.all])
+
+
+def object_of(declared: Declared) -> ConfigObject:
+    """Return an object as pages and API show it. Its cluster has judged it; its spec is not read here."""
+    metadata = declared.manifest["metadata"]
+    return ConfigObject(
+        key=ObjectKey(declared.group, declared.kind, declared.namespace, declared.name),
+        api_version=declared.manifest["apiVersion"],
+        labels=metadata.get("labels", {}),
+        annotations=metadata.get("annotations", {}),
+        spec=Spec(),
+        manifest=declared.manifest,
+    )
