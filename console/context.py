@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from console.alerts import AlertBook
     from console.clusters import Clusters
     from console.faults import DemoControl
+    from console.federation.service import Federation
     from console.receivers import Receivers
     from console.services import Restarting
     from console.settings import Settings
@@ -53,6 +54,8 @@ class Console:
     receivers: Receivers
     """What else takes telemetry in."""
     stream: Stream
+    federation: Federation
+    """What other Prometheus servers collect from us."""
     supervised: Sequence[Restarting] = ()
     """Services that are started again when they fail."""
     wake_webhooks: Callable[[], None] = lambda: None

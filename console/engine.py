@@ -23,6 +23,7 @@ from console.clusters import Clusters
 from console.context import Console
 from console.datadir import DataDir, ServerInfo
 from console.faults import DemoControl
+from console.federation.service import Federation
 from console.inventory import InventoryWatch
 from console.receivers import receivers
 from console.services import Service, restarting, serve
@@ -124,6 +125,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         others.doors,
     )
     stream = Stream(live)
+    federation = Federation(live, clock)
     ticker = Ticker(
         live=live,
         stream=stream,
@@ -135,7 +137,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         wake_webhooks=sender.wake,
     )
     supervised = restarting(
-        clock, otlp, *others.services(settings, spans), *metrics.polls, *clusters.watches, ticker, sender
+        clock, otlp, *others.services(settings, spans), *metrics.polls, *clusters.watches, ticker, sender, federation
     )
 
     console = Console(
@@ -158,6 +160,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         tap=others.tap,
         receivers=others,
         stream=stream,
+        federation=federation,
         supervised=supervised,
         wake_webhooks=sender.wake,
         demo=DemoControl(store) if demo else None,

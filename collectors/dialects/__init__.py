@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collectors.dialects.dialect import (
+    COLLECTED_BY,
     REPLICA_LABELS,
     Amount,
     Dialect,
@@ -24,6 +25,7 @@ from collectors.dialects.registry import BUILT_IN, GROUP, candidates, detect, fl
 
 __all__ = [
     "BUILT_IN",
+    "COLLECTED_BY",
     "GROUP",
     "REPLICA_LABELS",
     "Amount",

@@ -13,6 +13,9 @@ Labels = Mapping[str, str]
 NOTHING_SAID = frozenset({"", "-", "unknown"})
 """Values of labels that say nothing."""
 
+COLLECTED_BY: Labels = {"collected_by": "meshscope"}
+"""The label of what meshscope publishes, and of proxies that it tells others of: it has counted all that already."""
+
 REPLICA_LABELS = ("prometheus_replica", "__replica__", "receive_replica", "rule_replica")
 """External labels that tell replicas of one Prometheus apart, as its operator, Mimir and Thanos write them."""
 

@@ -59,7 +59,7 @@ class AdminScrape:
         self._clock = clock
         self._stats_filter = dialect.stats_filter
         self._exposition = Exposition(dialect, cluster=cluster)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._states: dict[str, ProxyScrape] = {}
 
@@ -84,7 +84,7 @@ class AdminScrape:
         try:
             async with self._at_once:
                 at_ms = self._clock.now_ms()
-                page = await self._fetch(instance.admin)
+                page = await admin_page(instance.admin, self._timeout_s, {"filter": self._stats_filter})
             # A run whose pages were read before it was told of is no further run: its counts would count twice.
             epoch = instance.epoch if instance.epoch > state.last_success_ms else state.epoch or instance.epoch
             observations = self._exposition.read(
@@ -99,12 +99,14 @@ class AdminScrape:
         )
         return observations
 
-    async def _fetch(self, admin: str) -> str:
-        connector = aiohttp.UnixConnector(path=admin, force_close=True)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session,
-            session.get("http://proxy/stats/prometheus", params={"filter": self._stats_filter}) as answer,
-        ):
-            if answer.status != 200:
-                raise CollectorError(f"{admin} answered {answer.status}, expected its statistics")
-            return await read_text(answer, admin, MOST_BYTES)
+
+async def admin_page(admin: str, timeout_s: float, params: Mapping[str, str]) -> str:
+    """Fetch a proxy's statistics through its admin socket, within bounds."""
+    connector = aiohttp.UnixConnector(path=admin, force_close=True)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=timeout_s)) as session,
+        session.get("http://proxy/stats/prometheus", params=params) as answer,
+    ):
+        if answer.status != 200:
+            raise CollectorError(f"{admin} answered {answer.status}, expected its statistics")
+        return await read_text(answer, admin, MOST_BYTES)

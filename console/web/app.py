@@ -18,7 +18,9 @@ from console.web.api import (
     graph,
     kiali,
     logs,
+    metrics,
     proxies,
+    sd,
     signals,
     tap,
     traces,
@@ -63,6 +65,8 @@ def _api(console: Console) -> FastAPI:
     app.state.console = console
     errors.install(app)
     app.include_router(health.api)
+    app.include_router(metrics.api)
+    app.include_router(sd.api, prefix=PREFIX)
     for module in (graph, analysis, clusters, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
