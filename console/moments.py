@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from collectors.errors import CollectorError
 from console.context import Console
 from console.web.errors import NotFound
 from graph.model import GraphType, Snapshot
+from graph.windows import REACH_S
 
 FAIR_MS = 15_000
 FAIR_SHARE = 0.1
@@ -32,6 +34,12 @@ async def moment(console: Console, kind: GraphType, window_s: int, at_ms: int | 
     if best is None:
         raise NotFound("; ".join([f"nobody watched at {_instant(wanted_ms)}", await _reach(console), *troubles]))
     return best
+
+
+async def oldest_ms(console: Console) -> int:
+    """Say since when anybody remembers the graph: memory, or one of the histories that can be asked."""
+    kept = console.live.snapshot(GraphType.WORKLOAD, REACH_S)
+    return min([kept.at_ms - _covered_ms(kept), *(reach[0] for reach in await _reaches(console))])
 
 
 async def _offers(
@@ -67,14 +75,16 @@ def _lacking_ms(snapshot: Snapshot, window_s: int, at_ms: int) -> int:
     return abs(at_ms - snapshot.at_ms) + abs(1000 * window_s - _covered_ms(snapshot))
 
 
-async def _reach(console: Console) -> str:
+async def _reaches(console: Console) -> list[tuple[int, int]]:
     reaches = []
     for history in console.histories:
-        try:
+        with suppress(CollectorError):
             reaches.append(await history.reach())
-        except CollectorError:
-            continue
-    known = [reach for reach in reaches if reach]
+    return [reach for reach in reaches if reach]
+
+
+async def _reach(console: Console) -> str:
+    known = await _reaches(console)
     if not known:
         return "there is no history yet"
     return "the history reaches from " + ", and from ".join(f"{_instant(old)} to {_instant(new)}" for old, new in known)

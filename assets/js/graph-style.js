@@ -1,5 +1,6 @@
 // How nodes and edges look. Calm by default, loud on trouble: healthy edges are slate.
 
+import { KINDS, badgesOf } from "./badges.js";
 import { lines } from "./layout.js";
 
 const TOKENS = {
@@ -8,16 +9,7 @@ const TOKENS = {
     warnText: "--warn", errorText: "--error", idle: "--idle", edge: "--edge", tcp: "--tcp", find: "--find", surface: "--surface", box: "--box",
 };
 
-const KIND_ICONS = {
-    workload: "box", app: "box", service: "server", gateway: "door-open", database: "database", queue: "layers", external: "globe", passthrough: "log-out", blackhole: "ban", unknown: "circle-help", probe: "circle-help", scraper: "circle-help", outside: "globe", operation: "split",
-};
-
-/** The most telling first: two are shown, the panel lists them all. */
-const BADGE_ICONS = {
-    "no-sidecar": "unplug", "fault-injection": "zap-off", "traffic-shifting": "split", mirroring: "copy",
-    "circuit-breaker": "zap", timeout: "timer", "virtual-service": "git-branch",
-};
-const BADGES = 2;
+const SHOWN_BADGES = 2;
 
 export function tokens() {
     const style = getComputedStyle(document.documentElement);
@@ -59,21 +51,20 @@ function badgeImage(name, fill, color, ring) {
 
 /** What is behind a node or an edge. */
 function ground(element, theme) {
-    const inside = element.isNode() ? element.isChild() : element.source().isChild() && element.target().isChild();
-    return inside ? theme.box : theme.canvas;
+    if (element.isNode()) return element.parent().is('[box="namespace"]') ? theme.box : theme.canvas;
+    return element.source().isChild() && element.target().isChild() ? theme.box : theme.canvas;
 }
 
 /** The icon in the middle, then what the config does to it (top right) and trouble (top left). */
 function images(node, theme) {
     const health = node.data("health");
-    const list = [{ image: iconImage(KIND_ICONS[node.data("kind")] || "box", theme.text2), size: 24, x: "50%", y: "50%", dx: 0, dy: 0 }];
+    const list = [{ image: iconImage(KINDS[node.data("kind")]?.icon || "box", theme.text2), size: 24, x: "50%", y: "50%", dx: 0, dy: 0 }];
     if (health === "failure" || health === "degraded" || health === "not_ready") {
         const color = health === "failure" ? theme.error : theme.warn;
         list.push({ image: badgeImage("triangle-alert", color, "#fff", ground(node, theme)), size: 21, x: "0%", y: "0%", dx: -9, dy: -9 });
     }
-    const badges = Object.keys(BADGE_ICONS).filter((name) => node.data("badges")?.includes(name));
-    badges.slice(0, BADGES).forEach((name, index) => {
-        list.push({ image: badgeImage(BADGE_ICONS[name], theme.button, "#fff", ground(node, theme)), size: 21, x: "100%", y: "0%", dx: 9 - index * 20, dy: -9 });
+    badgesOf(node.data()).slice(0, SHOWN_BADGES).forEach(({ icon }, index) => {
+        list.push({ image: badgeImage(icon, theme.button, "#fff", ground(node, theme)), size: 21, x: "100%", y: "0%", dx: 9 - index * 20, dy: -9 });
     });
     return list;
 }
@@ -83,7 +74,10 @@ const healthColor = (theme, health) => ({ failure: theme.error, degraded: theme.
 /** What nobody declared has a colour of its own, unless it is in trouble. */
 const undeclaredColor = (theme, node, own) => (["failure", "degraded"].includes(node.data("health")) ? healthColor(theme, node.data("health")) : own);
 
+const VERDICT_COLORS = { failing: "error", slower: "warn", gone: "idle", added: "ok", recovered: "ok", faster: "ok", less_traffic: "text3", more_traffic: "text3", same: "line2" };
+
 function edgeColor(theme, edge) {
+    if (edge.data("verdict")) return theme[VERDICT_COLORS[edge.data("verdict")]];
     const health = edge.data("health");
     if (edge.data("presence") !== "live") return theme.idle;
     if (health === "failure") return theme.error;
@@ -94,6 +88,7 @@ function edgeColor(theme, edge) {
 const isBad = (edge) => edge.data("presence") === "live" && ["failure", "degraded"].includes(edge.data("health"));
 
 function labelColor(theme, edge) {
+    if (edge.data("verdict")) return { failing: theme.errorText, slower: theme.warnText }[edge.data("verdict")] || theme.text2;
     if (!isBad(edge)) return theme.text2;
     return edge.data("health") === "failure" ? theme.errorText : theme.warnText;
 }
@@ -165,8 +160,15 @@ export function stylesheet(theme) {
                 "min-zoomed-font-size": 5.5,
             },
         },
+        { selector: 'node[box="cluster"]', style: { "border-style": "dashed", "background-opacity": 0.35, padding: 24 } },
+        { selector: 'node[box="app"]', style: { "corner-radius": 14, padding: 14, "font-size": 12, "text-transform": "none", "background-color": theme.canvas } },
+        { selector: 'node[kind="group"]', style: { width: 60, height: 52, "corner-radius": 16, "border-style": "double", "border-width": 5, "background-color": theme.box } },
+        { selector: 'edge[verdict="gone"]', style: { "line-style": "dashed", width: 2.4, "line-opacity": 1 } },
+        { selector: 'edge[verdict="same"]', style: { width: 1.3 } },
+        { selector: 'node[verdict="gone"]', style: { "border-style": "dashed", "border-color": theme.idle, "background-opacity": 0.4 } },
+        { selector: 'node[verdict="added"]', style: { "border-color": theme.ok, "underlay-color": theme.ok, "underlay-opacity": 0.18, "underlay-padding": 7 } },
         { selector: "edge:loop", style: { "loop-direction": "-45deg", "loop-sweep": "40deg" } },
-        { selector: ".dim", style: { opacity: 0.15 } },
+        { selector: ".dim, .faded", style: { opacity: 0.15 } },
         { selector: ".hidden", style: { display: "none" } },
         { selector: "node.found", style: { "overlay-color": theme.find, "overlay-opacity": 0.24, "overlay-padding": 7, "overlay-shape": "round-rectangle" } },
         { selector: "edge.found", style: { "overlay-color": theme.find, "overlay-opacity": 0.3, "overlay-padding": 5 } },

@@ -1,7 +1,8 @@
 // Keeps a cytoscape picture in step with the live graph. Numbers change in place; nothing jumps.
 
 import * as format from "./format.js";
-import { Places, parentOf } from "./layout.js";
+import { Tip } from "./graph-tip.js";
+import { Places } from "./layout.js";
 import { stylesheet, tokens } from "./graph-style.js";
 import { Traffic } from "./traffic.js";
 
@@ -40,12 +41,13 @@ export function edgeText(edge, labels) {
 }
 
 export class GraphView {
-    /** `selected(id | null)` when a person picks something; `placed()` after a layout. */
-    constructor(cytoscape, container, overlay, { selected, placed }) {
+    /** `selected(id | null)` when a person picks something, `opened(id)` on a double click, `asked(id, place)` for a menu; `placed()` after a layout. */
+    constructor(cytoscape, { container, overlay, tip }, { selected, opened, asked, placed }) {
         this.theme = tokens();
         this.labels = new Set();
-        this.boxed = true;
         this.selected = selected;
+        this.opened = opened;
+        this.asked = asked;
         this.placed = placed;
         this.touched = false;
         this.container = container;
@@ -59,6 +61,7 @@ export class GraphView {
             textureOnViewport: false,
         });
         this.traffic = new Traffic(overlay, this.cy, this.theme);
+        this.tip = new Tip(tip, this.cy);
         this.#listen();
         this.resizing = new ResizeObserver(() => {
             this.cy.resize();
@@ -77,9 +80,11 @@ export class GraphView {
     #listen() {
         const { cy } = this;
         cy.on("tap", (event) => {
-            if (event.target === cy || event.target.data("box")) this.pick(null);
+            if (event.target === cy) this.pick(null);
         });
-        cy.on("tap", "node[kind], edge", (event) => this.pick(event.target.id()));
+        cy.on("tap", "node, edge", (event) => this.pick(event.target.id()));
+        cy.on("dbltap", "node", (event) => this.opened(event.target.id()));
+        cy.on("cxttap", "node, edge", (event) => this.asked(event.target.id(), event.renderedPosition));
         cy.on("mouseover", "node[kind]", (event) => {
             const near = event.target.closedNeighborhood();
             cy.batch(() => cy.elements("node[kind], edge").not(near).addClass("dim"));
@@ -103,24 +108,28 @@ export class GraphView {
         this.traffic.setTheme(this.theme);
     }
 
-    /** Shows another topic from scratch, with the places it had last time. */
-    topic(name) {
-        this.places = new Places(name);
+    /** Shows another topic from scratch, with the places it had last time; those of passing views are not kept. */
+    topic(name, passing = false) {
+        this.places = new Places(name, passing);
         this.touched = false;
         this.cy.elements().remove();
         this.graph = null;
+        this.container.classList.add("arranging");
     }
 
-    show(graph, change) {
-        this.graph = graph;
-        if (change.whole || change.message.goneNodes.length || change.message.goneEdges.length || this.#unknown(change.message)) {
-            this.#sync(graph);
-        } else {
-            this.cy.batch(() => {
-                for (const node of change.message.nodes) this.cy.getElementById(node.id).data(nodeData(node));
-                for (const edge of change.message.edges) this.cy.getElementById(edge.id).data(this.#edgeData(edge));
-            });
+    /** Shows `{nodes, edges, boxes, inside}`: what is the same object as before is not touched. */
+    show(graph) {
+        const before = this.graph;
+        this.graph = { ...graph, nodes: new Map(graph.nodes), edges: new Map(graph.edges) };
+        const same = before && sameKeys(before.nodes, graph.nodes) && sameKeys(before.edges, graph.edges) && sameBoxes(before, graph);
+        if (!same) {
+            this.#sync();
+            return;
         }
+        this.cy.batch(() => {
+            for (const node of news(before.nodes, graph.nodes)) this.cy.getElementById(node.id).data(this.#nodeData(node));
+            for (const edge of news(before.edges, graph.edges)) this.cy.getElementById(edge.id).data(this.#edgeData(edge));
+        });
     }
 
     relabel(labels) {
@@ -133,50 +142,35 @@ export class GraphView {
         });
     }
 
-    async rebox(boxed) {
-        this.boxed = boxed;
+    arrangeAnew() {
         if (!this.graph) return;
         this.places.forget();
-        this.cy.elements().remove();
-        this.#sync(this.graph);
-    }
-
-    async arrangeAnew() {
-        this.places.forget();
         this.touched = false;
-        this.#sync(this.graph);
+        this.#sync();
     }
 
-    #unknown(message) {
-        return message.nodes.some((node) => this.cy.getElementById(node.id).empty()) || message.edges.some((edge) => this.cy.getElementById(edge.id).empty());
+    #nodeData(node) {
+        return { verdict: "", ...node, parent: this.graph.inside.get(node.id) || null };
     }
 
     #edgeData(edge) {
         const route = this.places.routes[edge.id];
-        return { ...edge, text: edgeText(edge, this.labels), labelAt: route?.label };
+        return { verdict: "", ...edge, text: edge.text ?? edgeText(edge, this.labels), labelAt: route?.label };
     }
 
-    #sync(graph) {
-        const { cy } = this;
-        const boxes = this.boxed ? graph.boxes : new Map();
-        const ids = new Set([...graph.nodes.keys(), ...graph.edges.keys(), ...boxes.keys()]);
+    #sync() {
+        const { cy, graph } = this;
+        const ids = new Set([...graph.nodes.keys(), ...graph.edges.keys(), ...graph.boxes.keys()]);
         cy.batch(() => {
-            cy.elements().filter((element) => !ids.has(element.id())).remove();
-            for (const box of boxes.values()) this.#put("nodes", { id: box.id, label: box.label, box: box.kind });
-            for (const node of graph.nodes.values()) {
-                const data = nodeData(node);
-                if (!this.boxed) data.parent = null;
-                this.#put("nodes", data, this.places.nodes[node.id]);
-            }
+            for (const { id, label, kind, parent } of graph.boxes.values()) this.#put("nodes", { id, label, box: kind, parent });
+            for (const node of graph.nodes.values()) this.#put("nodes", this.#nodeData(node), this.places.nodes[node.id]);
             for (const edge of graph.edges.values()) this.#put("edges", this.#edgeData(edge));
+            cy.elements().filter((element) => !ids.has(element.id())).remove();
         });
         cy.renderer().textureOnViewport = graph.edges.size > RICH_EDGES; // panning stays smooth on large graphs
-        if (this.places.knows(graph)) {
-            this.#apply(false);
-        } else {
-            clearTimeout(this.timer);
-            this.timer = setTimeout(() => this.#arrange(), SETTLE_MS);
-        }
+        clearTimeout(this.timer);
+        if (this.places.knows(graph)) this.#apply(false);
+        else this.timer = setTimeout(() => this.#arrange(), SETTLE_MS);
     }
 
     #put(group, data, position) {
@@ -193,7 +187,7 @@ export class GraphView {
         const { cy } = this;
         const places = this.places;
         const fresh = Object.keys(places.nodes).length === 0;
-        await places.arrange(this.graph, { aspect: Math.max(0.6, (cy.width() - 40) / Math.max(200, cy.height() - 150)), boxed: this.boxed });
+        await places.arrange(this.graph, { aspect: Math.max(0.6, (cy.width() - 40) / Math.max(200, cy.height() - 150)) });
         if (this.places !== places || cy.destroyed()) return;
         this.#apply(!fresh);
         if (!places.knows(this.graph)) this.#arrange(); // it grew meanwhile
@@ -213,6 +207,7 @@ export class GraphView {
             if (smooth) setTimeout(() => !cy.destroyed() && this.fit(), 280);
             else this.fit();
         }
+        this.container.classList.remove("arranging");
         this.placed();
     }
 
@@ -239,20 +234,22 @@ export class GraphView {
     }
 
     highlight(id) {
-        this.cy.elements(":selected").unselect();
-        if (id) this.cy.getElementById(id).select();
+        const wanted = id ? this.cy.getElementById(id) : this.cy.collection();
+        this.cy.elements(":selected").not(wanted).unselect();
+        wanted.not(":selected").select();
     }
 
-    /** Classes from find and hide; hidden nodes take their edges with them. */
-    mark({ found, hidden }) {
+    /** Classes from find, hide and what is lit (null: everything); hidden nodes take their edges with them. */
+    mark({ found, hidden, lit }) {
         this.cy.batch(() => {
             this.cy.elements().forEach((element) => {
-                if (element.data("box")) return;
+                if (!element.isEdge() && !element.data("kind")) return;
                 element.toggleClass("found", found.has(element.id()));
                 element.toggleClass("hidden", hidden.has(element.id()));
+                element.toggleClass("faded", Boolean(lit) && !lit.has(element.id()));
             });
             this.cy.nodes("[box]").forEach((box) => {
-                box.toggleClass("hidden", box.children().every((child) => child.hasClass("hidden")));
+                box.toggleClass("hidden", box.descendants("[kind]").every((inner) => inner.hasClass("hidden")));
             });
         });
     }
@@ -268,6 +265,16 @@ export class GraphView {
         const zoom = Math.min((width - 32) / bounds.w, (height - bottom - 20) / bounds.h, 0.95);
         const pan = { x: width / 2 - (zoom * (bounds.x1 + bounds.x2)) / 2, y: 8 + (height - bottom) / 2 - (zoom * (bounds.y1 + bounds.y2)) / 2 };
         cy.viewport({ zoom, pan });
+    }
+
+    refit() {
+        this.touched = false;
+        this.fit();
+    }
+
+    /** The whole picture as a PNG. */
+    picture(scale) {
+        return this.cy.png({ full: true, scale, bg: this.theme.canvas, output: "blob" });
     }
 
     zoomBy(factor) {
@@ -295,9 +302,11 @@ export class GraphView {
     }
 }
 
-function nodeData(node) {
-    return { ...node, parent: parentOf(node) };
-}
+const sameKeys = (some, other) => some.size === other.size && [...other.keys()].every((key) => some.has(key));
+
+const sameBoxes = (some, other) => sameKeys(some.boxes, other.boxes) && [...other.inside].every(([node, box]) => some.inside.get(node) === box);
+
+const news = (before, now) => [...now.values()].filter((item) => before.get(item.id) !== item);
 
 function routeStyle({ start, bends, end }, source, target) {
     const style = {

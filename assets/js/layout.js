@@ -6,7 +6,7 @@ import { version } from "./format.js";
 const NODE = 52;
 const API = "/assets/vendor/elk-api.js";
 const WORKER = "/assets/vendor/elk-worker.min.js";
-const STORE = "meshscope.layout.7.";
+const STORE = "meshscope.layout.8.";
 const LABEL = { width: 74, height: 36 };
 const CHARACTER = 9;
 const LINE = 20;
@@ -28,7 +28,7 @@ async function elk() {
 
 /** What a node is called, in lines: long names break near their middle, the version follows. */
 export function lines(node) {
-    const second = [version(node), node.replicas > 1 ? `×${node.replicas}` : ""].filter(Boolean).join(" ");
+    const second = node.kind === "group" ? `${node.members} nodes` : [version(node), node.replicas > 1 ? `×${node.replicas}` : ""].filter(Boolean).join(" ");
     return [...halves(node.label), ...(second ? [second] : [])];
 }
 
@@ -45,18 +45,12 @@ function nameplate(node) {
     return { text: node.label, width: Math.max(NODE, CHARACTER * Math.max(...text.map((line) => line.length))), height: 6 + LINE * text.length };
 }
 
-const OUTSIDE = new Set(["external", "passthrough", "blackhole", "unknown", "probe", "scraper", "outside"]);
-
-/** The box a node stands in: what lies outside the mesh stands outside the boxes, too. */
-export function parentOf(node) {
-    return OUTSIDE.has(node.kind) ? null : node.parent || null;
-}
-
 /** The places of one topic: `nodes[id] = {x, y, moved?}`, `routes[id] = {start, bends, end, label}`. */
 export class Places {
-    constructor(topic) {
-        this.key = STORE + topic;
-        const kept = JSON.parse(localStorage.getItem(this.key) || "null");
+    /** Those of a passing view last as long as the page. */
+    constructor(topic, passing) {
+        this.key = passing ? null : STORE + topic;
+        const kept = this.key && JSON.parse(localStorage.getItem(this.key) || "null");
         this.nodes = kept?.nodes || {};
         this.routes = kept?.routes || {};
     }
@@ -75,10 +69,11 @@ export class Places {
     forget() {
         this.nodes = {};
         this.routes = {};
-        localStorage.removeItem(this.key);
+        if (this.key) localStorage.removeItem(this.key);
     }
 
     keep() {
+        if (!this.key) return;
         try {
             localStorage.setItem(this.key, JSON.stringify({ nodes: this.nodes, routes: this.routes }));
         } catch {
@@ -87,14 +82,14 @@ export class Places {
     }
 
     /** Places everything in the graph; nodes that a person moved stay where they were put. */
-    async arrange(graph, { aspect, boxed }) {
+    async arrange(graph, { aspect }) {
         const engine = await elk();
         let spacing = 40;
-        let result = await engine.layout(describe(graph, spacing, boxed));
+        let result = await engine.layout(describe(graph, spacing));
         // Layers decide the width; what is left of the height goes between the rows.
         for (let stretch = shape(result) / aspect; stretch > 1.15 && spacing < WIDEST; stretch = shape(result) / aspect) {
             spacing = Math.min(WIDEST, spacing * Math.min(2.4, stretch));
-            result = await engine.layout(describe(graph, spacing, boxed));
+            result = await engine.layout(describe(graph, spacing));
         }
         const moved = Object.entries(this.nodes).filter(([, place]) => place.moved);
         const { nodes, routes } = collect(result);
@@ -106,8 +101,9 @@ export class Places {
 }
 
 const shape = ({ width, height }) => width / height;
+const byId = (items) => [...items.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 
-function describe(graph, spacing, boxed) {
+function describe(graph, spacing) {
     const options = {
         "elk.spacing.nodeNode": String(spacing),
         "elk.layered.spacing.nodeNodeBetweenLayers": "10",
@@ -120,33 +116,26 @@ function describe(graph, spacing, boxed) {
         "elk.spacing.labelNode": "6",
         "elk.spacing.componentComponent": "48",
     };
-    const boxes = new Map();
     const roots = [];
-    const sorted = [...graph.nodes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-    for (const node of sorted) {
-        const shape = {
+    const shapes = new Map();
+    const into = (parent) => shapes.get(parent)?.children || roots;
+    for (const { id, parent } of byId(graph.boxes)) {
+        // Spacing is not inherited by compounds: each box needs its own.
+        const box = { id, parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=28,left=20,bottom=44,right=20]" } };
+        shapes.set(id, box);
+    }
+    for (const box of shapes.values()) into(box.parent).push(box);
+    for (const node of byId(graph.nodes)) {
+        into(graph.inside.get(node.id)).push({
             id: node.id,
             width: NODE,
             height: NODE,
             labels: [nameplate(node)],
             layoutOptions: { "elk.nodeLabels.placement": "[H_CENTER, V_BOTTOM, OUTSIDE]" },
-        };
-        const parent = boxed ? parentOf(node) : null;
-        if (!parent) {
-            roots.push(shape);
-            continue;
-        }
-        if (!boxes.has(parent)) {
-            // Spacing is not inherited by compounds: each box needs its own.
-            const box = { id: parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=28,left=20,bottom=44,right=20]" } };
-            boxes.set(parent, box);
-            roots.push(box);
-        }
-        boxes.get(parent).children.push(shape);
+        });
     }
-    const edges = [...graph.edges.values()]
+    const edges = byId(graph.edges)
         .filter((edge) => edge.source !== edge.target)
-        .sort((a, b) => (a.id < b.id ? -1 : 1))
         .map((edge) => ({
             id: edge.id,
             sources: [edge.source],

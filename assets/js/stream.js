@@ -4,7 +4,7 @@ const RETRY_FIRST_MS = 400;
 const RETRY_LIMIT_MS = 8000;
 
 export class Stream {
-    /** `changed(graph, change)` after each message, `connection(state)` with "open" or "closed". */
+    /** `changed(graph)` after each message, `connection(state)` with "open" or "closed". */
     constructor({ changed, connection }) {
         this.changed = changed;
         this.connection = connection;
@@ -58,14 +58,14 @@ export class Stream {
             this.retryMs = RETRY_FIRST_MS;
             this.graph = fromSnapshot(message);
             this.connection("open");
-            this.changed(this.graph, { whole: true });
+            this.changed(this.graph);
         } else if (message.type === "delta") {
             if (!this.graph || message.from !== this.graph.revision) {
                 this.#connect();
                 return;
             }
             fold(this.graph, message);
-            this.changed(this.graph, { whole: false, message });
+            this.changed(this.graph);
         }
     }
 }
@@ -78,7 +78,6 @@ export function fromSnapshot(message) {
         at: message.at,
         nodes: new Map(message.nodes.map((node) => [node.id, node])),
         edges: new Map(message.edges.map((edge) => [edge.id, edge])),
-        boxes: new Map((message.boxes || []).map((box) => [box.id, box])),
     };
 }
 
@@ -87,7 +86,6 @@ function fold(graph, delta) {
     for (const id of delta.goneEdges) graph.edges.delete(id);
     for (const node of delta.nodes) graph.nodes.set(node.id, node);
     for (const edge of delta.edges) graph.edges.set(edge.id, edge);
-    if (delta.boxes) graph.boxes = new Map(delta.boxes.map((box) => [box.id, box]));
     graph.revision = delta.to;
     graph.at = delta.at;
 }

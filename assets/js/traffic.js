@@ -97,7 +97,7 @@ export class Traffic {
         this.drawn = 0;
         if (view.zoom < MIN_ZOOM) return;
         for (const edge of cy.edges().toArray()) {
-            if (edge.hasClass("hidden") || edge.hasClass("dim") || !edge.visible()) continue;
+            if (edge.hasClass("hidden") || edge.hasClass("dim") || edge.hasClass("faded") || !edge.visible()) continue;
             const data = edge.data();
             const path = this.#path(edge);
             if (!onScreen(path, view)) continue;

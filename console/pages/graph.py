@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input
+from dash import Dash, Input, NoUpdate, ctx, no_update
 
+from console.looked import Looked, config_at, course, looked
+from console.moments import moment, oldest_ms
 from console.recent import recent
+from console.views import comparison, groups
 from console.views import selection as views
 from console.views.shiftable import shiftable
+from console.web.errors import NotFound
+from console.widgets import compared, live, panel
 from console.widgets import graph as widgets
-from console.widgets import live, panel
+from graph.compare import compare
 from graph.model import Edge, GraphType, Node, Snapshot
 from graph.ports import TraceQuery, TraceSummary
 
@@ -25,18 +30,11 @@ if TYPE_CHECKING:
 PATH = "/graph"
 TITLE = "Traffic graph"
 TRACES_SHOWN = 5
-COURSE_S = 300
-"""Courses reach at least this far back, however short the window."""
 
 
-def layout(render: str) -> Component:
-    """The graph's place; the numbers come over the stream."""
-    return widgets.graph(render)
-
-
-async def show(_console: Console, _rest: Sequence[str], _parameters: Mapping[str, str]) -> Component:
-    """Start anew with each visit."""
-    return layout(secrets.token_hex(4))
+async def show(console: Console, _rest: Sequence[str], _parameters: Mapping[str, str]) -> Component:
+    """Start anew with each visit; the numbers come over the stream."""
+    return widgets.graph(secrets.token_hex(4), await oldest_ms(console))
 
 
 def register(app: Dash, console: Console) -> None:
@@ -48,52 +46,81 @@ def register(app: Dash, console: Console) -> None:
         Input("graph-topic", "data"),
         Input("graph-pulse", "data"),
     )
-    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> live.Plain:
+    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> live.Plain | NoUpdate:
         if not topic:
             return []
-        return live.plain(await _panel(console, selected, GraphType(topic["type"]), int(topic["window"])))
+        at = looked(topic)
+        if ctx.triggered_id == "graph-pulse" and not at.is_live:
+            return no_update  # the past stays as it was
+        try:
+            return live.plain(await _panel(console, selected, at))
+        except NotFound as nothing:
+            return live.plain(panel.unknown_moment(str(nothing)))
 
 
-async def _panel(console: Console, selected: str | None, kind: GraphType, window_s: int) -> list[Component]:
-    snapshot = console.live.snapshot(kind, window_s)
-    config = console.store.current
-    versions = shiftable(console.live.snapshot(GraphType.VERSIONED_APP, window_s), config)
+async def _panel(console: Console, selected: str | None, at: Looked) -> list[Component]:
+    if at.moments:
+        return await _compared(console, selected, at)
+    snapshot = await _snapshot(console, at)
+    versions = (
+        {}
+        if at.at_ms
+        else shiftable(console.live.snapshot(GraphType.VERSIONED_APP, at.live_window_s), console.store.current)
+    )
+    content = await _described(console, snapshot, selected, at, versions)
+    return [*panel.moment(at.at_ms, console.clock.now_ms()), *content]
+
+
+async def _snapshot(console: Console, at: Looked) -> Snapshot:
+    if at.is_live:
+        return console.live.snapshot(at.kind, at.window_s)
+    return await moment(console, at.kind, at.window_s, at.at_ms)
+
+
+async def _described(
+    console: Console, snapshot: Snapshot, selected: str | None, at: Looked, versions: Mapping[str, Sequence[str]]
+) -> list[Component]:
     if not selected:
-        return panel.mesh(views.mesh_view(snapshot, versions))
-    course = views.Course(**_course(console, kind, window_s, selected))
-    now_ms = console.clock.now_ms()
-    if node := snapshot.nodes.get(selected):
-        found = await recent(console, _of_node(node))
-        return panel.selection(
-            views.node_view(
-                snapshot, node, course=course, config=config, traces=found, shiftable=versions, now_ms=now_ms
-            )
-        )
-    if edge := snapshot.edges.get(selected):
-        found = await _of_edge(console, snapshot, edge)
-        return panel.selection(
-            views.edge_view(
-                snapshot, edge, course=course, config=config, traces=found, shiftable=versions, now_ms=now_ms
-            )
-        )
+        return panel.mesh(views.mesh_view(snapshot, versions), groups.insights(snapshot))
+    if group := groups.group_of(snapshot, selected):
+        return panel.mesh(views.mesh_view(group.snapshot, {}, title=group.label, about=group.about))
+    node, edge = snapshot.nodes.get(selected), snapshot.edges.get(selected)
+    context: dict[str, Any] = {
+        "course": views.Course(**course(console, at, selected)),
+        "config": await config_at(console, at.at_ms),
+        "shiftable": versions,
+        "now_ms": console.clock.now_ms(),
+    }
+    if node:
+        found = await recent(console, _of_node(node, at))
+        return panel.selection(views.node_view(snapshot, node, traces=found, **context), focus=node.id)
+    if edge:
+        found = await _of_edge(console, snapshot, edge, at)
+        return panel.selection(views.edge_view(snapshot, edge, traces=found, **context))
     return panel.gone(selected)
 
 
-def _course(console: Console, kind: GraphType, window_s: int, selected: str) -> dict[str, Sequence[float | None]]:
-    series = console.live.series(kind, max(window_s, COURSE_S), selected)
-    return {"rate": series.rate, "error_ratio": series.error_ratio, "p95_ms": series.p95_ms}
+async def _compared(console: Console, selected: str | None, at: Looked) -> list[Component]:
+    before, after = [await moment(console, at.kind, one.window_s, one.at_ms) for one in at.moments]
+    found = compare(before, after)
+    changed = comparison.change_of(found, selected) if selected else None
+    if changed:
+        return compared.change(changed)
+    return compared.overview(comparison.overview(found), is_chosen=bool(selected))
 
 
-def _of_node(node: Node) -> TraceQuery:
-    return TraceQuery(app=node.app, version=node.version, limit=TRACES_SHOWN)
+def _of_node(node: Node, at: Looked) -> TraceQuery:
+    return at.restricted(TraceQuery(app=node.app, version=node.version, limit=TRACES_SHOWN))
 
 
-async def _of_edge(console: Console, snapshot: Snapshot, edge: Edge) -> Sequence[TraceSummary]:
+async def _of_edge(console: Console, snapshot: Snapshot, edge: Edge, at: Looked) -> Sequence[TraceSummary]:
     """Traces that went along an edge; where it fails, those that failed come first."""
     source, target = snapshot.nodes.get(edge.source), snapshot.nodes.get(edge.target)
     if not source or not target or not source.app:
         return ()
-    wanted = TraceQuery(app=source.app, peer_app=target.app, peer_version=target.version, limit=TRACES_SHOWN)
+    wanted = at.restricted(
+        TraceQuery(app=source.app, peer_app=target.app, peer_version=target.version, limit=TRACES_SHOWN)
+    )
     failed = await recent(console, replace(wanted, errors_only=True)) if edge.signals.errors else ()
     found = {item.trace_id: item for item in (*failed, *await recent(console, wanted))}
     return tuple(found.values())[:TRACES_SHOWN]

@@ -162,7 +162,8 @@ class Mesh:
     metrics: tuple[tuple[str, str], ...]
     shiftable: tuple[tuple[str, str, str], ...]
     """``namespace/service``, its name, and its versions."""
-    window: str
+    title: str
+    about: str
 
 
 def node_view(
@@ -245,8 +246,10 @@ def edge_view(
     )
 
 
-def mesh_view(snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]]) -> Mesh:
-    """Describe the whole picture: what is wrong first, then what one could do."""
+def mesh_view(
+    snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]], *, title: str = "This mesh", about: str = ""
+) -> Mesh:
+    """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
     sick = [node for node in snapshot.nodes.values() if node.health in PRIORITY[:3]]
     sick.sort(key=lambda node: (PRIORITY.index(node.health), node.label))
     called = {edge.target for edge in snapshot.edges.values()}
@@ -267,7 +270,8 @@ def mesh_view(snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]]) -> Mes
         shiftable=tuple(
             (key, key.partition("/")[2], ", ".join(versions)) for key, versions in sorted(shiftable.items())
         ),
-        window=fmt.window(snapshot.window_s),
+        title=title,
+        about=". ".join(filter(None, (about, f"Last {fmt.window(snapshot.window_s)}"))),
     )
 
 

@@ -8,8 +8,11 @@ from dash.development.base_component import Component
 from console.widgets import live, parts
 
 
-def graph(render: str) -> Component:
-    """The graph's place and the panel's. *render* differs each time, so that the script starts anew with it."""
+def graph(render: str, oldest_ms: int) -> Component:
+    """The graph's place and the panel's. *render* differs each time, so that the script starts anew with it.
+
+    The page offers windows and moments since *oldest_ms*.
+    """
     return html.Div(
         [
             html.Section(id="graph-main", className="graph-main", **parts.aria(label="Traffic graph")),
@@ -20,5 +23,5 @@ def graph(render: str) -> Component:
         ],
         id="graph-page",
         className="graph-page",
-        **parts.data(render=render, pulse="graph-pulse"),
+        **parts.data(render=render, pulse="graph-pulse", oldest=str(oldest_ms)),
     )

@@ -7,14 +7,15 @@ from dash.development.base_component import Component
 
 from console.views import format as fmt
 from console.views.applied import Applied
+from console.views.groups import Insight
 from console.views.selection import Mesh, Peer, Selection, Trace, Undeclared
 from console.widgets import parts
 from console.widgets.parts import icon
 
 
-def selection(view: Selection) -> list[Component]:
-    """One node or edge."""
-    content: list[Component] = [_head(view), _actions(view)]
+def selection(view: Selection, *, focus: str = "") -> list[Component]:
+    """One node or edge. *focus*: the node that the picture can be narrowed to."""
+    content: list[Component] = [_head(view), _actions(view, focus)]
     if view.silence:
         content.append(parts.note("info", view.silence))
     if view.undeclared:
@@ -42,8 +43,8 @@ def selection(view: Selection) -> list[Component]:
     return content
 
 
-def mesh(view: Mesh) -> list[Component]:
-    """Nothing chosen: what is wrong, and what one can do."""
+def mesh(view: Mesh, insights: tuple[Insight, ...] = ()) -> list[Component]:
+    """Nothing chosen, or a box: what is wrong, and what one can do."""
     trouble = (
         html.Ul(
             [
@@ -63,7 +64,7 @@ def mesh(view: Mesh) -> list[Component]:
     )
     content: list[Component] = [
         html.Div(
-            html.Div([html.H1("This mesh"), html.P(f"Last {view.window}. Choose a node or an edge for details.")]),
+            html.Div([html.H1(view.title), html.P(f"{view.about}. Choose a node or an edge for details.")]),
             className="panel-head",
         ),
         trouble,
@@ -71,7 +72,30 @@ def mesh(view: Mesh) -> list[Component]:
     ]
     if view.shiftable:
         content.append(parts.section("Several versions run", *(_shiftable(*item) for item in view.shiftable)))
+    for sort in dict.fromkeys(item.sort for item in insights):
+        found = [_insight(item) for item in insights if item.sort == sort]
+        content.append(parts.section(sort, html.Ul(found, className="changes")))
     return content
+
+
+def moment(at_ms: int | None, now_ms: int) -> list[Component]:
+    """That the panel tells of an earlier moment; nothing when it tells of now."""
+    if at_ms is None:
+        return []
+    return [
+        parts.note(
+            "info",
+            html.B("Earlier. "),
+            f"Numbers, config and traces of {fmt.moment(at_ms)}, ",
+            parts.instant(at_ms, now_ms),
+            ".",
+        )
+    ]
+
+
+def unknown_moment(text: str) -> list[Component]:
+    """Nobody remembers the moment that was asked for."""
+    return [html.Div(html.Div(html.H1("Nothing is known of then")), className="panel-head"), parts.note("warn", text)]
 
 
 def gone(name: str) -> list[Component]:
@@ -115,7 +139,17 @@ def shift_button(service: str) -> Component:
     )
 
 
-def _actions(view: Selection) -> Component:
+def _insight(item: Insight) -> Component:
+    lit = {"light": " ".join(item.light)} if item.light else {"blast": item.select}
+    return html.Li(
+        [
+            html.Button(item.text, className="link-button", type="button", **parts.data(select=item.select, **lit)),
+            html.Div(item.detail, className="muted"),
+        ]
+    )
+
+
+def _actions(view: Selection, focus: str) -> Component:
     buttons: list[Component] = []
     if view.shift:
         buttons.append(shift_button(view.shift))
@@ -123,7 +157,14 @@ def _actions(view: Selection) -> Component:
         buttons.append(parts.link([icon("activity"), "Traces"], view.traces_href, "button"))
     if view.service_href:
         buttons.append(parts.link([icon("server"), "Service"], view.service_href, "button"))
+    if focus:
+        buttons.append(_action("crosshair", "Focus", focus=focus))
+        buttons.append(_action("radar", "Who depends on it", blast=focus))
     return html.Div(buttons, className="row wrap")
+
+
+def _action(name: str, text: str, **data: str) -> Component:
+    return html.Button([icon(name), text], className="button", type="button", **parts.data(**data))
 
 
 def _shiftable(service: str, name: str, versions: str) -> Component:

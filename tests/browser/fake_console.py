@@ -286,6 +286,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             logs=others.logs,
             tap=others.tap,
             receivers=others,
+            clusters=SimpleNamespace(all=()),
             stream=stream,
             supervised=(),
             wake_webhooks=lambda: None,

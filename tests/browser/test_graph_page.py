@@ -102,9 +102,13 @@ async def test_a_mistake_in_find_is_explained(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph()
     await visit.page.fill("#graph-find", "nmae = catalog")
-    alert = visit.page.locator("#graph-query-problem")
+    alert = visit.page.locator("#graph-find-problem")
     await alert.wait_for()
-    assert "no operand 'nmae'" in await alert.inner_text()
+    assert "At character 1: no operand 'nmae'" in await alert.inner_text()
+    await visit.page.fill("#graph-find", "rate > 1 and")
+    await visit.until(
+        "document.querySelector('#graph-find-problem pre').textContent === 'rate > 1 and\\n            ^'"
+    )
 
 
 async def test_the_table_says_the_same_as_the_picture(visitor: Visitor) -> None:

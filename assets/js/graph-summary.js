@@ -1,0 +1,96 @@
+// What surrounds the picture: counters, the sentence for screen readers, tables, the trail, and what must be said.
+
+import * as format from "./format.js";
+import { render as renderTable } from "./graph-table.js";
+
+const STALE_MS = 8000;
+
+function put(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+}
+
+export class Summary {
+    constructor(root, select) {
+        this.pick = (selector) => root.querySelector(selector);
+        this.select = select;
+    }
+
+    put(page) {
+        const visible = (items) => [...items.values()].filter((item) => !page.hidden.has(item.id));
+        const nodes = visible(page.part.nodes);
+        const edges = visible(page.part.edges);
+        this.#totals(nodes, edges);
+        this.#sentence(nodes, edges);
+        this.table(page);
+    }
+
+    /** Requests that enter the graph are those of nodes that nobody here calls. */
+    #totals(nodes, edges) {
+        const called = new Set(edges.map((edge) => edge.target));
+        const entering = edges.filter((edge) => !called.has(edge.source));
+        const total = entering.reduce((sum, edge) => sum + (edge.rate || 0), 0);
+        const failed = entering.reduce((sum, edge) => sum + (edge.rate || 0) * (edge.errorRatio || 0), 0);
+        const values = { nodes: nodes.length, edges: edges.length, rate: format.rate(total), errors: total ? format.percent(failed / total) : "–" };
+        for (const [name, value] of Object.entries(values)) put(this.pick(`[data-total="${name}"]`), String(value));
+    }
+
+    #sentence(nodes, edges) {
+        const failing = nodes.filter((node) => node.health === "failure" || node.health === "degraded").map((node) => format.nodeName(node));
+        put(this.pick("#graph-summary"), `${nodes.length} nodes, ${edges.length} edges. ${failing.length ? `In trouble: ${failing.sort().join(", ")}.` : "Nothing is failing."}`);
+    }
+
+    table({ state, part, hidden }) {
+        if (!state.table || !part || !hidden) return;
+        renderTable(this.pick("#graph-table"), part, { hidden, selection: state.selection, select: this.select });
+    }
+
+    /** Where a person is: everything, then each node that was focused on; and how far around the last one. */
+    trail({ state, trail, graph }) {
+        const bar = this.pick(".graph-trail");
+        bar.hidden = !state.focus && !state.blast && !state.trace;
+        this.pick(".graph-focus").hidden = !state.focus;
+        const name = (id) => (graph?.nodes.has(id) ? format.nodeName(graph.nodes.get(id)) : id.split("/").at(-1));
+        this.pick(".graph-lit").hidden = !state.blast;
+        if (state.blast) put(this.pick(".graph-lit b"), `Who depends on ${name(state.blast)}`);
+        if (!state.focus) return;
+        this.pick("#graph-crumbs").replaceChildren(...trail.map((id, index) => crumb(id, name(id), index === trail.length - 1)));
+        for (const direction of ["up", "down"]) {
+            put(this.pick(`[data-depth-of="${direction}"]`), String(state[direction]));
+        }
+    }
+
+    /** One true sentence about the picture, or none when there is nothing to say. */
+    notice(page) {
+        const text = said(page);
+        const notice = this.pick("#graph-notice");
+        notice.hidden = !text;
+        put(notice.querySelector("div"), text);
+        const empty = page.graph && page.graph.nodes.size === 0;
+        this.pick("#graph-empty").hidden = !empty;
+        this.pick("#graph-loading").hidden = Boolean(page.graph) || Boolean(text);
+        const crowded = page.crowded && !page.state.shut && page.graph && !page.state.focus;
+        this.pick("#graph-crowded").hidden = !crowded || Boolean(text);
+        if (crowded) put(this.pick("#graph-crowded div"), `${page.graph.nodes.size} nodes are too many for one picture, so namespaces are shut. Double-click one to open it, or find, hide and focus on a node.`);
+    }
+}
+
+function said({ state, graph, problem, connected, receivedAt }) {
+    if (problem) return sentence(problem);
+    if (state.at || state.from) return "";
+    if (connected === false) return graph ? `Connection lost. This is the state of ${format.clock(graph.at)}; trying again …` : "The server does not answer; trying again …";
+    const age = Date.now() - receivedAt;
+    if (graph && age > Math.max(STALE_MS, Number(state.window) > 3600 ? 60000 : 0)) return `No news for ${format.ago(age)}. This is the state of ${format.clock(graph.at)}.`;
+    return "";
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+
+function crumb(id, text, isLast) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link-button";
+    button.dataset.focus = id;
+    button.textContent = text;
+    if (isLast) button.setAttribute("aria-current", "true");
+    return button;
+}
