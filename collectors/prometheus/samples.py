@@ -8,7 +8,7 @@ missing, not zero. What is handed on never falls.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -51,7 +51,7 @@ class Samples:
         cluster_label: str = "",
         replica_labels: Sequence[str] = (),
     ) -> None:
-        self.units: dict[str, _Unit] = {}
+        self.units: dict[str, Unit] = {}
         """The processes that count, by name."""
         self._dialect = dialect
         self._source = source
@@ -74,7 +74,7 @@ class Samples:
         """The longest scrape interval that was measured; 0 before any was."""
         return max((target.interval_ms for unit in self.units.values() for target in unit.targets.values()), default=0)
 
-    def read(self, answers: Iterable[bytes], *, from_ms: int | None = None) -> set[_Whose]:
+    def read(self, answers: Iterable[bytes], *, from_ms: int | None = None) -> set[Whose]:
         """Take the samples in, as :func:`answers.read_samples` gives them; return whose counts are heard of. Instants are the server's.
 
         What a process counted before its first sample is unknown, and not counted. ``from_ms`` makes the last sample
@@ -86,17 +86,25 @@ class Samples:
             for line, values in self._lines(answer)
             if line.series and (samples := line.series.later(orjson.loads(values)))
         ]
+        return self.take(fresh, lambda series, samples, first_ms: _zero(series.target, samples, first_ms, from_ms))
+
+    def take(self, fresh: Sequence[Fresh], zero: Zero) -> set[Whose]:
+        """Take in samples that are later than those before, and counts; return whose they are.
+
+        Of a series that was never heard ``zero`` says from which instant and value on it counts; it is told the series,
+        its samples, and the first instant at which its target brings such series now.
+        """
         firsts: dict[_Target, int] = {}
         for series, samples in fresh:
             if series.seen_ms < 0:
                 firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
         lasts: dict[_Target, int] = {}
-        touched: set[_Whose] = set()
+        touched: set[Whose] = set()
         steps: list[_Step] = []
         for series, samples in fresh:
             count, target = series.count, series.target
             if series.seen_ms < 0:
-                count.begin(series, *_zero(target, samples, firsts[target], from_ms))
+                count.begin(series, *zero(series, samples, firsts[target]))
             newest = series.seen_ms = samples[-1][0]
             if count.followed is series or count.follow(series):
                 count.add(samples, steps, target)
@@ -108,7 +116,7 @@ class Samples:
             target.hear(at_ms)
         return touched
 
-    def observations(self, whose: Iterable[_Whose], offset_ms: int, epoch: int = 0) -> list[Observation]:
+    def observations(self, whose: Iterable[Whose], offset_ms: int, epoch: int = 0) -> list[Observation]:
         """What has been counted, at the instants of the newest samples by our own clock."""
         return [
             Observation(
@@ -139,9 +147,12 @@ class Samples:
         """Name a process as observations do."""
         return f"{self._source}/{unit}" if unit else self._source
 
-    def began(self, starts: Mapping[str, int], since_ms: int) -> set[_Whose]:
-        """Count new processes from their beginning, where that is known to be after ``since_ms``."""
-        known = {name: unit for name, unit in self.units.items() if unit.new}
+    def began(self, starts: Mapping[str, int], since_ms: int, *, complete: bool = True) -> set[Whose]:
+        """Count new processes from their beginning, where that is known to be after ``since_ms``.
+
+        ``complete``: of those that are not named the beginning will never be known.
+        """
+        known = {name: unit for name, unit in self.units.items() if unit.new and (complete or name in starts)}
         for unit in known.values():
             unit.new = False
         young = [unit for name, unit in known.items() if starts.get(name, 0) >= since_ms > 0]
@@ -162,7 +173,11 @@ class Samples:
         for unit in self.units.values():
             missed_ms = MISSED_INTERVALS * unit.interval_ms
             for whose in unit.whose.values():
-                late = [count for count in whose.counts if missed_ms < unit.seen_ms - count.at_ms <= LOOKBACK_MS]
+                late = [
+                    count
+                    for count in whose.counts
+                    if missed_ms < unit.seen_ms - count.at_ms <= LOOKBACK_MS and not count.ended
+                ]
                 if late:
                     doubts[self.instance(unit.name), whose.identity.edge] = (
                         f"{self._source} has no new samples of {len(late)} of {len(whose.counts)} series of"
@@ -207,24 +222,25 @@ class Samples:
             before, at = line, end + len(b"},")
 
     def _line(self, text: bytes) -> _Line:
-        return _Line(text, self._learn(orjson.loads(text.removesuffix(b',"values":') + b"}")["metric"]))
+        return _Line(text, self.learn(orjson.loads(text.removesuffix(b',"values":') + b"}")["metric"]))
 
-    def _learn(self, metric: Labels) -> _Series | None:
+    def learn(self, metric: Labels) -> Series | None:
+        """Follow a series from now on, by all its labels; ``None`` where it is not about edges."""
         cluster = metric.get(self._cluster_label) or self._cluster
         meaning = self._dialect.read(metric["__name__"], metric, cluster)
         if meaning is None:
             return None
         identity, measure = meaning
         name = self.name(metric)
-        unit = self.units.get(name) or self.units.setdefault(name, _Unit(name))
+        unit = self.units.get(name) or self.units.setdefault(name, Unit(name))
         scrape = tuple(metric.get(label, "") for label in self._scrape_labels)
         target = unit.targets.get(scrape)
         if target is None:
             target = unit.targets[scrape] = _Target(unit, metric.get("instance", ""))
-        whose = unit.whose.get(identity) or unit.whose.setdefault(identity, _Whose(identity, unit))
-        return _Series(self._count(whose, measure, metric, target), target)
+        whose = unit.whose.get(identity) or unit.whose.setdefault(identity, Whose(identity, unit))
+        return Series(self._count(whose, measure, metric, target), target)
 
-    def _count(self, whose: _Whose, measure: Measure, metric: Labels, target: _Target) -> _Count:
+    def _count(self, whose: Whose, measure: Measure, metric: Labels, target: _Target) -> _Count:
         """The count that a series is of: a new one, or one that another target brings, too.
 
         Targets differ in labels of their own, which nobody can tell from those of the count. But what one identity
@@ -242,7 +258,7 @@ class Samples:
         return count
 
 
-class _Unit:
+class Unit:
     """A process that counts."""
 
     def __init__(self, name: str) -> None:
@@ -251,7 +267,7 @@ class _Unit:
         """Whether nobody has asked yet when it began."""
         self.seen_ms = 0
         self.targets: dict[tuple[str, ...], _Target] = {}
-        self.whose: dict[Identity, _Whose] = {}
+        self.whose: dict[Identity, Whose] = {}
 
     @property
     def interval_ms(self) -> float:
@@ -264,7 +280,7 @@ class _Unit:
 class _Target:
     """One way on which a process is scraped: by one job of one replica of Prometheus."""
 
-    def __init__(self, unit: _Unit, address: str) -> None:
+    def __init__(self, unit: Unit, address: str) -> None:
         self.unit = unit
         self.address = address
         self.seen_ms = 0
@@ -283,12 +299,12 @@ class _Target:
         self.unit.seen_ms = max(self.unit.seen_ms, at_ms)
 
 
-class _Whose:
+class Whose:
     """All that one process counts for one identity."""
 
     __slots__ = ("_before", "counts", "identity", "measures", "unit")
 
-    def __init__(self, identity: Identity, unit: _Unit) -> None:
+    def __init__(self, identity: Identity, unit: Unit) -> None:
         self.identity = identity
         self.unit = unit
         self.counts: list[_Count] = []
@@ -323,9 +339,9 @@ class _Whose:
 class _Count:
     """One counter of one process, however many ways it is scraped on."""
 
-    __slots__ = ("at_ms", "followed", "labels", "targets", "total", "unknown", "value", "whose")
+    __slots__ = ("at_ms", "ended", "followed", "labels", "targets", "total", "unknown", "value", "whose")
 
-    def __init__(self, whose: _Whose, labels: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, whose: Whose, labels: frozenset[tuple[str, str]]) -> None:
         self.whose = whose
         self.labels = labels
         """All but those of its scrape."""
@@ -336,14 +352,16 @@ class _Count:
         self.at_ms = -1
         self.unknown = 0.0
         """What it had counted when it was first seen."""
-        self.followed: _Series | None = None
+        self.followed: Series | None = None
+        self.ended = False
+        """Its source says that it is no longer there."""
 
-    def begin(self, series: _Series, at_ms: int, value: float) -> None:
+    def begin(self, series: Series, at_ms: int, value: float) -> None:
         """Count from this value on; a counter that is known by another way goes on."""
         if self.followed is None:
             self.followed, self.at_ms, self.value, self.unknown = series, at_ms, value, value
 
-    def follow(self, series: _Series) -> bool:
+    def follow(self, series: Series) -> bool:
         """Say whether this way counts: one does, until it is silent."""
         if self.followed is not series and self.followed is not None:
             silence = series.seen_ms - self.followed.seen_ms
@@ -365,10 +383,10 @@ class _Count:
                 if value:
                     steps.append((target, sample_ms, self, value, False))
             value, at_ms = sample, sample_ms
-        self.value, self.at_ms = value, at_ms
+        self.value, self.at_ms, self.ended = value, at_ms, False
 
 
-class _Series:
+class Series:
     """One series of the server."""
 
     __slots__ = ("count", "seen_ms", "seen_s", "target")
@@ -399,7 +417,7 @@ class _Line:
 
     __slots__ = ("next", "series", "text")
 
-    def __init__(self, text: bytes, series: _Series | None) -> None:
+    def __init__(self, text: bytes, series: Series | None) -> None:
         self.text = text
         self.series = series
         """``None``: it is not about edges."""
@@ -422,6 +440,11 @@ def _restarts(steps: Sequence[_Step]) -> None:
         if 2 * sum(fell for *_, fell in scrape) > len(scrape) > 1:
             for _, _, count, before, fell in scrape:
                 count.total += 0.0 if fell else before
+
+
+Fresh = tuple[Series, Sequence[tuple[int, float]]]
+"""A series and its new samples: instants and values."""
+Zero = Callable[[Series, Sequence[tuple[int, float]], int], tuple[int, float]]
 
 
 def _zero(
