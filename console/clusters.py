@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from collectors.errors import CollectorError
 from collectors.kubernetes.config import DEFAULT_CLUSTER, ClusterConfig, apart
+from collectors.kubernetes.objects import ClusterObjects, Declared
+from collectors.kubernetes.targets import targets
+from collectors.kubernetes.workloads import inventory_in, own_name
+from collectors.scrape.config import TargetGroup
 from graph.model import Inventory
 from mesh_runtime.api.objects import ConfigObject, ObjectKey
 from mesh_runtime.api.spec import Spec
 
 if TYPE_CHECKING:
     from collectors.kubernetes.cluster import ClusterState
-    from collectors.kubernetes.objects import ClusterObjects, Declared
     from console.services import Service
     from graph.ports import Clock
 
@@ -35,6 +39,7 @@ class Cluster:
         """The service that follows it."""
         self.own_name = ""
         """What its istiod calls it; empty while none says."""
+        self.objects = ClusterObjects()
         self.inventory = Inventory()
         self.declared: Mapping[ObjectKey, Declared] = {}
         """Its Namespaces and Services, and its mesh's config."""
@@ -51,8 +56,7 @@ class Cluster:
         return self.watch.state
 
     def _see(self, objects: ClusterObjects) -> None:
-        from collectors.kubernetes.workloads import inventory_in, own_name  # noqa: PLC0415
-
+        self.objects = objects
         self.own_name = own_name(objects)
         self.inventory = inventory_in(objects, self.name)
         self.declared = {ObjectKey(one.group, one.kind, one.namespace, one.name): one for one in objects.declared}
@@ -76,8 +80,34 @@ class Clusters:
         """Return the cluster of a name."""
         return next((one for one in self.all if one.name == name), None)
 
+    def named(self, name: str) -> Cluster:
+        """Return the cluster of a name or context that settings mention; :class:`CollectorError` where there is none."""
+        for one in self.all:
+            if name in {one.config.name, one.config.context}:
+                return one
+        raise CollectorError(f"sources: kubernetes: there is no cluster {name!r} in [[clusters]]")
+
     def _update(self) -> None:
         self._show([one.inventory for one in self.all])
+
+
+class PodTargets:
+    """The pages of metrics of a cluster's proxies: a :class:`collectors.scrape.targets.Discovery`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @property
+    def error(self) -> str:
+        """Why the cluster is not followed now."""
+        return self._cluster.state.error
+
+    async def groups(self) -> Sequence[TargetGroup]:
+        """List the pages of the pods that run now."""
+        return list(targets(self._cluster.objects.pods, self._cluster.name))
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 def object_of(declared: Declared) -> ConfigObject:

@@ -111,7 +111,15 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     snapshots = await stack.enter_async_context(
         SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
     )
-    metrics = sources(settings, stack, live=live, clock=clock, registry=registry, inventory=lambda: known.inventory)
+    metrics = sources(
+        settings,
+        stack,
+        live=live,
+        clock=clock,
+        registry=registry,
+        inventory=lambda: known.inventory,
+        clusters=clusters,
+    )
     others = await receivers(
         settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
     )

@@ -14,6 +14,7 @@ from collectors.poll import MetricsPoll
 from collectors.prometheus.history import Histories, PrometheusHistory
 from collectors.prometheus.source import PrometheusSource
 from collectors.scrape import AdminScrape, ScrapeConfig, ScrapeSource
+from console.clusters import Clusters, PodTargets
 from console.settings import Settings, Source
 from graph.live import LiveGraph
 from graph.model import Inventory
@@ -39,13 +40,14 @@ def sources(
     clock: Clock,
     registry: RegistryReader,
     inventory: Callable[[], Inventory],
+    clusters: Clusters,
 ) -> Sources:
     """Make the bundled mesh's source, and one per ``[[sources]]`` table; the stack closes them.
 
     Raises :class:`CollectorError` for a source that cannot work as it is set.
     """
     own = AdminScrape(registry, clock, settings.mesh.scrape_interval_s)
-    others = elsewhere(settings, stack, live=live, clock=clock, inventory=inventory)
+    others = elsewhere(settings, stack, live=live, clock=clock, inventory=inventory, clusters=clusters)
     polls = [MetricsPoll(own, live, clock, settings.mesh.scrape_interval_s), *others.polls]
     return Sources(polls=polls, histories=others.histories)
 
@@ -57,6 +59,7 @@ def elsewhere(
     live: LiveGraph,
     clock: Clock,
     inventory: Callable[[], Inventory],
+    clusters: Clusters,
 ) -> Sources:
     """Make only what the ``[[sources]]`` tables name."""
     polls: list[MetricsPoll] = []
@@ -66,7 +69,12 @@ def elsewhere(
         known(files)
         source: PrometheusSource | ScrapeSource
         if isinstance(config, ScrapeConfig):
-            source = ScrapeSource(config, clock, dialects=partial(known, files))
+            source = ScrapeSource(
+                config,
+                clock,
+                dialects=partial(known, files),
+                discoveries=[PodTargets(clusters.named(one)) for one in config.kubernetes],
+            )
         else:
             source = PrometheusSource(config, clock, dialects=partial(known, files))
             histories.append(PrometheusHistory(source, clock, inventory))

@@ -62,6 +62,7 @@ class ClusterWatch:
         self._pauses = pauses
         self._reflections: dict[tuple[Resource, str], Reflection] = {}
         self._news = asyncio.Event()
+        self._settled = asyncio.Event()
         self._error = ""
         self._looked = False
         self._since_ms = 0
@@ -95,6 +96,10 @@ class ClusterWatch:
         finally:
             self._reflections.clear()
             await self._api.close()
+
+    async def settled(self) -> None:
+        """Wait until it is known what there is, or that this cannot be known now."""
+        await self._settled.wait()
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         """Look for kinds again and again: they are installed, and uninstalled, at any time."""
@@ -136,8 +141,11 @@ class ClusterWatch:
             await self._news.wait()
             self._news.clear()
             self._since_ms = (self._since_ms or self._clock.now_ms()) if self._trouble else 0
-            if self._looked and all(one.answered for one in self._reflections.values()):
+            answered = self._looked and all(one.answered for one in self._reflections.values())
+            if answered:
                 self._show(self.objects)
+            if answered or self._error:
+                self._settled.set()
             await self._clock.sleep(NEWS_S)
 
     @property

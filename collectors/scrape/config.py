@@ -70,6 +70,9 @@ class ScrapeConfig(Credentials):
     of a path. They are watched: a change counts from the next reading on."""
     http_sd: tuple[HttpSd, ...] = ()
     """Servers that list targets."""
+    kubernetes: tuple[str, ...] = ()
+    """Clusters of ``[[clusters]]``, by name or context, whose pods' proxies are read. Their addresses must be reachable
+    from here, as they are within the cluster."""
     metrics_path: str = ""
     """Where targets given as ``host:port`` publish their page. Empty: ``/metrics``, or else Envoy's ``/stats/prometheus``."""
     scheme: Literal["http", "https"] = "http"
@@ -94,11 +97,13 @@ class ScrapeConfig(Credentials):
     def __post_init__(self) -> None:
         """Give it a name; refuse what cannot work."""
         lists = (*self.targets, *(one for group in self.static_configs for one in group.targets), *self.file_sd)
-        if not (lists or self.http_sd or self.static_configs):
-            raise CollectorError("a source of type scrape needs targets, static_configs, file_sd or http_sd")
+        if not (lists or self.http_sd or self.static_configs or self.kubernetes):
+            raise CollectorError(
+                "a source of type scrape needs targets, static_configs, file_sd, http_sd or kubernetes"
+            )
         TargetGroup(targets=self.targets, labels=self.labels)
         if not self.name:
-            object.__setattr__(self, "name", _named([*lists, *(one.url for one in self.http_sd)]))
+            object.__setattr__(self, "name", _named([*lists, *(one.url for one in self.http_sd), *self.kubernetes]))
         if self.metrics_path and not self.metrics_path.startswith("/"):
             raise CollectorError(f"source {self.name}: metrics_path must begin with /")
         self.check_credentials(f"source {self.name}")

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 from collectors.errors import CollectorError
 from collectors.prometheus.config import PrometheusConfig
 from console.clock import SystemClock
+from console.clusters import Clusters
+from console.services import serving
 from console.settings import Settings, Traces
+from console.signals.clusters import of_clusters
 from console.signals.metrics import of_sources
 from console.signals.signal import Advice, Area, Presence, Signal
-from console.sources import elsewhere as sources_elsewhere
+from console.sources import elsewhere as elsewhere_of
 from console.tracestores import remote_store
 from graph.live import LiveGraph
 from graph.model import Inventory
@@ -28,16 +31,24 @@ SOON = dt.timedelta(days=14)
 
 async def elsewhere(settings: Settings) -> AsyncIterator[Signal]:
     """Ask each once, and say how it answered."""
-    clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        found = sources_elsewhere(settings, stack, live=LiveGraph(clock=clock), clock=clock, inventory=Inventory)
-        await asyncio.gather(*(poll.once() for poll in found.polls))
-        for signal in of_sources(found.polls, clock.now_ms()):
-            yield signal
+    for signal in await _sources(settings, SystemClock()):
+        yield signal
     if settings.traces.backend != "embedded":
         yield await _trace_store(settings.traces)
     for secured in _secured(settings):
         yield await asyncio.to_thread(_certificate, secured)
+
+
+async def _sources(settings: Settings, clock: SystemClock) -> Sequence[Signal]:
+    """Read every cluster and every source of metrics once."""
+    clusters = Clusters(settings.clusters, clock, lambda _: None)
+    async with AsyncExitStack() as stack, serving(clusters.watches):
+        await asyncio.gather(*(one.watch.settled() for one in clusters.all))
+        live = LiveGraph(clock=clock)
+        found = elsewhere_of(settings, stack, live=live, clock=clock, inventory=Inventory, clusters=clusters)
+        await asyncio.gather(*(poll.once() for poll in found.polls))
+        now_ms = clock.now_ms()
+        return [*of_clusters(clusters.all, now_ms), *of_sources(found.polls, now_ms)]
 
 
 async def _trace_store(settings: Traces) -> Signal:
