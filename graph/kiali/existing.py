@@ -31,6 +31,13 @@ class Known:
         found = self._of_app.get((node.cluster, node.namespace, node.app), [])
         return [one for one in found if not is_version(node.version) or one.ref.version == node.version]
 
+    def entries(self, node: TrafficNode) -> list[str]:
+        """Name the WorkloadEntries with the app, and the version, of a node."""
+        alike = self._of_app.get((node.cluster, node.namespace, node.app), []) if is_ok(node.app) else []
+        version = node.version if is_version(node.version) else ""
+        named = (one for one in alike if one.ref.version == version or not node.workload)
+        return sorted({name for one in named for name in one.entries})
+
     def service(self, node: TrafficNode) -> Service | None:
         """Find the service that a node stands for."""
         if node.type != "service":

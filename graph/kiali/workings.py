@@ -36,10 +36,9 @@ def append_config(traffic: Traffic, known: Known) -> None:
 def append_workload_entries(traffic: Traffic, known: Known, options: Options) -> None:
     """Name the WorkloadEntries behind a node of the wanted namespaces."""
     for node in traffic.nodes.values():
-        if node.namespace in options.namespaces and node.type in {"workload", "app"}:
-            names = sorted({name for one in known.behind(node) for name in one.entries})
-            if names:
-                node.data["hasWorkloadEntry"] = [{"name": name} for name in names]
+        drawn = node.namespace in options.namespaces and node.type in {"workload", "app"}
+        if drawn and (names := known.entries(node)):
+            node.data["hasWorkloadEntry"] = [{"name": name} for name in names]
 
 
 def append_labels(traffic: Traffic, known: Known) -> None:
