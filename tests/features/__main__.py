@@ -22,6 +22,7 @@ AREAS = {
     "tracestores": "where traces are kept, and who may read them there",
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
+    "inventory": "what exists, how it is judged, and what several clusters are together",
     "dialects": "the meshes whose telemetry is understood",
     "time": "the graph of the past, and what is different since",
     "patches": "whatever Envoy can do beyond that",
