@@ -271,9 +271,11 @@ class Unit:
 
     @property
     def interval_ms(self) -> float:
+        """How often it is scraped, as measured."""
         return max((target.interval_ms for target in self.targets.values()), default=0.0) or DEFAULT_INTERVAL_MS
 
     def counts(self) -> Iterator[_Count]:
+        """All that it counts."""
         return (count for whose in self.whose.values() for count in whose.counts)
 
 
@@ -327,9 +329,11 @@ class Whose:
 
     @property
     def seen_ms(self) -> int:
+        """The instant of the newest sample."""
         return max(count.at_ms for count in self.counts)
 
     def sums(self) -> list[tuple[Measure, float]]:
+        """What has been counted of each measure."""
         return [
             (measure, same[0].total if len(same) == 1 else sum(count.total for count in same))
             for measure, same in self.measures
