@@ -50,9 +50,10 @@ function update(node, item) {
         return;
     }
     const [, attributes, children] = item;
+    const fresh = !node.attributes.length && !node.firstChild;
     for (const { name } of [...node.attributes]) if (!(name in attributes) && !KEPT.has(name)) node.removeAttribute(name);
     for (const [name, value] of Object.entries(attributes)) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
-    patch(node, children);
+    if (fresh || !("data-own" in attributes)) patch(node, children); // what a script has put into its own place stays
 }
 
 /** Asked by Dash when a region has news; the region's element may come a frame later than its content. */

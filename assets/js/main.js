@@ -2,6 +2,7 @@
 
 import { GraphPage } from "./graph-page.js";
 import { show } from "./live.js";
+import { Logs } from "./logs.js";
 import { Pulse, follow as followLink, showConnection, showPlace, toggleTheme } from "./shell.js";
 import { Stream } from "./stream.js";
 import * as url from "./url.js";
@@ -26,9 +27,25 @@ const stream = new Stream({
 /** Buttons of repeated rows: what they carry goes into a store, whose callback does it. */
 const WISHES = { fault: "alerts-fault", replay: "alerts-replay" };
 
+/** Lists that fill while one looks, by what they are of. */
+const FEEDS = { logs: Logs };
+const feeds = new Map();
+
+function followFeeds() {
+    for (const [root, feed] of feeds) {
+        if (root.isConnected) continue;
+        feed.destroy();
+        feeds.delete(root);
+    }
+    for (const root of document.querySelectorAll("[data-feed]")) {
+        if (!feeds.has(root)) feeds.set(root, new FEEDS[root.dataset.feed](root));
+    }
+}
+
 /** Dash adds and removes pages; this follows. */
 function follow() {
     showPlace();
+    followFeeds();
     const root = document.getElementById("graph-page");
     if (page && (page.root !== root || page.render !== root.dataset.render)) {
         page.destroy();
@@ -92,7 +109,16 @@ function address(parameters) {
     return window.dash_clientside.no_update;
 }
 
+/** Asked by Dash when a filter of the logs changes. */
+function askLogs(workload, source, level, since, text, trace, regex, live) {
+    const [namespace, name] = (workload || "/").split("/");
+    const found = { [regex ? "regex" : "grep"]: text, [regex ? "grep" : "regex"]: null };
+    address({ namespace, workload: name, source, level, since, trace, ...found, live: live ? null : "no" });
+    for (const feed of feeds.values()) feed.follow();
+    return window.dash_clientside.no_update;
+}
+
 const { early } = window.Meshscope;
-window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, live: show };
+window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, askLogs, live: show };
 for (const news of early) show(...news);
 follow();

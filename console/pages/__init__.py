@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import alerts, certificates, config, graph, overview, proxies, services, signals, traces
+from console.pages import alerts, certificates, config, graph, logs, overview, proxies, services, signals, traces
 
 ALL: tuple[ModuleType, ...] = (
     overview,
     graph,
     traces,
+    logs,
     alerts,
     services,
     proxies,

@@ -22,6 +22,11 @@ def traces(**filters: str) -> str:
     return "/traces?" + urlencode({name: value for name, value in filters.items() if value})
 
 
+def logs(**filters: str) -> str:
+    """Log lines, filtered; empty filters are left out."""
+    return "/logs?" + urlencode({name: value for name, value in filters.items() if value})
+
+
 def declare(namespace: str) -> str:
     """Where a host outside the mesh is declared."""
     return "/config/new/ServiceEntry?" + urlencode({"namespace": namespace} if namespace else {})
@@ -42,6 +47,7 @@ def revision(number: int) -> str:
     return f"/config/history/{number}"
 
 
-def config(key: ObjectKey) -> str:
-    """An object's page."""
-    return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}"
+def config(key: ObjectKey, cluster: str = "") -> str:
+    """An object's page: of the bundled mesh, or of a Kubernetes cluster."""
+    place = "?" + urlencode({"cluster": cluster}) if cluster else ""
+    return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}{place}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
+from console.views import links
 from graph.ports import Span, TraceQuery, TraceSummary
 
 COLORS = 8
@@ -52,6 +53,8 @@ class Bar:
     resource: tuple[tuple[str, str], ...]
     events: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
     """When after the trace's start, name, attributes."""
+    logs: str
+    """Where the lines are that its workload wrote in this trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +186,7 @@ def _bar(span: Span, depth: int, children: Sequence[Span], *, whole: tuple[int, 
             (fmt.nanoseconds(at - began), name, tuple(sorted(attributes.items())))
             for at, name, attributes in span.events
         ),
+        logs=links.logs(trace=span.trace_id, namespace=span.namespace, workload=span.workload),
     )
 
 

@@ -16,6 +16,7 @@ NAVIGATION = (
             ("layout-dashboard", "Overview", "/overview"),
             ("workflow", "Traffic graph", "/graph"),
             ("activity", "Traces", "/traces"),
+            ("scroll-text", "Logs", "/logs"),
             ("bell", "Alerts", "/alerts"),
         ),
     ),

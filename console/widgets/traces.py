@@ -10,6 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import format as fmt
+from console.views import links
 from console.views.traces import Bar, Row, Waterfall
 from console.widgets import parts
 from console.widgets.parts import icon
@@ -99,6 +100,7 @@ def waterfall(view: Waterfall) -> list[Component]:
             html.Span(fmt.plural(view.errors, "error"), className="health error")
             if view.errors
             else html.Span("No errors", className="health ok"),
+            parts.link([icon("scroll-text"), "Logs"], links.logs(trace=view.trace_id), "button"),
             parts.link([icon("arrow-left"), "All traces"], "/traces", "button"),
             subtitle=f"{fmt.moment(view.at_ms)} · {view.duration} · {fmt.plural(view.spans, 'span')}",
         ),
@@ -186,7 +188,10 @@ def _inside(bar: Bar) -> Component:
     if bar.error:
         content.append(parts.note("error", html.B("Failed. "), bar.status or "The span gives no reason."))
     content += [
-        parts.facts(*timing),
+        html.Div(
+            [parts.facts(*timing), parts.link([icon("scroll-text"), f"What {bar.app} logged here"], bar.logs)],
+            className="stack",
+        ),
         parts.section("Attributes", parts.facts(*bar.facts), level=3),
         parts.section("Process", parts.facts(*bar.resource), level=3),
     ]

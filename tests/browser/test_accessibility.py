@@ -26,6 +26,7 @@ PAGES = {
     "revision": "/config/history/1",
     "alerts": "/alerts",
     "signals": "/signals",
+    "logs": "/logs?level=warn",
     "nowhere": "/no/such/page",
 }
 

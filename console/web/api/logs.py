@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-import orjson
-from fastapi import Depends, Query
+from fastapi import Depends, Query, WebSocket
 from starlette.responses import Response, StreamingResponse
 
-from collectors.logs.feed import TooManyReadersError
 from collectors.logs.lines import trace_id_of
 from collectors.logs.matching import matcher
 from console.context import Console
 from console.web.api import answers
 from console.web.api.common import Here, also, instant, rfc3339, router
-from console.web.errors import Invalid, Json, refusal
+from console.web.api.live import NDJSON, Messages, as_lines, over_websocket
+from console.web.errors import Invalid, Json
 from graph.ports import LogLine, LogNews, LogPage, LogQuery, LogSource
 
 api = router("logs")
 
-NDJSON = "application/x-ndjson"
 Word = Annotated[str, Query(max_length=300)]
 Instant = Annotated[str, Query(max_length=40)]
 Lines = Annotated[int, Query(ge=1, le=10_000)]
@@ -100,30 +98,31 @@ async def follow(here: Here, query: Wanted, *, limit: Annotated[int, Query(ge=0,
     """
     query = replace(query, limit=max(1, limit))
     news = here.logs.follow(query)
-    try:
-        await anext(news)
-    except TooManyReadersError as full:
-        return refusal(503, str(full))
-    return StreamingResponse(_streamed(here, query, news, before=limit > 0), media_type=NDJSON)
+    return await as_lines(news, _messages(here, query, news, before=limit > 0))
 
 
-async def _streamed(
-    here: Console, query: LogQuery, news: AsyncGenerator[LogNews, None], *, before: bool
-) -> AsyncIterator[bytes]:
+@api.websocket("/logs/live")
+async def live(websocket: WebSocket, here: Here, query: Wanted) -> None:
+    """Send each line as it is written, in the same messages."""
+    news = here.logs.follow(query)
+    await over_websocket(websocket, news, _messages(here, query, news, before=False))
+
+
+async def _messages(here: Console, query: LogQuery, news: AsyncGenerator[LogNews, None], *, before: bool) -> Messages:
     try:
         page = await here.logs.search(query) if before else LogPage(lines=())
         known = {_identity(line) for line in page.lines}
         for line in page.lines:
-            yield _encoded({"type": "line", **line_json(line)})
+            yield {"type": "line", **line_json(line)}
         async for one in news:
             if one.missed:
-                yield _encoded({"type": "missed", "count": one.missed})
+                yield {"type": "missed", "count": one.missed}
             for line in one.lines:
                 if _identity(line) not in known:
-                    yield _encoded({"type": "line", **line_json(line)})
+                    yield {"type": "line", **line_json(line)}
             if not one.lines:
                 known.clear()
-                yield b"\n"
+                yield None
     finally:
         await news.aclose()
 
@@ -146,10 +145,6 @@ def line_json(line: LogLine) -> dict[str, Any]:
 
 def _identity(line: LogLine) -> tuple[int, str, str]:
     return line.at_ns, line.instance, line.text
-
-
-def _encoded(message: dict[str, Any]) -> bytes:
-    return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _sources(text: str) -> frozenset[LogSource]:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Depends, Query, WebSocket
-from starlette.responses import Response, StreamingResponse
-from starlette.websockets import WebSocketDisconnect
+from starlette.responses import Response
 
 from collectors.als.tap import TappedRequest, TapQuery
-from collectors.logs.feed import Batch, TooManyReadersError
+from collectors.logs.feed import Batch
 from console.context import Console
 from console.web.api import answers
 from console.web.api.common import Here, also, rfc3339, router
-from console.web.errors import Invalid, Json, refusal
+from console.web.api.live import NDJSON, Messages, as_lines, over_websocket
+from console.web.errors import Invalid, Json
 from graph.model import WorkloadRef
 from mesh_runtime.api.objects import ROOT_NAMESPACE
 
 api = router("tap")
 
-NDJSON = "application/x-ndjson"
 STATUS = re.compile(r"([0-9]{1,3}|[1-5][xX]{2})(,([0-9]{1,3}|[1-5][xX]{2}))*")
-SEND_S = 10.0
 MANIFEST = """\
 apiVersion: telemetry.istio.io/v1
 kind: Telemetry
@@ -93,31 +89,14 @@ async def tap(
             {"items": [request_json(one) for one in recent], "state": asdict(here.tap.state), "hint": hint(here, query)}
         )
     news = here.tap.watch(query)
-    try:
-        await anext(news)
-    except TooManyReadersError as full:
-        return refusal(503, str(full))
-    return StreamingResponse(_lines(_messages(here, query, news, limit)), media_type=NDJSON)
+    return await as_lines(news, _messages(here, query, news, limit))
 
 
 @api.websocket("/tap/live")
 async def live(websocket: WebSocket, here: Here, query: Wanted) -> None:
     """Send the same messages over a WebSocket, without the signs of life."""
     news = here.tap.watch(query)
-    try:
-        await anext(news)
-    except TooManyReadersError as full:
-        await websocket.close(1013, str(full))
-        return
-    await websocket.accept()
-    async with asyncio.TaskGroup() as group:
-        both = [
-            group.create_task(_send(websocket, _messages(here, query, news, 0))),
-            group.create_task(_left(websocket)),
-        ]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for task in both:
-            task.cancel()
+    await over_websocket(websocket, news, _messages(here, query, news, 0))
 
 
 def request_json(request: TappedRequest) -> dict[str, Any]:
@@ -181,7 +160,7 @@ def _wide(here: Console, namespace: str) -> str:
 
 async def _messages(
     here: Console, query: TapQuery, news: AsyncGenerator[Batch[TappedRequest], None], recent: int
-) -> AsyncIterator[Mapping[str, Any] | None]:
+) -> Messages:
     """Yield what to tell a reader; ``None``: nothing new."""
     try:
         if advice := hint(here, query):
@@ -197,27 +176,6 @@ async def _messages(
                 yield None
     finally:
         await news.aclose()
-
-
-async def _lines(messages: AsyncIterator[Mapping[str, Any] | None]) -> AsyncIterator[bytes]:
-    async for message in messages:
-        yield orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE) if message else b"\n"
-
-
-async def _send(websocket: WebSocket, messages: AsyncIterator[Mapping[str, Any] | None]) -> None:
-    try:
-        async for message in messages:
-            if message:
-                async with asyncio.timeout(SEND_S):
-                    await websocket.send_text(orjson.dumps(message).decode())
-    except (WebSocketDisconnect, TimeoutError):
-        return
-
-
-async def _left(websocket: WebSocket) -> None:
-    """Wait until the reader leaves; it has nothing to say."""
-    while (await websocket.receive())["type"] != "websocket.disconnect":
-        pass
 
 
 def _end(workload: WorkloadRef | None) -> dict[str, str] | None:

@@ -1,0 +1,94 @@
+// The log lines of a page: what matches its filters, and what is written now.
+
+import { Feed, exactly, make } from "./feed.js";
+
+const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g; // colours, as terminals show them
+const ASKED = ["namespace", "workload", "instance", "source", "grep", "regex", "level", "trace", "since"];
+
+export class Logs {
+    constructor(root) {
+        this.root = root;
+        this.state = root.querySelector(".feed-state");
+        this.pause = root.querySelector("[data-pause]");
+        this.pause.addEventListener("click", () => this.#pause(!this.feed.paused));
+        root.querySelector("[data-clear]").addEventListener("click", () => this.feed.clear());
+        this.feed = new Feed(root.querySelector(".feed"), {
+            path: "/api/v1/logs",
+            row: (line) => this.#row(line),
+            same: (line) => `${line.atNs} ${line.instance} ${line.text}`,
+            say: (news) => this.#say(news),
+        });
+        this.follow();
+    }
+
+    destroy() {
+        this.feed.close();
+    }
+
+    /** The address says what is wanted. */
+    follow() {
+        const address = new URLSearchParams(location.search);
+        const query = new URLSearchParams();
+        for (const name of ASKED) if (address.get(name)) query.set(name, address.get(name));
+        this.text = (address.get("grep") || "").toLowerCase();
+        this.alone = Boolean(address.get("workload") || address.get("instance"));
+        const asked = `${query} ${address.get("live")}`;
+        if (asked === this.asked) return;
+        this.asked = asked;
+        this.#pause(false);
+        this.feed.open(query, address.get("live") !== "no");
+    }
+
+    #pause(paused) {
+        this.feed.pause(paused);
+        this.pause.setAttribute("aria-pressed", String(paused));
+    }
+
+    #row(line) {
+        const text = line.text.replace(ESCAPES, "");
+        const who = this.alone ? line.instance : `${line.namespace}/${line.instance || line.workload}`;
+        return make(
+            "li",
+            { class: `log ${line.level}` },
+            make("time", { datetime: line.at, title: new Date(line.at).toLocaleString() }, exactly(line.at)),
+            make("span", { class: "log-level" }, line.level || "–"),
+            make("span", { class: "log-who", title: `${who}, ${line.source}` }, who),
+            make("span", { class: "log-text" }, ...this.#marked(text), this.#more(line)),
+            line.traceId
+                ? make("a", { href: `/traces/${line.traceId}`, class: "log-trace", title: "The trace that this line belongs to" }, "Trace")
+                : null,
+        );
+    }
+
+    #marked(text) {
+        const at = this.text ? text.toLowerCase().indexOf(this.text) : -1;
+        if (at < 0) return [text];
+        const end = at + this.text.length;
+        return [text.slice(0, at), make("mark", {}, text.slice(at, end)), text.slice(end)];
+    }
+
+    #more(line) {
+        const attributes = Object.entries(line.attributes);
+        if (!attributes.length) return null;
+        const facts = attributes.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
+        return make("details", { class: "more" }, make("summary", {}, `${attributes.length} attributes`), make("dl", { class: "facts" }, ...facts));
+    }
+
+    #say(news) {
+        if (news.problem) this.#tell(news.problem, "error");
+        else if (news.lost) this.#tell("Connecting again …", "warn");
+        else if (news.answer) this.answer = news.answer;
+        else if (!news.message) {
+            const cut = this.answer && !this.answer.complete ? `; what is older than ${exactly(this.answer.reached)} was not looked at` : "";
+            const waiting = news.waiting ? `, ${news.waiting} waiting` : "";
+            const missed = news.missed ? `; ${news.missed} were too fast to be shown` : "";
+            const none = this.answer?.store.lines ? "No line matches; loosen a filter or look further back" : this.root.dataset.empty;
+            this.#tell(news.shown ? `${news.shown} lines${waiting}${missed}${cut}` : none, "");
+        }
+    }
+
+    #tell(text, tone) {
+        if (this.state.textContent !== text) this.state.textContent = text;
+        this.state.className = `feed-state ${tone}`;
+    }
+}
