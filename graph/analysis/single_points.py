@@ -73,6 +73,7 @@ def _dominated(calls: Calls) -> Mapping[str, frozenset[str]]:
     """Return whom each node dominates (itself apart), seen from all entries together."""
     start = object()
     graph = nx.DiGraph(calls.graph)
+    graph.add_node(start)
     graph.add_edges_from((start, id_) for id_ in calls.entries)
     tree = nx.DiGraph(
         (above, id_) for id_, above in nx.immediate_dominators(graph, start).items() if above not in (id_, None)

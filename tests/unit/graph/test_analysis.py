@@ -104,6 +104,10 @@ def test_circles_of_calls_are_found_with_a_way_around():
     assert cycles(LINE) == ()
 
 
+def test_where_nothing_is_called_there_are_no_single_points():
+    assert single_points(graph(nodes=[node("front"), node("back")])) == ()
+
+
 def test_single_points_are_told_by_what_hangs_on_them():
     shop = graph(
         call("who", "front", 10),
