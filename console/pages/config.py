@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
+from console.clusters import object_of
 from console.leased import leased_objects
 from console.pages import declare
 from console.pages.proxies import labels_of
@@ -39,7 +40,7 @@ async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, s
     if tuple(rest) == declare.REST:
         return declare.layout(parameters.get("namespace", ""))
     if len(rest) == OBJECT_PARTS:
-        return await _object(console, *rest)
+        return await _object(console, *rest, cluster=parameters.get("cluster", ""))
     if list(rest[:1]) == ["history"]:
         if len(rest) > 1 and rest[1].isascii() and rest[1].isdecimal():
             return await _revision(console, int(rest[1][:15]))
@@ -117,15 +118,20 @@ def register(app: Dash, console: Console) -> None:
 async def _listing(console: Console, kind: str, text: str) -> views.Listing:
     history = await console.store.history(limit=HISTORY_LIMIT)
     leased = tuple(leased_objects(console.registry.current))
-    return views.listing(console.store.current, leased, history, _complaints(console), kind=kind, text=text)
+    clusters = {one.name: one.declared.values() for one in console.clusters.all}
+    return views.listing(
+        console.store.current, leased, history, _complaints(console), clusters=clusters, kind=kind, text=text
+    )
 
 
 def _complaints(console: Console) -> Mapping[str, tuple[Complaint, ...]]:
     return complaints(rows(console.control.status(), labels_of(console), console.store.current))
 
 
-async def _object(console: Console, kind: str, namespace: str, name: str) -> Component:
+async def _object(console: Console, kind: str, namespace: str, name: str, *, cluster: str) -> Component:
     wanted = ("" if namespace == CLUSTER_SCOPE else namespace, kind, name)
+    if cluster:
+        return _in_cluster(console, cluster, wanted) or _gone(kind, name, f"in cluster {cluster} now")
     config = console.store.current
     for leased, objects in ((False, config.objects.values()), (True, leased_objects(console.registry.current))):
         for item in objects:
@@ -134,15 +140,22 @@ async def _object(console: Console, kind: str, namespace: str, name: str) -> Com
                 said = _complaints(console).get(links.config(item.key), ())
                 view = views.detail(item, history, said, leased=leased)
                 return html.Div(widgets.detail(view, console.clock.now_ms()), className="page")
-    return parts.page(
-        name,
-        parts.empty(
-            "file-code",
-            f"There is no {kind} {name} now",
-            "It may have been deleted; the history knows.",
-            parts.link("History", "/config/history"),
-        ),
-    )
+    way_out = parts.link("History", "/config/history")
+    return _gone(kind, name, "now", "It may have been deleted; the history knows.", way_out)
+
+
+def _in_cluster(console: Console, name: str, wanted: tuple[str, str, str]) -> Component | None:
+    cluster = console.clusters.find(name)
+    for key, one in cluster.declared.items() if cluster else ():
+        if (key.namespace, key.kind, key.name) == wanted:
+            written = views.Written(cluster=name, by=one.changed_by, at_ms=one.changed_ms)
+            view = views.detail(object_of(one), (), (), leased=False, written=written)
+            return html.Div(widgets.detail(view, console.clock.now_ms()), className="page")
+    return None
+
+
+def _gone(kind: str, name: str, where: str, *way_out: parts.Content) -> Component:
+    return parts.page(name, parts.empty("file-code", f"There is no {kind} {name} {where}", *way_out))
 
 
 async def _history(console: Console) -> Component:

@@ -40,8 +40,9 @@ def _cluster(one: Cluster, now_ms: int) -> Signal:
 def _followed(one: Cluster) -> str:
     if not one.state.kinds:
         return "not read yet"
-    absent = f"; not installed: {', '.join(one.state.absent)}" if one.state.absent else ""
-    return f"{one.state.server} is followed: {one.state.kinds} kinds of objects{absent}"
+    there = [group for group in one.config.config_groups if group not in one.state.absent]
+    mesh = f"config of {', '.join(there)}" if there else "no mesh's config is installed"
+    return f"{one.state.server} is followed: {one.state.kinds} kinds of objects; {mesh}"
 
 
 def _misnamed(one: Cluster) -> bool:

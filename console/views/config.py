@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from collectors.kubernetes.objects import Declared
 from console.views import links
 from console.views.proxies import Complaint
 from console.views.yaml import Line, compared, lines
@@ -32,6 +33,9 @@ ICONS: Mapping[str, str] = {
     "WorkloadGroup": "boxes",
 }
 """By kind."""
+NO_CLUSTERS: Mapping[str, Iterable[Declared]] = {}
+MOST_ROWS = 500
+"""More would make the page slow, and nobody reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class Row:
     by: str
     at_ms: int
     complaints: tuple[Complaint, ...]
+    cluster: str = ""
+    """The Kubernetes cluster that it is in; empty: the bundled mesh."""
 
     @property
     def icon(self) -> str:
@@ -62,7 +68,19 @@ class Listing:
     kind: str
     text: str
     rows: tuple[Row, ...]
+    """At most :data:`MOST_ROWS`."""
+    more: int
+    """Further ones that match."""
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The last change of an object in a Kubernetes cluster."""
+
+    cluster: str
+    by: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +114,8 @@ class Detail:
     redacted: bool
     """Whether values are hidden."""
     complaints: tuple[Complaint, ...]
+    written: Written | None = None
+    """Of an object in a Kubernetes cluster, which has no history here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,21 +144,44 @@ def listing(
     history: Sequence[Revision],
     said: Mapping[str, tuple[Complaint, ...]],
     *,
+    clusters: Mapping[str, Iterable[Declared]] = NO_CLUSTERS,
     kind: str = "",
     text: str = "",
 ) -> Listing:
     """Objects, filtered by kind and by words of their name; *said*: what proxies say about them, by address."""
     authors = {item.number: item for item in history}
-    every = dict(config.objects) | {item.key: item for item in leased}
-    counted = Counter(key.kind for key in every)
+    own = dict(config.objects) | {item.key: item for item in leased}
+    every = [_row(key, config.changed_in.get(key, 0), authors, said.get(links.config(key), ())) for key in own]
+    every += [_in_cluster(name, one) for name, objects in clusters.items() for one in objects if one.group]
     words = text.lower().split()
-    rows = tuple(
-        _row(key, config.changed_in.get(key, 0), authors, said.get(links.config(key), ()))
-        for key in sorted(every, key=lambda key: (key.kind, key.namespace, key.name))
-        if (not kind or key.kind == kind)
-        and all(word in f"{key.kind} {key.namespace}/{key.name}".lower() for word in words)
+    found = [
+        row
+        for row in sorted(every, key=lambda row: (row.kind, row.namespace, row.name, row.cluster))
+        if (not kind or row.kind == kind)
+        and all(word in f"{row.kind} {row.namespace}/{row.name} {row.cluster}".lower() for word in words)
+    ]
+    return Listing(
+        kinds=tuple(sorted(Counter(row.kind for row in every).items())),
+        kind=kind,
+        text=text,
+        rows=tuple(found[:MOST_ROWS]),
+        more=len(found[MOST_ROWS:]),
+        total=len(every),
     )
-    return Listing(kinds=tuple(sorted(counted.items())), kind=kind, text=text, rows=rows, total=len(every))
+
+
+def _in_cluster(cluster: str, one: Declared) -> Row:
+    return Row(
+        kind=one.kind,
+        namespace=one.namespace,
+        name=one.name,
+        href=links.config(ObjectKey(one.group, one.kind, one.namespace, one.name), cluster),
+        revision=0,
+        by=one.changed_by,
+        at_ms=one.changed_ms,
+        complaints=(),
+        cluster=cluster,
+    )
 
 
 def _row(key: ObjectKey, revision: int, authors: Mapping[int, Revision], complaints: tuple[Complaint, ...]) -> Row:
@@ -168,7 +211,12 @@ def entry(revision: Revision, current: int) -> Entry:
 
 
 def detail(
-    item: ConfigObject, history: Sequence[Revision], complaints: tuple[Complaint, ...], *, leased: bool
+    item: ConfigObject,
+    history: Sequence[Revision],
+    complaints: tuple[Complaint, ...],
+    *,
+    leased: bool,
+    written: Written | None = None,
 ) -> Detail:
     """One object as it is now."""
     text = dump([item])
@@ -184,6 +232,7 @@ def detail(
         icon=ICONS.get(item.key.kind, "file-code"),
         redacted=item.key.kind == "Secret",
         complaints=complaints,
+        written=written,
     )
 
 

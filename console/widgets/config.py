@@ -67,11 +67,7 @@ def rows(view: Listing, now_ms: int) -> Component:
             html.Td(row.kind),
             html.Td(row.namespace or "–"),
             html.Td(_verdict(row)),
-            html.Td(
-                parts.link(f"Revision {row.revision}", f"/config/history/{row.revision}")
-                if row.revision
-                else "leased by an agent"
-            ),
+            html.Td(_origin(row)),
             html.Td(row.by),
             html.Td(parts.instant(row.at_ms, now_ms) if row.at_ms else None, className="num"),
         )
@@ -86,11 +82,26 @@ def rows(view: Listing, now_ms: int) -> Component:
         ("By", ""),
         ("When", "num"),
     )
-    return parts.scrolling("Config objects", parts.table(head, body, "Config objects"))
+    table = parts.scrolling("Config objects", parts.table(head, body, "Config objects"))
+    return (
+        html.Div([table, html.P(f"{view.more} more; search for what you need", className="muted")])
+        if view.more
+        else table
+    )
+
+
+def _origin(row: Row) -> Component | str:
+    if row.cluster:
+        return f"cluster {row.cluster}"
+    if row.revision:
+        return parts.link(f"Revision {row.revision}", f"/config/history/{row.revision}")
+    return "leased by an agent"
 
 
 def _verdict(row: Row) -> Component:
     """What the proxies say to it; whatever is in the list has passed every check of its own."""
+    if row.cluster:
+        return html.Span("Not checked here", className="muted")
     if not row.complaints:
         return html.Span([html.Span(className="dot ok"), " Valid"], className="sync")
     tone = "error" if any(one.trouble.tone == "error" for one in row.complaints) else "warn"
@@ -118,7 +129,14 @@ def detail(view: Detail, now_ms: int) -> list[Component]:
                 "An agent keeps this entry for as long as its workload runs.",
             )
         )
-    history = history_list(view.history, now_ms) if view.history else html.P("It has no history.", className="muted")
+    if view.written:
+        content.append(
+            parts.note(
+                "info",
+                html.B(f"In cluster {view.written.cluster}. "),
+                "It is shown as the cluster has it, and changed there.",
+            )
+        )
     if view.redacted:
         content.append(
             parts.note(
@@ -135,11 +153,20 @@ def detail(view: Detail, now_ms: int) -> list[Component]:
     content += [
         html.Pre(view.text, id="config-yaml", hidden=True),
         html.Div(
-            [code(view.yaml, "YAML"), html.Div(parts.card("History", history), className="stack")],
+            [code(view.yaml, "YAML"), html.Div(parts.card("History", _past(view, now_ms)), className="stack")],
             className="columns",
         ),
     ]
     return content
+
+
+def _past(view: Detail, now_ms: int) -> Component:
+    if view.history:
+        return history_list(view.history, now_ms)
+    if view.written:
+        last = parts.instant(view.written.at_ms, now_ms) if view.written.at_ms else "at an unknown time"
+        return html.P([f"Last written by {view.written.by or 'somebody'}, ", last])
+    return html.P("It has no history.", className="muted")
 
 
 def history_list(entries: Iterable[Entry], now_ms: int) -> Component:
