@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from collectors.errors import CollectorError
 from graph.frames import Frame, FrameError, decode, run_of
+from graph.health import DEFAULT, Tolerance
 from graph.history import Stamp, is_watched, legs, rebuild
 from graph.model import GraphType, Snapshot
 from graph.ports import Kept, SnapshotStore
@@ -144,9 +145,15 @@ def _run(body: bytes, at_ms: int) -> int:
 class FrameHistory:
     """Implements :class:`graph.ports.GraphHistory` on the frames of a store, and on the newest one, not yet in it."""
 
-    def __init__(self, store: SnapshotStore, newest: Callable[[], Frame] | None = None) -> None:
+    def __init__(
+        self,
+        store: SnapshotStore,
+        newest: Callable[[], Frame] | None = None,
+        tolerances: Sequence[Tolerance] = DEFAULT,
+    ) -> None:
         self._store = store
         self._newest = newest
+        self._tolerances = tolerances
         self._reading = asyncio.Lock()
         self._keys: OrderedDict[tuple[int, int], Frame] = OrderedDict()
         """Complete frames that were read lately: most questions are about neighbouring moments."""
@@ -167,7 +174,7 @@ class FrameHistory:
         frames = await self._frames(needed)
         if newest and Stamp(newest.run, newest.at_ms) in wanted - kept.keys():
             frames.append(newest)
-        return await asyncio.to_thread(rebuild, frames, kind, window_s, at_ms)
+        return await asyncio.to_thread(rebuild, frames, kind, window_s, at_ms, self._tolerances)
 
     async def reach(self) -> tuple[int, int] | None:
         """Return the instants of the oldest and the newest frame."""

@@ -33,6 +33,7 @@ from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
 from console.ticker import Ticker
+from console.tolerances import tolerances_of
 from console.tracestores import remote_store
 from console.web import app
 from console.web.security import is_loopback
@@ -104,7 +105,8 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
     stack.callback(registry.close)
     control = _control_plane(settings, data, stack, store=store, registry=registry, clock=clock)
 
-    live = LiveGraph(clock=clock)
+    tolerances = tolerances_of(settings.health.rate)
+    live = LiveGraph(clock=clock, tolerances=tolerances)
     known = _Known(live)
     clusters = Clusters(settings.clusters, clock, known.show_clusters)
     traces = await _trace_store(settings.traces, data, stack)
@@ -159,7 +161,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         clusters=clusters,
         traces=traces,
         snapshots=snapshots,
-        histories=(FrameHistory(snapshots, live.frame), *metrics.histories),
+        histories=(FrameHistory(snapshots, live.frame, tolerances), *metrics.histories),
         alerts=alerts,
         deliveries=deliveries,
         wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),

@@ -15,7 +15,9 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 from collectors.errors import CollectorError
 from collectors.kubernetes.config import ClusterConfig
 from collectors.prometheus.config import PrometheusConfig
+from collectors.remote_write.config import RemoteWriteConfig
 from collectors.scrape.config import ScrapeConfig
+from console.tolerances import Rate
 
 ENV_PREFIX = "MESHSCOPE_"
 FILE = Path("meshscope.toml")
@@ -89,6 +91,17 @@ class Graph:
     """Room for the history; where it would not do, frames older than an hour are kept further apart."""
     history_step_s: int = 10
     """Time between two frames of the history on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How health is judged."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    rate: tuple[Rate, ...] = ()
+    """``[[health.rate]]`` tables, as Kiali's ``health_config.rate``; see :mod:`console.tolerances`. The annotation
+    ``health.kiali.io/rate`` of a workload, a Service or a Namespace goes before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,11 +246,13 @@ class Settings:
     otlp: Otlp = field(default_factory=Otlp)
     mesh: Mesh = field(default_factory=Mesh)
     graph: Graph = field(default_factory=Graph)
+    health: Health = field(default_factory=Health)
     traces: Traces = field(default_factory=Traces)
     logs: Logs = field(default_factory=Logs)
     zipkin: Zipkin = field(default_factory=Zipkin)
     jaeger: Jaeger = field(default_factory=Jaeger)
     als: Als = field(default_factory=Als)
+    remote_write: RemoteWriteConfig = field(default_factory=RemoteWriteConfig)
     webhooks: Webhooks = field(default_factory=Webhooks)
     alerts: Alerts = field(default_factory=Alerts)
     sources: tuple[Source, ...] = ()

@@ -64,7 +64,7 @@ class LiveGraph:
     def __init__(self, *, clock: Clock, tolerances: Sequence[Tolerance] = DEFAULT, capacity: int = 200_000) -> None:
         started = clock.now_ms()
         self.revision = 0
-        self._tolerances = tolerances
+        self.tolerances = tolerances
         self._ledger = Ledger(started, capacity=capacity)
         self._marks = Marks(started)
         self._inventory = Inventory()
@@ -214,7 +214,7 @@ class LiveGraph:
                 voices = [Voice(one.key, one.origin, one.since_ms) for one in ledger.series]
                 self._voices = Voices(voices, self._inventory)
             self._reading = Reading(tuple(ledger.columns))
-            self._judge = Judge(tuple(ledger.columns), self._tolerances)
+            self._judge = Judge(tuple(ledger.columns), self.tolerances)
             self._builders.clear()
             self._shape = shape
         self._hearing = self._heard()

@@ -19,6 +19,7 @@ from console.web.api import (
     kiali,
     logs,
     metrics,
+    namespaces,
     proxies,
     sd,
     signals,
@@ -67,7 +68,7 @@ def _api(console: Console) -> FastAPI:
     app.include_router(health.api)
     app.include_router(metrics.api)
     app.include_router(sd.api, prefix=PREFIX)
-    for module in (graph, analysis, clusters, config, proxies, traces, alerts, signals, wizards, logs, tap):
+    for module in (graph, namespaces, analysis, clusters, config, proxies, traces, alerts, signals, wizards, logs, tap):
         app.include_router(module.api, prefix=PREFIX)
     app.include_router(kiali.api, prefix=kiali.PREFIX)
     app.include_router(jaeger.api, prefix=jaeger.PREFIX)

@@ -23,6 +23,7 @@ AREAS = {
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
     "inventory": "what exists, how it is judged, and what several clusters are together",
+    "kubernetes": "clusters that are shown beside the bundled mesh",
     "dialects": "the meshes whose telemetry is understood",
     "time": "the graph of the past, and what is different since",
     "patches": "whatever Envoy can do beyond that",

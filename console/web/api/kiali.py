@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from fastapi import Request
 from starlette.responses import Response
@@ -96,11 +96,8 @@ async def _answer(here: Console, params: Mapping[str, str], namespace: str = "",
     if hidden := _unknown(options, finest, inventory):
         return _refused(403, f"Requested namespace [{hidden[:80]}] is not accessible.")
     operations = await _moment(here, options, GraphType.OPERATION) if "aggregateNode" in options.appenders else None
-    return Json(await asyncio.to_thread(_drawn, finest, operations, inventory, options))
-
-
-def _drawn(finest: Snapshot, operations: Snapshot | None, inventory: Inventory, options: Options) -> dict[str, Any]:
-    return kiali_graph(finest, operations, inventory, options)
+    drawn = partial(kiali_graph, finest, operations, inventory, options, tolerances=here.live.tolerances)
+    return Json(await asyncio.to_thread(drawn))
 
 
 async def _moment(here: Console, options: Options, kind: GraphType) -> Snapshot:

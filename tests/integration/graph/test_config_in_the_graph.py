@@ -1,9 +1,7 @@
 """What is applied to a running server shows in its graph: badges, hosts, tolerances."""
 
-import time
-
 import pytest
-from otlp_fakes import request, resource, span
+from otlp_calls import calls
 from up_process import until, up
 
 SERVICES = """
@@ -65,18 +63,6 @@ def server(tmp_path_factory):
     with up(tmp_path_factory.mktemp("config")) as server:
         server.apply(SERVICES)
         yield server
-
-
-def calls(*, failed, total=20):
-    """Requests of a program to the cart, as both ends trace them."""
-    now_ns = time.time_ns()
-    spans = ([], [])
-    for number in range(1, total + 1):
-        code = 404 if number <= failed else 200
-        about = {"trace": now_ns + number, "start_ns": now_ns, "http__response__status_code": code}
-        spans[0].append(span("client", 2 * number, server__address="cart", server__port=80, **about))
-        spans[1].append(span("server", 2 * number + 1, parent=2 * number, **about))
-    return request((resource("web"), spans[0]), (resource("cart"), spans[1]))
 
 
 def kiali(server):

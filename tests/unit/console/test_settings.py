@@ -5,6 +5,9 @@ import pytest
 
 from console import settings
 from console.settings import SettingsError, load
+from console.tolerances import tolerances_of
+from graph import health
+from graph.health import Item
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(tmp_path):
@@ -55,3 +58,58 @@ def test_every_setting_says_what_it_means():
             for field in fields:
                 after = node.body[node.body.index(field) + 1] if field is not node.body[-1] else None
                 assert isinstance(after, ast.Expr), f"{node.name}.{field.target.id} has no docstring"
+
+
+RATE = """
+[[health.rate]]
+namespace = "shop"
+kind = "service"
+[[health.rate.tolerance]]
+code = "404"
+degraded = 1
+failure = 5
+protocol = "http"
+[[health.rate]]
+name = "cart.*"
+[[health.rate.tolerance]]
+code = "5XX"
+failure = 50
+"""
+
+
+def test_tolerances_are_those_of_the_first_entry_that_matches_else_kialis(tmp_path):
+    file = tmp_path / "meshscope.toml"
+    file.write_text(RATE)
+    tolerances = tolerances_of(load(file=file, environ={}).health.rate)
+    judged = {
+        name: [
+            (one.code, one.degraded, one.failure) for one in health.tolerances_of(Item(*name.split("/")), tolerances)
+        ]
+        for name in ("shop/service/cart", "shop/workload/cart-v1", "shop/workload/web")
+    }
+    assert judged["shop/service/cart"] == [("404", 1, 5)]
+    assert judged["shop/workload/cart-v1"] == [("5XX", 0, 50)]
+    assert len(judged["shop/workload/web"]) == len(health.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('code = "[404"', r"health\.rate\.0\.tolerance\.0\.code: .*no regular expression"),
+        ("failure = 0.5", r"tolerance\.0.*failure \(0\.5\) must not be below degraded \(1\)"),
+        ("degraded = -1", r"tolerance\.0\.degraded"),
+        ("limit = 1", r"tolerance\.0\.limit"),
+    ],
+)
+def test_a_tolerance_that_cannot_be_meant_is_refused_by_name(tmp_path, line, complaint):
+    file = tmp_path / "meshscope.toml"
+    wanted = {"code": '"404"', "degraded": "1", "failure": "5"} | {line.split(" = ")[0]: line.split(" = ")[1]}
+    lines = "\n".join(f"{name} = {value}" for name, value in wanted.items())
+    file.write_text(f"[[health.rate]]\n[[health.rate.tolerance]]\n{lines}\n")
+    with pytest.raises(SettingsError, match=complaint):
+        load(file=file, environ={})
+
+
+def test_an_entry_without_tolerances_says_nothing_and_is_refused():
+    with pytest.raises(SettingsError, match=r"health\.rate\.0\.tolerance"):
+        load(environ={"MESHSCOPE_HEALTH__RATE": '[{"namespace": "shop"}]'})
