@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 from collectors.als.receiver import AlsReceiver
 from collectors.als.sources import AccessLogs
 from collectors.als.tap import Tap
+from collectors.dialects import known
 from collectors.foreign_spans import ForeignSpans, SpanSink
 from collectors.inventory import workload_ref
 from collectors.jaeger import translate as jaeger
@@ -18,11 +21,14 @@ from collectors.otlp.doors import Door
 from collectors.otlp.logs import Logs
 from collectors.otlp.metrics import Metrics
 from collectors.peers import Peers
-from collectors.poll import Live
+from collectors.poll import Live, MetricsPoll
+from collectors.remote_write.intake import Intake
+from collectors.remote_write.receiver import RemoteWriteReceiver
 from collectors.zipkin import translate as zipkin
 from console.datadir import DataDir
 from console.services import Service
 from console.settings import Settings
+from console.signals.pushed import of_remote_write
 from console.signals.signal import Advice, Area, Presence, Signal, numbers, present
 from graph.model import WorkloadRef
 from graph.ports import Clock
@@ -56,6 +62,14 @@ class Receivers:
         self.als: AlsReceiver | None = None
         if settings.als.port is not None:
             self.als = AlsReceiver(access, f"{settings.als.listen}:{settings.als.port}")
+        self.remote_write: RemoteWriteReceiver | None = None
+        self._pushed: tuple[Service, ...] = ()
+        self._clock = clock
+        if settings.remote_write.port is not None:
+            files = [Path(file).expanduser() for file in settings.remote_write.dialect_files]
+            intake = Intake(settings.remote_write, clock, partial(known, files))
+            self.remote_write = RemoteWriteReceiver(intake)
+            self._pushed = (self.remote_write, MetricsPoll(intake, live, clock))
 
     @property
     def doors(self) -> Sequence[Door]:
@@ -71,7 +85,7 @@ class Receivers:
             address = f"{settings.jaeger.listen}:{settings.jaeger.port}"
             self.jaeger = ForeignSpans("Jaeger spans", spans, address, paths=jaeger.paths())
         asked = (self.zipkin, self.jaeger, self.als)
-        return (self.logs, self.tail, self.otlp_metrics, *(one for one in asked if one is not None))
+        return (self.logs, self.tail, self.otlp_metrics, *self._pushed, *(one for one in asked if one is not None))
 
     async def signals(self) -> Sequence[Signal]:
         """Ask each how it does."""
@@ -106,6 +120,10 @@ class Receivers:
         return Signal(area=Area.LOGS, name="tap", text=text, presence=presence, counters=counters)
 
     def _foreign(self) -> Iterator[Signal]:
+        if self.remote_write:
+            yield of_remote_write(self.remote_write, self._clock.now_ms())
+        else:
+            yield off(Area.METRICS, RemoteWriteReceiver.name, "[remote_write]\nport = 9091")
         yield _spans(self.zipkin) if self.zipkin else off(Area.SPANS, "Zipkin spans", "[zipkin]\nport = 9411")
         yield _spans(self.jaeger) if self.jaeger else off(Area.SPANS, "Jaeger spans", "[jaeger]\nport = 14268")
         yield _access_logs(self.als) if self.als else off(Area.LOGS, AlsReceiver.name, "[als]\nport = 9000")
