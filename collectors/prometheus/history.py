@@ -106,14 +106,15 @@ class PrometheusHistory:
     async def _exact(self, track: Track, from_ms: int, at_ms: int) -> Sequence[Observation]:
         """Count from sample to sample; the last one before the window is its zero."""
         skew_ms = self._source.skew_ms
+        begin_ms, end_ms = from_ms + skew_ms, at_ms + skew_ms
         before_ms = min(LOOKBACK_MS, int(2 * track.interval_ms))
-        range_ms = at_ms - from_ms + before_ms
         answers: list[Answer] = [
-            await self._source.client.samples(query, at_ms=at_ms + skew_ms)
-            for query in queries.sample_queries(track.metrics, range_ms, *track.matchers)
+            await self._source.client.samples(query, at_ms=end_ms)
+            for query in queries.sample_queries(track.metrics, at_ms - from_ms + before_ms, *track.matchers)
         ]
         samples = track.followed()
-        heard = samples.read(chain.from_iterable(answer.result for answer in answers), from_ms=from_ms + skew_ms)
+        heard = samples.read(chain.from_iterable(answer.result for answer in answers), from_ms=begin_ms)
+        heard |= samples.began(await track.starts(samples, from_ms=begin_ms, at_ms=end_ms), begin_ms)
         return samples.observations(heard, skew_ms, epoch=from_ms)
 
     async def _increases(self, track: Track, from_ms: int, at_ms: int) -> Sequence[Observation]:

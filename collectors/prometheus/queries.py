@@ -73,8 +73,9 @@ def increase_query(metric: str, labels: Iterable[str], replicas: Collection[str]
     return f"sum by ({', '.join(kept)}) ({increase})"
 
 
-def starts_query(addresses: Iterable[str], *matchers: str) -> str:
-    """When the processes behind these scraped addresses started."""
+def starts_query(addresses: Iterable[str], range_ms: int, *matchers: str) -> str:
+    """When the processes behind these scraped addresses started; of those that started again, the first time."""
     alternatives = "|".join(map(re.escape, addresses))
     scope = ",".join([f"instance=~{_quoted(alternatives)}", *(matcher for matcher in matchers if matcher)])
-    return f"process_start_time_seconds{{{scope}}} or (time() - envoy_server_uptime{{{scope}}})"
+    first = f"min_over_time(process_start_time_seconds{{{scope}}}[{range_ms}ms])"
+    return f"{first} or (time() - envoy_server_uptime{{{scope}}})"

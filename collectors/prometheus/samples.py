@@ -16,6 +16,7 @@ import orjson
 from collectors.dialects import Dialect, Identity, Labels, Measure
 from collectors.exposition import counters
 from collectors.prometheus.answers import END, VALUES
+from collectors.prometheus.restarts import Step, count_restarts
 from graph.model import Counters, EdgeKey, Observation
 
 SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
@@ -98,9 +99,11 @@ class Samples:
         for series, samples in fresh:
             if series.seen_ms < 0:
                 firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
+        for target, at_ms in firsts.items():
+            target.unit.first_ms = target.unit.first_ms or at_ms
         lasts: dict[_Target, int] = {}
         touched: set[Whose] = set()
-        steps: list[_Step] = []
+        steps: list[Step] = []
         for series, samples in fresh:
             count, target = series.count, series.target
             if series.seen_ms < 0:
@@ -111,19 +114,19 @@ class Samples:
                 touched.add(count.whose)
             if newest > lasts.get(target, 0):
                 lasts[target] = newest
-        _restarts(steps)
+        count_restarts(steps)
         for target, at_ms in lasts.items():
             target.hear(at_ms)
         return touched
 
-    def observations(self, whose: Iterable[Whose], offset_ms: int, epoch: int = 0) -> list[Observation]:
+    def observations(self, whose: Iterable[Whose], offset_ms: int, epoch: int | None = None) -> list[Observation]:
         """What has been counted, at the instants of the newest samples by our own clock."""
         return [
             Observation(
                 edge=one.identity.edge,
                 reporter=one.identity.reporter,
                 instance=self.instance(one.unit.name),
-                epoch=epoch,
+                epoch=one.unit.epoch if epoch is None else epoch,
                 at_ms=one.seen_ms - offset_ms,
                 counters=one.counters(),
                 security=one.identity.security,
@@ -147,24 +150,28 @@ class Samples:
         """Name a process as observations do."""
         return f"{self._source}/{unit}" if unit else self._source
 
-    def began(self, starts: Mapping[str, int], since_ms: int, *, complete: bool = True) -> set[Whose]:
+    def began(
+        self, starts: Mapping[str, int], since_ms: int, *, offset_ms: int = 0, complete: bool = True
+    ) -> set[Whose]:
         """Count new processes from their beginning, where that is known to be after ``since_ms``.
 
+        ``offset_ms``: how far the server's clock is ahead.
         ``complete``: of those that are not named the beginning will never be known.
         """
         known = {name: unit for name, unit in self.units.items() if unit.new and (complete or name in starts)}
         for unit in known.values():
             unit.new = False
-        young = [unit for name, unit in known.items() if starts.get(name, 0) >= since_ms > 0]
+        young = [unit for name, unit in known.items() if 0 < since_ms <= starts.get(name, 0) <= unit.first_ms]
         for unit in young:
+            unit.epoch = starts[unit.name] - offset_ms
             for count in unit.counts():
                 count.total += count.unknown
                 count.unknown = 0.0
         return {count.whose for unit in young for count in unit.counts()}
 
-    def young(self) -> list[str]:
-        """The scraped addresses of processes whose beginning has not been asked for."""
-        units = (unit for unit in self.units.values() if unit.new)
+    def young(self, since_ms: int) -> list[str]:
+        """The scraped addresses of processes that may have begun later, and whose beginning has not been asked for."""
+        units = (unit for unit in self.units.values() if unit.new and unit.first_ms > since_ms)
         return sorted({target.address for unit in units for target in unit.targets.values() if target.address})
 
     def missing(self) -> Doubts:
@@ -263,6 +270,10 @@ class Unit:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.first_ms = 0
+        """The instant of its first sample."""
+        self.epoch = 0
+        """When it began, by our own clock, where it is counted from then on."""
         self.new = True
         """Whether nobody has asked yet when it began."""
         self.seen_ms = 0
@@ -289,6 +300,10 @@ class _Target:
         """0: never, until the present answer."""
         self.interval_ms = 0.0
         self.measured_s = 0.0
+
+    def counts(self) -> Iterator[_Count]:
+        """What is read on this way, as long as no other one is followed."""
+        return (count for count in self.unit.counts() if count.followed and count.followed.target is self)
 
     def measure(self, values: Sequence[Sequence[Any]]) -> None:
         """Learn the interval by the newest two samples."""
@@ -374,18 +389,18 @@ class _Count:
             self.followed = series
         return True
 
-    def add(self, samples: Sequence[tuple[int, float]], steps: list[_Step], target: _Target) -> None:
+    def add(self, samples: Sequence[tuple[int, float]], steps: list[Step], target: _Target) -> None:
         value, at_ms = self.value, self.at_ms
         for sample_ms, sample in samples:
             if sample_ms <= at_ms:
                 continue
             if sample < value:
                 self.total += sample
-                steps.append((target, sample_ms, self, value, True))
+                steps.append(Step(target, self, at_ms, sample_ms, value, fell=True))
             else:
                 self.total += sample - value
                 if value:
-                    steps.append((target, sample_ms, self, value, False))
+                    steps.append(Step(target, self, at_ms, sample_ms, value, fell=False))
             value, at_ms = sample, sample_ms
         self.value, self.at_ms, self.ended = value, at_ms, False
 
@@ -427,23 +442,6 @@ class _Line:
         """``None``: it is not about edges."""
         self.next: _Line | None = None
         """What followed it last time."""
-
-
-_Step = tuple[_Target, int, _Count, float, bool]
-"""A counter's step from one sample to the next: where, when, whose, the value before, and whether it fell."""
-
-
-def _restarts(steps: Sequence[_Step]) -> None:
-    """Where most counters of a process fell at once it has started again, and the others have counted from zero, too."""
-    if not any(fell for *_, fell in steps):
-        return
-    scrapes: dict[tuple[_Target, int], list[_Step]] = {}
-    for step in steps:
-        scrapes.setdefault(step[:2], []).append(step)
-    for scrape in scrapes.values():
-        if 2 * sum(fell for *_, fell in scrape) > len(scrape) > 1:
-            for _, _, count, before, fell in scrape:
-                count.total += 0.0 if fell else before
 
 
 Fresh = tuple[Series, Sequence[tuple[int, float]]]

@@ -394,7 +394,9 @@ class Track:
         first = not self._read_ms
         heard = samples.read((one for answer in answers for one in answer.result), from_ms=at_ms if first else None)
         self._read_ms = at_ms
-        heard |= samples.began(await self._starts(at_ms) if not first else {}, self._since_ms)
+        since_ms = max(self._since_ms, at_ms - LOOKBACK_MS)
+        starts = {} if first else await self.starts(samples, from_ms=since_ms, at_ms=at_ms)
+        heard |= samples.began(starts, self._since_ms, offset_ms=skew_ms)
         self._since_ms = self._since_ms or at_ms
         self._newest_ms = max((unit.seen_ms for unit in samples.units.values()), default=0)
         samples.forget(at_ms)
@@ -440,20 +442,21 @@ class Track:
         self.partial = self._warnings if any(answer.partial for answer in answers) else ()
         return answers
 
-    async def _starts(self, at_ms: int) -> Mapping[str, int]:
-        """When processes that are new began, by their names; what is not told is not guessed."""
-        addresses = self._samples.young()[:MOST_STARTS]
-        if not addresses:
-            return {}
-        try:
-            answer = await self._client.query(queries.starts_query(addresses, self._config.selector), at_ms=at_ms)
-        except CollectorError:
-            return {}
+    async def starts(self, samples: Samples, *, from_ms: int, at_ms: int) -> Mapping[str, int]:
+        """When processes that are new since an instant began, by their names; what is not told is not guessed."""
+        addresses = samples.young(from_ms)
         starts: dict[str, int] = {}
-        for one in answer.result:
-            name = self._samples.name(one["metric"])
-            start_ms = round(1000 * float(one["value"][1]))
-            starts[name] = min(start_ms, starts.get(name, start_ms))
+        for first in range(0, len(addresses), MOST_STARTS):
+            asked = addresses[first : first + MOST_STARTS]
+            query = queries.starts_query(asked, at_ms - from_ms, self._config.selector)
+            try:
+                answer = await self._client.query(query, at_ms=at_ms)
+            except CollectorError:
+                return starts
+            for one in answer.result:
+                name = samples.name(one["metric"])
+                start_ms = round(1000 * float(one["value"][1]))
+                starts[name] = min(start_ms, starts.get(name, start_ms))
         return starts
 
     def _range_ms(self, at_ms: int) -> int:

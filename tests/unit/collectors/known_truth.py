@@ -173,7 +173,8 @@ class Mesh:
                 for replica, series, value in report(event):
                     values[replica][series] += value
             for replica in self.REPLICAS:
-                yield Scrape(at_ms, replica, since[replica], dict(values[replica]))
+                began = {"process_start_time_seconds{}": since[replica] / 1000}
+                yield Scrape(at_ms, replica, since[replica], values[replica] | began)
 
     def truth(self, *, of: Callable[[Call], bool] = lambda _: True) -> Ends:
         """How requests ended for their callers, by the caller's workload and the service called."""
@@ -290,7 +291,10 @@ def open_metrics(scrapes: Iterable[Scrape]) -> str:
     lines = []
     for one in scrapes:
         scraped = _written(target(one.replica) | {"job": "mesh", "instance": f"{one.replica.pod}:15020"})
-        lines += [f"{text[:-1]},{scraped}}} {value!r} {one.at_ms / 1000}\n" for text, value in one.values.items()]
+        lines += [
+            f"{text[:-1]}{',' * (text[-2] != '{')}{scraped}}} {value!r} {one.at_ms / 1000}\n"
+            for text, value in one.values.items()
+        ]
     return "".join([*lines, "# EOF\n"])
 
 

@@ -126,10 +126,25 @@ def test_a_new_process_counts_from_its_start_where_that_is_known_to_be_after_our
     counted(samples, [series(0)], from_ms=0)
     samples.began({}, 0)
     assert counted(samples, [series(40, pod="web-2", start_s=60), series(9, pod="web-3", start_s=60)]) == 0
-    assert samples.young() == ["10.0.0.1:15020"]
+    assert samples.young(0) == ["10.0.0.1:15020"]
     samples.began({"shop/web-2": 50_000, "shop/web-3": -5_000}, since_ms=1_000)
     assert counted(samples, []) == 40
-    assert samples.young() == []
+    assert samples.young(0) == []
+
+
+def test_a_series_that_a_restarted_process_writes_late_is_counted_from_zero():
+    seldom = series(3, None, None, 3, code="404")
+    matrix = [series(100, 2, 4, 6), series(90, 3, 3, 3, code="500"), seldom]
+    assert counted(reader(), matrix) == 6 + 3 + 3
+    samples = reader()
+    counted(samples, [series(100), series(90, code="500"), series(3, code="404")])
+    counted(samples, [series(2, start_s=15), series(3, start_s=15, code="500")])
+    assert counted(samples, [series(3, start_s=45, code="404")]) == 2 + 3 + 3
+
+
+def test_falls_that_one_restart_explains_are_one_restart():
+    matrix = [series(9, 1, 5), series(9, None, 2, code="500"), series(9, None, 3, code="404")]
+    assert counted(reader(), matrix) == 5 + 2 + 3
 
 
 def test_clusters_are_told_apart_by_their_external_label():
