@@ -16,7 +16,6 @@ from collectors.errors import CollectorError
 from collectors.kubernetes.config import ClusterConfig
 from collectors.prometheus.config import PrometheusConfig
 from collectors.remote_write.config import RemoteWriteConfig
-from collectors.remote_write.config import RemoteWriteConfig
 from collectors.scrape.config import ScrapeConfig
 from console.tolerances import Rate
 
@@ -253,7 +252,6 @@ class Settings:
     zipkin: Zipkin = field(default_factory=Zipkin)
     jaeger: Jaeger = field(default_factory=Jaeger)
     als: Als = field(default_factory=Als)
-    remote_write: RemoteWriteConfig = field(default_factory=RemoteWriteConfig)
     remote_write: RemoteWriteConfig = field(default_factory=RemoteWriteConfig)
     webhooks: Webhooks = field(default_factory=Webhooks)
     alerts: Alerts = field(default_factory=Alerts)

@@ -24,4 +24,3 @@ async def readyz(here: Here) -> Response:
     """Answer 200 when every part works, else 503 naming those that do not."""
     failing = {s.name: s.text for s in await signals(here) if not s.ok}
     return Json({"ok": not failing, "failing": failing}, 503 if failing else 200)
-
