@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from graph.model import Delta, Edge, Node, Signals, Snapshot
+from graph.groups import groups_of, same_place
+from graph.model import Delta, Edge, Group, Node, Signals, Snapshot
 
 Item = TypeVar("Item", Node, Edge)
 
 
 def delta(old: Snapshot, new: Snapshot) -> Delta:
     """What turns the old snapshot into the new one: changed things whole, gone things by id."""
+    nodes = _changed(old.nodes, new.nodes)
+    gone = tuple(id_ for id_ in old.nodes if id_ not in new.nodes)
+    groups, gone_groups = _regrouped(old, new) if gone or any(map(_moves(old), nodes)) else ((), ())
     return Delta(
         source=old.revision,
         target=new.revision,
         at_ms=new.at_ms,
-        nodes=_changed(old.nodes, new.nodes),
+        nodes=nodes,
         edges=_changed(old.edges, new.edges),
-        gone_nodes=tuple(id_ for id_ in old.nodes if id_ not in new.nodes),
+        gone_nodes=gone,
         gone_edges=tuple(id_ for id_ in old.edges if id_ not in new.edges),
+        groups=groups,
+        gone_groups=gone_groups,
     )
 
 
@@ -38,6 +44,17 @@ def apply(old: Snapshot, change: Delta) -> Snapshot:
 def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ...]:
     # Snapshots share what did not change, so that mostly a look at the identity is enough.
     return tuple([item for id_, item in new.items() if (known := old.get(id_)) is not item and _differ(known, item)])
+
+
+def _moves(old: Snapshot) -> Callable[[Node], bool]:
+    """Whether a node is new, or in other groups than it was."""
+    return lambda node: (known := old.nodes.get(node.id)) is None or not same_place(known, node)
+
+
+def _regrouped(old: Snapshot, new: Snapshot) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    before, after = groups_of(old.nodes.values()), groups_of(new.nodes.values())
+    changed = tuple(group for id_, group in after.items() if group != before.get(id_))
+    return changed, tuple(id_ for id_ in before if id_ not in after)
 
 
 def _differ(known: Item | None, item: Item) -> bool:

@@ -353,6 +353,20 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Nodes that belong together: a cluster, a namespace of it, an app of which there are several nodes."""
+
+    id: str
+    label: str
+    kind: str
+    """``cluster``, ``namespace`` or ``app``."""
+    parent: str | None
+    """The group around it."""
+    nodes: tuple[str, ...]
+    """All that are in it, in order; those of the groups within it, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """What changed between two snapshots of one projection."""
 
@@ -364,6 +378,8 @@ class Delta:
     edges: tuple[Edge, ...]
     gone_nodes: tuple[str, ...]
     gone_edges: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    gone_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from graph import figures
+from graph.groups import groups_of, namespace_of
 from graph.health import status
-from graph.model import UNKNOWN, Delta, Edge, Evidence, Node, Protocol, Signals, Snapshot
+from graph.model import Delta, Edge, Evidence, Group, Node, Protocol, Signals, Snapshot
 
 NO_FLAGS = {"", "-"}
 
@@ -24,7 +25,7 @@ def node_json(node: Node) -> dict[str, Any]:
         "version": node.version,
         "workload": node.workload,
         "service": node.service,
-        "parent": _parent(node),
+        "parent": namespace_of(node),
         "health": node.health,
         "in": node.inbound and _signals_json(node.inbound),
         "out": node.outbound and _signals_json(node.outbound),
@@ -82,7 +83,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def delta_json(delta: Delta, new: Snapshot) -> dict[str, Any]:
-    """What leads to the new snapshot from the one before; boxes are sent whole."""
+    """What leads to the new snapshot from the one before; boxes are sent whole, groups where their nodes are others."""
     return {
         "type": "delta",
         "from": delta.source,
@@ -93,36 +94,30 @@ def delta_json(delta: Delta, new: Snapshot) -> dict[str, Any]:
         "goneNodes": list(delta.gone_nodes),
         "goneEdges": list(delta.gone_edges),
         "boxes": boxes_json(new.nodes.values()),
+        "groups": [_group_json(group) for group in delta.groups],
+        "goneGroups": list(delta.gone_groups),
     }
 
 
 def boxes_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     """The namespaces that hold nodes, in order."""
-    boxes = {(box, node.namespace) for node in nodes if (box := _parent(node))}
+    boxes = {(box, node.namespace) for node in nodes if (box := namespace_of(node))}
     return [{"id": box, "label": namespace, "kind": "namespace"} for box, namespace in sorted(boxes)]
 
 
 def groups_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """What belongs together, from the outside in: clusters, their namespaces, apps of which there are several nodes."""
-    members: dict[tuple[str, str, str | None], list[str]] = {}
-    for node in nodes:
-        parent = _parent(node)
-        if parent:
-            members.setdefault((f"cluster:{node.cluster}", node.cluster, None), []).append(node.id)
-            members.setdefault((parent, node.namespace, f"cluster:{node.cluster}"), []).append(node.id)
-            if node.app:
-                app = f"box:{node.cluster}/{node.namespace}/{node.app}"
-                members.setdefault((app, node.app, parent), []).append(node.id)
-    kinds = {"cluster": "cluster", "ns": "namespace", "box": "app"}
-    return [
-        {"id": id_, "label": label, "kind": kinds[id_.partition(":")[0]], "parent": parent, "nodes": sorted(inside)}
-        for (id_, label, parent), inside in sorted(members.items(), key=lambda item: item[0][:2])
-        if len(inside) > 1 or not id_.startswith("box:")
-    ]
+    """What belongs together, from the outside in."""
+    return [_group_json(group) for group in groups_of(nodes).values()]
 
 
-def _parent(node: Node) -> str | None:
-    return None if node.namespace in {"", UNKNOWN} else f"ns:{node.cluster}/{node.namespace}"
+def _group_json(group: Group) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "label": group.label,
+        "kind": group.kind,
+        "parent": group.parent,
+        "nodes": list(group.nodes),
+    }
 
 
 def traffic_json(signals: Signals) -> dict[str, Any]:
