@@ -15,6 +15,7 @@ from collectors.prometheus.history import Histories, PrometheusHistory
 from collectors.prometheus.source import PrometheusSource
 from collectors.scrape import AdminScrape, ScrapeConfig, ScrapeSource
 from console.clusters import Clusters, PodTargets
+from console.federation import OWN_RUN
 from console.settings import Settings, Source
 from graph.live import LiveGraph
 from graph.model import Inventory
@@ -74,6 +75,7 @@ def elsewhere(
                 clock,
                 dialects=partial(known, files),
                 discoveries=[PodTargets(clusters.named(one)) for one in config.kubernetes],
+                own_run=OWN_RUN,
             )
         else:
             source = PrometheusSource(config, clock, dialects=partial(known, files))

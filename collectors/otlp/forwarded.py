@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from collectors.dialects import Dialect, known
+from collectors.dialects import COLLECTED_BY, Dialect, known
 from collectors.exposition import Exposition
 from graph.model import Observation
 
@@ -103,6 +103,8 @@ class Forwarded:
 
     def _speaker(self, metric: str, labels: Mapping[str, str]) -> str:
         """Name the dialect that understands a series: several meshes share Envoy's names, and differ by labels."""
+        if COLLECTED_BY.items() <= labels.items():
+            return ""  # our own page, that a Collector has scraped
         candidates = self._dialects_of(metric)
         return next((one for one in candidates if self._read[one][0].read(metric, labels, self._cluster)), "")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from collectors.dialects import Dialect
+from collectors.dialects import COLLECTED_BY, Dialect
 
 LE = "le"
+NOT_OURS = ",".join(f'{name}!="{value}"' for name, value in COLLECTED_BY.items())
+"""What meshscope publishes, and a Prometheus collects, must not come back as if it were another mesh's."""
 
 
 def present(dialect: Dialect, names: Collection[str]) -> tuple[str, ...]:
@@ -21,7 +23,7 @@ def present(dialect: Dialect, names: Collection[str]) -> tuple[str, ...]:
 
 def select(metrics: Collection[str], *matchers: str) -> str:
     """Select series of these metrics."""
-    further = [matcher.strip().strip(",") for matcher in matchers if matcher.strip()]
+    further = [matcher.strip().strip(",") for matcher in (*matchers, NOT_OURS) if matcher.strip()]
     if len(metrics) == 1:
         return f"{next(iter(metrics))}{{{','.join(further)}}}"
     names = "|".join(map(re.escape, metrics))
@@ -32,8 +34,8 @@ def probe(dialect: Dialect, metrics: Collection[str], *matchers: str) -> str:
     """Select the series by which a dialect is known; names that are made up as traffic flows by their pattern."""
     if not dialect.metric_pattern:
         return select(metrics, dialect.selector, *matchers)
-    further = ",".join(one for one in (dialect.selector, *matchers) if one)
-    return f"{{__name__=~{_quoted(dialect.metric_pattern)}{',' if further else ''}{further}}}"
+    further = ",".join(one for one in (dialect.selector, *matchers, NOT_OURS) if one)
+    return f"{{__name__=~{_quoted(dialect.metric_pattern)},{further}}}"
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from collectors.http_pages import Http, Page
 from collectors.scrape.config import ScrapeConfig
 from collectors.scrape.discovery import FileDiscovery, HttpDiscovery
 from collectors.scrape.reading import Reading
-from collectors.scrape.targets import Discovery, Listed, Target, targets_of
+from collectors.scrape.targets import RUN_HEADER, Discovery, Listed, Target, targets_of
 from graph.model import EdgeKey, Observation
 from graph.ports import Clock
 
@@ -58,6 +58,7 @@ class ScrapeSource:
         *,
         dialects: Callable[[], Mapping[str, Dialect]] = known,
         discoveries: Iterable[Discovery] = (),
+        own_run: str = "",
     ) -> None:
         self.name = config.name
         self.config = config
@@ -80,6 +81,7 @@ class ScrapeSource:
         self._states: dict[Target, TargetState] = {}
         self._gone: dict[str, str] = {}
         self._unread = 0
+        self._own_run = own_run
 
     @property
     def state(self) -> ScrapeState:
@@ -150,6 +152,8 @@ class ScrapeSource:
             page = await self._http.get(target.elsewhere, accept=TEXT)
         if page.status != 200:
             raise CollectorError(_refusal(target, page))
+        if self._own_run and page.headers.get(RUN_HEADER) == self._own_run:
+            raise CollectorError(f"{target.url} is a page of our own: all that it tells is in the graph already")
         return at_ms, page.text
 
 

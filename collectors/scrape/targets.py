@@ -13,6 +13,8 @@ from collectors.scrape.config import ScrapeConfig, TargetGroup
 HIDDEN = "__"
 """Labels that begin like this are for finding the page; they say nothing of whose it is."""
 PARAM = "__param_"
+RUN_HEADER = "Meshscope-Run"
+"""Which process of meshscope publishes a page: none reads what it has counted already."""
 PATH = "/metrics"
 ENVOY_PATH = "/stats/prometheus"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from console.federation import OWN
 from console.federation.text import OPENMETRICS, PLAIN
 from console.signals import signals
 from console.web.api.common import Here
@@ -25,4 +26,4 @@ async def metrics(here: Here, request: Request) -> Response:
     page = await here.federation.page(
         await signals(here), [poll.state for poll in here.sources], openmetrics=openmetrics
     )
-    return PlainTextResponse(page, headers={"Content-Type": OPENMETRICS if openmetrics else PLAIN})
+    return PlainTextResponse(page, headers={"Content-Type": OPENMETRICS if openmetrics else PLAIN, **OWN})

@@ -13,6 +13,7 @@ from collectors.dialects import COLLECTED_BY
 from collectors.errors import CollectorError
 from collectors.inventory import workload_ref
 from collectors.scrape import admin_page
+from console.federation import OWN
 from console.federation.text import PLAIN
 from console.web.api.common import Here, router
 from console.web.errors import Json, NotFound, refusal
@@ -58,7 +59,7 @@ async def stats(
         page = await admin_page(found.admin, TIMEOUT_S, {"filter": only} if only else {})
     except (CollectorError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as trouble:
         return refusal(503, f"{instance} does not answer: {trouble or type(trouble).__name__}")
-    return PlainTextResponse(page, headers={"Content-Type": PLAIN})
+    return PlainTextResponse(page, headers={"Content-Type": PLAIN, **OWN})
 
 
 def _group(instance: Instance, scheme: str, address: str) -> dict[str, object]:

@@ -208,6 +208,9 @@ def test_istios_metrics_that_a_collector_forwards_are_read_by_istios_dialect():
     assert sorted((one.code, n) for one, n in observed.counters.requests.items()) == [("200", 5), ("503", 2)]
     assert observed.counters.latency_ms.counts == (4, 5, 5)
     assert "frontend-1" in observed.instance
+    copy = labels | {"response_code": "500", "collected_by": "meshscope"}
+    collector.send("istio_requests_total", (copy, {"as_double": 9.0, "time_unix_nano": NOW_NS}), kind="sum")
+    assert collector.edges() == {}, "what we publish does not come back"
     assert not collector.metrics.unused
 
 

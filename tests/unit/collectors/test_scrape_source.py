@@ -223,6 +223,21 @@ async def test_pages_are_bounded_in_size_and_time(pages):
     assert "did not answer within 0.1 s (timeout_s)" in errors[1]
 
 
+async def test_our_own_page_is_not_counted_again_but_another_meshscopes_is(pages):
+    async def page(_request):
+        return web.Response(text=SERIES % ("web", 1), headers={"Meshscope-Run": "1"})
+
+    pages.pages["/metrics"] = page
+    told = {}
+    for run in ("1", "2"):
+        source = ScrapeSource(ScrapeConfig(targets=(pages.address,)), FakeClock(), own_run=run)
+        told[run] = callers(await source.observe()), source.state.targets[0].error
+        await source.close()
+    assert told["2"] == (["web"], "")
+    assert told["1"][0] == []
+    assert "a page of our own" in told["1"][1]
+
+
 async def test_targets_beyond_the_bound_are_counted(pages):
     pages.pages["/metrics"] = SERIES % ("web", 1)
     async with scraping(targets=(pages.address, "127.0.0.1:1", "127.0.0.1:2"), most_targets=1) as source:
