@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 PACKAGED_ASSETS = Path(__file__).parent / "assets"
 CHECKOUT_ASSETS = Path(__file__).parent.parent / "assets"
+ASSETS = PACKAGED_ASSETS if PACKAGED_ASSETS.is_dir() else CHECKOUT_ASSETS
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -60,7 +61,7 @@ def build(console: Console, server: FastAPI) -> Dash:
         "meshscope",
         server=cast("Any", server),
         backend="fastapi",
-        assets_folder=str(PACKAGED_ASSETS if PACKAGED_ASSETS.is_dir() else CHECKOUT_ASSETS),
+        assets_folder=str(ASSETS),
         assets_path_ignore=["vendor", "js"],  # modules and workers load themselves
         assets_ignore=r"early\.js",
         index_string=INDEX,

@@ -24,6 +24,8 @@ cp "$work/cytoscape/dist/cytoscape.min.js" cytoscape.min.js
 cp "$work/elkjs/lib/elk-api.js" "$work/elkjs/lib/elk-worker.min.js" .
 cp "$work/@fontsource-variable/inter/files/inter-latin-wght-normal.woff2" fonts/
 cp "$work/@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2" fonts/
+# What pictures are lettered in: their painter reads no woff2.
+cp "$work/dejavu-fonts-ttf/ttf/DejaVuSansCondensed.ttf" fonts/dejavu-sans-condensed.ttf
 # One style sheet instead of fifty requests; the graph reads the same properties for its canvas.
 {
     echo "/* Lucide icons (ISC) as masks: made by reproduce.sh from icons.txt. */"
@@ -39,3 +41,4 @@ cp "$work/elkjs/LICENSE.md" licences/elkjs
 cp "$work/lucide-static/LICENSE" licences/lucide
 cp "$work/@fontsource-variable/inter/LICENSE" licences/inter
 cp "$work/@fontsource-variable/jetbrains-mono/LICENSE" licences/jetbrains-mono
+cp "$work/dejavu-fonts-ttf/LICENSE" licences/dejavu

@@ -79,7 +79,11 @@ class Client:
 
     def text(self, path: str, **query: object) -> str:
         """Ask for something that is not JSON."""
-        return self._exchange("GET", _target(path, query), None).decode()
+        return self.content(path, **query).decode()
+
+    def content(self, path: str, **query: object) -> bytes:
+        """Ask for something that is no text."""
+        return self._exchange("GET", _target(path, query), None)
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """Write."""
@@ -163,7 +167,16 @@ def _reason(body: bytes, status: int) -> str:
     if problems:
         lines = [_problem(problem) for problem in problems]
         return "\n       ".join(lines)
-    return str(fields.get("error", f"the server answered {status}")) if isinstance(fields, dict) else str(fields)
+    if not isinstance(fields, dict):
+        return str(fields)
+    return "\n".join([str(fields.get("error", f"the server answered {status}")), *_pointed(fields)])
+
+
+def _pointed(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Show the character of an expression that is wrong."""
+    if "column" in fields and "expression" in fields:
+        yield f"    {fields['expression']}"
+        yield f"    {' ' * (fields['column'] - 1)}^"
 
 
 def _problem(problem: Mapping[str, str]) -> str:

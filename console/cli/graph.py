@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import click
@@ -12,7 +13,7 @@ from console.cli.client import Client, with_client
 from console.cli.compare import compare, tell
 from console.cli.output import as_json
 
-FORMATS = ("json", "dot", "graphml", "mermaid", "svg")
+FORMATS = ("json", "csv", "dot", "graphml", "mermaid", "png", "svg")
 
 
 @click.group(invoke_without_command=True)
@@ -30,6 +31,8 @@ FORMATS = ("json", "dot", "graphml", "mermaid", "svg")
     show_default=True,
     help="With --node: to its callers, to whom it calls.",
 )
+@click.option("--find", default="", help="Name what an expression speaks of under found, and mark it in drawings.")
+@click.option("--hide", default="", help="Leave out what an expression speaks of: '!healthy or rt > 100'.")
 @click.option("--compare", "before", default="", help="Print what is different since then: an instant or revision:41.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="json", show_default=True)
 @with_client
@@ -42,6 +45,8 @@ def graph(
     node: str,
     depth: int,
     direction: str,
+    find: str,
+    hide: str,
     before: str,
     output: str,
 ) -> None:
@@ -51,11 +56,13 @@ def graph(
     if before:
         tell(client, {**projection, "from": before, "to": projection["at"], "at": ""}, "text")
         return
-    query = {**projection, "node": node, "depth": depth, "direction": direction}
+    query = {**projection, "node": node, "depth": depth, "direction": direction, "find": find, "hide": hide}
+    if output == "png" and sys.stdout.isatty():
+        raise click.UsageError("a picture belongs into a file: meshscope graph -o png > graph.png", context)
     if output == "json":
         click.echo(as_json(client.get("/graph", **query)))
     else:
-        click.echo(client.text("/graph", **query, format=output))
+        click.echo(client.content("/graph", **query, format=output), nl=False)
 
 
 graph.add_command(compare)

@@ -40,7 +40,11 @@ class NotFound(Exception):  # noqa: N818  (what the caller reads: not found)
 
 
 class Invalid(Exception):  # noqa: N818
-    """The request cannot be meant; the message says what is wrong with it."""
+    """The request cannot be meant; the message says what is wrong with it, details where."""
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def refusal(status: int, message: str, **details: object) -> Json:
@@ -55,7 +59,7 @@ def install(app: FastAPI) -> None:
         Conflict: _conflict,
         StoreError: _not_found,
         NotFound: _not_found,
-        Invalid: _invalid,
+        Invalid: _not_meant,
         WireError: _invalid,
         InvalidRegistrationError: _invalid,
         NoAddressError: _unavailable,
@@ -87,6 +91,10 @@ async def _not_found(_: Request, trouble: Exception) -> Response:
 
 async def _invalid(_: Request, trouble: Exception) -> Response:
     return refusal(422, str(trouble))
+
+
+async def _not_meant(_: Request, trouble: Invalid) -> Response:
+    return refusal(422, str(trouble), **trouble.details)
 
 
 async def _unavailable(_: Request, trouble: Exception) -> Response:

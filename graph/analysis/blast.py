@@ -9,7 +9,7 @@ a caller can do without an answer cannot be seen either: shares say who *meets* 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,15 +101,21 @@ def blast_radius(snapshot: Snapshot, failed: Collection[str]) -> BlastRadius:
 def shares_needing(calls: Calls, failed: Collection[str]) -> Mapping[str, Share]:
     """Return of each node that may need the failed ones the share of its requests that does."""
     shares = {id_: ALL for id_ in failed if id_ in calls.graph}
-    callers = set().union(*(nx.ancestors(calls.graph, id_) for id_ in shares)) - shares.keys()
-    for circle in _callees_first(calls.graph.subgraph(callers)):
-        shares |= dict.fromkeys(circle, NONE)
-        for _ in range(ROUNDS):
-            before = [shares[id_] for id_ in circle]
-            shares |= {id_: _needing(calls, id_, shares) for id_ in circle}
-            if all(math.dist(old, shares[id_]) < PRECISION for old, id_ in zip(before, circle, strict=True)):
-                break
-    return shares | {id_: _of_entry(calls, id_, shares) for id_ in calls.entries & callers}
+    for circle in calls.circles:
+        if any(call.target in shares for id_ in circle for call in calls.of(id_)):
+            _approach(calls, [id_ for id_ in circle if id_ not in failed], shares)
+    entries = calls.entries & (shares.keys() - set(failed))
+    return shares | {id_: _of_entry(calls, id_, shares) for id_ in entries}
+
+
+def _approach(calls: Calls, circle: Collection[str], shares: dict[str, Share]) -> None:
+    """Find the shares of nodes whose callees outside the circle are known."""
+    shares |= dict.fromkeys(circle, NONE)
+    for _ in range(ROUNDS):
+        before = [shares[id_] for id_ in circle]
+        shares |= {id_: _needing(calls, id_, shares) for id_ in circle}
+        if all(math.dist(old, shares[id_]) < PRECISION for old, id_ in zip(before, circle, strict=True)):
+            return
 
 
 def traffic_share(calls: Calls, shares: Mapping[str, Share]) -> Share:
@@ -143,12 +149,6 @@ def _needing(calls: Calls, caller: str, shares: Mapping[str, Share]) -> Share:
         spared *= 1.0 - by_service[1]
         most += by_service[2]
     return Share(least, 1.0 - spared, min(1.0, most))
-
-
-def _callees_first(graph: nx.DiGraph) -> Iterator[list[str]]:
-    circles = nx.condensation(graph)
-    for number in reversed(list(nx.topological_sort(circles))):
-        yield sorted(circles.nodes[number]["members"])
 
 
 def _starved(calls: Calls, failed: Collection[str]) -> frozenset[str]:

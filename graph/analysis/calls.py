@@ -37,6 +37,8 @@ class Calls:
     """Callers and callees by id; parallel edges are one. Nodes without traffic are not in it."""
     groups: Mapping[str, Sequence[Sequence[Call]]]
     """Per caller its calls, put together by the service that they ask for."""
+    circles: Sequence[Sequence[str]]
+    """All nodes, callees before their callers; those that call each other in circles stand together."""
     entries: frozenset[str]
     """Where traffic begins: nodes that nobody calls, and circles of nodes that nobody else calls."""
 
@@ -55,10 +57,13 @@ def calls_of(snapshot: Snapshot) -> Calls:
         requests_in[edge.target] += edge.signals.rate
         groups[edge.source][edge.service or edge.id].append(edge)
     graph = nx.DiGraph((edge.source, edge.target) for edge in busy)
+    circles = nx.condensation(graph)
+    members: Mapping[int, set[str]] = circles.nodes(data="members")
     return Calls(
         graph,
         {caller: [_group(edges, requests_in[caller]) for edges in of.values()] for caller, of in groups.items()},
-        frozenset(_entries(graph)),
+        [sorted(members[number]) for number in reversed(list(nx.topological_sort(circles)))],
+        frozenset(id_ for number, callers in circles.in_degree() if not callers for id_ in members[number]),
     )
 
 
@@ -77,10 +82,3 @@ def _group(edges: Iterable[Edge], requests_in: float) -> list[Call]:
         )
         for edge in edges
     ]
-
-
-def _entries(graph: nx.DiGraph) -> Iterator[str]:
-    circles = nx.condensation(graph)
-    for number, callers in circles.in_degree():
-        if not callers:
-            yield from circles.nodes[number]["members"]

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from console.web.api import analysis_answers as answers
 from console.web.api.common import router
-from console.web.api.projection import Projected
-from console.web.errors import Json, NotFound
+from console.web.api.projection import Projected, named
+from console.web.errors import Json
 from graph.analysis.words import Quantile
 from graph.model import Snapshot
 
@@ -82,17 +82,6 @@ async def critical_paths(
 
     found = await asyncio.to_thread(chains.slowest_chains, snapshot, quantile, limit)
     return _answer(snapshot, {"quantile": quantile, "items": [wire.chain_json(one, snapshot) for one in found]})
-
-
-def named(snapshot: Snapshot, name: str) -> frozenset[str]:
-    """Find nodes by id or name; an unknown name is told with those that look like it."""
-    from graph.analysis.neighbours import nodes_named, similar_names  # noqa: PLC0415
-
-    found = nodes_named(snapshot, name)
-    if not found:
-        similar = ", ".join(similar_names(snapshot, name))
-        raise NotFound(f"no node is called {name!r} in this graph" + (f"; there is {similar}" if similar else ""))
-    return found
 
 
 def _answer(snapshot: Snapshot, found: dict[str, Any]) -> Response:

@@ -150,8 +150,15 @@ class Group(Answer):
     nodes: list[str]
 
 
+class Found(Answer):
+    """Ids of what an expression speaks of."""
+
+    nodes: list[str]
+    edges: list[str]
+
+
 class Graph(Answer):
-    """One projection of the graph, at Unix milliseconds ``at``."""
+    """One projection of the graph, at Unix milliseconds ``at``; ``found``: where something is looked for."""
 
     type: Literal["snapshot"]
     graph: GraphType
@@ -162,6 +169,7 @@ class Graph(Answer):
     edges: list[Edge]
     boxes: list[Box]
     groups: list[Group]
+    found: Found | None
 
 
 class Moment(Answer):

@@ -12,14 +12,13 @@ from starlette.responses import Response
 from console.context import Console
 from console.moments import moment
 from console.web.api import answers
-from console.web.api.analysis import named
 from console.web.api.common import Here, also, router
-from console.web.api.projection import Namespaces, Projected, Window, names_in, past, window_of, within
+from console.web.api.projection import Namespaces, View, Viewed, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key
-from graph.analysis.words import Direction
 from graph.compare import compare, comparison_json
-from graph.model import GraphType, Snapshot
+from graph.model import GraphType
+from graph.query import Found
 from graph.windows import REACH_S, SHORTEST_S
 from graph.wire import snapshot_json
 
@@ -30,34 +29,34 @@ REVISION = "revision:"
 
 api = router("graph")
 
-Format = Literal["json", "dot", "graphml", "mermaid", "svg"]
+Format = Literal["json", "csv", "dot", "graphml", "mermaid", "png", "svg"]
 MEDIA = {
+    "csv": "text/csv",
     "dot": "text/vnd.graphviz",
     "graphml": "application/graphml+xml",
     "mermaid": "text/vnd.mermaid",
+    "png": "image/png",
     "svg": "image/svg+xml",
 }
 
 
 @api.get("/graph", response_model=answers.Graph, responses=also(*MEDIA.values()))
-async def graph(
-    snapshot: Projected,
-    *,
-    node: Annotated[str, Query(max_length=300)] = "",
-    depth: Annotated[int, Query(ge=1, le=1000)] = 1,
-    direction: Direction = Direction.BOTH,
-    format: Format = "json",  # noqa: A002
-) -> Response:
-    """Return one projection of the graph.
+async def graph(view: Viewed, *, format: Format = "json") -> Response:  # noqa: A002
+    """Return one projection of the graph, or what is around one of its nodes.
 
-    ``node``: only this one (its id or name) with whoever is at most ``depth`` calls away in the ``direction``.
+    ``hide`` takes nodes and edges away, and whatever is left unconnected by that; ``find`` names what it speaks of
+    under ``found``, and marks it in drawings. A mistake in an expression is told with its ``column``.
     """
-    if node:
-        snapshot = _around(snapshot, node, depth, direction)
-    if format == "json":
-        return Json(snapshot_json(snapshot))
-    text = await asyncio.to_thread(_drawn, format, snapshot)
-    return Response(text, media_type=MEDIA[format])
+    if format != "json":
+        return Response(await asyncio.to_thread(_drawn, format, view), media_type=MEDIA[format])
+    found = {"nodes": sorted(view.found.nodes), "edges": sorted(view.found.edges)} if view.found else None
+    return Json({**snapshot_json(view.snapshot), "found": found})
+
+
+@api.get("/graph.{format}", response_model=answers.Graph, responses=also(*MEDIA.values()))
+async def graph_file(view: Viewed, format: Format) -> Response:  # noqa: A002
+    """Return the same as a file of its own name, as in ``graph.svg``."""
+    return await graph(view, format=format)
 
 
 @api.get("/graph/compare", response_model=answers.Comparison)
@@ -112,18 +111,15 @@ async def _left(websocket: WebSocket) -> None:
         pass
 
 
-def _around(snapshot: Snapshot, node: str, depth: int, direction: Direction) -> Snapshot:
-    from graph.analysis import neighbours  # noqa: PLC0415
-
-    return neighbours.around(snapshot, named(snapshot, node), depth, direction)
-
-
-def _drawn(form: str, snapshot: Snapshot) -> str:
+def _drawn(form: str, view: View) -> str | bytes:
     # here, not above: networkx costs the server's start half a second
-    from graph import export  # noqa: PLC0415
+    from console import picture  # noqa: PLC0415
+    from graph.export import FORMATS, svg  # noqa: PLC0415
 
-    text: str = getattr(export, form)(snapshot)
-    return text
+    found = view.found or Found(frozenset(), frozenset())
+    if form == "png":
+        return picture.png(svg(view.snapshot, found))
+    return FORMATS[form](view.snapshot, found)
 
 
 class _Span(NamedTuple):

@@ -121,6 +121,39 @@ async def test_the_graph_around_a_node_reaches_as_far_as_asked(visitor, query, n
     assert (status, ", ".join(sorted(labels(body["nodes"])))) == (200, nodes)
 
 
+async def test_find_names_what_it_speaks_of_and_hide_takes_it_away(visitor):
+    _, body = await ask(visitor, "graph?window=10s&find=app=cart+or+http+%3E+9&hide=name+contains+stock")
+    assert set(labels(body["nodes"])) == {"web", "front", "cart v1", "cart v2"}
+    assert body["found"]["nodes"] == ["vapp:c/shop/cart/v1", "vapp:c/shop/cart/v2"]
+    assert body["found"]["edges"] == ["vapp:c/shop/web>vapp:c/shop/front>http"]
+    assert (await ask(visitor, "graph?window=10s"))[1]["found"] is None
+
+
+async def test_a_mistake_in_an_expression_is_told_with_its_column(visitor):
+    status, body = await ask(visitor, "graph?find=rate+%3E+1+and+nam+=+x")
+    assert (status, body["parameter"], body["column"], body["expression"]) == (422, "find", 14, "rate > 1 and nam = x")
+    assert body["error"].startswith("find: no operand 'nam'; there are ")
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "begin"),
+    [
+        ("json", "application/json", '{"type":"snapshot"'),
+        ("csv", "text/csv", "source_cluster,"),
+        ("dot", "text/vnd.graphviz", "digraph"),
+        ("graphml", "application/graphml+xml", "<graphml"),
+        ("mermaid", "text/vnd.mermaid", "flowchart LR"),
+        ("svg", "image/svg+xml", "<svg"),
+    ],
+)
+async def test_the_graph_is_a_file_in_every_format(visitor, form, media, begin):
+    asked = await visitor.ask("GET", f"/api/v1/graph?window=10s&find=rate+%3E+5&format={form}")
+    named = await visitor.ask("GET", f"/api/v1/graph.{form}?window=10s&find=rate+%3E+5")
+    assert (asked.status, asked.headers["content-type"].split(";")[0]) == (200, media)
+    assert asked.text.startswith(begin)
+    assert named.text == asked.text
+
+
 async def test_a_failure_is_told_with_everyone_who_meets_it(visitor):
     status, body = await ask(visitor, "analysis/blast-radius?window=10s&node=cart+v1")
     assert (status, body["share"]["likely"], body["entryRate"]) == (200, pytest.approx(0.6), 10)
@@ -158,6 +191,7 @@ async def test_a_trace_is_told_where_its_time_went(visitor):
 @pytest.mark.parametrize(
     ("target", "status", "sentence"),
     [
+        ("graph.pdf", 422, "graphml"),
         ("graph?node=kart", 404, "there is cart"),
         ("graph?node=cart&depth=0", 422, "depth"),
         ("graph?node=cart&direction=sideways", 422, "upstream"),
@@ -180,8 +214,7 @@ async def run(visitor):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
 
         async def run(*arguments):
-            result = await asyncio.to_thread(CliRunner().invoke, command.graph, [*arguments, "--server", url])
-            return result.output
+            return await asyncio.to_thread(CliRunner().invoke, command.graph, [*arguments, "--server", url])
 
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listening]))
@@ -190,19 +223,33 @@ async def run(visitor):
 
 
 async def test_the_command_answers_in_tables_and_in_json(run):
-    told = await run("analyse", "blast-radius", "cart v1", "--window", "10s")
-    assert told.splitlines()[:2] == [
+    asked = {
+        "blast-radius": ["cart v1"],
+        "cycles": [],
+        "single-points": [],
+        "critical-path": ["--quantile", "mean"],
+    }
+    told = {name: (await run("analyse", name, "--window", "10s", *more)).output for name, more in asked.items()}
+    assert told["blast-radius"].splitlines()[:2] == [
         "If shop/cart v1 fails, 60.0% of what enters the mesh meets it",
         "(60.0% to 60.0% of 10 requests/s); 2 nodes are not affected.",
     ]
-    assert "shop/front   60.0%   60.0%      60.0%     1" in told
-    assert "shop/cart v2 → shop/stock → shop/cart v2   2       2.1/s" in await run(
-        "analyse", "cycles", "--window", "10s"
-    )
-    assert (await run("analyse", "single-points", "--window", "10s")).splitlines()[1].startswith("shop/web     100.0%")
-    told = await run("analyse", "critical-path", "--window", "10s", "--quantile", "mean")
-    assert "shop/web → shop/front       50 ms   20 ms      100.0%" in told
+    assert "shop/front   60.0%   60.0%      60.0%     1" in told["blast-radius"]
+    assert "shop/cart v2 → shop/stock → shop/cart v2   2       2.1/s" in told["cycles"]
+    assert told["single-points"].splitlines()[1].startswith("shop/web     100.0%")
+    assert "shop/web → shop/front       50 ms   20 ms      100.0%" in told["critical-path"]
     told = await run("analyse", "critical-path", "--trace", TRACE)
-    assert "GET /a   a     6 ms       60.0%    6 ms   10 ms" in told
-    assert json.loads(await run("analyse", "cycles", "--window", "10s", "-o", "json"))["items"]
-    assert len(json.loads(await run("--node", "front", "--direction", "upstream", "--window", "10s"))["nodes"]) == 2
+    assert "GET /a   a     6 ms       60.0%    6 ms   10 ms" in told.output
+    assert json.loads((await run("analyse", "cycles", "--window", "10s", "-o", "json")).output)["items"]
+
+
+async def test_the_command_shows_neighbours_pictures_and_where_an_expression_is_wrong(run):
+    told = await run("--node", "front", "--direction", "upstream", "--window", "10s")
+    assert len(json.loads(told.output)["nodes"]) == 2
+    picture = await run("--window", "10s", "--find", "rate > 5", "-o", "png")
+    assert picture.stdout_bytes.startswith(b"\x89PNG\r\n")
+    wrong = await run("--hide", "!healthy and (name = x")
+    assert (wrong.exit_code, wrong.output.splitlines()[-2:]) == (
+        1,
+        ["    !healthy and (name = x", "    " + 22 * " " + "^"],
+    )

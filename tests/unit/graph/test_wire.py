@@ -1,19 +1,15 @@
-"""What leaves the graph: JSON, and other tools' formats."""
+"""What leaves the graph as JSON."""
 
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
 
-import networkx as nx
 import pytest
 from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
 
 from graph.differ import delta
-from graph.export import FORMATS, caption
 from graph.live import LiveGraph
 from graph.model import GraphType, Protocol, Reporter, WorkloadRef
-from graph.paths import layers
 from graph.wire import delta_json, snapshot_json
 
 VAPP = GraphType.VERSIONED_APP
@@ -77,33 +73,3 @@ def test_a_delta_is_json(graph):
     data = json.loads(json.dumps(delta_json(delta(old, graph.snapshot(VAPP, 10)), graph.snapshot(VAPP, 10))))
     assert (data["type"], data["from"], data["to"]) == ("delta", 29, 30)
     assert data["goneNodes"] == data["goneEdges"] == []
-
-
-def test_graphml_svg_dot_and_mermaid_are_well_formed(graph):
-    snapshot = graph.snapshot(VAPP, 10)
-    read = nx.parse_graphml(FORMATS["graphml"](snapshot))
-    assert read.nodes[CART]["health"] == "degraded"
-    assert len(read.edges) == 3
-    assert len(ET.fromstring(FORMATS["svg"](snapshot)).findall(".//{*}path")) >= 3
-    text = FORMATS["dot"](snapshot)
-    assert text.count("->") == 3
-    assert r"pay \"<&>\"" in text
-    assert FORMATS["mermaid"](snapshot).count("-->|") == 3
-
-
-def test_a_caption_says_what_flows(graph):
-    edges = graph.snapshot(VAPP, 10).edges
-    assert caption(edges[f"{WEB}>{CART}>http"]) == "11.0/s, 9.1% errors, p95 10 ms"
-    assert caption(edges[f"{CART}>vapp:Kubernetes/shop/redis>tcp"]) == "0.1 kB/s"
-
-
-def test_each_caller_stands_left_of_whom_it_calls(graph):
-    assert [WEB in column for column in layers(graph.snapshot(VAPP, 10))] == [True, False, False]
-
-
-def test_a_circle_of_calls_can_be_drawn():
-    graph = LiveGraph(clock=FixedClock())
-    graph.observe([seen(edge("a", "b"), answered(1), at=1), seen(edge("b", "a"), answered(1), at=1)])
-    graph.tick(T0 + 2000)
-    snapshot = graph.snapshot(VAPP, 10)
-    assert "<svg" in FORMATS["svg"](snapshot)
