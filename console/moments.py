@@ -12,7 +12,7 @@ from console.web.errors import NotFound
 from graph.model import GraphType, Snapshot
 from graph.windows import REACH_S
 
-FAIR_MS = 15_000
+FAIR_MS = 2_000
 FAIR_SHARE = 0.1
 """A window that lacks no more than this, or this share of it, is not looked for elsewhere."""
 

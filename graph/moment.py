@@ -31,19 +31,22 @@ def snapshot_of(
     lookback_ms: int = LOOKBACK_MS,
     window_s: int | None = None,
     revision: int = 0,
+    known_ms: int = 0,
 ) -> Snapshot:
     """Make the snapshot of the window from ``from_ms`` to ``at_ms``.
 
     Of each series it takes either one observation whose epoch is ``from_ms`` or later (an increase: its counters are
     what the window holds), or several cumulative readings, the first of which is then the zero. An edge whose newest
     reading is older than ``lookback_ms`` before the end is stale. ``window_s`` is what was asked for, where the data
-    covers less.
+    covers less; ``known_ms`` since when there is data, which is then all that is covered.
     """
     ledger = Ledger(from_ms)
     ledger.fold(observations)
     voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], inventory)
     heard = np.array([one.at_ms for one in ledger.series], np.int64)
-    period = Period(from_ms, at_ms, ledger.values, ledger.cell_series, ledger.cell_column, ledger.columns)
+    period = Period(
+        max(from_ms, known_ms), at_ms, ledger.values, ledger.cell_series, ledger.cell_column, ledger.columns
+    )
     return assemble(
         voices,
         Hearing(heard, heard >= at_ms - lookback_ms),

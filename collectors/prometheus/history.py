@@ -167,9 +167,16 @@ class Histories:
         observations = list(chain.from_iterable(answered))
         if not observations:
             return None
-        from_ms = at_ms - 1000 * window_s
+        reach = await self.reach()
         return await asyncio.to_thread(
-            snapshot_of, observations, self._inventory(), kind, from_ms, at_ms, window_s=window_s
+            snapshot_of,
+            observations,
+            self._inventory(),
+            kind,
+            at_ms - 1000 * window_s,
+            at_ms,
+            window_s=window_s,
+            known_ms=reach[0] if reach else 0,
         )
 
     async def reach(self) -> tuple[int, int] | None:

@@ -148,3 +148,20 @@ async def test_signals_name_every_mesh_that_was_found_and_what_it_cannot_tell(co
     assert re.search(r"counted exactly, scraped every [01](\.\d)? s", found["text"])
     for gap in DIALECTS[name].gaps:
         assert gap.reason in found["text"]
+
+
+def covered_s(graph: dict) -> float:
+    return max(edge["covered"] for edge in graph["edges"])
+
+
+async def test_the_past_is_answered_by_prometheus_from_before_the_console_began(console):
+    """Memory and disk have next to nothing of it: the server was only just running."""
+    graph = await console("graph", type="workload", window="10", at=console.ready.isoformat())
+    assert covered_s(graph) > 2
+    assert any(edge["requests"] for edge in graph["edges"])
+
+
+async def test_a_window_longer_than_the_console_has_run_is_answered_by_prometheus_as_far_as_it_knows(console):
+    running_s = (datetime.now(UTC) - console.ready).total_seconds()
+    graph = await console("graph", type="workload", window="1h")
+    assert running_s + 2 < covered_s(graph) < 600

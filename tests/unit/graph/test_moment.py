@@ -49,3 +49,11 @@ def test_what_exists_without_traffic_is_there():
     snapshot = snapshot_of([], inventory(workload("web")), WORKLOADS, T0, T0 + 60_000, window_s=90)
     assert [node.label for node in snapshot.nodes.values()] == ["web"]
     assert snapshot.window_s == 90
+
+
+def test_a_window_covers_no_more_of_itself_than_is_known():
+    told = [seen(edge("web", "cart"), answered(120), at=60, epoch=T0)]
+    signals = only_edge(
+        snapshot_of(told, Inventory(), WORKLOADS, T0, T0 + 60_000, known_ms=T0 + 20_000, window_s=60)
+    ).signals
+    assert (signals.requests, signals.covered_s, signals.rate) == (120, 40, 3)
