@@ -107,7 +107,8 @@ class Publisher:
         secrets = self._secrets(instance)
         known = before.get(key)
         if known is None or known.translated is not translated or known.secrets is not secrets:
-            outcome = translated if isinstance(translated, str) else self._packed(revision, translated, secrets)
+            packed = known.outcome if known and isinstance(known.outcome, Snapshot) else None
+            outcome = translated if isinstance(translated, str) else self._packed(revision, translated, secrets, packed)
             known = _Attempt(translated, secrets, outcome)
         elif isinstance(known.outcome, Snapshot):
             known = known._replace(outcome=replace(known.outcome, revision=revision))
@@ -118,9 +119,9 @@ class Publisher:
         key = "proxy", instance.id, left_out
         return self.world.once(key, lambda: _or_reason(lambda: translate(self.world, instance, left_out)))
 
-    def _packed(self, revision: int, translated: Resources, secrets: Group) -> Snapshot | str:
+    def _packed(self, revision: int, translated: Resources, secrets: Group, before: Snapshot | None) -> Snapshot | str:
         resources = {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)}
-        return _or_reason(lambda: self._packer.snapshot(revision, resources))
+        return _or_reason(lambda: self._packer.snapshot(revision, resources, before))
 
     def _trust(self, bundle_pem: str) -> None:
         if bundle_pem != self._bundle:

@@ -229,11 +229,12 @@ async def _read_first(context: Any) -> Any:
 
 
 async def _wait(event: asyncio.Event, patience_ms: int | None) -> None:
-    try:
-        async with asyncio.timeout(None if patience_ms is None else patience_ms / 1000):
-            await event.wait()
-    except TimeoutError:
+    if patience_ms is None:
+        await event.wait()
         return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_ms / 1000):
+            await event.wait()
 
 
 def _credentials(address: str, authority: Authority, clock_ms: Callable[[], int]) -> Any:

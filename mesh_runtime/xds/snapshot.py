@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, combinations
@@ -47,7 +48,7 @@ class Kind(StrEnum):
     @property
     def type_url(self) -> str:
         """The type on the wire."""
-        return protos.TYPE_PREFIX + self.message
+        return _TYPES[self]
 
 
 _MESSAGES = {
@@ -58,7 +59,8 @@ _MESSAGES = {
     Kind.RDS: protos.ROUTES,
     Kind.VHDS: protos.VIRTUAL_HOST,
 }
-KIND_OF_TYPE = {kind.type_url: kind for kind in Kind}
+_TYPES = {kind: protos.TYPE_PREFIX + message for kind, message in _MESSAGES.items()}
+KIND_OF_TYPE = {url: kind for kind, url in _TYPES.items()}
 
 
 class Reference(NamedTuple):
@@ -131,10 +133,11 @@ class PackedGroup:
 class Offer(Mapping[str, Packed]):
     """All resources of one type that one proxy is to have, by name, as groups that proxies share."""
 
-    __slots__ = ("groups",)
+    __slots__ = ("contents", "groups")
 
-    def __init__(self, groups: tuple[PackedGroup, ...]) -> None:
+    def __init__(self, groups: tuple[PackedGroup, ...], contents: Sequence[Group] = ()) -> None:
         self.groups = groups
+        self.contents = contents or tuple(group.contents for group in groups)
 
     def __getitem__(self, name: str) -> Packed:
         for group in self.groups:
@@ -142,11 +145,20 @@ class Offer(Mapping[str, Packed]):
                 return group.named[name]
         raise KeyError(name)
 
+    def __contains__(self, name: object) -> bool:
+        return any(name in group.named for group in self.groups)
+
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(group.named for group in self.groups)
 
     def __len__(self) -> int:
         return sum(len(group.named) for group in self.groups)
+
+    def is_of(self, contents: Sequence[Group]) -> bool:
+        """Whether it was made of these very groups."""
+        if contents is self.contents:
+            return True
+        return len(contents) == len(self.contents) and all(map(operator.is_, self.contents, contents))
 
     def changed_since(self, old: Offer) -> Iterable[str]:
         """Name at least what is new, other or gone in comparison to an older offer."""
@@ -184,14 +196,25 @@ class Packer:
         self._equal = WeakValueDictionary[tuple[Kind, str, str], Packed]()
         self._equal_hosts = WeakValueDictionary[bytes, Part]()
 
-    def snapshot(self, revision: int, resources: Mapping[Kind, Iterable[Group]]) -> Snapshot:
-        """Pack what one proxy is to have; a dangling reference is an :class:`InconsistentSnapshotError`."""
-        offers = {kind: Offer(tuple(self._group(kind, one) for one in resources.get(kind, ()))) for kind in Kind}
-        for kind, offer in offers.items():
-            _refuse_twice(kind, offer)
-        missing = sorted(
-            {need for offer in offers.values() for group in offer.groups for need in _missing(group, offers)}
-        )
+    def snapshot(
+        self, revision: int, resources: Mapping[Kind, Sequence[Group]], before: Snapshot | None = None
+    ) -> Snapshot:
+        """Pack what one proxy is to have; a dangling reference is an :class:`InconsistentSnapshotError`.
+
+        Where it had the same groups *before*, its offer stays the same object, and is not checked again.
+        """
+        offers: dict[Kind, Offer] = {}
+        fresh: list[Kind] = []
+        for kind in Kind:
+            groups = resources.get(kind, ())
+            known = before.resources[kind] if before else None
+            if known is not None and known.is_of(groups):
+                offers[kind] = known
+            else:
+                fresh.append(kind)
+                offers[kind] = Offer(tuple(self._group(kind, one) for one in groups), groups)
+                _refuse_twice(kind, offers[kind])
+        missing = sorted(set(_missing(offers, fresh)))
         if missing:
             raise InconsistentSnapshotError("; ".join(_dangling(offers, missing)))
         return Snapshot(revision=revision, resources=offers)
@@ -297,13 +320,20 @@ def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
     return InconsistentSnapshotError(f"{kind} {', '.join(repeated)} is there twice")
 
 
-def _missing(group: PackedGroup, offers: Mapping[Kind, Offer]) -> Iterator[Reference]:
-    """Yield what a group needs and nobody offers. What the largest group offers was found out before."""
-    for kind, names in group.needs.items():
-        offer = offers[kind]
-        largest = max(offer.groups, key=_size, default=None)
-        left = names if largest is None else group.lacking(kind, largest)
-        yield from (Reference(kind, name) for name in left if name not in offer and name not in (NOWHERE, RELAY))
+def _missing(offers: Mapping[Kind, Offer], fresh: Collection[Kind]) -> Iterator[Reference]:
+    """Yield what is needed and nobody offers, where either of both is fresh."""
+    for kind, offer in offers.items():
+        for group in offer.groups:
+            for needed in group.needs:
+                if kind in fresh or needed in fresh:
+                    yield from _missing_of(group, needed, offers[needed])
+
+
+def _missing_of(group: PackedGroup, kind: Kind, offer: Offer) -> Iterator[Reference]:
+    """Yield what a group needs of an offer that is not in it. What the largest group offers was found out before."""
+    largest = max(offer.groups, key=_size, default=None)
+    left = group.needs[kind] if largest is None else group.lacking(kind, largest)
+    yield from (Reference(kind, name) for name in left if name not in offer and name not in (NOWHERE, RELAY))
 
 
 def _size(group: PackedGroup) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -213,7 +213,7 @@ class DeltaStream:
     def patience_ms(self, now_ms: int) -> int | None:
         """How long listeners and routes still wait for the proxy to make new clusters ready; ``None``: not at all."""
         clusters = self._subscriptions.get(Kind.CDS)
-        if clusters is None:
+        if clusters is None or not clusters.outstanding:
             return None
         growing = [sent.at_ms for sent in clusters.outstanding.values() if sent.grows]
         left = max(growing, default=0) + WARMING_PATIENCE_MS - now_ms
@@ -265,19 +265,19 @@ class DeltaStream:
         for name in (*sent.names, ""):
             subscription.refused.pop(name, None)
 
-    def _push(self, kind: Kind, snapshot: Snapshot, now_ms: int, *, remove: bool) -> Iterator[bytes]:
+    def _push(self, kind: Kind, snapshot: Snapshot, now_ms: int, *, remove: bool) -> Sequence[bytes]:
         subscription = self._subscriptions.get(kind)
         if subscription is None:
-            return
+            return ()
         offer = snapshot.resources[kind]
         if subscription.is_at(offer) and not (remove and subscription.leaving):
-            return
+            return ()
         subscription.try_again(offer)
         changed = subscription.compare(offer)
         gone = self._gone(kind, subscription, offer, remove=remove)
         greeting = not subscription.greeted and subscription.wildcard
         if not changed and not gone and not greeting:
-            return
+            return ()
         if kind is Kind.CDS:
             self._send_endpoints_again(changed)
         subscription.greeted = True
@@ -294,16 +294,13 @@ class DeltaStream:
         subscription.outstanding[nonce] = _Sent(
             names=frozenset(changed), gone=gone, state=subscription.state(), at_ms=now_ms, grows=bool(changed)
         )
-        header = protos.message(
-            protos.DELTA_RESPONSE,
-            {
-                "type_url": kind.type_url,
-                "nonce": nonce,
-                "system_version_info": str(snapshot.revision),
-                "removed_resources": gone,
-            },
+        header = protos.message_class(protos.DELTA_RESPONSE)(
+            type_url=kind.type_url,
+            nonce=nonce,
+            system_version_info=str(snapshot.revision),
+            removed_resources=gone,
         )
-        yield header.SerializeToString() + b"".join(packed.wire for packed in changed.values())
+        return [header.SerializeToString() + b"".join(packed.wire for packed in changed.values())]
 
     def _gone(self, kind: Kind, subscription: _Subscription, offer: Offer, *, remove: bool) -> list[str]:
         """Name what the proxy must drop, or asked for in vain.

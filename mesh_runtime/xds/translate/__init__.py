@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy, Group, Kind
 from mesh_runtime.xds.translate.calling.clusters import inbound_cluster, outbound_clusters
+from mesh_runtime.xds.translate.calling.rules import Client, client_of
 from mesh_runtime.xds.translate.gateways.credentials import secrets_named
 from mesh_runtime.xds.translate.gateways.listeners import gateway_credentials, gateway_listeners
 from mesh_runtime.xds.translate.gateways.passthrough import passing_clusters
@@ -17,7 +18,14 @@ from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
 from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
 from mesh_runtime.xds.translate.patches.patches import Resources, patched, patches_of
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
-from mesh_runtime.xds.translate.routing.routes import outbound_hosts, outbound_routes, port_routes, sniffed_routes
+from mesh_runtime.xds.translate.routing.routes import (
+    Alike,
+    callers_like,
+    outbound_hosts,
+    outbound_routes,
+    port_routes,
+    sniffed_routes,
+)
 from mesh_runtime.xds.translate.security.authentication import keys_clusters
 from mesh_runtime.xds.translate.telemetry.access_logs import relays
 from mesh_runtime.xds.translate.telemetry.providers import provider_clusters
@@ -42,36 +50,59 @@ def _kept(world: World, instance: Instance, what: str, make: Callable[[World, In
 
 
 def _translated(world: World, instance: Instance) -> Resources:
-    outbound = outbound_clusters(world, instance)
-    relayed = relays(world, instance.namespace)
-    tracing = world.once("telemetry clusters", lambda: (*tracing_clusters(world), *provider_clusters(world)))
-    keys = keys_clusters(world, instance)
     if instance.role is Role.GATEWAY:
-        passing, passed = passing_clusters(world, instance)
-        needed = (*outbound.secrets, *gateway_credentials(world, instance))
-        return {
-            Kind.CDS: (outbound.clusters, tracing, keys, passing),
-            Kind.EDS: (outbound.assignments, passed),
-            Kind.SDS: (world.once(("secrets", needed), lambda: secrets_named(world, needed)),),
-            Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners), relayed),
-            Kind.RDS: (_kept(world, instance, "gateway routes", gateway_routes),),
-        }
-    listeners = (
-        _kept(world, instance, "outbound listeners", outbound_listeners),
-        _kept(world, instance, "inbound listeners", _inbound_listeners),
+        return _of_gateway(world, instance)
+    client, alike = world.once(
+        ("kin", instance.id), lambda: (client_of(world, instance), callers_like(world, instance))
     )
+    common = world.once(("common", client, alike), lambda: _common(world, client, alike))
+    own = world.once(("own", instance.id), lambda: _own(world, instance))
+    return {kind: (*common.get(kind, ()), *own.get(kind, ())) for kind in Kind}
+
+
+def _of_gateway(world: World, instance: Instance) -> Resources:
+    outbound = outbound_clusters(world, client_of(world, instance))
+    passing, passed = passing_clusters(world, instance)
+    needed = (*outbound.secrets, *gateway_credentials(world, instance))
     return {
-        Kind.CDS: (outbound.clusters, tracing, keys, _kept(world, instance, "own clusters", _own_clusters)),
-        Kind.EDS: (outbound.assignments,),
-        Kind.SDS: (world.once(("secrets", outbound.secrets), lambda: secrets_named(world, outbound.secrets)),),
-        Kind.LDS: (*listeners, relayed),
-        Kind.RDS: (
-            outbound_routes(world),
-            sniffed_routes(world, instance),
-            _kept(world, instance, "port routes", _port_routes),
-        ),
-        Kind.VHDS: (outbound_hosts(world, instance),),
+        Kind.CDS: (outbound.clusters, _telemetry_clusters(world), keys_clusters(world, instance), passing),
+        Kind.EDS: (outbound.assignments, passed),
+        Kind.SDS: (_secrets(world, needed),),
+        Kind.LDS: (_kept(world, instance, "gateway listeners", gateway_listeners), relays(world, instance.namespace)),
+        Kind.RDS: (_kept(world, instance, "gateway routes", gateway_routes),),
     }
+
+
+def _common(world: World, client: Client, alike: Alike) -> Resources:
+    """Return what sidecars share that call alike: the most of what they have, and of what changes."""
+    outbound = outbound_clusters(world, client)
+    return {
+        Kind.CDS: (outbound.clusters, _telemetry_clusters(world)),
+        Kind.EDS: (outbound.assignments,),
+        Kind.SDS: (_secrets(world, outbound.secrets),),
+        Kind.LDS: (relays(world, client.namespace),),
+        Kind.RDS: (outbound_routes(world), sniffed_routes(world, alike)),
+        Kind.VHDS: (outbound_hosts(world, alike),),
+    }
+
+
+def _own(world: World, instance: Instance) -> Resources:
+    return {
+        Kind.CDS: (keys_clusters(world, instance), _kept(world, instance, "own clusters", _own_clusters)),
+        Kind.LDS: (
+            _kept(world, instance, "outbound listeners", outbound_listeners),
+            _kept(world, instance, "inbound listeners", _inbound_listeners),
+        ),
+        Kind.RDS: (_kept(world, instance, "port routes", _port_routes),),
+    }
+
+
+def _telemetry_clusters(world: World) -> Group:
+    return world.once("telemetry clusters", lambda: (*tracing_clusters(world), *provider_clusters(world)))
+
+
+def _secrets(world: World, names: tuple[str, ...]) -> Group:
+    return world.once(("secrets", names), lambda: secrets_named(world, names))
 
 
 def _port_routes(world: World, instance: Instance) -> Iterator[Envoy]:

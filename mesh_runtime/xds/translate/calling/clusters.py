@@ -16,7 +16,7 @@ from mesh_runtime.xds.translate.calling.balancing import load_balancing, seconds
 from mesh_runtime.xds.translate.calling.client_tls import MeshIdentity, credentials, mutual, security, server_names
 from mesh_runtime.xds.translate.calling.endpoints import Endpoint, address, endpoints, identities
 from mesh_runtime.xds.translate.calling.localities import assignment, is_weighted, places, setting_for
-from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, client_of, rules_for
+from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
@@ -70,9 +70,8 @@ def inbound_name(port: InboundPort) -> str:
     return f"inbound|{port.app_port}||"
 
 
-def outbound_clusters(world: World, instance: Instance) -> Outbound:
-    """Return how an instance reaches every service that it sees."""
-    client = client_of(world, instance)
+def outbound_clusters(world: World, client: Client) -> Outbound:
+    """Return how a caller reaches every service that it sees."""
 
     def of_service(_: str, service: MeshService) -> tuple[_Built, ...]:
         return tuple(one for port in service.ports for one in _of_port(world, client, service, port))

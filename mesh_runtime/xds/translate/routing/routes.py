@@ -40,9 +40,8 @@ def outbound_routes(world: World) -> Group:
     return world.once("routes", lambda: ({**table, **_options(world)},))
 
 
-def outbound_hosts(world: World, instance: Instance) -> Group:
+def outbound_hosts(world: World, alike: Alike) -> Group:
     """Return the virtual hosts of :func:`outbound_routes`; an unknown one leads nowhere."""
-    alike = _callers_like(world, instance)
 
     def find() -> Group:
         hosts = [*_once_each(world, alike, list(_outbound_hosts(world, alike))), _in_table(unknown_host(world))]
@@ -60,13 +59,13 @@ def port_routes(world: World, instance: Instance, number: int) -> Envoy:
 
     The configuration's name is the port's number.
     """
-    alike = _callers_like(world, instance)
+    alike = callers_like(world, instance)
     key = "port routes", alike, number
     return world.once(key, lambda: _port_routes(world, alike, number))
 
 
 @dataclass(frozen=True, slots=True)
-class _Alike:
+class Alike:
     """What tells callers apart. Their labels are empty where no rule asks for them."""
 
     namespace: str
@@ -74,12 +73,14 @@ class _Alike:
 
     @property
     def labels(self) -> Mapping[str, str]:
+        """The labels by name."""
         return dict(self.pairs)
 
 
-def _callers_like(world: World, instance: Instance) -> _Alike:
+def callers_like(world: World, instance: Instance) -> Alike:
+    """Return what of an instance makes a difference to which routes it follows."""
     labels = instance.labels if sees_labels(world, instance.namespace) else {}
-    return _Alike(instance.namespace, tuple(sorted(labels.items())))
+    return Alike(instance.namespace, tuple(sorted(labels.items())))
 
 
 def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
     return service.names(namespace)
 
 
-def _port_routes(world: World, alike: _Alike, number: int) -> Envoy:
+def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
     hosts = _once_each(world, (alike, number), list(_port_hosts(world, alike, number)))
     table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
@@ -116,7 +117,7 @@ def _left(wanted: Iterable[Sequence[str]]) -> Iterator[tuple[int, list[str]]]:
         taken.update(domains)
 
 
-def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
+def _port_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
     for service in world.services_for(alike.namespace).values():
         port = service.port(number)
         if port and port.is_http:
@@ -124,7 +125,7 @@ def _port_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
     yield from _other_hosts(world, alike, number)
 
 
-def _outbound_hosts(world: World, alike: _Alike) -> Iterator[Envoy]:
+def _outbound_hosts(world: World, alike: Alike) -> Iterator[Envoy]:
     def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
         return tuple(map(_in_table, _hosts_of_service(world, alike, service)))
 
@@ -136,7 +137,7 @@ def _outbound_hosts(world: World, alike: _Alike) -> Iterator[Envoy]:
             yield _in_table({**known, "domains": domains})
 
 
-def _hosts_of_service(world: World, alike: _Alike, service: MeshService) -> Iterator[Envoy]:
+def _hosts_of_service(world: World, alike: Alike, service: MeshService) -> Iterator[Envoy]:
     names = service_names(service, alike.namespace)
     for port in service.ports:
         if port.is_http:
@@ -156,7 +157,7 @@ def _request_ports(world: World, namespace: str) -> set[int]:
     return world.once(("request ports", namespace), find)
 
 
-def _other_hosts(world: World, alike: _Alike, number: int) -> Iterator[Envoy]:
+def _other_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
     """Yield hosts that only VirtualServices know, as they are called at a port."""
     caller = Caller(namespace=alike.namespace, labels=alike.labels, port=number)
     for host, rules in other_hosts(world, alike.namespace, number):
@@ -174,13 +175,12 @@ def sniffed_routes_name(service: MeshService, port: MeshPort) -> str:
     return f"{service.host}:{port.number}"
 
 
-def sniffed_routes(world: World, instance: Instance) -> Group:
+def sniffed_routes(world: World, alike: Alike) -> Group:
     """Return, port by port, what becomes of such requests: whatever host they name, the port says which is meant."""
-    alike = _callers_like(world, instance)
     return world.once(("sniffed routes", alike), lambda: tuple(_sniffed_routes(world, alike)))
 
 
-def _sniffed_routes(world: World, alike: _Alike) -> Iterator[Envoy]:
+def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
     for service in world.services_for(alike.namespace).values():
         for port in service.ports:
             if port.protocol == "auto" and not service.by_request:
@@ -188,7 +188,7 @@ def _sniffed_routes(world: World, alike: _Alike) -> Iterator[Envoy]:
                 yield {"name": sniffed_routes_name(service, port), "virtual_hosts": [host], **lookups(world)}
 
 
-def _service_host(world: World, alike: _Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
     caller = Caller(namespace=alike.namespace, labels=alike.labels, port=port.number)
     routes = host_routes(world, caller, service, port)
     filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
