@@ -81,8 +81,8 @@ class Packed:
     """A serialized DeltaDiscoveryResponse with this resource alone: concatenating them makes a larger one."""
     needs: frozenset[Reference]
     content: Envoy = field(repr=False)
-    parts: tuple[Part, ...] = field(repr=False)
-    """What it was joined from; they live as long as it does."""
+    hosts: tuple[Part, ...] = field(repr=False)
+    """The virtual hosts that it was joined from; they live as long as it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
@@ -236,7 +236,7 @@ class Packer:
             parts = tuple(_parts(kind, content, self._host))
             key = kind, _name(kind, content), _version(parts)
             equal = self._equal.get(key)
-            packed = _packed(kind, content, parts) if equal is None else replace(equal, content=content, parts=parts)
+            packed = replace(equal, content=content, hosts=parts[1:]) if equal else _packed(kind, content, parts)
             self._equal[key] = self._same[kind, id(content)] = packed
         return packed
 
@@ -365,7 +365,7 @@ def _packed(kind: Kind, content: Envoy, parts: tuple[Part, ...]) -> Packed:
         wire=response.SerializeToString(deterministic=True),
         needs=frozenset().union(*(part.needs for part in parts)),
         content=content,
-        parts=parts,
+        hosts=parts[1:],
     )
 
 
@@ -379,7 +379,7 @@ def _version(parts: Sequence[Part]) -> str:
 
 
 def _parts(kind: Kind, content: Envoy, host: Callable[[Envoy], Part]) -> Iterator[Part]:
-    """Yield what a resource is joined from: of routes, each virtual host by itself."""
+    """Yield what a resource is joined from: of routes, what is around the virtual hosts, and each of these."""
     if kind is not Kind.RDS:
         yield _part(kind, content, content)
         return

@@ -26,7 +26,8 @@ prefix say the opened connections.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from mesh_runtime.api import cel
@@ -70,34 +71,42 @@ def source_logs(world: World, instance: Instance) -> list[Envoy]:
     """Return the access logs of an outbound HTTP listener."""
     labels, rules = _outbound_labels(instance), metric_rules(world, instance, "CLIENT")
     return [
-        *_http_logs(labels, rules),
-        *_tunnel_logs(labels, rules),
+        *_shared(world, instance, labels, lambda: (*_http_logs(labels, rules), *_tunnel_logs(labels, rules))),
         *access_logs(world, instance, "CLIENT", _NO_TUNNEL),
     ]
 
 
 def destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
     """Return the access logs of an inbound HTTP port."""
+    labels, rules = _inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")
     return [
-        *_http_logs(_inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")),
+        *_shared(world, instance, labels, lambda: tuple(_http_logs(labels, rules))),
         *access_logs(world, instance, "SERVER", _NO_TUNNEL),
     ]
 
 
 def tcp_source_logs(world: World, instance: Instance) -> list[Envoy]:
     """Return the access logs of an outbound TCP listener."""
+    labels, rules = _outbound_labels(instance), metric_rules(world, instance, "CLIENT")
     return [
-        *_tcp_logs(_outbound_labels(instance), metric_rules(world, instance, "CLIENT")),
+        *_shared(world, instance, labels, lambda: tuple(_tcp_logs(labels, rules))),
         *access_logs(world, instance, "CLIENT", _ENDED),
     ]
 
 
 def tcp_destination_logs(world: World, instance: Instance, service: MeshService | None, *, mutual: bool) -> list[Envoy]:
     """Return the access logs of an inbound TCP port."""
+    labels, rules = _inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")
     return [
-        *_tcp_logs(_inbound_labels(instance, service, mutual=mutual), metric_rules(world, instance, "SERVER")),
+        *_shared(world, instance, labels, lambda: tuple(_tcp_logs(labels, rules))),
         *access_logs(world, instance, "SERVER", _ENDED),
     ]
+
+
+def _shared(world: World, instance: Instance, labels: Labels, make: Callable[[], tuple[Envoy, ...]]) -> Sequence[Envoy]:
+    """Return the same objects for all replicas of a workload: each has 600 labels or so."""
+    key = "stats", instance.namespace, tuple(sorted(instance.labels.items())), tuple(labels.items())
+    return world.once(key, make)
 
 
 def _own(instance: Instance, role: str) -> Labels:
@@ -288,7 +297,13 @@ def _stat(metric: str, labels: Labels, rules: Rules) -> Iterator[Envoy]:
         tags.pop(name, None)
         if override.value is not None:
             tags[name] = _format(override.value)
-    yield {"name": NAMES[metric], "tags": [{"name": label, "value_format": value} for label, value in tags.items()]}
+    yield {"name": NAMES[metric], "tags": [_tag(label, value) for label, value in tags.items()]}
+
+
+@lru_cache(maxsize=16384)
+def _tag(label: str, value: str) -> Envoy:
+    """Return a label: the same object for all metrics of all proxies, which have 600 or so each."""
+    return {"name": label, "value_format": value}
 
 
 def _format(expression: str) -> str:
