@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import operator
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
+from operator import attrgetter
 
 from mesh_runtime.api.core import ConfigMap, Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
@@ -34,7 +37,7 @@ def admit(config: Config) -> Sequence[Problem]:
     """
     names = _names(config)
     found = list(names.clashes)
-    for key, item in sorted(config.objects.items()):
+    for key, item in _sorted(config, {VirtualService, ConfigMap, Secret, DestinationRule}):
         match item.spec:
             case VirtualService():
                 found += _virtual_service(key, item.spec, names)
@@ -47,14 +50,71 @@ def admit(config: Config) -> Sequence[Problem]:
     return [*found, *observed_problems(config, names.hosts)]
 
 
+def _sorted(config: Config, specs: Container[type]) -> list[tuple[ObjectKey, ConfigObject]]:
+    """Return the objects of some kinds, by key."""
+    # The types themselves are compared: asking a thousand specs whether they are instances takes a millisecond.
+    return sorted((key, item) for key, item in config.objects.items() if type(item.spec) in specs)
+
+
+class _Same:
+    """Objects that equal others if they are the very same ones."""
+
+    def __init__(self, items: Sequence[ConfigObject]) -> None:
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same) or len(self.items) != len(other.items):
+            return False
+        return all(map(operator.is_, self.items, other.items))
+
+    def __hash__(self) -> int:
+        return hash(len(self.items))
+
+
+@dataclass
+class _Hosts:
+    """What can be called."""
+
+    ports: dict[str, set[int]] = field(default_factory=dict)
+    """Full host to its ports; of ServiceEntries also with ``*``."""
+    owners: dict[tuple[str, int, str], ObjectKey] = field(default_factory=dict)
+    """By host, port, and the namespace that keeps them for itself and those it names; empty: nobody does."""
+    clashes: list[Problem] = field(default_factory=list)
+
+    def add(self, key: ObjectKey, host: str, ports: Sequence[int], private: str = "") -> None:
+        self.ports.setdefault(host, set()).update(ports)
+        for port in ports:
+            owner = self.owners.setdefault((host, port, private), key)
+            if owner != key:
+                message = f"defines {host} port {port}, which {owner} defines already"
+                self.clashes.append(Problem(str(key), "spec", message, "change or delete one of them"))
+
+
+@lru_cache(maxsize=2)
+def _hosts(objects: _Same) -> _Hosts:
+    """Look through all services once for all changes of other objects. What is returned is never changed."""
+    hosts = _Hosts()
+    for item in sorted(objects.items, key=attrgetter("key")):
+        key = item.key
+        if isinstance(item.spec, Service):
+            host, ports = service_host(key.name, key.namespace), [port.port for port in item.spec.ports]
+            hosts.add(key, host, ports)
+            if item.spec.headless:  # each of its workloads has a name below it
+                hosts.ports.setdefault(f"*.{host}", set()).update(ports)
+        elif isinstance(item.spec, ServiceEntry):
+            shown = {{".": key.namespace}.get(to, to) for to in item.spec.export_to or ("*",)}
+            numbers = [port.number for port in item.spec.ports]
+            for host in item.spec.hosts:
+                hosts.add(key, resolve_host(host, key.namespace), numbers, "" if "*" in shown else key.namespace)
+    return hosts
+
+
 @dataclass
 class _Names:
     """What can be referred to."""
 
-    hosts: dict[str, set[int]] = field(default_factory=dict)
+    hosts: Mapping[str, set[int]]
     """Full host to its ports; of ServiceEntries also with ``*``."""
-    owners: dict[tuple[str, int, str], ObjectKey] = field(default_factory=dict)
-    """By host, port, and the namespace that keeps them for itself and those it names; empty: nobody does."""
     subsets: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
     subset_owners: dict[Hashable, ObjectKey] = field(default_factory=dict)
     """By who follows the rule, host and subset."""
@@ -77,20 +137,11 @@ class _Names:
 
 
 def _names(config: Config) -> _Names:
-    names = _Names()
-    for key, item in sorted(config.objects.items()):
+    services = [item for item in config.objects.values() if type(item.spec) in {Service, ServiceEntry}]
+    hosts = _hosts(_Same(services))
+    names = _Names(hosts=hosts.ports, clashes=list(hosts.clashes))
+    for key, item in _sorted(config, {DestinationRule, VirtualService, Gateway, PeerAuthentication}):
         match item.spec:
-            case Service():
-                host, ports = service_host(key.name, key.namespace), [port.port for port in item.spec.ports]
-                _add_host(names, key, host, ports)
-                if item.spec.headless:  # each of its workloads has a name below it
-                    names.hosts.setdefault(f"*.{host}", set()).update(ports)
-            case ServiceEntry():
-                shown = {{".": key.namespace}.get(to, to) for to in item.spec.export_to or ("*",)}
-                for host in item.spec.hosts:
-                    full = resolve_host(host, key.namespace)
-                    numbers = [port.number for port in item.spec.ports]
-                    _add_host(names, key, full, numbers, "" if "*" in shown else key.namespace)
             case DestinationRule():
                 _add_subsets(names, key, item.spec)
             case VirtualService() if item.spec.is_delegate:
@@ -100,15 +151,6 @@ def _names(config: Config) -> _Names:
             case PeerAuthentication():
                 _add_policy(names, item)
     return names
-
-
-def _add_host(names: _Names, key: ObjectKey, host: str, ports: Sequence[int], private: str = "") -> None:
-    names.hosts.setdefault(host, set()).update(ports)
-    for port in ports:
-        owner = names.owners.setdefault((host, port, private), key)
-        if owner != key:
-            message = f"defines {host} port {port}, which {owner} defines already"
-            names.clashes.append(Problem(str(key), "spec", message, "change or delete one of them"))
 
 
 def _add_subsets(names: _Names, key: ObjectKey, rule: DestinationRule) -> None:

@@ -73,6 +73,6 @@ class Config:
 
     def of(self, kind: str, namespace: str | None = None) -> Iterator[ConfigObject]:
         """Objects of a kind (Istio's, where two APIs share a name), by namespace and name."""
-        for key in sorted(self.objects):
-            if key.kind == kind and (namespace is None or key.namespace == namespace):
+        for key in sorted(key for key in self.objects if key.kind == kind):
+            if namespace is None or key.namespace == namespace:
                 yield self.objects[key]

@@ -330,9 +330,9 @@ def _differs(item: ConfigObject, old: ConfigObject | None) -> bool:
 
 
 def _successor(old: Config, number: int, put: Mapping[ObjectKey, ConfigObject], gone: Iterable[ObjectKey]) -> Config:
-    without = set(gone)
-    objects = {key: item for key, item in old.objects.items() if key not in without} | dict(put)
-    changed_in = {key: at for key, at in old.changed_in.items() if key not in without} | dict.fromkeys(put, number)
+    objects, changed_in = {**old.objects, **put}, {**old.changed_in, **dict.fromkeys(put, number)}
+    for key in set(gone):
+        del objects[key], changed_in[key]
     return Config(revision=number, objects=objects, changed_in=changed_in)
 
 
