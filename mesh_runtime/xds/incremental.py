@@ -134,10 +134,12 @@ class Memo:
         """Return what there was, of the same items, with what has changed of it."""
         each = collection.each
         collection.read.update(each.read)
-        for _, cell in each.cells.values():
+        found = {}
+        for name, (_, cell) in each.cells.items():
             if cell.state:
                 self._validate(cell)
-        return {name: cell.value for name, (_, cell) in each.cells.items()}
+            found[name] = cell.value
+        return found
 
     def _item(self, key: Hashable, name: Hashable, make: Callable[[], Any]) -> _Cell:
         place = key, "item", name
@@ -294,6 +296,8 @@ class Collection(Generic[K, V]):
         self._memo = memo
         self._keys_of = keys_of
         self._items: dict[K, V] = {}
+        self._given: Mapping[K, V] = self._items
+        """What it was last told to hold."""
         self._under: dict[Hashable, dict[K, V]] = {}
         self._sorted: dict[Hashable, tuple[V, ...]] = {}
 
@@ -307,13 +311,18 @@ class Collection(Generic[K, V]):
         return self._sorted[key]
 
     def become(self, items: Mapping[K, V]) -> None:
-        """Hold these items from now on. Those that equal what they were are not changed."""
-        changed = [ident for ident, item in items.items() if self._items.get(ident) is not item]
-        changed += self._items.keys() - items.keys()
-        touched = {key for ident in changed for key in self._replace(ident, items.get(ident))}
+        """Hold these items, which are never changed, from now on. Those that equal what they were stay as they are."""
+        touched = set() if items is self._given else self._take(items)
+        self._given = items
         for key in touched:
             self._sorted.pop(key, None)
         self._memo.touch((self._name, key) for key in touched)
+
+    def _take(self, items: Mapping[K, V]) -> set[Hashable]:
+        """Become these items; return the keys under which something is different."""
+        changed = [ident for ident, item in items.items() if self._items.get(ident) is not item]
+        changed += self._items.keys() - items.keys()
+        return {key for ident in changed for key in self._replace(ident, items.get(ident))}
 
     def _replace(self, ident: K, new: V | None) -> Iterator[Hashable]:
         old = self._items.get(ident)

@@ -44,7 +44,7 @@ def outbound_hosts(world: World, alike: Alike) -> Group:
     """Return the virtual hosts of :func:`outbound_routes`; an unknown one leads nowhere."""
 
     def find() -> Group:
-        hosts = [*_once_each(world, alike, list(_outbound_hosts(world, alike))), _in_table(unknown_host(world))]
+        hosts = [*_once_each(world, alike, _outbound_hosts(world, alike)), _in_table(unknown_host(world))]
         return world.runs(("virtual hosts", alike), hosts)
 
     return world.once(("outbound hosts", alike), find)
@@ -125,12 +125,16 @@ def _port_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
     yield from _other_hosts(world, alike, number)
 
 
-def _outbound_hosts(world: World, alike: Alike) -> Iterator[Envoy]:
+def _outbound_hosts(world: World, alike: Alike) -> list[Envoy]:
     def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
         return tuple(map(_in_table, _hosts_of_service(world, alike, service)))
 
     services = world.services_for(alike.namespace)
-    yield from chain.from_iterable(world.each(("virtual hosts", alike), services, of_service).values())
+    found = world.each(("virtual hosts", alike), services, of_service)
+    return [*chain.from_iterable(found.values()), *_other_hosts_of_all_ports(world, alike)]
+
+
+def _other_hosts_of_all_ports(world: World, alike: Alike) -> Iterator[Envoy]:
     for number in sorted(_request_ports(world, alike.namespace)):
         for known in _other_hosts(world, alike, number):
             domains = _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)
