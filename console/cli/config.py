@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from console.cli.client import Client, ServerError, author, with_client
-from console.cli.output import age, as_json, table
+from console.cli.output import age, as_json, rejections, table
 
 FILES = click.option(
     "-f", "--filename", "files", multiple=True, required=True, help="File, directory, or - for standard input."
@@ -191,14 +191,8 @@ def _settled(revision: int, settled: Mapping[str, Any]) -> str:
     if settled["waiting"]:
         parts.append(f"not yet: {', '.join(settled['waiting'])}")
     if settled["rejected"]:
-        parts.append(f"rejected by {_rejections(settled['rejected'])}")
+        parts.append(f"rejected by {rejections(settled['rejected'])}")
     return "; ".join(parts)
-
-
-def _rejections(rejected: Any) -> str:
-    if isinstance(rejected, Mapping):
-        return ", ".join(f"{who} ({why})" for who, why in rejected.items())
-    return ", ".join(map(str, rejected))
 
 
 def _title(kind: str, name: str, group: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from textwrap import shorten
+
+from mesh_runtime.xds.refusals import some
 
 GAP = "   "
+REASON_WIDTH = 300
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -21,6 +25,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def as_json(value: object) -> str:
     """Print for programs."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def rejections(reasons: Mapping[str, str]) -> str:
+    """Name one proxy for each reason why its config was refused, and say how many more gave the same."""
+    proxies: dict[str, list[str]] = {}
+    for proxy, reason in reasons.items():
+        proxies.setdefault(shorten(reason, REASON_WIDTH, placeholder=" …"), []).append(proxy)
+    return ", ".join(f"{some(named)} ({reason})" for reason, named in proxies.items())
 
 
 def age(at: str, now: datetime | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from console.cli.client import Client, author, with_client
-from console.cli.output import age, as_json, table
+from console.cli.output import age, as_json, rejections, table
 
 PATH = "/wizards/traffic-shifting"
 
@@ -135,7 +135,8 @@ def _show_applied(applied: Mapping[str, Any], output: str | None) -> None:
     click.echo(f"{applied['id']}: {applied['title']}")
     parts = [f"{settled['acknowledged']} proxies acknowledged in {settled['elapsed_ms']:.0f} ms"]
     parts += [f"not yet: {', '.join(settled['waiting'])}"] if settled["waiting"] else []
-    parts += [f"rejected by {', '.join(settled['rejected'])}"] if settled["rejected"] else []
+    reasons = dict(one.split(": ", 1) for one in settled["rejected"])
+    parts += [f"rejected by {rejections(reasons)}"] if reasons else []
     click.echo("; ".join(parts), err=True)
     if not applied["readback_ok"]:
         click.echo("warning: reading it back gave something else; see `meshscope history`", err=True)

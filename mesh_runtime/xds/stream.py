@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh_runtime.xds import protos
+from mesh_runtime.xds.refusals import in_short
 from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Offer, Packed, Snapshot
 
 WARMING_PATIENCE_MS = 1000
@@ -223,7 +225,7 @@ class DeltaStream:
         return kind in self._subscriptions and bool(self._subscriptions[kind].outstanding)
 
     def _subscribe_first(self, kind: Kind, request: Any) -> _Subscription:
-        names = set(request.resource_names_subscribe)
+        names = set(map(sys.intern, request.resource_names_subscribe))
         subscription = self._subscriptions[kind] = _Subscription(
             wildcard="*" in names or (kind in _ALL_AT_ONCE and (kind is Kind.VHDS or not names))
         )
@@ -238,7 +240,7 @@ class DeltaStream:
         return subscription
 
     def _subscribe(self, subscription: _Subscription, names: Any) -> None:
-        for name in names:
+        for name in map(sys.intern, names):
             if name == "*":
                 subscription.wildcard = True
                 subscription.compared = None
@@ -256,8 +258,8 @@ class DeltaStream:
             reason = request.error_detail.message or f"code {request.error_detail.code}"
             # Envoy takes the others of the same response, and names those that it does not take; but of virtual hosts
             # it takes all or none.
-            named = [name for name in sent.names if name in reason]
-            subscription.refused.update(dict.fromkeys(named or sent.names or {""}, reason))
+            named = sorted(name for name in sent.names if name in reason)
+            subscription.refused.update(dict.fromkeys(named or sent.names or {""}, in_short(reason, named)))
             if kind is Kind.VHDS and sent.names:
                 subscription.was_not_taken(sent, besides=named or sent.names)
             return

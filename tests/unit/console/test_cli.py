@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from console.cli import main
-from console.cli.output import age, table
+from console.cli.output import age, rejections, table
 
 CATALOG = """
 apiVersion: v1
@@ -177,3 +177,11 @@ def test_certificates_are_listed_and_their_root_is_replaced(meshscope):
     after = json.loads(meshscope("certificates", "-o", "json").stdout)["rotation"]
     assert (before["running"], after["running"], after["stage"]) == (False, False, "one root")
     assert after["root"] != before["root"]
+
+
+def test_proxies_that_refuse_a_config_for_one_reason_are_counted():
+    refused = {"shop/a~0": "no file /ca", "shop/b~0": "no file /ca", "shop/c~0": "in the way " * 99}
+    one, other = rejections(refused).split(", ")
+    assert one == "shop/a~0 and 1 more (no file /ca)"
+    assert len(other) < 320
+    assert other.endswith("in the way …)")

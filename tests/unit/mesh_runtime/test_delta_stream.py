@@ -247,6 +247,17 @@ def test_of_several_resources_only_those_that_the_refusal_names_are_refused_and_
     assert not proxy.stream.rejections
 
 
+def test_a_refusal_says_each_reason_once_and_how_many_resources_it_is_about():
+    proxy = connected()
+    listeners = [listener(), *(listener(f"m-{number}") for number in range(4))]
+    proxy.offer(clusters=[cluster("a")], listeners=listeners, routes=[routes("a")], revision=2)
+    proxy.take()
+    said = ["m-0: no file /ca", "m-1: no file /ca", "m-2: in the way", "m-3: no file /ca"]
+    proxy.answer(*proxy.unanswered.pop(), error="Error adding/updating listener(s) " + "\n".join(said))
+    short = "Error adding/updating listener(s) m-0 and 2 more: no file /ca; m-2: in the way"
+    assert proxy.stream.rejections == {Kind.LDS: short}
+
+
 def host(name, path="/"):
     route = {"match": {"prefix": path}, "route": {"cluster": "a"}}
     return {"name": f"r/{name}", "domains": [name], "routes": [route]}
