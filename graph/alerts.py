@@ -10,9 +10,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from graph.model import Edge, Health, Node, Presence, Snapshot
+from graph.query import Query, parse
+from graph.query.whole import Whole
 
 FORGET_TRAFFIC_MS = 86_400_000
 """Traffic that has been gone for a day is no longer missed."""
@@ -27,11 +30,16 @@ class RuleKind(StrEnum):
     MTLS_LOST = "mtls_lost"
     CERTIFICATE_EXPIRY = "certificate_expiry"
     CONFIG_REJECTED = "config_rejected"
+    FIND = "find"
+    """Whatever an expression of the find language speaks of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One condition. ``threshold``: a share for errors and mTLS, milliseconds for p99, seconds for certificates."""
+    """One condition. ``threshold``: a share for errors and mTLS, milliseconds for p99, seconds for certificates.
+
+    Raises ``ValueError`` where ``find`` is no expression, or there is one and the rule is of another kind.
+    """
 
     name: str
     kind: RuleKind
@@ -45,6 +53,13 @@ class Rule:
     """With fewer requests in the window error ratios and quantiles say nothing."""
     severity: str = "warning"
     description: str = ""
+    find: str = ""
+    """Of a rule of this kind: what to find, as in ``http > 1 and %err > 5`` or ``dead``."""
+
+    def __post_init__(self) -> None:
+        if bool(self.find.strip()) != (self.kind is RuleKind.FIND):
+            raise ValueError(f'{self.name}: kind = "find" and find = "an expression" go together')
+        _condition(self.find)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +223,12 @@ def _edges(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, Node, Node]]:
     nodes = facts.snapshot.nodes
     for edge in facts.snapshot.edges.values():
         source, target = nodes[edge.source], nodes[edge.target]
-        in_scope = not rule.namespace or target.namespace == rule.namespace
-        if in_scope and (not rule.app or rule.app in {target.app, target.service}):
+        if _is_about(rule, target):
             yield edge, source, target
+
+
+def _is_about(rule: Rule, node: Node) -> bool:
+    return rule.namespace in {"", node.namespace} and rule.app in {"", node.app, node.service}
 
 
 def _judgeable(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, str, str, bool]]:
@@ -281,6 +299,28 @@ def _config_rejected(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> I
             yield _Finding(proxy.name, proxy.namespace, f"{proxy.name} rejected its config: {proxy.rejected}", 1.0)
 
 
+def _found(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
+    whole, condition = Whole(facts.snapshot), _condition(rule.find)
+    for node in facts.snapshot.nodes.values():
+        if _is_about(rule, node) and condition.matches_node(node, whole):
+            yield _Finding(node.id, node.namespace, f"{_named(node)}: {rule.find}", 1.0)
+    for edge, source, target in _edges(rule, facts):
+        silent = edge.presence is Presence.STALE
+        matches = condition.matches_edge(edge, whole)
+        # Old figures decide nothing; that they are old may be what is looked for.
+        known = not silent or (matches and not condition.matches_edge(replace(edge, presence=Presence.LIVE), whole))
+        if matches or not known:
+            yield _Finding(edge.id, target.namespace, f"{_named(source)} → {_named(target)}: {rule.find}", 1.0, known)
+
+
+@lru_cache(maxsize=1000)
+def _condition(text: str) -> Query:
+    parsed = parse(text)
+    if isinstance(parsed, Query):
+        return parsed
+    raise ValueError(f"find: {parsed.message} (at character {parsed.position + 1})")
+
+
 _CHECKS: Mapping[RuleKind, Check] = {
     RuleKind.ERROR_RATIO: _error_ratio,
     RuleKind.P99: _p99,
@@ -288,6 +328,7 @@ _CHECKS: Mapping[RuleKind, Check] = {
     RuleKind.MTLS_LOST: _mtls_lost,
     RuleKind.CERTIFICATE_EXPIRY: _certificate_expiry,
     RuleKind.CONFIG_REJECTED: _config_rejected,
+    RuleKind.FIND: _found,
 }
 
 

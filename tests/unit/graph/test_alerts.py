@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+import pytest
 from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
 
 from graph.alerts import Certificate, Facts, Proxy, Rule, RuleKind, State, evaluate, state_json, state_of
@@ -123,6 +125,40 @@ def test_a_rule_keeps_to_its_namespace_and_app():
     ]
     assert World(*rules).pass_ten_seconds(50, 50) == []
     assert World(Rule(name="e", kind=RuleKind.ERROR_RATIO, namespace="shop", app="cart")).pass_ten_seconds(50, 50)
+
+
+def test_whatever_find_speaks_of_can_fire():
+    world = World(
+        Rule(name="slow errors", kind=RuleKind.FIND, find="http > 1 and %err > 5"),
+        Rule(name="unhealthy", kind=RuleKind.FIND, find="!healthy and name = cart"),
+        Rule(name="elsewhere", kind=RuleKind.FIND, find="%err > 5", namespace="other"),
+        Rule(name="unheard", kind=RuleKind.FIND, find="stale"),
+    )
+    assert world.pass_ten_seconds(100) == []
+    world.pass_ten_seconds(50, 50)
+    alerts = {alert.rule: alert for alert in world.state.alerts.values()}
+    assert {rule: alert.summary for rule, alert in alerts.items()} == {
+        "slow errors": "web → cart: http > 1 and %err > 5",
+        "unhealthy": "cart: !healthy and name = cart",
+    }
+    world.pass_ten_seconds(heard=False)
+    assert {alert.rule for alert in world.state.alerts.values()} >= {"slow errors", "unheard"}
+    world.pass_ten_seconds(100)
+    world.pass_ten_seconds(100)
+    assert world.state.alerts == {}
+
+
+@pytest.mark.parametrize(
+    ("find", "kind", "words"),
+    [
+        ("%err > many", RuleKind.FIND, "compares numbers, and 'many' is none (at character 8)"),
+        (" ", RuleKind.FIND, "go together"),
+        ("dead", RuleKind.P99, "go together"),
+    ],
+)
+def test_a_rule_that_finds_nothing_readable_is_refused(find, kind, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Rule(name="x", kind=kind, find=find)
 
 
 def test_a_restart_neither_repeats_nor_forgets_an_alert():
