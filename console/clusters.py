@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,11 @@ class Cluster:
         """How it does."""
         return self.watch.state
 
-    def _see(self, objects: ClusterObjects) -> None:
+    async def _see(self, objects: ClusterObjects) -> None:
         self.objects = objects
         self.own_name = own_name(objects)
-        self.inventory = inventory_in(objects, self.name)
+        # in a thread: ten thousand pods take a part of a second, which the proxies' control plane cannot wait
+        self.inventory = await asyncio.to_thread(inventory_in, objects, self.name)
         self.declared = {ObjectKey(one.group, one.kind, one.namespace, one.name): one for one in objects.declared}
         self._changed()
 

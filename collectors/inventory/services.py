@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from collectors.inventory.hosts import service_host
 from collectors.inventory.objects import CORE, Manifest, Object, Objects, part, parts, selects, texts
-from graph.model import NodeKind, Service, ServiceRef, Workload
+from graph.model import NodeKind, Service, ServiceRef, Workload, WorkloadRef
 
 DATABASES = frozenset({"redis", "mysql", "mongo", "postgres"})
 WORDS: Mapping[str, str] = {
@@ -26,17 +27,16 @@ SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 
 def services_of(objects: Objects, workloads: Iterable[Workload], cluster: str) -> Iterator[Service]:
     """Yield all Services with the workloads that their selectors find."""
-    near: defaultdict[str, list[Workload]] = defaultdict(list)
+    labelled: defaultdict[tuple[str, str, object], list[Workload]] = defaultdict(list)
     for workload in workloads:
-        near[workload.ref.namespace].append(workload)
+        for name, value in workload.labels.items():
+            labelled[workload.ref.namespace, name, value].append(workload)
     for one in objects.of(CORE, "Service"):
         yield Service(
             ref=ServiceRef(cluster, one.namespace, one.name),
             kind=_kind(one),
             hosts=(service_host(one.name, one.namespace),),
-            workloads=tuple(
-                workload.ref for workload in near[one.namespace] if selects(part(one.spec, "selector"), workload.labels)
-            ),
+            workloads=tuple(_behind(one, labelled)),
             ports={
                 port["port"]: spoken(port) for port in parts(one.spec, "ports") if isinstance(port.get("port"), int)
             },
@@ -44,6 +44,14 @@ def services_of(objects: Objects, workloads: Iterable[Workload], cluster: str) -
             annotations=one.annotations,
             addresses=tuple(_addresses(one)),
         )
+
+
+def _behind(service: Object, labelled: Mapping[tuple[str, str, object], Sequence[Workload]]) -> Iterator[WorkloadRef]:
+    """Yield whom a Service selects, looked for among those that carry the first label of its selector."""
+    selector = part(service.spec, "selector")
+    for name, value in islice(selector.items(), 1):
+        carriers = labelled.get((service.namespace, name, value), ())
+        yield from (workload.ref for workload in carriers if selects(selector, workload.labels))
 
 
 def spoken(port: Manifest) -> str:

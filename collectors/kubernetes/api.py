@@ -122,7 +122,7 @@ class KubernetesApi:
                 answer = await lent.client.call_api(*request, _request_timeout=timeout)
                 async with answer.response as response:
                     if response.status == UNAUTHORIZED and lent is self._lent:
-                        self._lent = None
+                        self._lent = None  # the next request reads the credentials anew
                     if not response.ok:
                         raise _refusal(_status(await response.read()), response.status, path)
                     yield response
@@ -178,4 +178,5 @@ def _status(body: bytes) -> JsonObject:
 
 
 def _refusal(status: JsonObject, code: int, path: str) -> ApiError:
-    return ApiError(f"{path} is answered {code}: {str(status.get('message', ''))[:SHOWN].strip()}", code)
+    way_out = "; renew the credentials" if code == UNAUTHORIZED else ""
+    return ApiError(f"{path} is answered {code}: {str(status.get('message', ''))[:SHOWN].strip()}{way_out}", code)

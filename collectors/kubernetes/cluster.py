@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
@@ -20,6 +20,11 @@ T = TypeVar("T")
 
 NEWS_S = 0.5
 """Changes are shown together: a rollout is hundreds of them."""
+REST = 4
+"""After showing a large cluster so many times as long as that took is left to others."""
+
+Show = Callable[[ClusterObjects], Awaitable[None]]
+"""Told all that is known, whenever that has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class ClusterWatch:
         self,
         config: ClusterConfig,
         clock: Clock,
-        show: Callable[[ClusterObjects], None],
+        show: Show,
         *,
         pauses: Pauses = Pauses(),  # noqa: B008 - immutable
     ) -> None:
@@ -141,12 +146,13 @@ class ClusterWatch:
             await self._news.wait()
             self._news.clear()
             self._since_ms = (self._since_ms or self._clock.now_ms()) if self._trouble else 0
+            began_ms = self._clock.now_ms()
             answered = self._looked and all(one.answered for one in self._reflections.values())
             if answered:
-                self._show(self.objects)
+                await self._show(self.objects)
             if answered or self._error:
                 self._settled.set()
-            await self._clock.sleep(NEWS_S)
+            await self._clock.sleep(max(NEWS_S, REST * (self._clock.now_ms() - began_ms) / 1000))
 
     @property
     def _trouble(self) -> str:

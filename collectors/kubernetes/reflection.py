@@ -114,11 +114,13 @@ class Reflection:
     def _apply(self, change: Change) -> None:
         self._pauses = iter(self._look_again)
         self._version = change.object["metadata"]["resourceVersion"]
-        if change.type == "DELETED":
-            self.objects.pop(_name(change.object), None)
-        elif change.type != "BOOKMARK":
-            self.objects[_name(change.object)] = self._kept(change.object)
-        if change.type != "BOOKMARK":
+        if change.type == "BOOKMARK":
+            return
+        name = _name(change.object)
+        before = self.objects.pop(name, None)
+        if change.type != "DELETED":
+            self.objects[name] = self._kept(change.object)
+        if before != self.objects.get(name):
             self._changed()
 
     def _kept(self, item: JsonObject) -> object:

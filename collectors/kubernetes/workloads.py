@@ -129,12 +129,8 @@ def _shared(pairs: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Keep what all copies carry, which is what is said of the workload."""
     if not pairs:
         return {}
-    first, *others = pairs
-    return {
-        name: value
-        for name, value in first.items()
-        if name not in OF_ONE_COPY and all(other.get(name) == value for other in others)
-    }
+    shared = set(pairs[0].items()).intersection(*(one.items() for one in pairs[1:]))
+    return {name: value for name, value in sorted(shared) if name not in OF_ONE_COPY}
 
 
 def _first(names: Iterable[str], labels: Mapping[str, str]) -> str:

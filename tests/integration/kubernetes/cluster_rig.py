@@ -77,7 +77,7 @@ class Followed:
         owners = {(one.owner.kind, one.owner.name) for one in self.objects.controllers}
         return (kind, name) in owners | {(one.kind, one.name) for one in self.objects.declared}
 
-    def _show(self, objects: ClusterObjects) -> None:
+    async def _show(self, objects: ClusterObjects) -> None:
         self.objects = objects
 
 
