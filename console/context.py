@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from console.services import Restarting
     from console.settings import Settings
     from console.state.deliveries import DeliveryLog
+    from console.tapping.switch import TapSwitch
     from console.web.stream import Stream
     from graph.live import LiveGraph
     from graph.ports import Clock, GraphHistory, LogStore, SnapshotStore, TraceStore
@@ -51,6 +52,8 @@ class Console:
     otlp: OtlpReceiver
     logs: LogStore
     tap: Tap
+    tap_switch: TapSwitch
+    """Has proxies tell of their requests while somebody watches."""
     receivers: Receivers
     """What else takes telemetry in."""
     stream: Stream

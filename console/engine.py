@@ -32,6 +32,7 @@ from console.sources import sources
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
+from console.tapping.switch import TapSwitch
 from console.ticker import Ticker
 from console.tolerances import tolerances_of
 from console.tracestores import remote_store
@@ -146,8 +147,17 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         settings=settings.graph,
         wake_webhooks=sender.wake,
     )
+    tap_switch = TapSwitch(store, registry, clock, peers=lambda: known.peers)
     supervised = restarting(
-        clock, otlp, *others.services(settings, spans), *metrics.polls, *clusters.watches, ticker, sender, federation
+        clock,
+        otlp,
+        tap_switch,
+        *others.services(settings, spans),
+        *metrics.polls,
+        *clusters.watches,
+        ticker,
+        sender,
+        federation,
     )
 
     console = Console(
@@ -168,6 +178,7 @@ async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, ann
         otlp=otlp,
         logs=others.logs,
         tap=others.tap,
+        tap_switch=tap_switch,
         receivers=others,
         stream=stream,
         federation=federation,

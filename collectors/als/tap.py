@@ -85,14 +85,22 @@ class TapQuery:
         """Whether a reader wants it."""
         return (
             (not self.namespace or self.namespace in _namespaces(request))
-            and (not self.source or self.source in _names(request.source, None))
-            and (not self.target or self.target in _names(request.target, request.service))
+            and self.is_source(request.source)
+            and self.is_target(request.target, request.service)
             and (not self.path or _path_matches(self.path, request.path))
             and (not self.method or self.method.upper() == request.method)
             and (not self.status or _status_matches(self.status, request))
             and (request.failed or not self.errors_only)
             and request.duration_ms >= self.min_duration_ms
         )
+
+    def is_source(self, workload: WorkloadRef | None) -> bool:
+        """Whether a reader wants what this workload calls."""
+        return not self.source or self.source in _names(workload, None)
+
+    def is_target(self, workload: WorkloadRef | None, service: ServiceRef | None) -> bool:
+        """Whether a reader wants what calls this workload, by this service."""
+        return not self.target or self.target in _names(workload, service)
 
 
 class EdgeEnds(NamedTuple):

@@ -18,10 +18,11 @@ TEXT = re.compile(
     r"(?P<bytes_received>\d+) (?P<bytes_sent>\d+) (?P<duration>\d+) \S+ "
     r'"[^"]*" "(?P<user_agent>[^"]*)" "(?P<request_id>[^"]*)" "(?P<authority>[^"]*)" "(?P<upstream_host>[^"]*)"'
     r"(?: (?P<upstream_cluster>\S+) (?P<upstream_local_address>\S+) (?P<downstream_local_address>\S+) "
-    r"(?P<downstream_remote_address>\S+) (?P<requested_server_name>\S+) (?P<route_name>\S+))?",
+    r"(?P<downstream_remote_address>\S+) (?P<requested_server_name>\S+) (?P<route_name>\S+)"
+    r'(?: "(?P<traceparent>[^"]*)")?)?',
     re.ASCII,
 )
-"""Istio's format, and Envoy's, which lacks some of it. No part of it can be read in two ways."""
+"""Istio's format, also with the trace behind it, and Envoy's, which lacks some of it. No part of it can be read in two ways."""
 SIGNS = frozenset({"upstream_cluster", "upstream_host", "downstream_local_address", "response_flags"})
 """Fields that only access logs have; with a response code beside one of them a record is one."""
 VALUE_CHARS = 2048

@@ -27,12 +27,16 @@ PATH_CHARS = 60
     "--recent", type=click.IntRange(0, 10_000), default=10, show_default=True, help="Begin with the last ones."
 )
 @click.option("--no-follow", is_flag=True, help="Only what the server still has.")
+@click.option("--no-switch", is_flag=True, help="Leave the config alone: see only what proxies log anyway.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @with_client
-def tap(client: Client, *, recent: int, no_follow: bool, output: str, min_ms: float, **wanted: Any) -> None:
+def tap(
+    client: Client, *, recent: int, no_follow: bool, no_switch: bool, output: str, min_ms: float, **wanted: Any
+) -> None:
     """Watch requests as proxies see them.
 
-    Proxies tell of requests by their access logs; where they write none, this says what to apply.
+    Proxies tell of requests by their access logs. Those concerned are told to write them while this runs, and no longer,
+    by a Telemetry of its own; what else your config says of them holds.
     """
     query = {**wanted, "minMs": min_ms or None, "limit": recent}
     if no_follow:
@@ -42,7 +46,7 @@ def tap(client: Client, *, recent: int, no_follow: bool, output: str, min_ms: fl
         for one in answer["items"]:
             _print(one, output)
         return
-    for message in client.lines("/tap", **query, follow="true"):
+    for message in client.lines("/tap", **query, follow="true", switch=str(not no_switch).lower()):
         match message["type"]:
             case "hint":
                 _advise(message)
@@ -53,7 +57,7 @@ def tap(client: Client, *, recent: int, no_follow: bool, output: str, min_ms: fl
 
 
 def _advise(hint: Mapping[str, Any]) -> None:
-    click.echo(f"{hint['message']}:\n\n{hint['manifest']}", err=True)
+    click.echo(f"{hint['message']}:\n\n{hint['manifest']}" if hint["manifest"] else hint["message"], err=True)
 
 
 def _print(request: Mapping[str, Any], output: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
+from mesh_runtime.api.log_format import TEXT_FORMAT
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.providers import (
     EnvoyFileAccessLog,
@@ -144,5 +145,14 @@ KINDS: Final = tuple(sorted({"envoy_ext_authz_http", "envoy_ext_authz_grpc"} | T
 BUILT_IN: Final = (
     ExtensionProvider.model_validate({"name": "prometheus", "prometheus": {}}),
     ExtensionProvider.model_validate({"name": "envoy", "envoyFileAccessLog": {"path": "/dev/stdout"}}),
+    ExtensionProvider.model_validate(
+        {
+            "name": "meshscope-tap",
+            "envoyFileAccessLog": {
+                "path": "/dev/stdout",
+                "logFormat": {"text": TEXT_FORMAT.rstrip("\n") + ' "%REQ(TRACEPARENT)%"\n'},
+            },
+        }
+    ),
 )
-"""What is there without being configured, as in Istio."""
+"""What is there without being configured: as in Istio, and one whose lines name the trace, too."""

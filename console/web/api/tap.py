@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, nullcontext
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -75,12 +76,14 @@ async def tap(
     query: Wanted,
     *,
     follow: bool = False,
+    switch: bool = True,
     limit: Annotated[int, Query(ge=0, le=10_000)] = 200,
 ) -> Response:
     """Return the newest requests that match, ordered by time, and how to have proxies tell where none do.
 
-    With ``follow`` a stream of NDJSON: ``{"type": "hint", …}`` where proxies have to be told to log, then
-    ``{"type": "request", …}`` for each, and ``{"type": "missed", "count": n}`` where the reader was too slow.
+    With ``follow`` a stream of NDJSON: ``{"type": "request", …}`` for each, and ``{"type": "missed", "count": n}`` where
+    the reader was too slow. As long as it is read, the proxies concerned log access by a Telemetry of the console's own;
+    ``{"type": "hint", …}`` says why some do not. Without ``switch`` nothing is written, and the hint says what to apply.
     Empty lines are signs of life.
     """
     if not follow:
@@ -89,14 +92,14 @@ async def tap(
             {"items": [request_json(one) for one in recent], "state": asdict(here.tap.state), "hint": hint(here, query)}
         )
     news = here.tap.watch(query)
-    return await as_lines(news, _messages(here, query, news, limit))
+    return await as_lines(news, _watched(here, query, _messages(here, query, news, limit), switch=switch))
 
 
 @api.websocket("/tap/live")
-async def live(websocket: WebSocket, here: Here, query: Wanted) -> None:
+async def live(websocket: WebSocket, here: Here, query: Wanted, *, switch: bool = True) -> None:
     """Send the same messages over a WebSocket, without the signs of life."""
     news = here.tap.watch(query)
-    await over_websocket(websocket, news, _messages(here, query, news, 0))
+    await over_websocket(websocket, news, _watched(here, query, _messages(here, query, news, 0), switch=switch))
 
 
 def request_json(request: TappedRequest) -> dict[str, Any]:
@@ -158,13 +161,28 @@ def _wide(here: Console, namespace: str) -> str:
     return next((item.key.name for item in items if not (item.manifest.get("spec") or {}).get("selector")), "")
 
 
+async def _watched(here: Console, query: TapQuery, messages: Messages, *, switch: bool) -> Messages:
+    """Have proxies tell as long as somebody reads, or say what would have them do so."""
+    with here.tap_switch.watching(query) if switch else nullcontext():
+        async with aclosing(messages):
+            if advice := _advice(here, query, switch=switch):
+                yield {"type": "hint", **advice}
+            async for message in messages:
+                yield message
+
+
+def _advice(here: Console, query: TapQuery, *, switch: bool) -> dict[str, str] | None:
+    if not switch:
+        return hint(here, query)
+    why = here.tap_switch.why_not(query)
+    return {"message": why, "manifest": ""} if why else None
+
+
 async def _messages(
     here: Console, query: TapQuery, news: AsyncGenerator[Batch[TappedRequest], None], recent: int
 ) -> Messages:
     """Yield what to tell a reader; ``None``: nothing new."""
     try:
-        if advice := hint(here, query):
-            yield {"type": "hint", **advice}
         for one in here.tap.recent(query, recent):
             yield {"type": "request", **request_json(one)}
         async for batch in news:

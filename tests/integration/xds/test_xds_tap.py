@@ -24,6 +24,7 @@ from collectors.otlp.logs import Logs
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
 from console.clock import SystemClock
+from console.tapping.switch import TapSwitch
 from console.web.api.tap import MANIFEST
 from graph.ports import LogQuery, LogSource
 from mesh_runtime.sidecar.binary import envoy_path
@@ -152,6 +153,36 @@ async def test_the_telemetry_that_the_tap_advises_brings_each_request_with_both_
     assert request.reporter == "source"
     [line] = (await tapped.store.search(LogQuery(text="/tapped", sources=frozenset({LogSource.ACCESS})))).lines
     assert (line.workload.workload, line.level) == ("frontend", "error")
+
+
+async def configured(mesh, wanted):
+    """Wait until there is a Telemetry, or none, and every proxy has heard of it."""
+    async with asyncio.timeout(10):
+        async for config in mesh.store.watch():
+            if any(config.of("Telemetry")) == wanted:
+                break
+    await mesh.control.settled(mesh.store.current.revision, 5)
+    await mesh.drained()
+
+
+async def test_proxies_tell_with_the_trace_while_somebody_watches_and_then_no_more(tapped):
+    mesh = tapped.mesh
+    tapped.link("frontend")
+    switch = TapSwitch(mesh.store, mesh.registry, SystemClock(), peers=tapped.peers, linger_ms=0)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with running(switch):
+        with switch.watching(TapQuery(source="frontend", target="catalog")):
+            await configured(mesh, True)
+            frontend = mesh.workloads["frontend"]
+            headers = {"connection": "close", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+            await mesh.get(frontend, "catalog/traced", headers=headers)
+            request = await tapped.seen(path="/traced")
+            assert (ends(request), request.trace_id) == (("frontend", "catalog", "catalog-v1"), trace)
+        await configured(mesh, False)
+    seen = tapped.tap.state.requests
+    await ask(tapped, "unwatched")
+    tapped.tail.once()
+    assert tapped.tap.state.requests == seen
 
 
 async def test_a_proxys_access_logs_by_opentelemetry_are_tapped(tapped):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mesh_runtime.api import cel
 from mesh_runtime.api.extension_providers import ExtensionProvider
-from mesh_runtime.api.log_format import json_labels, uses
+from mesh_runtime.api.log_format import TEXT_FORMAT, json_labels, uses
 from mesh_runtime.api.mesh_config import MeshConfig
 from mesh_runtime.api.providers import EnvoyFileAccessLog, EnvoyFluentd, EnvoyOtelAls
 from mesh_runtime.registry import Instance
@@ -24,15 +24,6 @@ _LOGGERS = "envoy.extensions.access_loggers."
 _STREAMS: Final = {"": "Stdout", "/dev/stdout": "Stdout", "/dev/stderr": "Stderr"}
 """Written through the process's own file descriptors: opened anew, a file would be written over."""
 
-TEXT_FORMAT: Final = (
-    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
-    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" '
-    "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "
-    '"%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" '
-    "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
-    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
-)
-"""Istio's."""
 JSON_FORMAT: Final[Mapping[str, str]] = {
     "authority": "%REQ(:AUTHORITY)%",
     "bytes_received": "%BYTES_RECEIVED%",
