@@ -34,6 +34,14 @@ class RuleKind(StrEnum):
     """Whatever an expression of the find language speaks of."""
 
 
+@lru_cache(maxsize=1000)
+def _condition(text: str) -> Query:
+    parsed = parse(text)
+    if isinstance(parsed, Query):
+        return parsed
+    raise ValueError(f"find: {parsed.message} (at character {parsed.position + 1})")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One condition. ``threshold``: a share for errors and mTLS, milliseconds for p99, seconds for certificates.
@@ -311,14 +319,6 @@ def _found(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_F
         known = not silent or (matches and not condition.matches_edge(replace(edge, presence=Presence.LIVE), whole))
         if matches or not known:
             yield _Finding(edge.id, target.namespace, f"{_named(source)} → {_named(target)}: {rule.find}", 1.0, known)
-
-
-@lru_cache(maxsize=1000)
-def _condition(text: str) -> Query:
-    parsed = parse(text)
-    if isinstance(parsed, Query):
-        return parsed
-    raise ValueError(f"find: {parsed.message} (at character {parsed.position + 1})")
 
 
 _CHECKS: Mapping[RuleKind, Check] = {

@@ -137,6 +137,8 @@ def _condition(item: Rule) -> str:
             return f"a certificate expires within {fmt.duration(item.threshold)}"
         case RuleKind.CONFIG_REJECTED:
             return "a proxy rejects its config"
+        case RuleKind.FIND:
+            return f"there is anything that matches {item.find}"
 
 
 def delivery(item: Delivery) -> DeliveryRow:
