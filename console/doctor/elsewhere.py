@@ -31,7 +31,11 @@ SOON = dt.timedelta(days=14)
 
 async def elsewhere(settings: Settings) -> AsyncIterator[Signal]:
     """Ask each once, and say how it answered."""
-    for signal in await _sources(settings, SystemClock()):
+    try:
+        found = await _sources(settings, SystemClock())
+    except CollectorError as trouble:
+        found = [Signal(area=Area.MACHINE, name="settings", text=str(trouble), presence=Presence.FAILING)]
+    for signal in found:
         yield signal
     if settings.traces.backend != "embedded":
         yield await _trace_store(settings.traces)
@@ -45,10 +49,10 @@ async def _sources(settings: Settings, clock: SystemClock) -> Sequence[Signal]:
     async with AsyncExitStack() as stack, serving(clusters.watches):
         await asyncio.gather(*(one.watch.settled() for one in clusters.all))
         live = LiveGraph(clock=clock)
-        found = elsewhere_of(settings, stack, live=live, clock=clock, inventory=Inventory, clusters=clusters)
-        await asyncio.gather(*(poll.once() for poll in found.polls))
+        polls = elsewhere_of(settings, stack, live=live, clock=clock, inventory=Inventory, clusters=clusters).polls
+        await asyncio.gather(*(poll.once() for poll in polls))
         now_ms = clock.now_ms()
-        return [*of_clusters(clusters.all, now_ms), *of_sources(found.polls, now_ms)]
+        return [*of_clusters(clusters.all, now_ms), *of_sources(polls, now_ms)]
 
 
 async def _trace_store(settings: Traces) -> Signal:

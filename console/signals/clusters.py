@@ -19,7 +19,8 @@ def _cluster(one: Cluster, now_ms: int) -> Signal:
     presence, text = Presence.PRESENT, _followed(one)
     if state.error:
         presence = Presence.STALE if one.declared else Presence.FAILING
-        text = f"for {(now_ms - state.since_ms) // 1000} s: {state.error}; what is shown is as it was before"
+        text = f"for {(now_ms - state.since_ms) // 1000} s: {state.error}"
+        text += "; what is shown is as it was before" if one.declared else ""
     elif state.forbidden:
         presence = Presence.MISSING
         text += f"; may not be read: {', '.join(kind.plural for kind in state.forbidden)}"

@@ -57,6 +57,27 @@ def test_secrets_that_others_can_read_fail_with_the_command_that_closes_them(set
     assert (code, told["verdict"], told["advice"][0]["paste"]) == (1, "fail", f"chmod -R go= {authority}")
 
 
+KUBECONFIG = """
+{apiVersion: v1, kind: Config, current-context: prod, users: [],
+ contexts: [{name: prod, context: {cluster: prod}}],
+ clusters: [{name: prod, cluster: {server: "http://127.0.0.1:%s"}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("context", "told"),
+    [("prod", ("cluster prod", "does not answer")), ("prd", ("settings", "has no context 'prd'; it has prod"))],
+)
+def test_clusters_that_cannot_be_read_fail_with_the_reason(settings, examined, tmp_path, context, told):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        (tmp_path / "kubeconfig").write_text(KUBECONFIG % free.getsockname()[1])
+    table = f'[[clusters]]\nname = "prod"\ncontext = "{context}"\nkubeconfig = "{tmp_path / "kubeconfig"}"\n'
+    code, found = examined(settings(table))
+    name, text = told
+    assert (code, found[name]["verdict"]) == (1, "fail")
+    assert text in found[name]["text"]
+
+
 def test_sources_that_do_not_answer_fail_with_the_reason(settings, examined):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
