@@ -10,10 +10,10 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from graph.model import EdgeKey, Inventory, NodeKind
+from graph.model import UNKNOWN, EdgeKey, Inventory, NodeKind, WorkloadRef
 
 CALLER_KINDS = {"probe": NodeKind.PROBE, "scraper": NodeKind.SCRAPER, "outside": NodeKind.OUTSIDE}
-"""Callers that a reader names are ``WorkloadRef(cluster, "unknown", "", "probe:kube-probe", "")``: a kind, a colon, a name."""
+"""Callers that a reader names by :func:`stranger_ref` are apps like ``probe:kube-probe``: a kind, a colon, a name."""
 
 AGENTS = (
     (
@@ -67,6 +67,16 @@ def caller_of(user_agent: str, path: str = "") -> str:
     if user_agent:
         return ""
     return next((f"{kind}:{kind}" for kind, pattern in PATHS if pattern.search(path)), "")
+
+
+def stranger_ref(cluster: str, caller: str) -> WorkloadRef:
+    """Name a caller that is no workload: what :func:`caller_of` makes of it, or unknown."""
+    return WorkloadRef(cluster, UNKNOWN, "" if caller else UNKNOWN, caller or UNKNOWN, "")
+
+
+def is_stranger(ref: WorkloadRef) -> bool:
+    """Tell whether a caller is known only by how it introduces itself."""
+    return not ref.workload and ref.app.partition(":")[0] in CALLER_KINDS
 
 
 def stranger_of(key: EdgeKey, inventory: Inventory, operations: Collection[str] = ()) -> Stranger:

@@ -27,7 +27,7 @@ from graph.model import (
     Workload,
     WorkloadRef,
 )
-from graph.strangers import CALLER_KINDS, UNLABELLED, stranger_of
+from graph.strangers import CALLER_KINDS, UNLABELLED, is_stranger, stranger_of
 
 if TYPE_CHECKING:
     from graph.strands import Strand
@@ -256,7 +256,7 @@ class _Nodes:
         prefix, colon, peer = ref.app.partition(":")
         if is_unknown(ref):
             return _node(f"unknown:{ref.cluster}", NodeKind.UNKNOWN, ref, UNKNOWN, namespace=UNKNOWN)
-        if colon and prefix in CALLER_KINDS and not ref.workload:
+        if is_stranger(ref):
             node = _node(f"{prefix}:{ref.cluster}/{peer}", CALLER_KINDS[prefix], ref, peer, namespace=UNKNOWN)
             return replace(node, reason=f"It introduces itself as {peer}.")
         if colon and prefix in PEER_PREFIX and not ref.workload:

@@ -9,6 +9,7 @@ from collectors.logs.access import Access
 from collectors.peers import Peers
 from graph.joins import identity
 from graph.model import UNKNOWN, Protocol, ServiceRef, WorkloadRef
+from graph.strangers import caller_of, stranger_ref
 
 INBOUND, OUTBOUND = "inbound", "outbound"
 
@@ -51,7 +52,7 @@ def _ends(access: Access, peers: Peers, reporter: WorkloadRef | None) -> _Ends:
     direction, port, _, host = (*access.upstream_cluster.split("|"), "", "", "", "")[:4]
     own = reporter or _at(access.downstream_local, peers)
     if direction == INBOUND:
-        source = _at(access.downstream_remote, peers) or _by_certificate(access.peer, own)
+        source = _at(access.downstream_remote, peers) or _by_certificate(access.peer, own) or _introduced(access, own)
         return _Ends(source, peers.service_of(own) if own else None, own, "destination")
     asker = own or WorkloadRef("", UNKNOWN, UNKNOWN, UNKNOWN, "")
     name, number = (host, port) if direction == OUTBOUND else _split(access.authority)
@@ -69,6 +70,12 @@ def _by_certificate(principal: str, own: WorkloadRef | None) -> WorkloadRef | No
         return None
     namespace, account = found
     return WorkloadRef(own.cluster if own else "", namespace, account, account, "")
+
+
+def _introduced(access: Access, own: WorkloadRef | None) -> WorkloadRef | None:
+    """Name a probe or a scraper by what it calls itself."""
+    caller = caller_of(access.user_agent, access.path)
+    return stranger_ref(own.cluster if own else "", caller) if caller else None
 
 
 def _declared(host: str, asker: WorkloadRef) -> ServiceRef | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from collectors.otlp.decode import SpanRow
 from collectors.otlp.limits import Drop
 from collectors.otlp.pairing import Call
 from collectors.otlp.told import CONSUMER, NOTHING, PRODUCER, SERVER, Told
 from collectors.peers import Peers
-from graph.model import UNKNOWN, EdgeKey, Outcome, Protocol, ServiceRef, WorkloadRef
+from graph.model import EdgeKey, Outcome, Protocol, ServiceRef, WorkloadRef
+from graph.strangers import stranger_ref
 
 FINE = "ok"
 """The code of what has no status of its own, a query for instance, and went well."""
@@ -95,8 +97,12 @@ def _to_callee(call: Call, peers: Peers, longest: int) -> EdgeKey | Drop:
         return Drop.UNPAIRED_SERVER
     if peers.meshed(callee.workload):
         return Drop.PROXY_COUNTS
-    outside = WorkloadRef(callee.workload.cluster, UNKNOWN, UNKNOWN, UNKNOWN, "")
-    return EdgeKey(outside, peers.service_of(callee.workload), callee.workload, _protocol(callee.told))
+    return EdgeKey(_stranger(callee), peers.service_of(callee.workload), callee.workload, _protocol(callee.told))
+
+
+def _stranger(callee: SpanRow) -> WorkloadRef:
+    """Name a caller that sends no spans by how it introduced itself."""
+    return stranger_ref(callee.workload.cluster, callee.told.caller)
 
 
 def _to_peer(call: Call, peers: Peers, longest: int) -> EdgeKey | Drop:

@@ -16,6 +16,7 @@ import grpc
 from collectors.otlp import wire
 from collectors.otlp.memo import Memo
 from collectors.otlp.sampling import weight_of_attributes
+from graph.strangers import caller_of
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
@@ -31,10 +32,11 @@ CODES = ("http.response.status_code", "http.status_code")
 METHODS = ("http.request.method", "http.method")
 RPC_SYSTEMS = ("rpc.system.name", "rpc.system")
 STATUSES = ("rpc.response.status_code", "rpc.grpc.status_code", "grpc.status_code")
+USER_AGENTS = ("user_agent.original", "http.user_agent")
 SAMPLED = ("sampling.probability", "SampleRate")
 
 OF_ANY = (*CODES, *METHODS, *RPC_SYSTEMS, *STATUSES, *SAMPLED, "rpc.service", "rpc.method", "response_flags")
-OF_CALLEES = (*OF_ANY, "http.route")
+OF_CALLEES = (*OF_ANY, *USER_AGENTS, "http.route")
 OF_CALLERS = (
     *(*OF_ANY, *PEERS, *HOSTS, *PORTS, *SYSTEMS, "net.sock.peer.addr", "http.host", "url.template"),
 )  # fmt: skip
@@ -74,6 +76,8 @@ class Told:
     """What was asked, as far as the attributes tell: ``GET /cart/{id}``, ``shop.Cart/Add``."""
     weight: float = 1.0
     """How many spans this one stands for."""
+    caller: str = ""
+    """Of who was called: what the caller is by how it introduced itself, as :func:`graph.strangers.caller_of` says it."""
 
 
 NOTHING = Told()
@@ -105,6 +109,7 @@ def told_of(attributes: Mapping[str, str], *, failed: bool = False) -> Told:
         operation=_operation(said("rpc.service"), said("rpc.method"))
         or _request(said(*METHODS), said("http.route", "url.template")),
         weight=weight_of_attributes(attributes),
+        caller=caller_of(said(*USER_AGENTS)),
     )
 
 
@@ -115,6 +120,7 @@ class Reader:
         names = OF_CALLERS if kind == CLIENT else OF_CALLEES if kind == SERVER else OF_MESSAGES
         self._wanted = frozenset(_prefix(name) for name in names)
         self._names = frozenset(names)
+        self._agents = self._wanted & {_prefix(name) for name in USER_AGENTS}
         self._urls = frozenset(_prefix(name) for name in URLS) if kind == CLIENT else frozenset()
         self._most = most
         self._known: Memo[tuple[object, ...], Told] = Memo(remembered)
@@ -137,8 +143,19 @@ class Reader:
         told = self._tell(question, failed=failed)
         if self._urls and not told.host:
             return self._with_url(question, attributes, failed=failed)
+        told = self._introduced(question, told)
         self._keep(question, told)
         return told
+
+    def _introduced(self, question: tuple[Any, ...], told: Told) -> Told:
+        """Return one object for all user agents that make the same of a caller."""
+        others = tuple(one for one in question if one is True or one[HEAD] not in self._agents)
+        if len(others) == len(question):
+            return told
+        known = self._known.recall((*others, told.caller))
+        if known is None:
+            self._keep((*others, told.caller), known := told)
+        return known
 
     def _with_url(self, question: tuple[Any, ...], attributes: Sequence[bytes], *, failed: bool) -> Told:
         """Take the host from a URL, of which only that part is remembered."""

@@ -22,6 +22,7 @@ from graph.model import (
     Snapshot,
     WorkloadRef,
 )
+from graph.strangers import is_stranger
 
 EGRESS_HOST = "istio-egressgateway.istio-system.svc.cluster.local"
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+(:\d+)?")
@@ -181,7 +182,7 @@ def _host(service: ServiceRef | None) -> str:
 
 
 def _source(ref: WorkloadRef) -> End:
-    if is_unknown(ref):
+    if is_unknown(ref) or is_stranger(ref):
         return UNKNOWN_SOURCE
     return End(ref.cluster, ref.namespace, "", *_workload(ref))
 

@@ -210,6 +210,17 @@ def test_what_is_different_each_time_does_not_make_the_question_new():
     assert len({read.read(one, False) for one in about}) == 1
 
 
+def test_user_agents_that_are_new_each_time_are_the_same_caller():
+    read = reader(SERVER)
+    told = {
+        read.read([encoded("http.route", "/a"), encoded("user_agent.original", f"{agent}/{number}")], False)
+        for agent in ("kube-probe", "curl")
+        for number in range(5000)
+    }
+    assert sorted(one.caller for one in told) == ["", "probe:kube-probe"]
+    assert len(read._known) <= 2000
+
+
 @pytest.mark.parametrize(
     ("older", "newer", "word"),
     [

@@ -1,3 +1,4 @@
+import pytest
 from collector_fakes import instance, inventory
 from otlp_fakes import request, resource, span
 
@@ -122,6 +123,13 @@ def test_a_root_request_comes_from_outside_unless_a_proxy_knows_better():
     [outside] = calls(parts)
     assert (outside.edge.source.app, outside.edge.target) == ("unknown", CART1)
     assert calls(parts, peers=mesh()) == [Drop.PROXY_COUNTS]
+
+
+@pytest.mark.parametrize("name", ["user_agent__original", "http__user_agent"])
+def test_a_root_requests_caller_is_named_by_how_it_introduces_itself(name):
+    agents = ("kube-probe/1.31", "Prometheus/3.5.0", "curl/8.5.0")
+    told = calls((CART_RESOURCE, [span("server", n, trace=n, **{name: agent}) for n, agent in enumerate(agents, 1)]))
+    assert [one.edge.source.app for one in told] == ["probe:kube-probe", "scraper:Prometheus", "unknown"]
 
 
 def test_a_call_to_nobody_in_particular_is_no_edge():

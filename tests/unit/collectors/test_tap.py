@@ -108,4 +108,7 @@ def test_ends_are_named_by_cluster_address_and_certificate():
     inbound = {"upstream_cluster": "inbound|80||", "peer": "spiffe://cluster.local/ns/shop/sa/web"}
     assert ends(CATALOG, **inbound) == ("web", None, CATALOG)
     assert ends(None, **out) == (None, "catalog", None)
+    probe = Access(1, upstream_cluster="inbound|80||", user_agent="kube-probe/1.31")
+    found = request_of(probe, peers, reporter=CATALOG, now_ns=5)
+    assert found.source == WorkloadRef("Kubernetes", "unknown", "", "probe:kube-probe", "")
     assert isinstance(CATALOG, WorkloadRef)
