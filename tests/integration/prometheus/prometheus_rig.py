@@ -148,12 +148,7 @@ class Prometheus:
 
     async def value(self, query: str) -> float | None:
         """The first number that a query brings."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/api/v1/query", data={"query": query}) as answer,
-        ):
-            found = (await answer.json())["data"]["result"]
-            return float(found[0]["value"][1]) if found else None
+        return await value(self.url, query)
 
     async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
         assert self._process.returncode is None, (self.directory / "log").read_text()
@@ -181,6 +176,16 @@ class Prometheus:
                 for job in self._jobs
             ],
         }
+
+
+async def value(url: str, query: str) -> float | None:
+    """The first number that a query brings."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/api/v1/query", data={"query": query}) as answer,
+    ):
+        found = (await answer.json())["data"]["result"]
+        return float(found[0]["value"][1]) if found else None
 
 
 async def until(condition, timeout_s: float = 20, every_s: float = 0.1):
