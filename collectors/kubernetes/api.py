@@ -38,8 +38,8 @@ class ApiError(CollectorError):
 
     @property
     def passes(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status in {0, 429} or self.status >= 500
+        """Whether the same request may succeed later, with credentials that are renewed, too."""
+        return self.status in {0, UNAUTHORIZED, 429} or self.status >= 500
 
 
 class Change(NamedTuple):

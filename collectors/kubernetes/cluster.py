@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from collectors.errors import CollectorError
 from collectors.kubernetes.api import KubernetesApi
@@ -25,6 +25,14 @@ REST = 4
 
 Show = Callable[[ClusterObjects], Awaitable[None]]
 """Told all that is known, whenever that has changed."""
+
+
+class _Place(NamedTuple):
+    """What one reflection holds, in whichever version it is read."""
+
+    group: str
+    plural: str
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,7 @@ class ClusterWatch:
         self._clock = clock
         self._show = show
         self._pauses = pauses
-        self._reflections: dict[tuple[Resource, str], Reflection] = {}
+        self._reflections: dict[_Place, Reflection] = {}
         self._news = asyncio.Event()
         self._settled = asyncio.Event()
         self._error = ""
@@ -94,6 +102,7 @@ class ClusterWatch:
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow until cancelled."""
         ready()
+        self._looked = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tell())
@@ -124,21 +133,27 @@ class ClusterWatch:
         self._error, self._looked = "", True
         self._groups = frozenset(resource.group for resource in resources)
         for resource in resources:
-            for namespace in (self.config.namespaces if resource.namespaced else ()) or ("",):
-                if (resource, namespace) not in self._reflections:
-                    group.create_task(self._reflect(resource, namespace))
+            for namespace in self._namespaces(resource):
+                place = _Place(resource.group, resource.plural, namespace)
+                if place not in self._reflections:
+                    self._reflections[place] = self._reflection(resource, namespace)
+                    group.create_task(self._reflect(place))
         self._news.set()
 
-    async def _reflect(self, resource: Resource, namespace: str) -> None:
-        reflection = Reflection(
-            self._api, resource, self._clock, self._news.set, namespace=namespace, pauses=self._pauses
-        )
-        self._reflections[resource, namespace] = reflection
-        try:
-            await reflection.run()
-        finally:
-            self._reflections.pop((resource, namespace), None)
-            self._news.set()
+    def _namespaces(self, resource: Resource) -> Sequence[str]:
+        """Where a kind is read. Who may read some namespaces only, may not read what is in none."""
+        if self.config.namespaces:
+            return self.config.namespaces if resource.namespaced else ()
+        return ("",)
+
+    def _reflection(self, resource: Resource, namespace: str) -> Reflection:
+        return Reflection(self._api, resource, self._clock, self._news.set, namespace=namespace, pauses=self._pauses)
+
+    async def _reflect(self, place: _Place) -> None:
+        """Follow a kind until it is uninstalled."""
+        await self._reflections[place].run()
+        del self._reflections[place]
+        self._news.set()
 
     async def _tell(self) -> None:
         """Say what there is, not before every kind was asked for."""

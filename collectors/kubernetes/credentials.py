@@ -19,7 +19,7 @@ def check(config: ClusterConfig) -> None:
     try:
         contexts, current = list_kube_config_contexts(where)
     except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, KeyError) as trouble:
-        raise CollectorError(f"{where} is no kubeconfig with contexts: name one in KUBECONFIG") from trouble
+        raise CollectorError(f"there is no kubeconfig with contexts in {where}; name one in KUBECONFIG") from trouble
     names = [str(context["name"]) for context in contexts]
     wanted = config.context or str(current["name"])
     if wanted not in names:

@@ -69,7 +69,10 @@ async def served(api: KubernetesApi, config_groups: Collection[str]) -> Collecti
 
 async def _versions(api: KubernetesApi, groups: Collection[str]) -> list[tuple[str, str]]:
     """Tell which versions of groups there are, the best ones of each first."""
-    known: list[JsonObject] = (await api.send("GET", "/apis"))["groups"]
+    answer = await api.send("GET", "/apis")
+    if answer.get("kind") != "APIGroupList":
+        raise ApiError(f"{api.server} is no Kubernetes API server", 0)
+    known: list[JsonObject] = answer["groups"]
     return [(one["name"], each["version"]) for one in known if one["name"] in groups for each in one["versions"]]
 
 

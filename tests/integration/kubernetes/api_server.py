@@ -47,6 +47,7 @@ KUBERNETES = (
     Kind("batch", "v1", "cronjobs", "CronJob"),
 )
 VIRTUAL_SERVICES = Kind("networking.istio.io", "v1", "virtualservices", "VirtualService")
+HTTP_ROUTES = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 ISTIO = (
     VIRTUAL_SERVICES,
     VIRTUAL_SERVICES._replace(version="v1beta1"),

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from api_server import ISTIO, ApiServer
+from api_server import HTTP_ROUTES, ISTIO, VIRTUAL_SERVICES, ApiServer
 from cluster_objects import deployment, pod, service, virtual_service
 from cluster_rig import Cluster, Followed, following, write_kubeconfig
 
@@ -134,6 +134,19 @@ class TestTrouble:
             server.uninstall("virtualservices")
             await followed.until(lambda seen: not seen.has("VirtualService", "front"))
             assert not followed.watch.state.error
+
+    async def test_a_kind_that_gets_a_newer_version_is_not_there_twice(
+        self, server: ApiServer, config: ClusterConfig
+    ) -> None:
+        server.kinds.remove(VIRTUAL_SERVICES)
+        server.put({**virtual_service("front"), "apiVersion": "networking.istio.io/v1beta1"})
+        async with following(config) as followed:
+            await followed.until(lambda seen: seen.has("VirtualService", "front"))
+            server.kinds.insert(0, VIRTUAL_SERVICES)
+            server.kinds.append(HTTP_ROUTES)
+            server.put({**virtual_service("late"), "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"})
+            await followed.until(lambda seen: seen.has("HTTPRoute", "late"))
+            assert len(followed.objects.declared) == 2
 
     async def test_what_may_not_be_read_is_told_and_read_once_it_may(
         self, server: ApiServer, config: ClusterConfig

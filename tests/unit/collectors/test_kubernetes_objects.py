@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from collectors.dialects import istio
 from collectors.kubernetes.objects import ClusterObjects, controller, declared, pod
 from collectors.kubernetes.targets import targets
 from collectors.kubernetes.workloads import inventory_in, own_name, workloads_of
@@ -77,6 +78,24 @@ def found(*pods: Manifest, controllers: tuple[tuple[str, Manifest], ...] = ()) -
 def test_a_pod_is_a_copy_of_the_workload_that_istio_names_in_its_metrics(kind: str, owner: str, workload: str) -> None:
     [one] = workloads_of(found(a_pod(owner=(kind, owner))), "prod")
     assert one.ref == WorkloadRef("prod", "shop", workload, "front", "v1")
+
+
+@pytest.mark.parametrize("version", ["v1", "latest"])
+def test_it_is_the_workload_that_istios_metrics_speak_of(version: str) -> None:
+    written = {
+        "reporter": "destination",
+        "source_workload": "unknown",
+        "destination_cluster": "prod",
+        "destination_workload": "front",
+        "destination_workload_namespace": "shop",
+        "destination_canonical_service": "front",
+        "destination_canonical_revision": version,
+    }
+    read = istio.read("istio_requests_total", written, "prod")
+    labels = {"app": "front"} | ({"version": version} if version != "latest" else {})
+    [one] = workloads_of(found(a_pod(labels=labels)), "prod")
+    assert read
+    assert read[0].edge.target == one.ref
 
 
 def test_a_workload_is_known_by_its_pods_and_by_what_makes_them() -> None:
