@@ -17,8 +17,9 @@ from console.web.api.projection import Namespaces, View, Viewed, Window, names_i
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key
 from graph.compare import compare, comparison_json
-from graph.model import GraphType
+from graph.model import GraphType, Snapshot
 from graph.query import Found
+from graph.retention import TIERS_MS
 from graph.windows import REACH_S, SHORTEST_S
 from graph.wire import snapshot_json
 
@@ -26,6 +27,9 @@ SEND_S = 20
 """A reader that takes nothing for this long is disconnected."""
 
 REVISION = "revision:"
+
+LATER_MS = (0, 1000 * SHORTEST_S, *(step for _, step in TIERS_MS if step))
+"""How much later than asked for a window after a change may end."""
 
 api = router("graph")
 
@@ -76,7 +80,9 @@ async def compared(
     """
     spans = await _spans(here, before, to, window_of(window))
     wanted = names_in(namespaces)
-    old, new = [within(await moment(here, type, one.window_s, one.at_ms), wanted) for one in spans]
+    begin_ms = spans[0].at_ms if before.startswith(REVISION) else 0
+    found = [await moment(here, type, *spans[0]), await _later(here, type, spans[1], begin_ms)]
+    old, new = [within(one, wanted) for one in found]
     return Json(comparison_json(await asyncio.to_thread(compare, old, new)))
 
 
@@ -143,6 +149,16 @@ async def _spans(here: Console, before: str, to: str, window_s: int) -> tuple[_S
         way_out = f"a window of at most {apart_s}s" if apart_s >= SHORTEST_S else "instants further apart"
         raise Invalid(f"the two windows overlap: from and to are {apart_s} s apart; ask for {way_out}")
     return old, new
+
+
+async def _later(here: Console, kind: GraphType, span: _Span, begin_ms: int) -> Snapshot:
+    """Find the window, or the first one after it that does not begin earlier: histories end windows where they can."""
+    for late_ms in LATER_MS:
+        at_ms = min(here.clock.now_ms(), span.at_ms + late_ms)
+        found = await moment(here, kind, span.window_s, at_ms)
+        if found.at_ms - 1000 * span.window_s >= begin_ms:
+            break
+    return found
 
 
 async def _moment_of(here: Console, text: str) -> int:

@@ -192,6 +192,15 @@ async def test_two_moments_are_compared(visitor):
     assert (body["edges"], body["same"]) == ([], 1)
 
 
+async def test_a_window_after_a_change_holds_nothing_from_before_it(visitor, console):
+    # The disk keeps an instant per ten seconds, none of them when this change came.
+    console.clock.now = CHANGE_AT + 4000
+    await console.store.commit(Change(delete=(load(NAMESPACE)[0].key,), author="ann"))
+    console.clock.now = NOW
+    _, body = await ask(visitor, "from=revision:2&window=1m", "graph/compare")
+    assert (body["from"]["at"], body["to"]["at"]) == (CHANGE_AT, CHANGE_AT + 70_000)
+
+
 async def test_before_and_after_a_change_of_config_are_compared(visitor):
     status, body = await ask(visitor, "from=revision:1&window=3m", "graph/compare")
     assert status == 200, body
