@@ -46,8 +46,7 @@ export class Feed {
 
     pause(paused) {
         this.paused = paused;
-        if (!paused) this.#draw(this.waiting.splice(0));
-        this.#tell();
+        this.#flush();
     }
 
     clear() {
@@ -100,10 +99,16 @@ export class Feed {
 
     #receive(message) {
         if (message.type === "missed") this.missed += message.count;
-        else if (message.type !== "line" && message.type !== "request") this.say({ message });
-        else if (this.paused) this.waiting.push(message);
-        else this.#draw([message]);
+        else if (message.type === "line" || message.type === "request") this.waiting.push(message);
+        else this.say({ message });
         if (this.waiting.length > KEPT) this.missed += this.waiting.splice(0, this.waiting.length - KEPT).length;
+        this.frame ||= requestAnimationFrame(() => this.#flush());
+    }
+
+    /** At most once per frame, however fast they come. */
+    #flush() {
+        this.frame = 0;
+        if (!this.paused) this.#draw(this.waiting.splice(0));
         this.#tell();
     }
 

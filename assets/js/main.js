@@ -5,6 +5,7 @@ import { show } from "./live.js";
 import { Logs } from "./logs.js";
 import { Pulse, follow as followLink, showConnection, showPlace, toggleTheme } from "./shell.js";
 import { Stream } from "./stream.js";
+import { Tap } from "./tap.js";
 import * as url from "./url.js";
 import { Wizard } from "./wizard.js";
 
@@ -28,7 +29,7 @@ const stream = new Stream({
 const WISHES = { fault: "alerts-fault", replay: "alerts-replay" };
 
 /** Lists that fill while one looks, by what they are of. */
-const FEEDS = { logs: Logs };
+const FEEDS = { logs: Logs, tap: Tap };
 const feeds = new Map();
 
 function followFeeds() {
@@ -118,7 +119,14 @@ function askLogs(workload, source, level, since, text, trace, regex, live) {
     return window.dash_clientside.no_update;
 }
 
+/** Asked by Dash when a filter of the live requests changes. */
+function askTap(source, target, method, path, status, minMs, errors) {
+    address({ source, target, method, path, status, minMs, errors: errors ? "true" : null });
+    for (const feed of feeds.values()) feed.follow();
+    return window.dash_clientside.no_update;
+}
+
 const { early } = window.Meshscope;
-window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, askLogs, live: show };
+window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, askLogs, askTap, live: show };
 for (const news of early) show(...news);
 follow();

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import alerts, certificates, config, graph, logs, overview, proxies, services, signals, traces
+from console.pages import alerts, certificates, config, graph, logs, overview, proxies, services, signals, tap, traces
 
 ALL: tuple[ModuleType, ...] = (
     overview,
     graph,
     traces,
     logs,
+    tap,
     alerts,
     services,
     proxies,

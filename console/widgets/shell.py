@@ -17,6 +17,7 @@ NAVIGATION = (
             ("workflow", "Traffic graph", "/graph"),
             ("activity", "Traces", "/traces"),
             ("scroll-text", "Logs", "/logs"),
+            ("zap", "Live requests", "/tap"),
             ("bell", "Alerts", "/alerts"),
         ),
     ),

@@ -33,6 +33,7 @@ from console.settings import Endpoint, Settings, Webhooks
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
+from console.tapping.switch import TapSwitch
 from console.ticker import Ticker
 from console.web.app import public
 from console.web.stream import Stream
@@ -42,6 +43,7 @@ from graph.ports import Kept
 from mesh_runtime.control import GatewayStatus
 from mesh_runtime.identity.authority import Authority
 from mesh_runtime.identity.rotation import Rotation
+from mesh_runtime.registry import Instance, Role
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
 from mesh_runtime.xds.report import redacted
@@ -167,7 +169,18 @@ class FakeControl:
     def instances(self) -> dict[str, Any]:
         """What the pages ask of the registry."""
         return {
-            one.instance_id: SimpleNamespace(labels={"app": one.workload.partition("-")[0]}, role=one.role)
+            one.instance_id: Instance(
+                id=one.instance_id,
+                role=Role(one.role),
+                node_id=one.node_id,
+                namespace=one.namespace,
+                workload=one.workload,
+                service=one.workload.partition("-")[0],
+                version="",
+                service_account=one.workload.partition("-")[0],
+                labels={"app": one.workload.partition("-")[0]},
+                address=one.node_id.split("~")[1],
+            )
             for one in self.status()
         }
 
@@ -263,6 +276,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             registry=registry,
             peers=lambda: Peers(shop.inventory()),
         )
+        switch = TapSwitch(store, registry, clock, peers=lambda: Peers(shop.inventory()), linger_ms=0)
         console: Any = SimpleNamespace(
             settings=settings,
             clock=clock,
@@ -285,6 +299,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
             otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
             logs=others.logs,
             tap=others.tap,
+            tap_switch=switch,
             receivers=others,
             clusters=SimpleNamespace(all=()),
             stream=stream,
@@ -315,7 +330,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
 
         async with asyncio.TaskGroup() as group:
             playing = group.create_task(play())
-            keeping = group.create_task(others.logs.run(lambda: None))
+            keeping = [group.create_task(one.run(lambda: None)) for one in (others.logs, switch)]
             serving = group.create_task(server.serve())
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.02)
@@ -324,7 +339,8 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
                 yield stage
             finally:
                 playing.cancel()
-                keeping.cancel()
+                for one in keeping:
+                    one.cancel()
                 server.should_exit = True
                 await serving
 

@@ -27,6 +27,7 @@ PAGES = {
     "alerts": "/alerts",
     "signals": "/signals",
     "logs": "/logs?level=warn",
+    "live requests": "/tap?target=catalog",
     "nowhere": "/no/such/page",
 }
 
