@@ -61,7 +61,7 @@ export class Comparing {
         this.bar.hidden = !from;
         if (!from) return;
         if (!this.select.options.length) await this.#offer();
-        if (![...this.select.options].some(({ value }) => value === from)) this.select.prepend(new Option(from, from));
+        if (![...this.select.options].some(({ value }) => value === from)) this.select.prepend(new Option(named(from), from));
         this.select.value = from;
     }
 
@@ -101,6 +101,8 @@ export class Comparing {
         this.select.replaceChildren(moments, ...(before.length ? [group("Before and after a change", before)] : []));
     }
 }
+
+const named = (from) => (/^-\d+s$/.test(from) ? `${spoken(Number(from.slice(1, -1)))} ago` : from.replace(":", " "));
 
 function group(label, options) {
     const element = document.createElement("optgroup");

@@ -127,16 +127,15 @@ const stage = `
   </div>
 </div>`;
 
-const replayButton = (action, name, label) => `<button class="button icon-only" type="button" data-replay="${action}" aria-label="${label}">${icon(name)}</button>`;
+const replayButton = (action, name, label) => `<button class="button icon-only" type="button" data-moment="${action}" aria-label="${label}">${icon(name)}</button>`;
 const bars = `
 <div class="timebar replay" role="group" aria-label="Earlier moments" hidden>
   ${replayButton("back", "arrow-left", "One step back")}${replayButton("play", "play", "Play from here")}${replayButton("forth", "arrow-right", "One step forth")}
-  <input id="replay-at" type="range" aria-label="Moment">
-  <span class="muted" id="replay-ago"></span>
+  <span class="scrub"><input id="replay-at" type="range" aria-label="Moment"><small class="muted" id="replay-ago"></small></span>
   <input id="replay-time" class="select plain" type="datetime-local" step="1" aria-label="Exact moment">
   <select class="select" id="replay-span" aria-label="How far back"></select>
   <select class="select" id="replay-speed" aria-label="Speed"><option value="3000">Slow</option><option value="1000" selected>Normal</option><option value="300">Fast</option></select>
-  <button class="button primary" type="button" data-replay="live">Back to live</button>
+  <button class="button primary" type="button" data-moment="live">Back to live</button>
 </div>
 <div class="timebar comparing" role="group" aria-label="Compare two moments" hidden>
   <label>Compare with <select class="select" id="compare-from"></select></label>

@@ -62,9 +62,8 @@ export class GraphPage {
             asked: (id, place) => this.openMenu(id, place),
             placed: () => { this.root.dataset.placed = "true"; },
         });
-        this.view.traffic.running = this.state.animation;
-        this.view.relabel(this.state.labels);
         this.#topic();
+        this.#reflect();
         this.#draw();
         this.clock = setInterval(() => this.notice(), 1000);
     }
@@ -202,7 +201,10 @@ export class GraphPage {
         if (at) return this.#load();
         this.problem = "";
         if (Number(window) > STREAMED_S) {
-            this.asking = setInterval(() => this.#load(), ASKED_EVERY_MS);
+            this.asking = setInterval(() => {
+                this.#tellPanel(null);
+                this.#load();
+            }, ASKED_EVERY_MS);
             return this.#load();
         }
         if (this.stream.graph?.type === type && this.stream.graph.window === Number(window)) this.received(this.stream.graph);
@@ -211,6 +213,9 @@ export class GraphPage {
 
     #tellPanel(moments) {
         const { type, window, at } = this.state;
+        // The past stays as it was: the panel needs no pulse.
+        if (this.isLive && Number(window) <= STREAMED_S) this.root.dataset.pulse = "graph-pulse";
+        else delete this.root.dataset.pulse;
         this.setProps("graph-topic", { data: { type, window: Number(window), at, moments } });
     }
 

@@ -6,6 +6,8 @@ const SPANS = [600, 3600, 21600, 86400, 604800, 2592000];
 const SHORTEST_STEP_S = 10;
 const STEPS = 360;
 const SETTLE_MS = 120;
+/** The very first moment has nothing before it to tell of. */
+const FIRST_MS = 15000;
 
 /** An instant as the input for local time takes it. */
 function local(atMs) {
@@ -18,7 +20,7 @@ export class Replay {
     constructor(root, oldestMs, go) {
         this.bar = root.querySelector(".replay");
         this.pick = (selector) => this.bar.querySelector(selector);
-        this.oldestMs = oldestMs;
+        this.oldestMs = oldestMs + FIRST_MS;
         this.go = go;
         this.slider = this.pick("#replay-at");
         this.slider.addEventListener("input", () => this.#seek(Number(this.slider.value)));
@@ -74,7 +76,7 @@ export class Replay {
     }
 
     #clicked(event) {
-        const action = event.target.closest("[data-replay]")?.dataset.replay;
+        const action = event.target.closest("[data-moment]")?.dataset.moment;
         if (action === "play") this.togglePlay();
         if (action === "back") this.step(-1);
         if (action === "forth") this.step(1);
@@ -122,7 +124,7 @@ export class Replay {
     }
 
     #playButton() {
-        const button = this.pick('[data-replay="play"]');
+        const button = this.pick('[data-moment="play"]');
         button.setAttribute("aria-label", this.playing ? "Pause" : "Play from here");
         button.firstElementChild.className = `ic ic-${this.playing ? "pause" : "play"}`;
     }

@@ -163,6 +163,8 @@ export function stylesheet(theme) {
         { selector: 'node[box="cluster"]', style: { "border-style": "dashed", "background-opacity": 0.35, padding: 24 } },
         { selector: 'node[box="app"]', style: { "corner-radius": 14, padding: 14, "font-size": 12, "text-transform": "none", "background-color": theme.canvas } },
         { selector: 'node[kind="group"]', style: { width: 60, height: 52, "corner-radius": 16, "border-style": "double", "border-width": 5, "background-color": theme.box } },
+        { selector: "edge[?calm]", style: { width: 1, "line-opacity": 0.22, "arrow-scale": 0.5 } },
+        { selector: "edge[?calm].near", style: { width: 1.8, "line-opacity": 0.9 } },
         { selector: 'edge[verdict="gone"]', style: { "line-style": "dashed", width: 2.4, "line-opacity": 1 } },
         { selector: 'edge[verdict="same"]', style: { width: 1.3 } },
         { selector: 'node[verdict="gone"]', style: { "border-style": "dashed", "border-color": theme.idle, "background-opacity": 0.4 } },

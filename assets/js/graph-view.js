@@ -2,7 +2,7 @@
 
 import * as format from "./format.js";
 import { Tip } from "./graph-tip.js";
-import { Places } from "./layout.js";
+import { MANY_EDGES, Places } from "./layout.js";
 import { stylesheet, tokens } from "./graph-style.js";
 import { Traffic } from "./traffic.js";
 
@@ -87,12 +87,15 @@ export class GraphView {
         cy.on("cxttap", "node, edge", (event) => this.asked(event.target.id(), event.renderedPosition));
         cy.on("mouseover", "node[kind]", (event) => {
             const near = event.target.closedNeighborhood();
-            cy.batch(() => cy.elements("node[kind], edge").not(near).addClass("dim"));
+            cy.batch(() => {
+                cy.elements("node[kind], edge").not(near).addClass("dim");
+                near.addClass("near");
+            });
             this.container.style.cursor = "pointer";
         });
         cy.on("mouseover", "edge", () => { this.container.style.cursor = "pointer"; });
         cy.on("mouseout", "node[kind], edge", () => {
-            cy.elements().removeClass("dim");
+            cy.elements().removeClass("dim near");
             this.container.style.cursor = "";
         });
         cy.on("dragfree", "node[kind]", (event) => {
@@ -154,8 +157,14 @@ export class GraphView {
     }
 
     #edgeData(edge) {
-        const route = this.places.routes[edge.id];
-        return { verdict: "", ...edge, text: edge.text ?? edgeText(edge, this.labels), labelAt: route?.label };
+        const isCalm = this.isCrowded && edge.presence === "live" && edge.health !== "failure" && edge.health !== "degraded";
+        const text = isCalm ? "" : edge.text ?? edgeText(edge, this.labels);
+        return { verdict: "", ...edge, text, labelAt: this.places.routes[edge.id]?.label, calm: isCalm };
+    }
+
+    /** Of so many edges only what is wrong is told, until the pointer asks. */
+    get isCrowded() {
+        return this.graph.edges.size > MANY_EDGES;
     }
 
     #sync() {
@@ -167,6 +176,7 @@ export class GraphView {
             for (const edge of graph.edges.values()) this.#put("edges", this.#edgeData(edge));
             cy.elements().filter((element) => !ids.has(element.id())).remove();
         });
+        this.traffic.isCrowded = this.isCrowded;
         cy.renderer().textureOnViewport = graph.edges.size > RICH_EDGES; // panning stays smooth on large graphs
         clearTimeout(this.timer);
         if (this.places.knows(graph)) this.#apply(false);

@@ -21,7 +21,7 @@ export function spoken(seconds) {
 
 /** "1h30m" → 5400; null: not a duration. */
 export function duration(text) {
-    const parts = [...text.replaceAll(" ", "").matchAll(/(\d+(?:\.\d+)?)(s|m|h|d)(?:in)?/y)];
+    const parts = [...text.replaceAll(" ", "").matchAll(/(\d+(?:\.\d+)?)(s|m|h|d)(?:in)?/gy)];
     const whole = parts.map((part) => part[0]).join("");
     if (!whole || whole !== text.replaceAll(" ", "")) return null;
     return parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS[unit], 0);

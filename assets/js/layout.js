@@ -7,11 +7,16 @@ const NODE = 52;
 const API = "/assets/vendor/elk-api.js";
 const WORKER = "/assets/vendor/elk-worker.min.js";
 const STORE = "meshscope.layout.8.";
+const PADDING = "[top=28,left=20,bottom=44,right=20]";
 const LABEL = { width: 74, height: 36 };
 const CHARACTER = 9;
 const LINE = 20;
 const LONG = 13;
 const WIDEST = 150;
+/** From so many edges on nodes stand in rows, by name, and no edge is led round them: anything better takes minutes. */
+export const MANY_EDGES = 160;
+const ROWS = { "elk.algorithm": "rectpacking", "elk.spacing.nodeNode": "24" };
+const ROOM = { width: 128, height: 124 };
 
 let engine = null;
 
@@ -57,7 +62,7 @@ export class Places {
 
     knows(graph) {
         for (const id of graph.nodes.keys()) if (!this.nodes[id]) return false;
-        for (const edge of graph.edges.values()) if (edge.source !== edge.target && !this.routes[edge.id]) return false;
+        for (const edge of graph.edges.values()) if (edge.source !== edge.target && !(edge.id in this.routes)) return false;
         return true;
     }
 
@@ -85,9 +90,9 @@ export class Places {
     async arrange(graph, { aspect }) {
         const engine = await elk();
         let spacing = 40;
-        let result = await engine.layout(describe(graph, spacing));
+        let result = await engine.layout(isLarge(graph) ? inRows(graph, aspect) : describe(graph, spacing));
         // Layers decide the width; what is left of the height goes between the rows.
-        for (let stretch = shape(result) / aspect; stretch > 1.15 && spacing < WIDEST; stretch = shape(result) / aspect) {
+        for (let stretch = shape(result) / aspect; !isLarge(graph) && stretch > 1.15 && spacing < WIDEST; stretch = shape(result) / aspect) {
             spacing = Math.min(WIDEST, spacing * Math.min(2.4, stretch));
             result = await engine.layout(describe(graph, spacing));
         }
@@ -95,13 +100,32 @@ export class Places {
         const { nodes, routes } = collect(result);
         // Places of what is away at the moment are kept: traffic that comes back finds them again.
         Object.assign(this.nodes, nodes, Object.fromEntries(moved));
-        this.routes = { ...this.routes, ...routes };
+        const unled = Object.fromEntries([...graph.edges.keys()].map((id) => [id, null]));
+        this.routes = { ...this.routes, ...unled, ...routes };
         this.keep();
     }
 }
 
 const shape = ({ width, height }) => width / height;
 const byId = (items) => [...items.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+
+const isLarge = (graph) => graph.edges.size > MANY_EDGES;
+
+/** The nodes in their boxes, for the engine: `layoutOptions` for each box, `shaped(node)` for each node. */
+function nested(graph, layoutOptions, shaped) {
+    const roots = [];
+    const shapes = new Map();
+    const into = (parent) => shapes.get(parent)?.children || roots;
+    for (const { id, parent } of byId(graph.boxes)) shapes.set(id, { id, parent, children: [], layoutOptions });
+    for (const box of shapes.values()) into(box.parent).push(box);
+    for (const node of byId(graph.nodes)) into(graph.inside.get(node.id)).push({ id: node.id, ...shaped(node) });
+    return roots;
+}
+
+function inRows(graph, aspect) {
+    const options = { ...ROWS, "elk.padding": PADDING, "elk.aspectRatio": String(aspect) };
+    return { id: "root", layoutOptions: { ...options, "org.eclipse.elk.json.shapeCoords": "ROOT" }, children: nested(graph, options, () => ROOM), edges: [] };
+}
 
 function describe(graph, spacing) {
     const options = {
@@ -116,24 +140,13 @@ function describe(graph, spacing) {
         "elk.spacing.labelNode": "6",
         "elk.spacing.componentComponent": "48",
     };
-    const roots = [];
-    const shapes = new Map();
-    const into = (parent) => shapes.get(parent)?.children || roots;
-    for (const { id, parent } of byId(graph.boxes)) {
-        // Spacing is not inherited by compounds: each box needs its own.
-        const box = { id, parent, children: [], layoutOptions: { ...options, "elk.padding": "[top=28,left=20,bottom=44,right=20]" } };
-        shapes.set(id, box);
-    }
-    for (const box of shapes.values()) into(box.parent).push(box);
-    for (const node of byId(graph.nodes)) {
-        into(graph.inside.get(node.id)).push({
-            id: node.id,
-            width: NODE,
-            height: NODE,
-            labels: [nameplate(node)],
-            layoutOptions: { "elk.nodeLabels.placement": "[H_CENTER, V_BOTTOM, OUTSIDE]" },
-        });
-    }
+    // Spacing is not inherited by compounds: each box needs its own.
+    const roots = nested(graph, { ...options, "elk.padding": PADDING }, (node) => ({
+        width: NODE,
+        height: NODE,
+        labels: [nameplate(node)],
+        layoutOptions: { "elk.nodeLabels.placement": "[H_CENTER, V_BOTTOM, OUTSIDE]" },
+    }));
     const edges = byId(graph.edges)
         .filter((edge) => edge.source !== edge.target)
         .map((edge) => ({

@@ -14,6 +14,7 @@ export class Traffic {
         this.paths = new Map();
         this.running = true;
         this.locks = true;
+        this.isCrowded = false;
         this.limit = MAX_SPRITES;
         this.costs = [];
         this.last = 0;
@@ -95,7 +96,7 @@ export class Traffic {
         context.setTransform(ratio, 0, 0, ratio, 0, 0);
         context.clearRect(0, 0, width, height);
         this.drawn = 0;
-        if (view.zoom < MIN_ZOOM) return;
+        if (view.zoom < MIN_ZOOM || this.isCrowded) return;
         for (const edge of cy.edges().toArray()) {
             if (edge.hasClass("hidden") || edge.hasClass("dim") || edge.hasClass("faded") || !edge.visible()) continue;
             const data = edge.data();

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input, NoUpdate, ctx, no_update
+from dash import Dash, Input
 
 from console.looked import Looked, config_at, course, looked
 from console.moments import moment, oldest_ms
@@ -46,14 +46,11 @@ def register(app: Dash, console: Console) -> None:
         Input("graph-topic", "data"),
         Input("graph-pulse", "data"),
     )
-    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> live.Plain | NoUpdate:
+    async def describe(selected: str | None, topic: Mapping[str, Any] | None, _pulse: object) -> live.Plain:
         if not topic:
             return []
-        at = looked(topic)
-        if ctx.triggered_id == "graph-pulse" and not at.is_live:
-            return no_update  # the past stays as it was
         try:
-            return live.plain(await _panel(console, selected, at))
+            return live.plain(await _panel(console, selected, looked(topic)))
         except NotFound as nothing:
             return live.plain(panel.unknown_moment(str(nothing)))
 

@@ -1,0 +1,104 @@
+"""Parts of the graph: boxes, one node with those around it, who depends on it; and files of it."""
+
+from __future__ import annotations
+
+import pytest
+from visits import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CATALOG_2 = "vapp:Kubernetes/shop/catalog/v2"
+NAMES = "Meshscope.page.view.cy.nodes('[kind]').map(n => n.data('label')).sort()"
+PARENTS = "Object.fromEntries(Meshscope.page.view.cy.nodes().map(n => [n.id(), n.data('parent') || null]))"
+
+
+async def test_versions_stand_in_their_apps_box_inside_the_namespaces(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    parents = await visit.ask(PARENTS)
+    assert parents[CATALOG_2] == "box:Kubernetes/shop/catalog"
+    assert parents["box:Kubernetes/shop/catalog"] == "ns:Kubernetes/shop"
+    await visit.page.get_by_text("Display").click()
+    await visit.page.get_by_label("Apps").uncheck()
+    await visit.until(f"({PARENTS})['{CATALOG_2}'] === 'ns:Kubernetes/shop'")
+    assert "boxes=cluster%2Cnamespace" in visit.page.url
+
+
+async def test_a_shut_box_stands_for_what_is_in_it_and_opens_again(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph("/graph?shut=ns:Kubernetes/shop")
+    assert "catalog" not in await visit.ask(NAMES)
+    assert await visit.ask("Meshscope.page.view.cy.getElementById('shut:ns:Kubernetes/shop').data('members')") == 7
+    await visit.ask("Meshscope.page.view.pick('shut:ns:Kubernetes/shop')")
+    await visit.page.get_by_role("heading", name="shop", exact=True).wait_for()
+    await visit.page.focus("#graph-canvas")
+    await visit.page.keyboard.press("Enter")
+    await visit.until(f"({NAMES}).includes('catalog')")
+
+
+async def test_a_node_is_shown_with_its_callers_and_callees_as_far_as_asked(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={CATALOG_2}")
+    await visit.page.get_by_role("button", name="Focus", exact=True).click()
+    await visit.until(f"({NAMES}).join() === 'catalog,frontend,inventory'")
+    await visit.page.get_by_role("button", name="More callers").click()
+    await visit.until(f"({NAMES}).join() === 'catalog,frontend,ingress,inventory'")
+    address = visit.page.url.removeprefix(visit.stage.url)
+    await visit.page.get_by_role("button", name="All nodes").click()
+    await visit.until(f"({NAMES}).length === 11")
+    await visit.graph(address)
+    assert await visit.ask(NAMES) == ["catalog", "frontend", "ingress", "inventory"]
+
+
+async def test_who_depends_on_a_node_is_lit_from_its_menu_by_keys(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={CATALOG_2}")
+    await visit.page.focus("#graph-canvas")
+    await visit.page.keyboard.press("m")
+    await visit.page.get_by_role("menuitem", name="Details").wait_for()
+    await visit.page.keyboard.press("ArrowDown")
+    await visit.page.keyboard.press("ArrowDown")
+    await visit.page.keyboard.press("Enter")
+    lit = "Meshscope.page.view.cy.nodes('[kind]').not('.faded').map(n => n.data('label')).sort().join()"
+    await visit.until(
+        f"({lit}) === 'catalog,frontend,ingress,unknown' || ({lit}) === 'catalog,frontend,ingress,outside'"
+    )
+    await visit.page.keyboard.press("Escape")
+    await visit.until("Meshscope.page.view.cy.elements('.faded').empty()")
+
+
+async def test_single_points_of_failure_are_listed_and_lead_to_their_nodes(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    points = visit.page.locator("#live-graph-panel .panel-section", has_text="Single points of failure")
+    await points.get_by_role("button", name="ingress").click()
+    await visit.page.get_by_role("heading", name="ingress").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("form", "beginning"), [("DOT", b"digraph"), ("JSON", b"{"), ("CSV", b"source"), ("PNG", b"\x89PNG")]
+)
+async def test_the_graph_is_saved_as_a_file(visitor: Visitor, form: str, beginning: bytes) -> None:
+    visit = await visitor()
+    await visit.graph()
+    await visit.page.get_by_label("Export").click()
+    async with visit.page.expect_download() as download:
+        await visit.page.get_by_role("button", name=form).click()
+    path = await (await download.value).path()
+    assert path.read_bytes().startswith(beginning)
+
+
+async def test_every_word_of_the_language_has_an_example_that_can_be_tried(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    missing = await visit.ask("""async () => {
+        const { WORDS, parse } = await import('/assets/js/find.js');
+        const { HELP } = await import('/assets/js/find-help.js');
+        const rows = Object.values(HELP).flat();
+        rows.forEach(([, example]) => parse(example));
+        return WORDS.filter((word) => !rows.some(([name]) => name === word));
+    }""")
+    assert missing == []
+    await visit.page.get_by_label("How to find and hide").first.click()
+    await visit.page.get_by_role("button", name="degraded", exact=True).click()
+    await visit.until("Meshscope.page.found?.size === 2")
