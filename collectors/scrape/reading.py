@@ -26,7 +26,16 @@ class _Known:
     dialects: tuple[str, ...] = ()
     lines: int = -1
     looked_ms: int = 0
-    epoch: int = 0
+    began_ms: int = 0
+    """When the process began, as it says."""
+    empty_ms: int = 0
+    """When it was last seen to have counted nothing yet: whatever it counts began later."""
+    counts: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """When it began to count."""
+        return max(self.began_ms, self.empty_ms)
 
 
 class Reading:
@@ -74,14 +83,17 @@ class Reading:
         lines = page.count("\n")
         if lines != known.lines or at_ms - known.looked_ms >= LOOK_AGAIN_MS:
             known.dialects, known.lines, known.looked_ms = self._look(page, labels), lines, at_ms
-        known.epoch = began_ms(page, at_ms, known.epoch)
-        return [
+        known.began_ms = began_ms(page, at_ms, known.began_ms)
+        observations = [
             seen
             for dialect in known.dialects
             for seen in self._exposition(dialect, labels.get("cluster") or self._cluster).read(
                 page, instance=instance, epoch=known.epoch, at_ms=at_ms, origin=target.url, target=labels
             )
         ]
+        known.counts = known.counts or bool(observations)
+        known.empty_ms = known.empty_ms if known.counts else at_ms
+        return observations
 
     def _look(self, page: str, labels: Labels) -> tuple[str, ...]:
         if self._named:

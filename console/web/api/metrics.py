@@ -19,7 +19,7 @@ async def metrics(here: Here, request: Request) -> Response:
 
     Counters begin with the server and never fall. Each series carries `collected_by="meshscope"`: a Prometheus that
     meshscope reads may scrape this page, and nothing is counted twice. Where visitors need the token, set it in the
-    scrape job as `authorization: {credentials_file: DATA/token}`; the job's target must be a name that
+    scrape job as `authorization: {type: Bearer, credentials_file: DATA/token}`; the job's target must be a name that
     `web.allowed_hosts` lists.
     """
     openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")

@@ -37,7 +37,7 @@ async def targets(here: Here, request: Request) -> Response:
     """List every proxy of the mesh, for `http_sd_configs` of a Prometheus.
 
     Proxies' admin ports are not on the network: their pages are read through this server, at the address under which
-    it was asked. Where visitors need the token, set `authorization: {credentials_file: DATA/token}` in
+    it was asked. Where visitors need the token, set `authorization: {type: Bearer, credentials_file: DATA/token}` in
     `http_sd_configs` and in the scrape job.
     """
     scheme, address = request.url.scheme, request.url.netloc

@@ -186,6 +186,19 @@ async def test_a_proxy_that_started_again_is_counted_on(pages):
         assert await read(5, 20) == 35, "though its counter is above what it was"
 
 
+async def test_what_an_old_proxy_counts_first_is_counted_from_nothing(pages):
+    clock = FakeClock()
+    graph = LiveGraph(clock=FakeClock(900_000))
+    async with scraping(clock, targets=(pages.address,)) as source:
+        for page in ("", SERIES % ("web", 7)):
+            clock.now += 5_000
+            pages.pages["/metrics"] = UPTIME % 86_400 + page
+            graph.observe(await source.observe())
+    graph.tick(clock.now)
+    (edge,) = graph.snapshot(GraphType.WORKLOAD, 60).edges.values()
+    assert edge.signals.requests == 7
+
+
 @pytest.mark.parametrize(
     ("settings", "sent"),
     [
