@@ -6,21 +6,28 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from collectors.inventory import DEFAULT_CLUSTER, workload_ref
+from collectors.inventory.hosts import service_host
 from graph.model import Inventory, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState
 
 NO_REGISTRY = RegistryState()
 REMEMBERED = 10_000
+ANY_CLUSTER = ""
+"""Stands for whichever cluster has a name, where the caller's has not."""
 
 
 class Peers:
     """Looks addresses up in one state of inventory and registry; made anew when either changes. Immutable."""
 
     def __init__(self, known: Inventory, state: RegistryState = NO_REGISTRY, *, cluster: str = DEFAULT_CLUSTER) -> None:
-        self._cluster = cluster
         self._answers: dict[tuple[str, int, WorkloadRef], ServiceRef | WorkloadRef | None] = {}
         self._services = known.services
-        self._hosts = {host.lower(): service.ref for service in known.services.values() for host in service.hosts}
+        self._hosts = {
+            (cluster, host.lower()): service.ref
+            for service in known.services.values()
+            for host in service.hosts
+            for cluster in (service.ref.cluster, ANY_CLUSTER)
+        }
         self._addresses: Mapping[str, WorkloadRef] = {
             one.address: workload_ref(one, cluster) for one in state.instances.values()
         }
@@ -37,7 +44,7 @@ class Peers:
     def resolve(self, host: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
         """Say whom *source* means by an address; ``None`` for somebody unknown to the mesh.
 
-        Short names are in the caller's namespace. A workload's own address and the port of a raw-TCP service
+        Short names are in the caller's namespace, and names that several clusters have in the caller's cluster. A workload's own address and the port of a raw-TCP service
         means that service: its sidecar listens there on the service's behalf.
         """
         asked = (host, port, source)
@@ -65,7 +72,7 @@ class Peers:
         return workload in self._meshed
 
     def _resolve(self, host: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
-        named = self._hosts.get(host) or self._named(host, source.namespace) or self._wildcard(host)
+        named = self._host(host, source) or self._named(host, source) or self._wildcard(host, source)
         if named is not None:
             return named
         workload = self._addresses.get(host)
@@ -75,17 +82,20 @@ class Peers:
             return near[0] if len(near) == 1 else None
         return workload
 
-    def _named(self, host: str, namespace: str) -> ServiceRef | None:
+    def _host(self, host: str, source: WorkloadRef) -> ServiceRef | None:
+        return self._hosts.get((source.cluster, host)) or self._hosts.get((ANY_CLUSTER, host))
+
+    def _named(self, host: str, source: WorkloadRef) -> ServiceRef | None:
         name, _, rest = host.partition(".")
         of, _, suffix = rest.partition(".")
         if suffix and suffix != "svc" and not suffix.startswith("svc."):
             return None
-        ref = ServiceRef(self._cluster, of or namespace, name)
-        return ref if ref in self._services else None
+        ref = ServiceRef(source.cluster, of or source.namespace, name)
+        return ref if ref in self._services else self._host(service_host(ref.name, ref.namespace), source)
 
-    def _wildcard(self, host: str) -> ServiceRef | None:
+    def _wildcard(self, host: str, source: WorkloadRef) -> ServiceRef | None:
         while "." in host:
             host = host.partition(".")[2]
-            if found := self._hosts.get(f"*.{host}"):
+            if found := self._host(f"*.{host}", source):
                 return found
         return None

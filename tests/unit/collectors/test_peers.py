@@ -2,7 +2,7 @@ import pytest
 from collector_fakes import instance, inventory
 
 from collectors.peers import Peers
-from graph.model import NodeKind, Service, ServiceRef, WorkloadRef
+from graph.model import Inventory, NodeKind, Service, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState
 
 WEB = WorkloadRef("Kubernetes", "shop", "web", "web", "")
@@ -56,6 +56,18 @@ def peers():
 )
 def test_an_address_means_whom_the_caller_means_by_it(peers, host, port, whom):
     assert peers.resolve(host, port, WEB) == whom
+
+
+def test_of_several_clusters_the_callers_own_is_meant():
+    def front(cluster: str) -> Service:
+        ref = ServiceRef(cluster, "shop", "front")
+        return Service(ref=ref, kind=NodeKind.SERVICE, hosts=("front.shop.svc.cluster.local",), workloads=())
+
+    clusters = Peers(Inventory(services={one.ref: one for one in map(front, ("east", "west"))}))
+    for host in ("front", "front.shop", "front.shop.svc.cluster.local"):
+        assert clusters.resolve(host, 80, WEB._replace(cluster="east")) == ServiceRef("east", "shop", "front")
+        assert clusters.resolve(host, 80, WEB._replace(cluster="west")) == ServiceRef("west", "shop", "front")
+        assert clusters.resolve(host, 80, WEB._replace(cluster="north")) is not None
 
 
 def test_a_workload_is_reached_by_the_service_named_like_it(peers):
