@@ -126,7 +126,7 @@ const ALIASES = {
     serviceentry: "external", we: "workloadentry", db: "database",
 };
 
-const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
+const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|=~|!~|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
 
 const ORDER = { "=": (a, b) => a === b, "!=": (a, b) => a !== b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b };
 const LIKE = { "=": (text, part) => text === part, "*=": (text, part) => text.includes(part), "^=": (text, part) => text.startsWith(part), "$=": (text, part) => text.endsWith(part) };
@@ -386,6 +386,10 @@ function numberTest(sign, value) {
 
 /** Compares texts without regard to case; of several one must do, and with "!" none may. */
 function textTest(sign, value) {
+    if (sign === "=~" || sign === "!~") {
+        const pattern = wholePattern(value);
+        return (found) => [found].flat().some((one) => pattern.test(one)) !== (sign === "!~");
+    }
     const wanted = value.text.toLowerCase();
     const negative = sign.startsWith("!");
     const bare = sign.replace(/^!/, "");
@@ -393,6 +397,15 @@ function textTest(sign, value) {
     if (owns(LIKE, bare)) return (found) => [found].flat().some((one) => LIKE[bare](one.toLowerCase(), wanted)) !== negative;
     const inOrder = numberTest(sign, value);
     return (found) => [found].flat().some((one) => inOrder(numeric(one)));
+}
+
+/** A regular expression that must match the whole text, as in Prometheus. */
+function wholePattern(value) {
+    try {
+        return new RegExp(`^(?:${value.text})$`, "i");
+    } catch {
+        throw new QueryError(value.position, "not a regular expression");
+    }
 }
 
 function numeric(text) {

@@ -92,7 +92,8 @@ def _print(found: Mapping[str, Any], output: str, lines: Iterator[str]) -> None:
 
 def _blast_lines(found: Mapping[str, Any]) -> Iterator[str]:
     share = found["share"]
-    yield f"If {_names(found['failed'])} fails, {_percent(share['likely'])} of what enters the mesh meets it"
+    fails = "fails" if len(found["failed"]) == 1 else "fail together"
+    yield f"If {_names(found['failed'])} {fails}, {_percent(share['likely'])} of what enters the mesh meets it"
     yield (
         f"({_percent(share['least'])} to {_percent(share['most'])} of {found['entryRate']:.3g} requests/s); "
         f"{found['unharmed']} nodes are not affected."

@@ -92,7 +92,7 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
 def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     shown = (
         ("rate", "{:.3g}/s", 1.0),
-        ("errorRatio", "{:.2g} % errors", 100.0),
+        ("errorRatio", "{:.3g} % errors", 100.0),
         ("p50", "p50 {:.3g} ms", 1.0),
         ("p95", "p95 {:.3g} ms", 1.0),
         ("sent", "{:.3g} B/s sent", 1.0),

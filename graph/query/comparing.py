@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 
+from graph.patterns import pattern_test
 from graph.query.operands import Number, Text
 
 ABSENT = "nan"
@@ -23,6 +24,8 @@ LIKE: Mapping[str, Callable[[str, str], bool]] = {
     "^=": str.startswith,
     "$=": str.endswith,
 }
+PATTERNS = {"=~", "!~"}
+"""Compare with a regular expression, which must match the whole text, as in Prometheus."""
 
 
 def number_test(sign: str, value: str) -> Callable[[Number], bool]:
@@ -43,6 +46,9 @@ def text_test(sign: str, value: str) -> Callable[[Text], bool]:
 
     Texts that are numbers can be put in order, too: ``code >= 500``. Raises as :func:`number_test`.
     """
+    if sign in PATTERNS:
+        matches = pattern_test(f"(?i)^(?:{value})$")
+        return lambda found: any(map(matches, _each(found))) != (sign == "!~")
     wanted = value.lower()
     negative, bare = sign.startswith("!"), sign.removeprefix("!")
     if wanted == ABSENT and bare == "=":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from graph.model import Edge, Node
 from graph.query.comparing import ORDER, number_test, text_test
-from graph.query.operands import LABEL, OPERANDS, Operand, operand
+from graph.query.operands import ALIASES, LABEL, OPERANDS, Operand, operand
 from graph.query.whole import Whole
 
 MAX_LENGTH = 2_000
@@ -17,7 +18,7 @@ MAX_DEPTH = 50
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[()])
-    | (?P<operator>!?[*^$]=|!=|>=|<=|==|[=<>])
+    | (?P<operator>!?[*^$]=|=~|!~|!=|>=|<=|==|[=<>])
     | (?P<bang>!)
     | "(?P<quoted>[^"]*)"
     | (?P<word>[^\s()=!<>*^$"]+|[*^$]))""",
@@ -265,8 +266,10 @@ def _term(found: Operand, test: Callable[..., bool]) -> Term:
 def _operand(token: _Token) -> Operand:
     found = operand(token.text)
     if found is None:
-        known = ", ".join(sorted([*OPERANDS, f"{LABEL}…"]))
-        raise _Wrong(token.position, f"no operand {token.text!r}; there are {known}")
+        similar = get_close_matches(token.text.lower(), [*OPERANDS, *ALIASES], 3)
+        known = sorted([*OPERANDS, f"{LABEL}…"])
+        way_out = f"did you mean {' or '.join(similar)}?" if similar else f"there are {', '.join(known)}"
+        raise _Wrong(token.position, f"no operand {token.text!r}; {way_out}")
     return found
 
 

@@ -132,7 +132,7 @@ async def test_find_names_what_it_speaks_of_and_hide_takes_it_away(visitor):
 async def test_a_mistake_in_an_expression_is_told_with_its_column(visitor):
     status, body = await ask(visitor, "graph?find=rate+%3E+1+and+nam+=+x")
     assert (status, body["parameter"], body["column"], body["expression"]) == (422, "find", 14, "rate > 1 and nam = x")
-    assert body["error"].startswith("find: no operand 'nam'; there are ")
+    assert body["error"].startswith("find: no operand 'nam'; did you mean name")
 
 
 @pytest.mark.parametrize(
