@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -11,7 +10,8 @@ from starlette.responses import Response
 
 from console.clusters import Cluster, object_of
 from console.context import Console
-from console.web.api.common import Here, rfc3339, router
+from console.web.api import cluster_answers as answers
+from console.web.api.common import Here, also, rfc3339, router
 from console.web.errors import Json, NotFound
 from graph.model import Service, Workload
 from mesh_runtime import api as config_api
@@ -23,13 +23,13 @@ Name = Annotated[str, Path(max_length=253)]
 Wanted = Annotated[str, Query(max_length=253)]
 
 
-@api.get("/clusters")
+@api.get("/clusters", response_model=answers.Clusters)
 async def clusters(here: Here) -> Response:
     """List the clusters that are followed."""
     return Json({"items": [_cluster_json(one) for one in here.clusters.all]})
 
 
-@api.get("/clusters/{cluster}/inventory")
+@api.get("/clusters/{cluster}/inventory", response_model=answers.Inventory)
 async def inventory(here: Here, cluster: Name, namespace: Wanted = "") -> Response:
     """List what exists in a cluster, traffic or not: workloads, and services with the workloads behind them."""
     known = _find(here, cluster).inventory
@@ -41,7 +41,7 @@ async def inventory(here: Here, cluster: Name, namespace: Wanted = "") -> Respon
     )
 
 
-@api.get("/clusters/{cluster}/config")
+@api.get("/clusters/{cluster}/config", response_model=answers.ClusterObjects, responses=also("application/yaml"))
 async def config(
     here: Here,
     cluster: Name,
@@ -90,13 +90,31 @@ def _cluster_json(one: Cluster) -> dict[str, Any]:
 
 
 def _workload_json(one: Workload) -> dict[str, Any]:
-    return one.ref._asdict() | {name: value for name, value in asdict(one).items() if name != "ref"}
+    return one.ref._asdict() | {
+        "kind": one.kind,
+        "replicas": one.replicas,
+        "available": one.available,
+        "desired": one.desired,
+        "serviceAccount": one.service_account,
+        "labels": one.labels,
+        "annotations": one.annotations,
+        "badges": one.badges,
+        "hosts": one.hosts,
+        "entries": one.entries,
+    }
 
 
 def _service_json(one: Service) -> dict[str, Any]:
-    behind = [ref._asdict() for ref in one.workloads]
-    return (
-        one.ref._asdict()
-        | {name: value for name, value in asdict(one).items() if name != "ref"}
-        | {"workloads": behind}
-    )
+    return one.ref._asdict() | {
+        "kind": one.kind,
+        "hosts": one.hosts,
+        "workloads": [ref._asdict() for ref in one.workloads],
+        "ports": {str(number): protocol for number, protocol in one.ports.items()},
+        "labels": one.labels,
+        "annotations": one.annotations,
+        "badges": one.badges,
+        "routes": one.routes,
+        "addresses": one.addresses,
+        "entry": one.entry,
+        "location": one.location,
+    }

@@ -18,6 +18,8 @@ from api_server import TOKEN, ApiServer
 from cluster_objects import deployment, namespace, pod, service, virtual_service
 from cluster_rig import PATIENCE_S, write_kubeconfig
 
+from console.web.api import cluster_answers
+
 UP = ("-m", "console", "up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--log-level", "debug")
 
 
@@ -89,6 +91,11 @@ async def test_two_clusters_are_shown_before_any_traffic(server: ApiServer, othe
         assert (front["namespace"], front["app"], front["version"], front["replicas"]) == ("shop", "front", "v1", 1)
         assert front["badges"] == ["virtual-service", "request-routing", "traffic-shifting"]
         await meshscope.until("clusters/west/inventory", {"ledger-v1", "batch-v1"})
+        cluster_answers.Clusters.model_validate(await meshscope.get("clusters"))
+        known = cluster_answers.Inventory.model_validate(await meshscope.get("clusters/prod/inventory"))
+        assert [(one.name, [behind.workload for behind in one.workloads]) for one in known.services] == [
+            ("front", ["front-v1"])
+        ]
 
         route = (await meshscope.get("clusters/prod/config", kind="virtualservice"))["items"]
         assert [one["spec"]["hosts"] for one in route] == [["front"]]
