@@ -96,11 +96,11 @@ def _parts(voices: Voices, kind: GraphType) -> list[Strand]:
     """Per series its strand; beyond :data:`OPERATIONS` names of one callee there is only :data:`OTHER`."""
     edges, known = voices.joined.edges, defaultdict[object, set[str]](set)
     parts = []
-    for voice, home in zip(voices.all, voices.joined.home.tolist(), strict=True):
+    for voice, asked, home in zip(voices.all, voices.hosts, voices.joined.home.tolist(), strict=True):
         edge = edges[home]
         callee: object = edge.target or edge.service or WorkloadRef("", "", "", "", "")
         operation = _bounded(voice.key.operation, known[callee, "operation"])
-        host = _bounded(voice.key.host, known[callee, "host"]) if kind is GraphType.FINEST else ""
+        host = _bounded(asked, known[callee, "host"]) if kind is GraphType.FINEST else ""
         parts.append(Strand(edge, operation, host, 0))
     return parts
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from graph.joins import Joined, is_unknown, join
 from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
 from graph.model import EdgeKey, Inventory, Reporter, Security
+from graph.stitch import rest, seams, stitched
 
 Flags = npt.NDArray[np.bool_]
 
@@ -36,9 +37,13 @@ class Voices:
     """Who speaks: the series side by side as arrays, and the edges they are evidence of."""
 
     def __init__(self, voices: Sequence[Voice], inventory: Inventory) -> None:
-        keys = [voice.key for voice in voices]
+        keys = stitched([voice.key for voice in voices], inventory)
         self.all = voices
+        self.hosts = [key.host for key in keys]
+        """Per series the host that was asked for."""
         self.joined: Joined = join(keys, inventory)
+        led = {key.edge for key, voice in zip(keys, voices, strict=True) if key is not voice.key}
+        self.seams = seams(self.joined.edges, led)
         self.reporter: Ints = np.array([REPORTERS.index(key.reporter) for key in keys], np.int64)
         self.since_ms: Ints = np.array([voice.since_ms for voice in voices], np.int64)
         self.telling = np.array([key.security is not Security.UNKNOWN for key in keys], float)
@@ -122,11 +127,14 @@ def tally(voices: Voices, period: Period, *, by_operation: bool = False) -> Tall
     speaks = np.where(
         is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
     )
+    kinds = (counted, np.arange(len(counted)) < len(TCP))
+    home = voices.joined.home
+    counts, covered = rest(voices.seams, (home[period.cell_series], period.cell_column), period.counts * speaks, kinds)
     return Tally(
         period,
-        period.counts * speaks,
+        counts,
         requests,
-        silent,
+        silent | np.isin(home, list(covered)),
         np.where(asks < len(REPORTERS), asks, opens),
         (_told(voices, requests * heard), _told(voices, tcp * heard)),
     )
