@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
@@ -77,6 +78,7 @@ class ApiServer:
     forgets_with_status: bool = False
     """Whether a forgotten version is answered 410, instead of an ERROR in the stream."""
     port: int = 0
+    tls: ssl.SSLContext | None = None
     lists: list[Mapping[str, str]] = field(default_factory=list)
     """The queries of all lists."""
     _items: dict[tuple[str, str, str, str], Manifest] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class ApiServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Listen: at first on a free port, later on the same one."""
@@ -106,7 +108,7 @@ class ApiServer:
                 app.router.add_delete(path + "/{name}", self._delete)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

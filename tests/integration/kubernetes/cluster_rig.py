@@ -89,14 +89,16 @@ async def following(config: ClusterConfig) -> AsyncIterator[Followed]:
         yield followed
 
 
-def write_kubeconfig(path: Path, *, token: str = TOKEN, **servers: str) -> Path:
+def write_kubeconfig(
+    path: Path, *, token: str = TOKEN, user: Manifest | None = None, tls: Manifest | None = None, **servers: str
+) -> Path:
     """Write a kubeconfig with a context per server."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": next(iter(servers)),
-        "clusters": [{"name": name, "cluster": {"server": url}} for name, url in servers.items()],
-        "users": [{"name": "reader", "user": {"token": token}}],
+        "clusters": [{"name": name, "cluster": {"server": url, **(tls or {})}} for name, url in servers.items()],
+        "users": [{"name": "reader", "user": user or {"token": token}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": "reader"}} for name in servers],
     }
     path.write_text(yaml.safe_dump(config))
