@@ -81,6 +81,7 @@ export const HELP = {
         ["( )", "(degraded or failure) and ns = shop", "what belongs together"],
         ["= != > >= < <=", "rps >= 5", "numbers; texts with = and !="],
         ["*= ^= $=", "name $= log", "contains, startswith, endswith; with ! the opposite"],
+        ["=~ !~", 'name =~ "cat.*|cart"', "a regular expression for the whole text"],
         ["NaN", "p95 = NaN", "where there is no value"],
     ],
 };
