@@ -91,17 +91,14 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     shown = (
-        ("rate", "{:.3g}/s", 1.0),
-        ("errorRatio", "{:.3g} % errors", 100.0),
-        ("p50", "p50 {:.3g} ms", 1.0),
-        ("p95", "p95 {:.3g} ms", 1.0),
-        ("sent", "{:.3g} B/s sent", 1.0),
-        ("received", "{:.3g} B/s received", 1.0),
+        ("rate", "{}/s", 1),
+        ("errorRatio", "{} % errors", 100),
+        ("p50", "p50 {} ms", 1),
+        ("p95", "p95 {} ms", 1),
+        ("sent", "{} B/s sent", 1),
+        ("received", "{} B/s received", 1),
     )
-    for name, form, factor in shown:
-        old, new = before.get(name), after.get(name)
-        if old or new:
-            number = form.split("{")[1].split("}")[0]
-            earlier = "–" if old is None else f"{{{number}}}".format(old * factor)
-            later = "–" if new is None else f"{{{number}}}".format(new * factor)
-            yield form.replace(f"{{{number}}}", f"{earlier} → {later}")
+    for name, words, factor in shown:
+        both = before.get(name), after.get(name)
+        if any(both):
+            yield words.format(" → ".join("–" if one is None else f"{one * factor:.3g}" for one in both))

@@ -231,8 +231,11 @@ async def test_the_command_tells_what_changed_in_words(visitor):
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listening]))
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            arguments = ["compare", "--from", "revision:1", "--window", "2m", "--type", "workload", "--server", url]
+            arguments = ["compare", "--before", "revision:1", "--window", "2m", "--type", "workload", "--server", url]
             told = await asyncio.to_thread(CliRunner().invoke, command.graph, arguments)
+            short = await asyncio.to_thread(
+                CliRunner().invoke, command.graph, ["--compare", "-10m", "--type", "workload", "--server", url]
+            )
             past = await asyncio.to_thread(
                 CliRunner().invoke, command.graph, ["--window", "7m", "--at", "-5m", "--server", url]
             )
@@ -245,5 +248,6 @@ async def test_the_command_tells_what_changed_in_words(visitor):
         "  ✗ shop/web → shop/cart: failing, health healthy → failure",
         "      10 → 10/s; 0 → 10 % errors",
     ]
+    assert "✗ shop/web → shop/cart: failing" in short.output
     assert told.output.endswith("0 edges as before, 0 with too few requests to tell\n")
     assert [edge["requests"] for edge in json.loads(past.output)["edges"]] == [4200]
