@@ -34,7 +34,7 @@ def register(app: Dash, console: Console) -> None:
         proxies = console.control.status()
         view = views.shell(
             console.live.snapshot(GraphType.VERSIONED_APP, 60),
-            cluster=CLUSTER,
+            cluster=", ".join(one.name for one in console.clusters.all) or CLUSTER,
             in_sync=sum(proxy.in_sync for proxy in proxies),
             proxies=len(proxies),
             revision=console.store.current.revision,
