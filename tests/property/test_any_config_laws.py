@@ -90,6 +90,7 @@ def step(chance, configs, config, present):
     return objects, present
 
 
+@pytest.mark.timeout(400)  # forty seconds of computing
 def test_after_any_changes_snapshots_hold_together_and_are_what_they_would_be_from_nothing(configs, authority):
     for seed in range(SEQUENCES):
         chance = random.Random(seed)

@@ -32,6 +32,8 @@ from mesh_runtime.sidecar.child import Child
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PATIENCE_S = 30
+
 
 class Nobody:
     def observe(self, batch):
@@ -85,7 +87,7 @@ class Tapped:
             found[:] = self.tap.recent(TapQuery(**query), 10)
             return found
 
-        await until(there, 10)
+        await until(there, PATIENCE_S)
         return found[-1]
 
 
@@ -157,7 +159,7 @@ async def test_the_telemetry_that_the_tap_advises_brings_each_request_with_both_
 
 async def configured(mesh, wanted):
     """Wait until there is a Telemetry, or none, and every proxy has heard of it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         async for config in mesh.store.watch():
             if any(config.of("Telemetry")) == wanted:
                 break
@@ -214,7 +216,7 @@ async def test_a_proxys_access_logs_by_opentelemetry_are_tapped(tapped):
     async def both_have_told():
         return tapped.logs.state.access_records >= 2
 
-    await until(both_have_told, 10)
+    await until(both_have_told, PATIENCE_S)
     both = tapped.tap.recent(TapQuery(path="/by-otlp"), 10)
     assert len(both) == 1, "what both proxies log is one request"
 
@@ -327,7 +329,7 @@ async def envoy(folder, config):
         async def there():
             return told.exists() and told.read_text()
 
-        await until(there, 10)
+        await until(there, PATIENCE_S)
         url = f"http://{told.read_text()}/listeners?format=json"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             listeners = await answer.json(content_type=None)
