@@ -25,6 +25,7 @@ AREAS = {
     "analysis": "what the graph answers when asked, and the forms that it leaves in",
     "inventory": "what exists, how it is judged, and what several clusters are together",
     "kubernetes": "clusters that are shown beside the bundled mesh",
+    "federation": "pages that are scraped, samples that are pushed, and what a Prometheus collects from here",
     "dialects": "the meshes whose telemetry is understood",
     "time": "the graph of the past, and what is different since",
     "patches": "whatever Envoy can do beyond that",

@@ -8,12 +8,12 @@ from starlette.responses import PlainTextResponse, Response
 from console.federation import OWN
 from console.federation.text import OPENMETRICS, PLAIN
 from console.signals import signals
-from console.web.api.common import Here
+from console.web.api.common import Here, also
 
 api = APIRouter(tags=["federation"])
 
 
-@api.get("/metrics", response_class=PlainTextResponse)
+@api.get("/metrics", responses=also("text/plain", "application/openmetrics-text"))
 async def metrics(here: Here, request: Request) -> Response:
     """Return the whole graph as Istio's standard metrics, with meshscope's own, for Prometheus to scrape.
 

@@ -15,7 +15,7 @@ from collectors.inventory import workload_ref
 from collectors.scrape import admin_page
 from console.federation import OWN
 from console.federation.text import PLAIN
-from console.web.api.common import Here, router
+from console.web.api.common import Here, also, router
 from console.web.errors import Json, NotFound, refusal
 from mesh_runtime.registry import Instance
 
@@ -45,7 +45,7 @@ async def targets(here: Here, request: Request) -> Response:
     return Json([_group(one, scheme, address) for one in instances if one.admin])
 
 
-@api.get("/stats/{instance:path}", response_class=PlainTextResponse, responses={503: {"description": "It is away."}})
+@api.get("/stats/{instance:path}", responses=also("text/plain"))
 async def stats(
     here: Here,
     instance: Annotated[str, Path(max_length=500)],
