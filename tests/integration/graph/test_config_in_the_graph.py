@@ -2,7 +2,7 @@
 
 import pytest
 from otlp_calls import calls
-from up_process import until, up
+from up_process import until
 
 SERVICES = """
 apiVersion: v1
@@ -58,11 +58,9 @@ CART = "svc:Kubernetes/shop/cart"
 DOES = {"virtual-service", "request-routing", "fault-injection", "timeout", "mirroring", "traffic-shifting"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with up(tmp_path_factory.mktemp("config")) as server:
-        server.apply(SERVICES)
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def _services(server):
+    server.apply(SERVICES)
 
 
 def kiali(server):

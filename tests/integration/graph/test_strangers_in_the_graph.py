@@ -2,21 +2,14 @@
 
 import time
 
-import pytest
 from otlp_fakes import request, resource, span
-from up_process import until, up
+from up_process import until
 
 AGENTS = {
     "kube-probe/1.31": ("probe:Kubernetes/kube-probe", "probe"),
     "Prometheus/3.5.0": ("scraper:Kubernetes/Prometheus", "scraper"),
     "python-requests/2.32": ("unknown:Kubernetes", "unknown"),
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with up(tmp_path_factory.mktemp("strangers")) as server:
-        yield server
 
 
 def test_probes_and_scrapers_are_nodes_of_their_own_beside_unlabelled_callers(server):
@@ -26,14 +19,18 @@ def test_probes_and_scrapers_are_nodes_of_their_own_beside_unlabelled_callers(se
         for number, agent in enumerate(AGENTS)
         for copy in range(number + 1)
     ]
-    server.send(request((resource("cart"), roots)))
-    edges = until(lambda: len(found := server.edges()) == len(AGENTS) and found)
-    counted = {edge["source"]: edge["requests"] for edge in edges.values()}
+    server.send(request((resource("desk", namespace="lobby"), roots)))
+
+    def counted_at_the_desk():
+        edges = server.edges(namespaces="lobby").values()
+        return {edge["source"]: edge["requests"] for edge in edges} if len(edges) == len(AGENTS) else None
+
+    counted = until(counted_at_the_desk)
     assert counted == {id_: number + 1 for number, (id_, _) in enumerate(AGENTS.values())}
     nodes = server.nodes("workload")
     assert {id_: nodes[id_]["kind"] for id_ in counted} == dict(AGENTS.values())
     assert "introduces itself as kube-probe" in nodes["probe:Kubernetes/kube-probe"]["reason"]
-    drawn = server.get("namespaces/graph", namespaces="shop", duration="60s", graphType="workload", appenders="")[
+    drawn = server.get("namespaces/graph", namespaces="lobby", duration="60s", graphType="workload", appenders="")[
         "elements"
     ]
     assert [one["data"]["nodeType"] for one in drawn["nodes"]].count("unknown") == 1
