@@ -120,11 +120,20 @@ export class Feed {
             if (this.known.has(key)) continue;
             this.known.add(key);
             this.total += 1;
-            list.append(this.row(item));
+            this.#place(this.row(item), item.atNs);
         }
         while (list.childElementCount > KEPT) list.firstElementChild.remove();
         if (this.known.size > 4 * KEPT) this.known = new Set([...this.known].slice(-KEPT));
         if (atEnd) place.scrollTop = place.scrollHeight;
+    }
+
+    /** In the order of time: what comes from different proxies comes mixed up. */
+    #place(row, at) {
+        row.at = BigInt(at);
+        let before = this.list.lastElementChild;
+        while (before && before.at > row.at) before = before.previousElementSibling;
+        if (before) before.after(row);
+        else this.list.prepend(row);
     }
 
     #tell() {

@@ -3,6 +3,7 @@
 import { Feed, exactly, make } from "./feed.js";
 
 const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g; // colours, as terminals show them
+const ACCESS = /^\[[^\]]+\] "(?:(\S+) (\S*) \S+|[^"]*)" (\d+) .*? \d+ \d+ (\d+) \S+ "[^"]*" "[^"]*" "[^"]*" "([^"]*)"/;
 const ASKED = ["namespace", "workload", "instance", "source", "grep", "regex", "level", "trace", "since"];
 
 export class Logs {
@@ -53,11 +54,21 @@ export class Logs {
             make("time", { datetime: line.at, title: new Date(line.at).toLocaleString() }, exactly(line.at)),
             make("span", { class: "log-level" }, line.level || "–"),
             make("span", { class: "log-who", title: `${who}, ${line.source}` }, who),
-            make("span", { class: "log-text" }, ...this.#marked(text), this.#more(line)),
+            make("span", { class: "log-text" }, ...(this.#access(line, text) || this.#marked(text)), this.#more(line)),
             line.traceId
                 ? make("a", { href: `/traces/${line.traceId}`, class: "log-trace", title: "The trace that this line belongs to" }, "Trace")
                 : null,
         );
+    }
+
+    /** What a proxy logs of a request, short; the whole line is behind it. */
+    #access(line, text) {
+        const found = line.source === "access" && ACCESS.exec(text);
+        if (!found) return null;
+        const [, method, path, code, took, authority] = found;
+        const what = method ? [make("b", {}, method), " ", ...this.#marked(path), `  ${code}`] : [make("b", {}, "TCP")];
+        const whole = make("details", { class: "more" }, make("summary", { title: "The whole line", "aria-label": "The whole line" }, "…"), ...this.#marked(text));
+        return [make("span", {}, ...what, `  ${took} ms`), authority === "-" ? null : make("span", { class: "log-aside" }, authority), whole];
     }
 
     #marked(text) {

@@ -17,8 +17,8 @@ from mesh_runtime.registry import RegistryReader
 from mesh_runtime.store.port import Change, ConfigStore, StoreError
 
 log = logging.getLogger(__name__)
-LINGER_MS = 5_000
-"""How long workloads go on logging when nobody watches any more: a page that is loaded anew needs no new config."""
+LINGER_MS = 15_000
+"""How long workloads go on logging when nobody watches any more: who looks at a trace and comes back needs no new config."""
 LOOK_S = 2.0
 """Pause between two looks, so that workloads that start while somebody watches log, too."""
 

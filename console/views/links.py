@@ -27,6 +27,11 @@ def logs(**filters: str) -> str:
     return "/logs?" + urlencode({name: value for name, value in filters.items() if value})
 
 
+def tap(**filters: str) -> str:
+    """Live requests, filtered; ends as ``name.namespace``; empty filters are left out."""
+    return "/tap?" + urlencode({name: value for name, value in filters.items() if value})
+
+
 def declare(namespace: str) -> str:
     """Where a host outside the mesh is declared."""
     return "/config/new/ServiceEntry?" + urlencode({"namespace": namespace} if namespace else {})

@@ -102,6 +102,9 @@ class Detail:
     facts: tuple[tuple[str, str], ...]
     is_gateway: bool
     served: tuple[Served, ...]
+    logs_href: str
+    tap_href: str
+    """Log lines and live requests of its workload."""
     now_ms: int
 
 
@@ -176,6 +179,8 @@ def detail(
         ),
         is_gateway=gateway is not None,
         served=tuple(_served(gateway, proxy.notes, labels, config)) if gateway else (),
+        logs_href=links.logs(namespace=proxy.namespace, workload=proxy.workload),
+        tap_href=links.tap(source=f"{proxy.workload}.{proxy.namespace}"),
         now_ms=now_ms,
     )
 

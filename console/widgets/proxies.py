@@ -94,6 +94,8 @@ def detail(view: Detail) -> list[Component]:
                 html.Div([html.H1(row.instance), html.P(view.subtitle)]),
                 html.Span([html.Span(className=f"dot {row.tone}"), row.word], className=f"health {row.tone}"),
                 html.Span(className="grow"),
+                parts.link([icon("scroll-text"), "Logs"], view.logs_href, "button"),
+                parts.link([icon("zap"), "Live requests"], view.tap_href, "button"),
                 parts.link([icon("badge-check"), "Certificate"], links.certificate(row.instance), "button"),
                 parts.link([icon("arrow-left"), "All proxies"], "/proxies", "button"),
             ],

@@ -101,7 +101,11 @@ def _mtls(share: float | None) -> Component:
 
 def detail(view: Detail) -> list[Component]:
     """One service."""
-    actions = [parts.link([icon("workflow"), "Show in the graph"], view.graph_href, "button")]
+    actions = [
+        parts.link([icon("scroll-text"), "Logs"], links.logs(namespace=view.namespace, workload=view.name), "button"),
+        parts.link([icon("zap"), "Live requests"], links.tap(target=f"{view.name}.{view.namespace}"), "button"),
+        parts.link([icon("workflow"), "Show in the graph"], view.graph_href, "button"),
+    ]
     if view.shift:
         actions.insert(0, panel.shift_button(view.shift))
     return [

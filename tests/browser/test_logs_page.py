@@ -15,7 +15,7 @@ from graph.ports import LogLine, LogSource
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRACE = "00000000000000000000000000000003"
-CATALOG, ORDERS = workload("catalog", "v1"), workload("orders")
+CATALOG, ORDERS = workload("catalog", "v1"), workload("orders", "v1")
 
 
 def written(text: str, **fields: Any) -> LogLine:
@@ -29,7 +29,7 @@ def lines(stage: Stage) -> None:
         [
             written("listening on 8080"),
             written("stock of tea is EMPTY", level="error", trace_id=TRACE, attributes={"item": "tea"}),
-            written("order 17 placed", workload=ORDERS, instance="orders~0", source=LogSource.OTLP),
+            written("order 17 placed", workload=ORDERS, instance="orders-v1~0", source=LogSource.OTLP),
         ]
     )
 
@@ -90,3 +90,12 @@ async def test_a_pattern_that_is_none_is_said(visitor: Visitor) -> None:
     await visit.go("/logs?regex=(")
     await visit.page.get_by_text("not a regular expression").wait_for()
     visit.troubles.clear()  # the browser reports the answer 400
+
+
+async def test_a_proxys_page_leads_to_its_workloads_lines(visitor: Visitor, stage: Stage) -> None:
+    instance = next(one.instance_id for one in stage.console.control.status() if one.workload == "orders-v1")
+    visit = await visitor()
+    await visit.go(f"/proxies/{instance}")
+    await visit.page.get_by_role("main").get_by_role("link", name="Logs").click()
+    await visit.page.wait_for_url("**/logs?namespace=shop&workload=orders-v1")
+    await shown(visit, "order 17 placed")
