@@ -82,7 +82,7 @@ def elsewhere(
             histories.append(PrometheusHistory(source, clock, inventory))
         stack.push_async_callback(source.close)
         polls.append(MetricsPoll(source, live, clock, config.interval_s))
-    return Sources(polls=polls, histories=[Histories(histories, inventory)] if histories else [])
+    return Sources(polls=polls, histories=[Histories(histories, inventory, live.tolerances)] if histories else [])
 
 
 def _apart(configs: Sequence[Source]) -> Sequence[Source]:

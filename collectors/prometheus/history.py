@@ -16,6 +16,7 @@ from collectors.prometheus.client import TooMuchError
 from collectors.prometheus.increases import observed
 from collectors.prometheus.samples import LOOKBACK_MS
 from collectors.prometheus.source import GARBAGE, PrometheusSource, Track
+from graph.health import DEFAULT, Tolerance
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.moment import snapshot_of
 from graph.ports import Clock
@@ -151,9 +152,15 @@ class PrometheusHistory:
 class Histories:
     """Several servers' memories as one, since each knows a part of the same graph."""
 
-    def __init__(self, histories: Sequence[PrometheusHistory], inventory: Callable[[], Inventory]) -> None:
+    def __init__(
+        self,
+        histories: Sequence[PrometheusHistory],
+        inventory: Callable[[], Inventory],
+        tolerances: Sequence[Tolerance] = DEFAULT,
+    ) -> None:
         self._histories = histories
         self._inventory = inventory
+        self._tolerances = tolerances
 
     async def snapshot(self, kind: GraphType, window_s: int, at_ms: int) -> Snapshot | None:
         """Make one graph of all that the servers hold of the window.
@@ -177,6 +184,7 @@ class Histories:
             at_ms,
             window_s=window_s,
             known_ms=reach[0] if reach else 0,
+            tolerances=self._tolerances,
         )
 
     async def reach(self) -> tuple[int, int] | None:
