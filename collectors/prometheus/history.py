@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -100,7 +100,7 @@ class PrometheusHistory:
                     return await self._exact(track, from_ms, at_ms)
                 except TooMuchError:
                     pass
-            return await self._increases(track, from_ms, at_ms)
+            return await self._increases(track, (*track.metrics, *track.natives), from_ms, at_ms)
         except GARBAGE as wrong:
             raise CollectorError(f"{track.origin}: the past is garbage ({type(wrong).__name__})") from wrong
 
@@ -116,10 +116,13 @@ class PrometheusHistory:
         samples = track.followed()
         heard = samples.read(chain.from_iterable(answer.result for answer in answers), from_ms=begin_ms)
         heard |= samples.began(await track.starts(samples, from_ms=begin_ms, at_ms=end_ms), begin_ms)
-        return samples.observations(heard, skew_ms, epoch=from_ms)
+        latencies = await self._increases(track, track.natives, from_ms, at_ms) if track.natives else ()
+        return [*samples.observations(heard, skew_ms, epoch=from_ms), *latencies]
 
-    async def _increases(self, track: Track, from_ms: int, at_ms: int) -> Sequence[Observation]:
-        sums = await track.increases(at_ms - from_ms, at_ms + self._source.skew_ms)
+    async def _increases(
+        self, track: Track, metrics: Collection[str], from_ms: int, at_ms: int
+    ) -> Sequence[Observation]:
+        sums = await track.increases(metrics, at_ms - from_ms, at_ms + self._source.skew_ms)
         origin = f"{track.origin}, extrapolated by increase()"
         return observed(sums, instance=f"{self.name}/{track.dialect.name}", epoch=from_ms, at_ms=at_ms, origin=origin)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from collectors.dialects import Dialect, Identity, Measure
 from collectors.exposition import counters
+from collectors.prometheus import native
 from collectors.prometheus.samples import Doubts
 from graph.model import Observation
 
@@ -20,11 +21,16 @@ def read_increases(
     """Add the answer to one metric's query up, by identity and measure."""
     for one in vector:
         labels = one["metric"]
-        value = float(one["value"][1])
-        meaning = dialect.read(metric, labels, labels.get(cluster_label) or cluster)
-        if meaning is not None and 0 <= value < math.inf:
-            sums = into.setdefault(meaning[0], {})
-            sums[meaning[1]] = sums.get(meaning[1], 0.0) + value
+        of = labels.get(cluster_label) or cluster
+        if "histogram" in one:
+            meant = native.measured(dialect, metric, labels, of, one["histogram"][1])
+        else:
+            meaning = dialect.read(metric, labels, of)
+            meant = iter([(meaning, float(one["value"][1]))] if meaning else [])
+        for (identity, measure), value in meant:
+            if 0 <= value < math.inf:
+                sums = into.setdefault(identity, {})
+                sums[measure] = sums.get(measure, 0.0) + value
 
 
 def observed(

@@ -20,6 +20,7 @@ from collectors.prometheus.catalogue import Catalogue, Contents
 from collectors.prometheus.client import PrometheusClient, TooMuchError
 from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.increases import Accumulation, Sums, read_increases
+from collectors.prometheus.native import natives
 from collectors.prometheus.needs import unmet
 from collectors.prometheus.relabelling import Loss, losses
 from collectors.prometheus.samples import DEFAULT_INTERVAL_MS, LOOKBACK_MS, Doubts, Samples
@@ -242,6 +243,7 @@ class PrometheusSource:
 
     async def _size(self, track: Track) -> None:
         track.metrics = queries.present(track.dialect, self.contents.names)
+        track.natives = natives(track.dialect, self.contents.names)
         if track.metrics:
             answer = await self.client.query(
                 queries.count_query(track.metrics, *track.matchers), at_ms=self._server_ms()
@@ -259,6 +261,8 @@ class Track:
     def __init__(self, dialect: Dialect, config: PrometheusConfig, client: PrometheusClient) -> None:
         self.dialect = dialect
         self.metrics: Collection[str] = dialect.metrics
+        self.natives: Collection[str] = ()
+        """Histograms that are there as native ones only; they are asked for as increases, whatever the mode."""
         self.matchers = (dialect.selector, config.selector)
         self.partial: tuple[str, ...] = ()
         self.mode = Mode.SAMPLES
@@ -275,6 +279,7 @@ class Track:
         self._measured_ms = 0.0
         self._samples = self.followed()
         self._sums = Accumulation(f"{config.name}/{dialect.name}", self.origin)
+        self._latencies = Accumulation(f"{config.name}/{dialect.name} latencies", self.origin)
 
     @property
     def interval_ms(self) -> float:
@@ -400,22 +405,33 @@ class Track:
         self._since_ms = self._since_ms or at_ms
         self._newest_ms = max((unit.seen_ms for unit in samples.units.values()), default=0)
         samples.forget(at_ms)
-        return samples.observations(heard, skew_ms)
+        return [*samples.observations(heard, skew_ms), *await self._read_latencies(at_ms, skew_ms)]
+
+    async def _read_latencies(self, at_ms: int, skew_ms: int) -> list[Observation]:
+        """Count on what only native histograms tell."""
+        return await self._accumulate(self._latencies, self.natives, at_ms, skew_ms) if self.natives else []
 
     async def _read_increases(self, at_ms: int, skew_ms: int) -> list[Observation]:
-        elapsed_ms = at_ms - self._sums.at_ms if self._sums.at_ms else 0
-        range_ms = int(min(max(4 * self.interval_ms, elapsed_ms), LOOKBACK_MS))
-        sums = await self.increases(range_ms, at_ms)
         self._newest_ms = at_ms
-        observations = self._sums.add(sums, range_ms=range_ms, at_ms=at_ms)
+        return await self._accumulate(self._sums, (*self.metrics, *self.natives), at_ms, skew_ms)
+
+    async def _accumulate(
+        self, sums: Accumulation, metrics: Collection[str], at_ms: int, skew_ms: int
+    ) -> list[Observation]:
+        elapsed_ms = at_ms - sums.at_ms if sums.at_ms else 0
+        range_ms = int(min(max(4 * self.interval_ms, elapsed_ms), LOOKBACK_MS))
+        observations = sums.add(await self.increases(metrics, range_ms, at_ms), range_ms=range_ms, at_ms=at_ms)
         return [replace(one, at_ms=at_ms - skew_ms) for one in observations]
 
-    async def increases(self, range_ms: int, at_ms: int) -> Sums:
-        """What was counted in a range, added up by the server: one query per metric."""
+    async def increases(self, metrics: Collection[str], range_ms: int, at_ms: int) -> Sums:
+        """What these metrics counted in a range, added up by the server: one query for each."""
         labels = dict.fromkeys((*self.dialect.labels, *filter(None, [self._config.cluster_label])))
         asked = {
-            metric: queries.increase_query(metric, labels, self.replicas, range_ms, *self.matchers)
-            for metric in self.metrics
+            # Replicas of native histograms cannot be told apart: they have no largest one.
+            metric: queries.increase_query(
+                metric, labels, () if metric in self.natives else self.replicas, range_ms, *self.matchers
+            )
+            for metric in metrics
         }
         queried = [self._client.query(query, at_ms=at_ms) for query in asked.values()]
         sums: Sums = {}

@@ -84,12 +84,13 @@ class Job:
 class Prometheus:
     """A real server, on a free port of loopback."""
 
-    def __init__(self, directory: Path, jobs: list[Job], interval: str = "1s") -> None:
+    def __init__(self, directory: Path, jobs: list[Job], interval: str = "1s", flags: tuple[str, ...] = ()) -> None:
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._jobs = jobs
         self._interval = interval
+        self._flags = flags
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -110,6 +111,7 @@ class Prometheus:
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 "--web.enable-remote-write-receiver",
                 "--log.level=warn",
+                *self._flags,
                 stdout=log,
                 stderr=log,
             )
