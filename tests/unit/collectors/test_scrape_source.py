@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import ssl
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth, web
 from collector_fakes import FakeClock
+from own_ca import OwnCA
 
 from collectors.errors import CollectorError
 from collectors.scrape import HttpSd, ScrapeConfig, ScrapeSource, TargetGroup
@@ -46,13 +48,13 @@ class Pages:
 
 
 @asynccontextmanager
-async def served():
+async def served(tls=None):
     pages = Pages()
     app = web.Application()
     app.router.add_get("/{path:.*}", pages.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     pages.address = f"127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield pages
@@ -218,6 +220,28 @@ async def test_credentials_are_sent_and_never_shown(pages, settings, sent):
     assert "answered 401" in state.error
     assert "bearer_token_file" in state.error
     assert "tell-nobody" not in f"{state.error} {source.config!r}"
+
+
+async def test_our_certificate_is_shown_to_who_asks_for_it_and_theirs_is_checked(tmp_path):
+    authority = OwnCA()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    for name in ("server", "client"):
+        pair = authority.issue(f"{name}.test")
+        (tmp_path / f"{name}.pem").write_text(pair.pem + pair.key_pem)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "ca.pem")
+    tls.load_cert_chain(tmp_path / "server.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    trusting = {"ca_file": str(tmp_path / "ca.pem"), "server_name": "server.test", "scheme": "https"}
+    async with served(tls) as pages:
+        pages.pages["/metrics"] = SERIES % ("web", 1)
+        settings = {"targets": (pages.address,), **trusting}
+        async with scraping(**settings, cert_file=str(tmp_path / "client.pem")) as source:
+            assert callers(await source.observe()) == ["web"]
+        async with scraping(**settings) as stranger:
+            assert await stranger.observe() == []
+        async with scraping(targets=(pages.address,), scheme="https") as distrusting:
+            assert await distrusting.observe() == []
+            assert "set ca_file" in distrusting.state.targets[0].error
 
 
 async def test_pages_are_bounded_in_size_and_time(pages):
