@@ -18,7 +18,7 @@ from graph.paths import layers
 
 WIDTH, HEIGHT = 168, 46
 """Of a node's box."""
-COLUMN, ROW = 360, 74
+COLUMN, ROW = 420, 74
 MARGIN, PADDING, TITLE = 28, 20, 26
 """Around everything; inside a namespace's box; of its title."""
 SWEEPS = 6

@@ -21,6 +21,8 @@ LETTER = 5.7
 """Width of a letter of a label, in pixels."""
 LABEL = 16
 """Height of a label."""
+TROUBLE = {Health.FAILURE, Health.DEGRADED}
+"""What frames a label in its colour."""
 TRIES = 12
 """How many heights on either side are tried for it."""
 LONGEST = 22
@@ -155,14 +157,16 @@ def _labels(snapshot: Snapshot, middles: Mapping[str, Point]) -> Iterator[str]:
     """Write what flows, each label as near to its place as those before it allow."""
     taken: defaultdict[int, list[_Label]] = defaultdict(list)
     for id_, wanted in sorted(middles.items(), key=lambda item: (item[1], item[0])):
-        text = caption(snapshot.edges[id_])
+        edge = snapshot.edges[id_]
+        text = caption(edge)
+        frame = COLOURS[edge.health] if edge.health in TROUBLE else "#e4e8ed"
         half = len(text) * LETTER / 2 + 6
         tries = [_Label(wanted.x, y, half) for y in _nearby(wanted.y)]
         label = next((one for one in tries if not _is_taken(one, taken)), tries[0])
         taken[int(label.y // LABEL)].append(label)
         yield (
             f'<rect x="{label.x - half:.1f}" y="{label.y - LABEL / 2:.1f}" width="{2 * half:.1f}" height="{LABEL}" '
-            f'rx="8" fill="#ffffff" fill-opacity="0.92" stroke="#e4e8ed"/><text x="{label.x:.1f}" '
+            f'rx="8" fill="#ffffff" fill-opacity="0.92" stroke="{frame}"/><text x="{label.x:.1f}" '
             f'y="{label.y + 3.6:.1f}" text-anchor="middle" font-size="10" fill="#3c424b">{escape(text)}</text>'
         )
 
