@@ -56,7 +56,8 @@ class Receivers:
         access = AccessLogs(self.tap, peers)
         self.tail = Tail(data.path / "logs", store, clock, who=_names(registry), also=access.lines)
         self.otlp_logs = Logs(store, clock, tap=access)
-        self.otlp_metrics = Metrics(live, clock, peers=peers)
+        files = [Path(file).expanduser() for file in settings.otlp.dialect_files]
+        self.otlp_metrics = Metrics(live, clock, peers=peers, dialects=known(files).values())
         self.zipkin: ForeignSpans | None = None
         self.jaeger: ForeignSpans | None = None
         self.als: AlsReceiver | None = None

@@ -59,6 +59,8 @@ class Otlp:
     """OTLP over gRPC; 0 takes a free one."""
     http_port: int = 4318
     """OTLP over HTTP; 0 takes a free one."""
+    dialect_files: tuple[str, ...] = ()
+    """TOML files with dialects of one's own, for a mesh's metrics that a Collector passes on; see :mod:`collectors.dialects.from_toml`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

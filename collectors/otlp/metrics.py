@@ -22,6 +22,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
+from collectors.dialects import Dialect
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp import wire
 from collectors.otlp.distribution import BUCKETS, Distribution, Explicit, Exponential
@@ -129,13 +130,14 @@ class Metrics:
         peers: Callable[[], Peers] = lambda: NOBODY,
         cluster: str = DEFAULT_CLUSTER,
         limits: Limits | None = None,
+        dialects: Iterable[Dialect] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._live = live
         self._clock = clock
         self._began_ns = clock.now_ms() * 1_000_000
         self._edges = MetricEdges(peers, cluster=cluster, longest=self.limits.name_chars)
-        self._forwarded = Forwarded(cluster=cluster, most=10 * STREAMS)
+        self._forwarded = Forwarded(cluster=cluster, most=10 * STREAMS, dialects=dialects)
         self._lock = threading.Lock()
         self._drops = Drops()
         self._streams: dict[_StreamKey, _Stream] = {}

@@ -1,5 +1,6 @@
 import asyncio
 import math
+from pathlib import Path
 
 import pytest
 from collector_fakes import FakeClock, Remembering, instance, inventory
@@ -9,6 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from otlp_fakes import pairs, resource
 
+from collectors import dialects
 from collectors.otlp.ingest import NOBODY, Ingest
 from collectors.otlp.limits import RefusedError
 from collectors.otlp.metrics import Metrics
@@ -35,9 +37,9 @@ def known() -> Peers:
 class Sender:
     """An application's process with one metric, as an SDK would send it."""
 
-    def __init__(self, *, app="web", peers=NOBODY, began_ms=NOW_MS, **about):
+    def __init__(self, *, app="web", peers=NOBODY, began_ms=NOW_MS, dialects=None, **about):
         self.live = Remembering()
-        self.metrics = Metrics(self.live, FakeClock(began_ms), peers=lambda: peers)
+        self.metrics = Metrics(self.live, FakeClock(began_ms), peers=lambda: peers, dialects=dialects)
         self.about = resource(app, **{"service.instance.id": f"{app}-0"} | about)
 
     def send(self, name, *points, kind="histogram", temporality=CUMULATIVE, unit="s"):
@@ -184,6 +186,17 @@ def test_what_makes_no_edge_is_counted_by_name_with_the_reason():
     assert "server.address" in unused["http.client.request.duration"].reason
     assert unused["jvm.memory.used"] == (2, "not about requests between workloads")
     assert web.metrics.state.unused_points == 5
+
+
+def test_metrics_of_a_mesh_that_a_file_describes_are_read_when_a_collector_forwards_them():
+    acme = dialects.known([Path(__file__).parents[2] / "golden" / "dialects" / "acme" / "acme.toml"])
+    collector = Sender(app="acme-proxies", dialects=acme.values())
+    labels = {"direction": "outbound", "side": "client", "cluster_name": "shop/cart/80", "status": "200"}
+    labels |= {"from_pod": "web-6b7f5c9d8-x2k4p", "from_namespace": "shop"}
+    collector.send("acme_requests", (labels, {"as_double": 20.0, "time_unix_nano": NOW_NS}), kind="sum")
+    [(edge, observed)] = collector.edges().items()
+    assert (edge.source.workload, edge.service.name) == ("web", "cart")
+    assert sum(observed.counters.requests.values()) == 20
 
 
 def test_istios_metrics_that_a_collector_forwards_are_read_by_istios_dialect():
