@@ -18,7 +18,7 @@ from console.views.proxies import Complaint, complaints, rows
 from console.widgets import config as widgets
 from console.widgets import live, parts
 from console.widgets.parts import icon
-from mesh_runtime.api.objects import ConfigError
+from mesh_runtime.api.objects import ConfigError, ObjectKey
 from mesh_runtime.store.port import StoreError
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, s
     if tuple(rest) == declare.REST:
         return declare.layout(parameters.get("namespace", ""))
     if len(rest) == OBJECT_PARTS:
-        return await _object(console, *rest, cluster=parameters.get("cluster", ""))
+        if "cluster" in parameters:
+            return _in_cluster(console, parameters["cluster"], parameters.get("group", ""), *rest)
+        return await _object(console, *rest)
     if list(rest[:1]) == ["history"]:
         if len(rest) > 1 and rest[1].isascii() and rest[1].isdecimal():
             return await _revision(console, int(rest[1][:15]))
@@ -128,10 +130,8 @@ def _complaints(console: Console) -> Mapping[str, tuple[Complaint, ...]]:
     return complaints(rows(console.control.status(), labels_of(console), console.store.current))
 
 
-async def _object(console: Console, kind: str, namespace: str, name: str, *, cluster: str) -> Component:
+async def _object(console: Console, kind: str, namespace: str, name: str) -> Component:
     wanted = ("" if namespace == CLUSTER_SCOPE else namespace, kind, name)
-    if cluster:
-        return _in_cluster(console, cluster, wanted) or _gone(kind, name, f"in cluster {cluster} now")
     config = console.store.current
     for leased, objects in ((False, config.objects.values()), (True, leased_objects(console.registry.current))):
         for item in objects:
@@ -144,14 +144,16 @@ async def _object(console: Console, kind: str, namespace: str, name: str, *, clu
     return _gone(kind, name, "now", "It may have been deleted; the history knows.", way_out)
 
 
-def _in_cluster(console: Console, name: str, wanted: tuple[str, str, str]) -> Component | None:
-    cluster = console.clusters.find(name)
-    for key, one in cluster.declared.items() if cluster else ():
-        if (key.namespace, key.kind, key.name) == wanted:
-            written = views.Written(cluster=name, by=one.changed_by, at_ms=one.changed_ms)
-            view = views.detail(object_of(one), (), (), leased=False, written=written)
-            return html.Div(widgets.detail(view, console.clock.now_ms()), className="page")
-    return None
+def _in_cluster(console: Console, cluster: str, group: str, *path: str) -> Component:
+    kind, namespace, name = path
+    found = console.clusters.find(cluster)
+    key = ObjectKey(group, kind, "" if namespace == CLUSTER_SCOPE else namespace, name)
+    one = found.declared.get(key) if found else None
+    if one is None:
+        return _gone(kind, name, f"in cluster {cluster} now")
+    written = views.Written(cluster=cluster, by=one.changed_by, at_ms=one.changed_ms)
+    view = views.detail(object_of(one), (), (), leased=False, written=written)
+    return html.Div(widgets.detail(view, console.clock.now_ms()), className="page")
 
 
 def _gone(kind: str, name: str, where: str, *way_out: parts.Content) -> Component:

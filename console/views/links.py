@@ -53,6 +53,6 @@ def revision(number: int) -> str:
 
 
 def config(key: ObjectKey, cluster: str = "") -> str:
-    """An object's page: of the bundled mesh, or of a Kubernetes cluster."""
-    place = "?" + urlencode({"cluster": cluster}) if cluster else ""
+    """An object's page: of the bundled mesh, or of a Kubernetes cluster, where kinds of two APIs may share a name."""
+    place = "?" + urlencode({"cluster": cluster, "group": key.group}) if cluster else ""
     return f"/config/{key.kind}/{key.namespace or '_'}/{key.name}{place}"

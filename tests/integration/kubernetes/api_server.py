@@ -80,7 +80,7 @@ class ApiServer:
     port: int = 0
     tls: ssl.SSLContext | None = None
     lists: list[Mapping[str, str]] = field(default_factory=list)
-    """The queries of all lists."""
+    """What was asked for in all lists."""
     _items: dict[tuple[str, str, str, str], Manifest] = field(default_factory=dict)
     """By group, plural, namespace and name."""
     _log: list[Event] = field(default_factory=list)
@@ -204,7 +204,7 @@ class ApiServer:
             return await self._watch(request)
         kind = self._asked(request)
         assert kind is not None
-        self.lists.append(dict(request.query))
+        self.lists.append({"plural": kind.plural, **request.query})
         version, begin = self._version, 0
         if token := request.query.get("continue"):
             version, begin = json.loads(base64.b64decode(token))

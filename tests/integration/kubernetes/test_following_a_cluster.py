@@ -67,7 +67,8 @@ class TestTrouble:
             server.put(service(f"service-{number:03}"))
         async with following(config) as followed:
             await followed.until(lambda seen: len(seen.objects.declared) == 600)
-        assert [query.get("limit") for query in server.lists if query.get("continue")] == ["250", "250"]
+        assert [asked.get("limit") for asked in server.lists if asked.get("continue")] == ["250", "250"]
+        assert "secrets" not in {asked["plural"] for asked in server.lists}
 
     @pytest.mark.parametrize("forgets_with_status", [True, False])
     async def test_nothing_is_lost_when_the_server_forgets_where_a_watch_ended(
