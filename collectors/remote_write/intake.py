@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import struct
 import threading
@@ -101,6 +102,7 @@ class Intake:
         self._touched: dict[str, set[Whose]] = {}
         self._requests = self._samples = self._last_ms = 0
         self._refused: Counter[Refused] = Counter()
+        self._doubts: Doubts = {}
         self._lock = threading.Lock()
 
     @property
@@ -117,29 +119,30 @@ class Intake:
 
     @property
     def doubts(self) -> Doubts:
-        """Why what was observed may not be believed now: see :meth:`graph.live.LiveGraph.doubt`."""
-        with self._lock:
-            doubts: Doubts = {}
-            for name in self._active & self._followed.keys():
-                doubts |= _doubts(self._followed[name], self._clock.now_ms())
-            return doubts
+        """Why what was observed last may not be believed: see :meth:`graph.live.LiveGraph.doubt`."""
+        return self._doubts
 
     async def observe(self) -> Sequence[Observation]:
         """Say what has been counted by everybody who was heard of since the last time."""
-        with self._lock:
-            touched, self._touched = self._touched, {}
-            self._forget()
-            return [
-                seen
-                for name, whose in touched.items()
-                if name in self._active
-                for seen in self._followed[name].observations(whose, 0, self._since_ms)
-            ]
+        return await asyncio.to_thread(self._observe)
 
     def take(self, request: Iterable[Pushed]) -> Written:
         """Take the series of one request, those that can be; raises a ``RefusedError`` where it cannot be read."""
         with self._lock:
             return self._take(request)
+
+    def _observe(self) -> list[Observation]:
+        with self._lock:
+            now_ms = self._clock.now_ms()
+            self._forget(now_ms)
+            touched, self._touched = self._touched, {}
+            followed = {name: samples for name, samples in self._followed.items() if name in self._active}
+            self._doubts = {key: why for samples in followed.values() for key, why in _doubts(samples, now_ms).items()}
+            return [
+                seen
+                for name, samples in followed.items()
+                for seen in samples.observations(touched.get(name, ()), 0, self._since_ms)
+            ]
 
     def _take(self, request: Iterable[Pushed]) -> Written:
         now_ms = self._clock.now_ms()
@@ -175,8 +178,8 @@ class Intake:
             if name in self._active and (samples := _later(series, one, now_ms, problems := Counter())):
                 batch = batches.setdefault(name, _Batch())
                 batch.fresh.append((series, samples))
-                if series.seen_ms < 0:
-                    batch.zeros[series] = self._zero(series, samples[0], one.start_ms)
+                if series.seen_ms < 0 and series not in batch.zeros:
+                    batch.zeros[series] = self._zero(series, samples[0], one.start_ms, now_ms)
         refused += problems
 
     def _learn(self, one: Pushed) -> tuple[tuple[str, Series], ...]:
@@ -191,9 +194,11 @@ class Intake:
             self._active = {one for one in self._present if self._present.isdisjoint(self._dialects[one].covered_by)}
         return followed
 
-    def _zero(self, series: Series, first: tuple[int, float], start_ms: int) -> tuple[int, float]:
+    def _zero(self, series: Series, first: tuple[int, float], start_ms: int, now_ms: int) -> tuple[int, float]:
         """From when and what on a series counts that is new; one whose beginning was seen counts from nothing."""
         at_ms, _ = first
+        if at_ms < now_ms - LOOKBACK_MS:
+            return first
         known_ms = self._firsts[series.target] = min(at_ms, self._firsts.get(series.target, at_ms))
         if start_ms:
             return (at_ms - 1, 0.0) if start_ms >= self._since_ms else first
@@ -215,9 +220,8 @@ class Intake:
             heard = samples.began({samples.name(labels): start_ms}, self._since_ms, complete=False)
             self._touched.setdefault(name, set()).update(heard)
 
-    def _forget(self) -> None:
+    def _forget(self, now_ms: int) -> None:
         """Let go of processes that are gone for good, and of their series."""
-        now_ms = self._clock.now_ms()
         if now_ms - self._forgotten_ms < LOOKBACK_MS:
             return
         self._forgotten_ms = now_ms
@@ -264,7 +268,7 @@ def _later(series: Series, one: Pushed, now_ms: int, refused: Counter[Refused]) 
         elif at_ms < newest:
             refused[Refused.OUT_OF_ORDER] += 1
         elif math.isnan(value):
-            count.ended = struct.pack("<d", value) == STALE
+            count.ended = count.followed is series and struct.pack("<d", value) == STALE
         elif at_ms > newest and 0.0 <= value < math.inf:
             newest = at_ms
             later = [(at_ms, value)] if at_ms < now_ms - LOOKBACK_MS else [*later, (at_ms, value)]
@@ -278,9 +282,11 @@ def _go_on(series: Series, first: tuple[int, float], start_ms: int, now_ms: int)
     count, (at_ms, value) = series.count, first
     if at_ms > series.target.seen_ms > 0:
         series.target.measure([[series.target.seen_ms / 1000], [at_ms / 1000]])
+    if count.followed is not series:
+        return
     if at_ms < now_ms - LOOKBACK_MS:
         count.value = value
-    elif start_ms > count.at_ms >= 0 and count.followed is series:
+    elif start_ms > count.at_ms:
         count.value = 0.0
 
 

@@ -136,6 +136,13 @@ async def test_counts_are_the_differences_of_samples_from_the_first_on(sender):
     assert count == 37
 
 
+async def test_a_series_may_come_several_times_in_one_request(sender):
+    told = [(series(), [(at_s, value)]) for at_s, value in ((0, 10), (15, 12), (30, 19))]
+    assert await sender.send(*told, at_s=31) == (204, "")
+    (count,) = (await sender.requests()).values()
+    assert count == 9
+
+
 async def test_a_series_that_begins_while_its_process_is_known_counts_from_nothing(sender):
     await sender.send((series(), [(0, 100)]), at_s=0)
     await sender.send((series(code="503"), [(0, 50)]), at_s=1)
