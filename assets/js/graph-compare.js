@@ -78,7 +78,7 @@ export class Comparing {
 
     /** Long enough that counts can tell, and short enough that the two do not overlap. */
     #windowS(wanted, from) {
-        const ago = from.startsWith("-") ? Number(from.slice(1, -1)) : Infinity;
+        const ago = from.startsWith("-") ? Number(from.slice(1, -1)) - 1 : Infinity;
         return Math.min(Math.max(SHORTEST_S, wanted), ago);
     }
 

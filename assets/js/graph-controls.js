@@ -94,6 +94,7 @@ export class Controls {
         if (near("select")) page.select(near("select"));
         if (near("focus")) page.focus(near("focus"));
         if (near("blast")) page.set({ blast: near("blast"), trace: null });
+        if (near("trace")) page.set({ trace: near("trace"), blast: null });
         if (near("light")) page.light(near("light").split(" "));
         if (near("depth")) this.#deepen(near("depth"));
         if (near("example")) page.search.example(near("example"));

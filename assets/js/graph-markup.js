@@ -27,7 +27,7 @@ const field = (name, sign, placeholder, label) => `
     placeholder="${placeholder}" aria-label="${label}" aria-describedby="graph-${name}-problem">${name === "find" ? '<span class="count" id="graph-found" hidden title="found"></span><span class="kbd" aria-hidden="true">/</span>' : ""}
     <div class="field-problem" id="graph-${name}-problem" role="alert" hidden><pre></pre><p></p></div></div>`;
 
-const help = joined(HELP, (title, rows) => `<h3>${title}</h3><dl>${rows.map(([word, example, text]) => `<dt>${escaped(word)}</dt>
+const help = joined(HELP, (title, rows) => `<h2>${title}</h2><dl>${rows.map(([word, example, text]) => `<dt>${escaped(word)}</dt>
   <dd><button type="button" class="example" data-example="${escaped(example)}">${escaped(example)}</button> ${escaped(text)}</dd>`).join("")}</dl>`);
 
 const toolbar = `
@@ -54,12 +54,13 @@ const toolbar = `
   <span class="grow"></span>
   ${field("find", "search", "Find", "Find nodes and edges")}
   ${field("hide", "eye-off", "Hide", "Hide nodes and edges")}
+  <div class="tools">
   <details class="menu">
     <summary class="button icon-only" aria-label="How to find and hide" title="How to find and hide">${icon("circle-help")}</summary>
     <div class="menu-body right find-help" tabindex="0" role="region" aria-label="How to find and hide">
       <p><b>Find highlights, Hide takes away.</b> Kiali's language; choose an example to try it.</p>
       ${help}
-      <h3>Keys</h3><p class="keys">${joined(KEYS, (key, text) => `<span><span class="kbd">${key}</span> ${text}</span>`)}</p>
+      <h2>Keys</h2><p class="keys">${joined(KEYS, (key, text) => `<span><span class="kbd">${key}</span> ${text}</span>`)}</p>
     </div>
   </details>
   ${iconButton("table", "table-2", "Show as tables")}
@@ -69,6 +70,7 @@ const toolbar = `
     <summary class="button icon-only" aria-label="Export" title="Export">${icon("download")}</summary>
     <div class="menu-body right actions">${joined(EXPORTS, (format, text) => `<button type="button" data-export="${format}">${text}</button>`)}</div>
   </details>
+  </div>
 </div>`;
 
 const badge = (sign, text) => `<span>${icon(sign)}${text}</span>`;
@@ -79,8 +81,8 @@ const legend = `
       <span><i class="swatch ok"></i>Healthy</span><span><i class="swatch warn"></i>Degraded</span><span><i class="swatch error"></i>Failing</span><span><i class="swatch idle"></i>No traffic</span>
       <span><i class="stroke"></i>HTTP, gRPC</span><span><i class="stroke tcp"></i>TCP</span><span><i class="stroke idle"></i>Idle, stale</span><span>${icon("lock")}Mutual TLS</span>
       <span><i class="dot ok"></i>Request</span><span><i class="dot error"></i>Failed request</span>
-      <h3>Nodes</h3>${LEGEND_KINDS.map((kind) => badge(KINDS[kind].icon, KINDS[kind].name)).join("")}
-      <h3>Badges</h3>${Object.values(BADGES).map((one) => badge(one.icon, one.name)).join("")}
+      <h2>Nodes</h2>${LEGEND_KINDS.map((kind) => badge(KINDS[kind].icon, KINDS[kind].name)).join("")}
+      <h2>Badges</h2>${Object.values(BADGES).map((one) => badge(one.icon, one.name)).join("")}
     </div>
   </details>`;
 

@@ -14,6 +14,7 @@ import { styled } from "./graph-style.js";
 import { Summary } from "./graph-summary.js";
 import { GraphView, loadLibrary } from "./graph-view.js";
 import { WindowPicker } from "./graph-window.js";
+import { criticalPath, onPath } from "./graph-trace.js";
 import { past } from "./moments.js";
 
 const CROWDED = 160;
@@ -22,7 +23,7 @@ const ASKED_EVERY_MS = 20000;
 
 /** What each part of the state needs when it changes: another graph, or only another picture of it. */
 const ANOTHER_GRAPH = new Set(["type", "window", "at", "from"]);
-const ANOTHER_LAYOUT = new Set(["type", "boxes", "shut", "focus", "up", "down", "from"]);
+const ANOTHER_LAYOUT = new Set(["type", "boxes", "shut", "focus", "up", "down"]);
 
 export class GraphPage {
     /** `root` is the page's element; `stream` carries the live graph; `setProps` reaches Dash. */
@@ -65,6 +66,7 @@ export class GraphPage {
         this.#topic();
         this.#reflect();
         this.#draw();
+        if (this.state.trace) this.#trace();
         this.clock = setInterval(() => this.notice(), 1000);
     }
 
@@ -106,7 +108,9 @@ export class GraphPage {
             this.#leave();
         }
         if (names.some((name) => ANOTHER_LAYOUT.has(name))) this.#topic();
+        if ("blast" in changes || "trace" in changes) this.lit = null;
         this.#reflect();
+        if (changes.trace) this.#trace();
         if (names.some((name) => ANOTHER_GRAPH.has(name))) return this.#open();
         this.#draw();
         return null;
@@ -148,8 +152,9 @@ export class GraphPage {
 
     /** Highlights some elements until Escape or the next highlight. */
     light(ids) {
-        this.lit = new Set(ids);
         this.set({ blast: null, trace: null });
+        this.lit = new Set(ids);
+        this.#draw();
     }
 
     openMenu(id, place) {
@@ -186,8 +191,8 @@ export class GraphPage {
     }
 
     #topic() {
-        const { type, boxes, focus, from } = this.state;
-        const passing = Boolean(focus || from || this.state.shut || this.crowded);
+        const { type, boxes, focus, shut } = this.state;
+        const passing = Boolean(focus || shut || this.crowded);
         this.view?.topic(`${type}.${[...boxes].join("")}`, passing);
     }
 
@@ -273,7 +278,7 @@ export class GraphPage {
         this.part = part;
         if (this.view) {
             const { nodes, edges, stand } = condensed(part, state.focus ? new Set() : this.shut, hidden);
-            const lit = state.blast && graph.nodes.has(state.blast) ? dependants(part, state.blast) : this.lit;
+            const lit = this.#lit(part);
             const drawn = (ids) => new Set([...ids].map((id) => stand.get(id) || id));
             this.view.show({ nodes, edges, ...boxed(nodes, state.boxes) });
             this.view.mark({ found: drawn(found), hidden, lit: lit && drawn(lit) });
@@ -281,6 +286,25 @@ export class GraphPage {
         }
         this.summary.put(this);
         this.summary.trail(this);
+    }
+
+    /** What stands out from a faded rest; null: nothing fades. */
+    #lit(part) {
+        if (this.state.blast && part.nodes.has(this.state.blast)) return dependants(part, this.state.blast);
+        return this.state.trace && this.path ? onPath(this.path, part) : this.lit;
+    }
+
+    async #trace() {
+        const { trace } = this.state;
+        this.path = null;
+        try {
+            const path = trace && await criticalPath(trace);
+            if (trace === this.state.trace) this.path = path;
+        } catch (problem) {
+            this.problem = problem.message;
+            this.notice();
+        }
+        this.#draw();
     }
 
     notice() {

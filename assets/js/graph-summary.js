@@ -45,13 +45,14 @@ export class Summary {
     }
 
     /** Where a person is: everything, then each node that was focused on; and how far around the last one. */
-    trail({ state, trail, graph }) {
+    trail({ state, trail, graph, path, lit }) {
         const bar = this.pick(".graph-trail");
-        bar.hidden = !state.focus && !state.blast && !state.trace;
+        const isLit = Boolean(state.blast || (state.trace && path) || lit);
+        bar.hidden = !state.focus && !isLit;
         this.pick(".graph-focus").hidden = !state.focus;
         const name = (id) => (graph?.nodes.has(id) ? format.nodeName(graph.nodes.get(id)) : id.split("/").at(-1));
-        this.pick(".graph-lit").hidden = !state.blast;
-        if (state.blast) put(this.pick(".graph-lit b"), `Who depends on ${name(state.blast)}`);
+        this.pick(".graph-lit").hidden = !isLit;
+        if (isLit) put(this.pick(".graph-lit b"), state.blast ? `Who depends on ${name(state.blast)}` : path?.sentence || "A circle of calls");
         if (!state.focus) return;
         this.pick("#graph-crumbs").replaceChildren(...trail.map((id, index) => crumb(id, name(id), index === trail.length - 1)));
         for (const direction of ["up", "down"]) {

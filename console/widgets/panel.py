@@ -35,7 +35,7 @@ def selection(view: Selection, *, focus: str = "") -> list[Component]:
         content.append(parts.section("Answers", _outcomes(view), *_flags(view)))
     if not view.undeclared:
         content.append(parts.section("Applied config", config(view.config)))
-        content.append(parts.section("Recent traces", traces(view.traces, view.now_ms)))
+        content.append(parts.section("Recent traces", traces(view.traces, view.now_ms, on_graph=True)))
     if view.facts:
         content.append(parts.section("Facts", parts.facts(*view.facts)))
     if view.sources:
@@ -253,8 +253,8 @@ def config(objects: tuple[Applied, ...]) -> Component:
     )
 
 
-def traces(found: tuple[Trace, ...], now_ms: int) -> Component:
-    """Recent traces as links."""
+def traces(found: tuple[Trace, ...], now_ms: int, *, on_graph: bool = False) -> Component:
+    """Recent traces as links. *on_graph*: beside the graph, which can show where their time went."""
     if not found:
         return html.P("None in the store. Applications send them by OTLP; see Overview for how.", className="muted")
     rows = [
@@ -263,14 +263,26 @@ def traces(found: tuple[Trace, ...], now_ms: int) -> Component:
             html.Td("failed" if item.failed else "", className="bad"),
             html.Td(item.duration, className="num"),
             html.Td(parts.instant(item.at_ms, now_ms), className="num"),
+            *([html.Td(_critical_path(item))] if on_graph else []),
         )
         for item in found
     ]
     return parts.table(
-        (("Operation", ""), ("", ""), ("took", "num"), ("when", "num")),
+        (("Operation", ""), ("", ""), ("took", "num"), ("when", "num"), *((("", ""),) if on_graph else ())),
         rows,
         "Recent traces",
         [item.href for item in found],
+    )
+
+
+def _critical_path(item: Trace) -> Component:
+    return html.Button(
+        icon("route"),
+        className="link-button",
+        type="button",
+        title="Critical path on the graph",
+        **parts.data(trace=item.href.rpartition("/")[2]),
+        **parts.aria(label=f"Critical path of {item.name} on the graph"),
     )
 
 

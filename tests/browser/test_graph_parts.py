@@ -102,3 +102,23 @@ async def test_every_word_of_the_language_has_an_example_that_can_be_tried(visit
     await visit.page.get_by_label("How to find and hide").first.click()
     await visit.page.get_by_role("button", name="degraded", exact=True).click()
     await visit.until("Meshscope.page.found?.size === 2")
+
+
+async def test_where_a_traces_time_went_is_lit(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?sel={CATALOG_2}")
+    await visit.page.get_by_role("button", name="Critical path of GET /").first.click()
+    await visit.page.get_by_text("Critical path of GET /", exact=False).first.wait_for()
+    await visit.until("Meshscope.page.view.cy.nodes('.faded').nonempty()")
+    assert "trace=" in visit.page.url
+
+
+async def test_everything_opened_at_once_has_no_accessibility_violation(visitor: Visitor) -> None:
+    visit = await visitor(color_scheme="light")
+    await visit.graph()
+    at = await visit.ask("Date.now() - 60000")
+    await visit.graph(f"/graph?focus={CATALOG_2}&find=nmae&from=-240s&at={at}")
+    await visit.page.get_by_text("Legend").click()
+    await visit.page.get_by_label("How to find and hide").first.click()
+    await visit.ask("Meshscope.page.openMenu(Meshscope.page.state.focus, { x: 300, y: 200 })")
+    assert await visit.violations_in_both_themes() == []
