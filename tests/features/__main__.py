@@ -22,7 +22,7 @@ AREAS = {
     "tracestores": "where traces are kept, and who may read them there",
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
-    "graphpage": "Looking at the graph",
+    "graphpage": "looking at the graph: its parts, its moments, files of it",
     "analysis": "what the graph answers when asked, and the forms that it leaves in",
     "inventory": "what exists, how it is judged, and what several clusters are together",
     "kubernetes": "clusters that are shown beside the bundled mesh",
