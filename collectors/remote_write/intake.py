@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from collectors.dialects import COLLECTED_BY, Dialect, known
 from collectors.errors import CollectorError
+from collectors.otlp.limits import MalformedError
 from collectors.prometheus.queries import present
 from collectors.prometheus.samples import LOOKBACK_MS, Doubts, Samples, Series, Whose
 from collectors.remote_write.config import RemoteWriteConfig
@@ -187,7 +188,10 @@ class Intake:
         labels = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in one.labels()}
         if COLLECTED_BY.items() <= labels.items():
             return ()
-        found = [(name, self._samples_of(name).learn(labels)) for name in self._readers_of(one.name)]
+        try:
+            found = [(name, self._samples_of(name).learn(labels)) for name in self._readers_of(one.name)]
+        except ValueError as wrong:
+            raise MalformedError(f"a series of {labels['__name__'][:100]} cannot be read: {wrong}") from wrong
         followed = tuple((name, series) for name, series in found if series is not None)
         if not self.config.dialects:
             self._present.update(name for name, _ in followed)

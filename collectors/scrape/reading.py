@@ -78,6 +78,12 @@ class Reading:
 
     def read(self, page: str, target: Target, at_ms: int) -> list[Observation]:
         """Read a page that was asked for at an instant. A broken one is a :class:`CollectorError`."""
+        try:
+            return self._read(page, target, at_ms)
+        except ValueError as wrong:
+            raise CollectorError(f"{target.url} has a series that cannot be read: {wrong}") from wrong
+
+    def _read(self, page: str, target: Target, at_ms: int) -> list[Observation]:
         instance, labels = self.instance(target), dict(target.labels)
         known = self._known.setdefault(instance, _Known())
         lines = page.count("\n")

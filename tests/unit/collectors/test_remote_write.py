@@ -265,6 +265,14 @@ async def test_a_reference_beyond_the_symbols_is_malformed(sender):
     assert (status, text) == (400, "label references must be pairs of numbers below 2\n")
 
 
+async def test_a_bucket_without_a_bound_is_malformed(sender):
+    status, text = await sender.send(
+        (series("istio_request_duration_milliseconds_bucket", le="much"), [(0, 1)]), at_s=0
+    )
+    assert status == 400
+    assert "istio_request_duration_milliseconds_bucket cannot be read" in text
+
+
 async def test_where_a_token_is_set_nobody_writes_without_it():
     async with listening(token="tell-nobody") as sender:
         assert (await sender.post(version_1()))[0] == 401

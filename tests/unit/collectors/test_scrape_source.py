@@ -21,6 +21,7 @@ SERIES = (
     'istio_requests_total{reporter="source",source_workload="%s",source_workload_namespace="shop",'
     'destination_workload="cart",destination_workload_namespace="shop",response_code="200"} %d\n'
 )
+BROKEN = 'istio_request_duration_milliseconds_bucket{reporter="source",source_workload="a",le="much"} 1\n'
 UPTIME = "envoy_server_uptime{} %d\n"
 
 
@@ -250,7 +251,7 @@ async def test_pages_are_bounded_in_size_and_time(pages):
     async def never(_request):
         await ended.wait()
 
-    pages.pages |= {"/large": SERIES % ("web", 1) * 100, "/slow": never, "/broken": "no metrics here\n"}
+    pages.pages |= {"/large": SERIES % ("web", 1) * 100, "/slow": never, "/broken": SERIES % ("web", 1) + BROKEN}
     targets = [f"{pages.url}{path}" for path in pages.pages]
     async with scraping(targets=targets, most_bytes=1000, timeout_s=0.1) as source:
         assert await source.observe() == []
@@ -258,6 +259,7 @@ async def test_pages_are_bounded_in_size_and_time(pages):
         errors = [state.error for state in source.state.targets]
     assert "more than 1000 bytes" in errors[0]
     assert "did not answer within 0.1 s (timeout_s)" in errors[1]
+    assert "cannot be read" in errors[2]
 
 
 async def test_our_own_page_is_not_counted_again_but_another_meshscopes_is(pages):
