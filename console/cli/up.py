@@ -28,7 +28,10 @@ READY = "READY"
     envvar="MESHSCOPE_SETTINGS",
     help="Settings file; meshscope.toml here.",
 )
-@click.option("--listen", help="Address of the console; any but a loopback one needs a token from visitors, a Prometheus too (see scrape-config).")
+@click.option(
+    "--listen",
+    help="Address of the console; any but a loopback one needs a token from visitors, a Prometheus too (see scrape-config).",
+)
 @click.option("--allow-host", "allowed_hosts", multiple=True, help="Name under which browsers may open it; repeatable.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the console; 0 takes a free one.")
 @click.option("--otlp-grpc-port", type=click.IntRange(0, 65535), help="Port for spans over gRPC.")
