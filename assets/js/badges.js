@@ -12,6 +12,8 @@ export const BADGES = {
     timeout: { icon: "timer", name: "Request timeout", text: "Requests to it are given up after a while" },
     "request-routing": { icon: "route", name: "Request routing", text: "Where a request goes depends on what it asks for" },
     "virtual-service": { icon: "git-branch", name: "VirtualService", text: "A route of the mesh's config applies" },
+    "gateway-api": { icon: "route", name: "Gateway API", text: "A route of the Gateway API applies" },
+    "service-entry": { icon: "globe", name: "ServiceEntry", text: "A ServiceEntry declares it" },
     "workload-entry": { icon: "id-card", name: "WorkloadEntry", text: "It runs outside Kubernetes and joined the mesh" },
     waypoint: { icon: "waypoints", name: "Waypoint", text: "It stands in front of ambient workloads" },
     ambient: { icon: "cloud", name: "Ambient", text: "It is in the mesh without a sidecar, by ztunnel" },
@@ -41,6 +43,8 @@ export const KINDS = {
 export function badgesOf(node) {
     const own = new Set(node.badges);
     if (node.out && !node.in && node.app) own.add("traffic-source");
+    if (node.replicas === 0) own.add("dead");
+    if (node.kind === "external") own.delete("service-entry"); // the icon in its middle says so
     const known = Object.keys(BADGES).filter((name) => own.delete(name));
     return [...known.map((name) => BADGES[name]), ...[...own].map((name) => ({ icon: "info", name, text: "" }))];
 }

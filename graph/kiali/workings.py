@@ -62,9 +62,11 @@ def _first(candidates: tuple[str, ...], labels: object) -> str:
 
 
 def _breaks(node: TrafficNode, known: Known) -> bool:
-    """Whether limits or outlier detection apply: to the service, or to the services that an app was called by."""
+    """Whether limits or outlier detection apply: to a version, to the service, or to those that an app was called by."""
     if node.type == "workload" and not is_version(node.version):
         return False
+    if is_version(node.version) and (versions := known.behind(node)):
+        return any("circuit-breaker" in one.badges for one in versions)
     service = known.service(node)
     called = [service] if service else [known.services.get(ServiceRef(*one)) for one in node.called]
     return any(one and "circuit-breaker" in one.badges for one in called)

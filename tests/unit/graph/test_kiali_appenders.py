@@ -182,6 +182,14 @@ def test_what_config_does_is_marked():
     assert nodes(graph)["gate-v1"]["isGateway"]["ingressInfo"] == {"hostnames": ["shop.example.com"]}
 
 
+def test_a_circuit_breaker_of_one_version_is_not_the_other_versions():
+    first, second = ref("cart", "v1"), ref("cart", "v2")
+    known = world(runs(first, badges=("circuit-breaker",)), runs(second), services=(serves("cart"),))
+    calls = [call(ref("web"), to, {OK: 1}) for to in (first, second)]
+    found = nodes(draw(*calls, inventory=known, appenders="istio", graphType="versionedApp"))
+    assert [found[f"cart-{version}"].get("hasCB", False) for version in ("v1", "v2")] == [True, False]
+
+
 def test_workload_entries_and_labels_are_named():
     known = world(runs(ref("web"), entries=("vm-1",), labels={"app": "web", "version": "v1", "tier": "front"}))
     graph = draw(call(ref("web"), ref("cart"), {OK: 1}), inventory=known, appenders="workloadEntry,labeler")
