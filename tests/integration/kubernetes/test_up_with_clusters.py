@@ -7,20 +7,44 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from api_server import TOKEN, ApiServer
+from click.testing import CliRunner
 from cluster_objects import deployment, namespace, pod, service, virtual_service
 from cluster_rig import PATIENCE_S, write_kubeconfig
 
+from console.cli.main import main
 from console.web.api import cluster_answers
 
 UP = ("-m", "console", "up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--log-level", "debug")
+
+CALL = {
+    "reporter": "source",
+    "source_cluster": "prod",
+    "source_workload": "front-v1",
+    "source_workload_namespace": "shop",
+    "source_canonical_service": "front",
+    "source_canonical_revision": "v1",
+    "destination_cluster": "prod",
+    "destination_workload": "catalog-v1",
+    "destination_workload_namespace": "shop",
+    "destination_canonical_service": "catalog",
+    "destination_canonical_revision": "v1",
+    "destination_service": "catalog.shop.svc.cluster.local",
+    "destination_service_name": "catalog",
+    "destination_service_namespace": "shop",
+    "request_protocol": "http",
+    "response_code": "200",
+    "response_flags": "-",
+}
 
 
 @asynccontextmanager
@@ -58,15 +82,23 @@ class Server:
         async with self._session.get(self._api + path, params=query) as answer:
             return await answer.json()
 
-    async def until(self, path: str, expected: set[str]) -> list[dict[str, Any]]:
-        """Ask for items until they have these names."""
+    async def until(self, holds: Callable[[Any], bool], path: str, **query: str) -> Any:
+        """Ask until the answer is as expected."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                answer = await self.get(path)
-                items: list[dict[str, Any]] = answer.get("workloads") or answer.get("items") or []
-                if {one.get("workload") or one["metadata"]["name"] for one in items} == expected:
-                    return items
+                answer = await self.get(path, **query)
+                if holds(answer):
+                    return answer
                 await asyncio.sleep(0.05)
+
+    async def workloads(self, cluster: str, *names: str) -> list[dict[str, Any]]:
+        """Wait until a cluster has these workloads, and no others."""
+
+        def named(answer: Any) -> bool:
+            return {one["workload"] for one in answer.get("workloads", ())} == {*names}
+
+        workloads: list[dict[str, Any]] = (await self.until(named, f"clusters/{cluster}/inventory"))["workloads"]
+        return workloads
 
 
 @pytest.fixture
@@ -87,10 +119,10 @@ async def test_two_clusters_are_shown_before_any_traffic(server: ApiServer, othe
     other.forbidden = {"virtualservices"}
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", prod=server.url, kind=other.url)
     async with up(tmp_path / "data", kubeconfig, "--context", "prod", "--context", "west=kind") as meshscope:
-        [front] = await meshscope.until("clusters/prod/inventory", {"front-v1"})
+        [front] = await meshscope.workloads("prod", "front-v1")
         assert (front["namespace"], front["app"], front["version"], front["replicas"]) == ("shop", "front", "v1", 1)
         assert front["badges"] == ["virtual-service", "request-routing", "traffic-shifting"]
-        await meshscope.until("clusters/west/inventory", {"ledger-v1", "batch-v1"})
+        await meshscope.workloads("west", "ledger-v1", "batch-v1")
         cluster_answers.Clusters.model_validate(await meshscope.get("clusters"))
         known = cluster_answers.Inventory.model_validate(await meshscope.get("clusters/prod/inventory"))
         assert [(one.name, [behind.workload for behind in one.workloads]) for one in known.services] == [
@@ -116,19 +148,56 @@ async def test_two_clusters_are_shown_before_any_traffic(server: ApiServer, othe
         server.remove("deployments", "shop", "front-v1")
         server.put(deployment("basket"))
         server.remove("pods", "shop", "front-v1-5d8f9c-0")
-        await meshscope.until("clusters/prod/inventory", {"basket-v1"})
+        await meshscope.workloads("prod", "basket-v1")
     assert TOKEN not in (tmp_path / "log").read_text()
 
 
-async def test_a_context_that_is_not_there_is_refused_at_the_start(server: ApiServer, tmp_path: Path) -> None:
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", prod=server.url, kind=server.url)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *UP,
-        *("--data", str(tmp_path / "data"), "--context", "prd"),
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"KUBECONFIG": str(kubeconfig)},
+@pytest.fixture
+async def page() -> AsyncIterator[int]:
+    """The port of a sidecar's page of metrics, on which front's calls of catalog go on."""
+    calls = count(10, 10)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        labels = ",".join(f'{name}="{value}"' for name, value in CALL.items())
+        return web.Response(
+            text=f"# TYPE istio_requests_total counter\nistio_requests_total{{{labels}}} {next(calls)}\n"
+        )
+
+    app = web.Application()
+    app.router.add_get("/stats/prometheus", metrics)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def test_pods_metrics_are_read_without_a_prometheus(server: ApiServer, page: int, tmp_path: Path) -> None:
+    said = {"prometheus.io/scrape": "true", "prometheus.io/port": str(page), "prometheus.io/path": "/stats/prometheus"}
+    front = pod("front", sidecar=False)
+    front["metadata"]["annotations"] = said
+    front["status"]["podIP"] = "127.0.0.1"
+    for item in (front, pod("catalog", number=1), service("catalog")):
+        server.put(item)
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", prod=server.url)
+    settings = tmp_path / "meshscope.toml"
+    settings.write_text(
+        '[[clusters]]\nname = "prod"\ncontext = "prod"\n'
+        '[[sources]]\ntype = "scrape"\nkubernetes = ["prod"]\ninterval_s = 0.5\n'
     )
-    _, said = await process.communicate()
-    assert process.returncode == 1
-    assert f"{kubeconfig} has no context 'prd'; it has kind, prod" in said.decode()
+    async with up(tmp_path / "data", kubeconfig, "--settings", str(settings)) as meshscope:
+        graph = await meshscope.until(lambda graph: graph["edges"], "graph", type="workload")
+        known = {node["id"]: node for node in graph["nodes"]}
+        [edge] = graph["edges"]
+        assert [known[end]["workload"] for end in (edge["source"], edge["target"])] == ["front-v1", "catalog-v1"]
+        assert {node["cluster"] for node in known.values()} == {"prod"}
+        assert len(known) == 2
+
+
+def test_a_context_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", prod="http://127.0.0.1:1", kind="http://127.0.0.1:1")
+    settings = tmp_path / "meshscope.toml"
+    settings.write_text(f'[[clusters]]\ncontext = "prd"\nkubeconfig = "{kubeconfig}"\n')
+    done = CliRunner().invoke(main, [*UP[2:], "--data", str(tmp_path / "data"), "--settings", str(settings)])
+    assert done.exit_code == 1
+    assert f"{kubeconfig} has no context 'prd'; it has kind, prod" in done.stderr
