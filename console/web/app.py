@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from console.context import Console
 from console.web import agents, errors, health, jaeger
+from console.web.answers.shape import Refusal
 from console.web.api import (
     alerts,
     analysis,
@@ -27,7 +28,6 @@ from console.web.api import (
     traces,
     wizards,
 )
-from console.web.api.answers import Refusal
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
 

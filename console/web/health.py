@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from console.signals import signals
-from console.web.api import answers
+from console.web.answers import signals as answers
 from console.web.api.common import Here
 from console.web.errors import Json
 

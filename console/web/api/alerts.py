@@ -9,7 +9,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from console.state.deliveries import Delivery, State
-from console.web.api import answers
+from console.web.answers import alerts as answers
 from console.web.api.common import MANY, Here, rfc3339, router
 from console.web.errors import Json, NotFound
 from graph.alerts import Alert

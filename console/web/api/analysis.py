@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from starlette.responses import Response
 
-from console.web.api import analysis_answers as answers
+from console.web.answers import analysis as answers
 from console.web.api.common import router
 from console.web.api.projection import Projected, named
 from console.web.errors import Json

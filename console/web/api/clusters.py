@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from console.clusters import Cluster, object_of
 from console.context import Console
-from console.web.api import cluster_answers as answers
+from console.web.answers import clusters as answers
 from console.web.api.common import Here, also, rfc3339, router
 from console.web.errors import Json, NotFound
 from graph.model import Service, Workload

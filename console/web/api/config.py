@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from console.context import Console
 from console.leased import leased_objects
-from console.web.api import answers
+from console.web.answers import config as answers
 from console.web.api.common import MANY, Body, Here, also, key_json, revision_json, router, settled_json
 from console.web.errors import Invalid, Json, NotFound
 from mesh_runtime import api as config_api

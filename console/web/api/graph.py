@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from console.context import Console
 from console.moments import moment
-from console.web.api import answers
+from console.web.answers import graph as answers
 from console.web.api.common import Here, also, router
 from console.web.api.projection import Namespaces, View, Viewed, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound

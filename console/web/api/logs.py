@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from collectors.logs.lines import trace_id_of
 from collectors.logs.matching import matcher
 from console.context import Console
-from console.web.api import answers
+from console.web.answers import logs as answers
 from console.web.api.common import Here, also, instant, rfc3339, router
 from console.web.api.live import NDJSON, Messages, as_lines, over_websocket
 from console.web.errors import Invalid, Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from console.moments import moment
-from console.web.api.answers import Answer
+from console.web.answers.shape import Answer
 from console.web.api.common import Here, router
 from console.web.api.projection import At, Window, past, window_of
 from console.web.errors import Json

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from console.context import Console
-from console.web.api import answers
+from console.web.answers import proxies as answers
 from console.web.api.common import Here, rfc3339, router
 from console.web.errors import Json, NotFound
 from mesh_runtime.control import ProxyStatus

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from starlette.responses import Response
 
 from console.signals import signals as gather
-from console.web.api import answers
+from console.web.answers import signals as answers
 from console.web.api.common import Here, router
 from console.web.errors import Json
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from collectors.als.tap import TappedRequest, TapQuery
 from collectors.logs.feed import Batch
 from console.context import Console
-from console.web.api import answers
+from console.web.answers import logs as answers
 from console.web.api.common import Here, also, rfc3339, router
 from console.web.api.live import NDJSON, Messages, as_lines, over_websocket
 from console.web.errors import Invalid, Json

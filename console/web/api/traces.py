@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from collectors.errors import CollectorError
 from console.context import Console
-from console.web.api import analysis_answers, answers
+from console.web.answers import analysis
+from console.web.answers import traces as answers
 from console.web.api.common import Here, instant, rfc3339, router
 from console.web.errors import Json, NotFound, refusal
 from graph.ports import Span, TraceQuery, TraceSummary
@@ -77,7 +78,7 @@ async def trace(here: Here, trace_id: TraceId) -> Response:
     return Json({"traceId": trace_id.lower(), "spans": [_span(s) for s in spans]})
 
 
-@api.get("/traces/{trace_id}/critical-path", response_model=analysis_answers.TracePath)
+@api.get("/traces/{trace_id}/critical-path", response_model=analysis.TracePath)
 async def critical_path(here: Here, trace_id: TraceId) -> Response:
     """Say where a trace's time goes: at each instant the one span whose own work the answer waited for.
 

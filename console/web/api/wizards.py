@@ -9,7 +9,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from console.web.api import answers
+from console.web.answers import wizards as answers
 from console.web.api.common import Body, Here, rfc3339, router
 from console.web.errors import Json
 from wizards.intents import MESH

@@ -22,7 +22,7 @@ from cluster_objects import deployment, namespace, pod, service, virtual_service
 from cluster_rig import PATIENCE_S, write_kubeconfig
 
 from console.cli.main import main
-from console.web.api import cluster_answers
+from console.web.answers import clusters as cluster_answers
 
 UP = ("-m", "console", "up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--log-level", "debug")
 

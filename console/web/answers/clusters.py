@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.web.api.answers import Answer, Service, Workload
+from console.web.answers.shape import Answer, Service, Workload
 from graph.model import NodeKind
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.web.api.answers import Answer
+from console.web.answers.shape import Answer
 from graph.analysis.words import Quantile, Weakness
 from graph.model import GraphType
 
