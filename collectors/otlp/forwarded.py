@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collectors.dialects import COLLECTED_BY, Dialect, known
 from collectors.exposition import Exposition
@@ -21,6 +22,16 @@ KINDS = ("sum", "histogram", "exponential")
 ORIGIN = "OTLP metrics forwarded by a Collector"
 
 
+class Reading(NamedTuple):
+    """Of which time a point is, by its sender's clock."""
+
+    delta: bool
+    """It counts what came since the last one."""
+    started_ms: int
+    """When its process, or its count, began."""
+    at_ms: int
+
+
 @dataclass(slots=True)
 class _Page:
     """What one proxy counts, as it was last told."""
@@ -28,7 +39,18 @@ class _Page:
     started_ms: int
     heard_ms: int
     values: dict[str, float] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
+    """When each series was last told, by the sender's clock."""
     heard: bool = True
+
+    def write(self, series: str, value: float, reading: Reading) -> None:
+        """Take a value; the first of a process that has started again makes what the old one counted go."""
+        before = self.values.get(series, 0.0)
+        if value < before and not reading.delta and self.told[series] < reading.started_ms:
+            self.told = {name: at_ms for name, at_ms in self.told.items() if at_ms >= reading.started_ms}
+            self.values = {name: self.values[name] for name in self.told}
+        self.values[series] = before + value if reading.delta else value
+        self.told[series] = reading.at_ms
 
 
 class Forwarded:
@@ -55,9 +77,8 @@ class Forwarded:
         labels: Mapping[str, str],
         resource: Mapping[str, str],
         samples: Iterable[tuple[str, str, float]],
+        reading: Reading,
         *,
-        delta: bool,
-        started_ms: int,
         now_ms: int,
     ) -> None:
         """Take samples of one point: name, ``le`` or nothing, and value."""
@@ -66,18 +87,18 @@ class Forwarded:
             metric = name if name.endswith(PARTS) else _counter(name)
             told = {**labels, "le": bound} if bound else labels
             if page is None and (dialect := self._speaker(metric, told)):
-                page = self._page(dialect, labels, resource, started_ms, now_ms)
+                page = self._page(dialect, labels, resource, reading.started_ms, now_ms)
             if page is not None:
-                self._write(page, _series(metric, told), value, delta=delta)
+                self._write(page, _series(metric, told), value, reading)
                 page.heard, page.heard_ms = True, now_ms
 
-    def _write(self, page: _Page, series: str, value: float, *, delta: bool) -> None:
+    def _write(self, page: _Page, series: str, value: float, reading: Reading) -> None:
         if series not in page.values:
             if self.series >= self._most:
                 self.refused += 1
                 return
             self.series += 1
-        page.values[series] = page.values.get(series, 0.0) + value if delta else value
+        page.write(series, value, reading)
 
     def observations(self, now_ms: int) -> list[Observation]:
         """Read the pages that have been heard of since the last time."""

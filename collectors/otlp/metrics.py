@@ -26,7 +26,7 @@ from collectors.dialects import Dialect
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp import wire
 from collectors.otlp.distribution import BUCKETS, Distribution, Explicit, Exponential
-from collectors.otlp.forwarded import Forwarded
+from collectors.otlp.forwarded import Forwarded, Reading
 from collectors.otlp.limits import Drop, Drops, Limits, MalformedError, TooLargeError
 from collectors.otlp.logs import translated
 from collectors.otlp.metric_edges import MetricEdges, Place
@@ -286,10 +286,9 @@ class Metrics:
                 continue
             labels = {pair.key: wire.text(pair.value) for pair in point.attributes}
             resource = resource_attributes(metric.resource)
-            started_ms = point.start_time_unix_nano // 1_000_000
-            self._forwarded.take(
-                labels, resource, samples, delta=metric.temporality == DELTA, started_ms=started_ms, now_ms=now_ms
-            )
+            started_ms, at_ms = point.start_time_unix_nano // 1_000_000, point.time_unix_nano // 1_000_000
+            reading = Reading(metric.temporality == DELTA, started_ms, at_ms)
+            self._forwarded.take(labels, resource, samples, reading, now_ms=now_ms)
             self._numbers["points"] += 1
         return rejected
 

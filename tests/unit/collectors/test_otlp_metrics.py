@@ -39,7 +39,8 @@ class Sender:
 
     def __init__(self, *, app="web", peers=NOBODY, began_ms=NOW_MS, dialects=None, **about):
         self.live = Remembering()
-        self.metrics = Metrics(self.live, FakeClock(began_ms), peers=lambda: peers, dialects=dialects)
+        self.clock = FakeClock(began_ms)
+        self.metrics = Metrics(self.live, self.clock, peers=lambda: peers, dialects=dialects)
         self.about = resource(app, **{"service.instance.id": f"{app}-0"} | about)
 
     def send(self, name, *points, kind="histogram", temporality=CUMULATIVE, unit="s"):
@@ -186,6 +187,25 @@ def test_what_makes_no_edge_is_counted_by_name_with_the_reason():
     assert "server.address" in unused["http.client.request.duration"].reason
     assert unused["jvm.memory.used"] == (2, "not about requests between workloads")
     assert web.metrics.state.unused_points == 5
+
+
+def test_what_a_restarted_proxy_does_not_forward_any_more_is_not_counted_again():
+    collector = Sender(app="istio-proxies")
+    labels = {"reporter": "source", "source_workload": "web", "source_workload_namespace": "shop", "pod": "web-1"}
+    labels |= {"destination_workload": "cart", "destination_workload_namespace": "shop"}
+    graph = LiveGraph(clock=FakeClock(NOW_MS))
+    runs = [(1, {"200": 100, "503": 40}), (60, {"200": 5}), (60, {"200": 9, "503": 2})]
+    for number, (started_s, counts) in enumerate(runs):
+        at_ns = NOW_NS + (10 + 60 * number) * 10**9
+        times = {"start_time_unix_nano": NOW_NS + started_s * 10**9, "time_unix_nano": at_ns}
+        for code, count in counts.items():
+            point = (labels | {"response_code": code}, {"as_int": count} | times)
+            collector.send("istio_requests_total", point, kind="sum")
+        graph.observe(collector.metrics.collect(collector.clock.now))
+        collector.clock.now += 1000
+    graph.tick(collector.clock.now)
+    (edge,) = graph.snapshot(GraphType.WORKLOAD, 60).edges.values()
+    assert edge.signals.requests == 100 + 40 + 9 + 2
 
 
 def test_metrics_of_a_mesh_that_a_file_describes_are_read_when_a_collector_forwards_them():
