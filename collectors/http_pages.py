@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -94,5 +95,12 @@ def unreachable(trouble: Exception, timeout_s: float) -> str:
     if isinstance(trouble, aiohttp.ClientSSLError):
         return f"speaks no TLS, or wants a certificate of ours: {trouble}; set https or http, cert_file and key_file"
     if isinstance(trouble, aiohttp.ClientConnectorError):
-        return f"cannot be reached: {trouble.os_error.strerror or trouble.os_error}"
+        return f"cannot be reached: {_cause(trouble.os_error)}"
     return f"broke off: {trouble or type(trouble).__name__}"
+
+
+def _cause(trouble: OSError) -> str:
+    """Say it in the system's words; names that are not found have numbers of their own."""
+    if trouble.errno and trouble.errno > 0:
+        return os.strerror(trouble.errno)
+    return trouble.strerror or str(trouble)
