@@ -21,7 +21,7 @@ from graph.model import PEER_PREFIX, EdgeKey, Inventory, NodeKind, Protocol, Ser
 Flags = npt.NDArray[np.bool_]
 
 SLACK = 0.1
-"""Share by which two clusters' counts of the same traffic may differ, because they are not read at the same moment."""
+"""Share by which two reporters' counts of the same traffic may differ, because they are not read at the same moment."""
 SLACK_REQUESTS = 5.0
 
 
@@ -150,7 +150,7 @@ def rest(
         said = _by_column(mine, column_of, counts, len(kinds[0]))
         beyond = np.clip(said - known, 0, None)
         left[mine] *= np.divide(beyond, said, out=np.zeros(len(said)), where=said > 0)[column_of[mine]]
-        if known.any() and all(_agree(said[kind].sum(), beyond[kind].sum()) for kind in kinds):
+        if known.any() and all(agree(said[kind].sum(), beyond[kind].sum()) for kind in kinds):
             left[mine] = 0
             covered.add(seam.unknown)
     return left, frozenset(covered)
@@ -160,7 +160,8 @@ def _by_column(wanted: Flags, column_of: Ints, counts: Floats, columns: int) -> 
     return np.bincount(column_of[wanted], counts[wanted], columns).astype(np.float64, copy=False)
 
 
-def _agree(said: float, beyond: float) -> bool:
+def agree(said: float, beyond: float) -> bool:
+    """Tell whether what one counted beyond the other is no more than their moments of reading explain."""
     return beyond <= max(SLACK * said, SLACK_REQUESTS)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from graph.joins import Joined, is_unknown, join
 from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
 from graph.model import EdgeKey, Inventory, Reporter, Security
-from graph.stitch import rest, seams, stitched
+from graph.stitch import agree, rest, seams, stitched
 
 Flags = npt.NDArray[np.bool_]
 
@@ -20,9 +20,6 @@ TCP = [Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED]
 
 STALE_INTERVALS = 3
 """An instance silent for so many of its intervals is no longer believed."""
-
-ANONYMOUS_SLACK = 5.0
-"""Requests by which two reporters may differ because they are not read at the same moment."""
 
 
 class Voice(NamedTuple):
@@ -178,6 +175,6 @@ def _silent(voices: Voices, activity: Floats) -> Flags:
     for contender in voices.joined.contenders:
         better = np.isin(home, contender.edges) & (voices.reporter < voices.reporter[contender.series[0]])
         said, known = activity[contender.series].sum(), activity[better].sum()
-        enough = known + ANONYMOUS_SLACK >= 0.9 * said if contender.anonymous else True
+        enough = not contender.anonymous or agree(said, said - known)
         silent[contender.series] = not said or (known > 0 and enough)
     return silent
