@@ -21,10 +21,10 @@ REVISIONS = 1000
 
 
 class Moment(NamedTuple):
-    """A window and when it ends."""
+    """A window and when it ends; ``None``: now."""
 
     window_s: int
-    at_ms: int
+    at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Looked:
 
 def looked(topic: Mapping[str, Any]) -> Looked:
     """Read what the page's script says."""
-    moments = tuple(Moment(int(one["window"]), int(one["at"])) for one in topic.get("moments") or ())
+    moments = tuple(Moment(int(one["window"]), one["at"]) for one in topic.get("moments") or ())
     at_ms = topic.get("at")
     return Looked(
         kind=GraphType(topic["type"]),

@@ -70,8 +70,10 @@ export class Comparing {
         const windowS = this.#windowS(Number(window), from);
         const base = `type=${type}&window=${windowS}s`;
         const comparison = await asked(`/api/v1/graph/compare?${base}&from=${encodeURIComponent(from)}${at ? `&to=${at}` : ""}`);
-        const moments = [comparison.from, comparison.to];
-        const [before, after] = await Promise.all(moments.map(async (one) => fromSnapshot(await asked(`/api/v1/graph?type=${type}&window=${one.window}s&at=${one.at}`))));
+        // Now is asked for as such: frames of the past are up to ten seconds older.
+        const isNow = !at && !from.startsWith("revision:");
+        const moments = [comparison.from, isNow ? { ...comparison.to, at: null } : comparison.to];
+        const [before, after] = await Promise.all(moments.map(async (one) => fromSnapshot(await asked(`/api/v1/graph?type=${type}&window=${one.window}s${one.at ? `&at=${one.at}` : ""}`))));
         this.#summarise(comparison);
         return { graph: merged(before, after, comparison), moments };
     }
