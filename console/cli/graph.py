@@ -10,7 +10,7 @@ import click
 from console.cli.analyse import analyse
 from console.cli.choice import moment
 from console.cli.client import Client, with_client
-from console.cli.compare import compare, tell
+from console.cli.compare import tell
 from console.cli.output import as_json
 
 FORMATS = ("json", "csv", "dot", "graphml", "mermaid", "png", "svg")
@@ -65,5 +65,4 @@ def graph(
         click.echo(client.content("/graph", **query, format=output), nl=False)
 
 
-graph.add_command(compare)
 graph.add_command(analyse)
