@@ -172,6 +172,7 @@ async def test_a_grpc_client_is_told_at_once_that_a_service_is_unknown(mesh, fro
 
 
 async def test_requests_in_a_tunnel_are_split_and_matched_like_all_others(mesh, frontend):
+    await all_closed(mesh, frontend)
     before = await counted(mesh, frontend, reporter="source")
     paths = ["/new/things", *["/"] * 200]
     matched, *rest = await asyncio.to_thread(through_a_tunnel, frontend, ("catalog", 80), paths)
