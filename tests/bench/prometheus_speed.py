@@ -161,5 +161,5 @@ async def _graph(source, live, clock):
 async def _alone(client: PrometheusClient, server: Prometheus, expression: str, at_ms: int) -> tuple[float, float]:
     """What the server takes for the answer, which is received and not read: by the clock, and of its CPU."""
     began, used = time.perf_counter(), server.cpu_s()
-    await client._post("query", {"query": expression, "time": f"{at_ms / 1000:.3f}"})
+    await client._exchange("POST", "query", {"query": expression, "time": f"{at_ms / 1000:.3f}"})
     return time.perf_counter() - began, server.cpu_s() - used
