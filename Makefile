@@ -14,7 +14,7 @@ demo: $(VENV)/.ready ## Start a real mesh with live traffic and open its console
 	@$(BIN)/meshscope demo $(ARGS)
 
 test: check chromium $(BIN)/prometheus ## Install what the tests need, then check and test everything
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -q -n 3 --dist loadfile $(ARGS)
 
 check: $(VENV)/.ready-dev ## Lint, format, strict types, import rules
 	@$(BIN)/ruff check .

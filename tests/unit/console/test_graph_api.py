@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from console.cli import graph as command
+from console.cli.compare import compare
 from console.web import errors
 from console.web.api import graph as api
 from graph.frames import Recorder
@@ -231,8 +232,8 @@ async def test_the_command_tells_what_changed_in_words(visitor):
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listening]))
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            arguments = ["compare", "--before", "revision:1", "--window", "2m", "--type", "workload", "--server", url]
-            told = await asyncio.to_thread(CliRunner().invoke, command.graph, arguments)
+            arguments = ["--before", "revision:1", "--window", "2m", "--type", "workload", "--server", url]
+            told = await asyncio.to_thread(CliRunner().invoke, compare, arguments)
             short = await asyncio.to_thread(
                 CliRunner().invoke, command.graph, ["--compare", "-10m", "--type", "workload", "--server", url]
             )
