@@ -4,14 +4,11 @@ No Jaeger and no Tempo can run here. Jaeger's place takes our own Jaeger API, Te
 2.2 does: it gives whole traces as Tempo's protobuf, and finds more than was asked for.
 """
 
-import asyncio
-import socket
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
+from asgi import listening, with_routes
 from otlp_fakes import START_NS, request, resource, span
 from trace_servers import as_json, serving
 
@@ -68,16 +65,12 @@ async def embedded(tmp_path):
 @asynccontextmanager
 async def behind_jaeger(tmp_path):
     async with embedded(tmp_path) as store:
-        app = FastAPI()
-        app.state.console = SimpleNamespace(traces=store, clock=SimpleNamespace(now_ms=lambda: UNTIL_MS))
-        app.include_router(jaeger.api, prefix=jaeger.PREFIX)
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.serve(sockets=[listening]))
-                async with JaegerTraces(Remote(url=f"http://127.0.0.1:{listening.getsockname()[1]}/jaeger")) as reader:
-                    yield reader
-                server.should_exit = True
+        console = SimpleNamespace(traces=store, clock=SimpleNamespace(now_ms=lambda: UNTIL_MS))
+        async with (
+            listening(with_routes(console, jaeger.api, prefix=jaeger.PREFIX)) as url,
+            JaegerTraces(Remote(url=f"{url}/jaeger")) as reader,
+        ):
+            yield reader
 
 
 @asynccontextmanager

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from types import SimpleNamespace
 
 import pytest
-import uvicorn
-from asgi import Visitor
+from asgi import Visitor, listening, with_routes
 from click.testing import CliRunner
-from fastapi import FastAPI
 
 from collectors.errors import CollectorError
 from console.cli import graph as command
-from console.web import errors
 from console.web.api import analysis, graph, traces
 from graph.live import LiveGraph
 from graph.model import (
@@ -89,17 +85,12 @@ def visitor():
         ]
     )
     live.tick(T0 + 10_000)
-    app = FastAPI()
-    app.state.console = SimpleNamespace(clock=clock, live=live, histories=(), traces=Traces())
-    errors.install(app)
-    for module in (graph, analysis, traces):
-        app.include_router(module.api, prefix="/api/v1")
-    return Visitor(app)
+    console = SimpleNamespace(clock=clock, live=live, histories=(), traces=Traces())
+    return Visitor(with_routes(console, graph.api, analysis.api, traces.api))
 
 
 async def ask(visitor, target):
-    answer = await visitor.ask("GET", f"/api/v1/{target}")
-    return answer.status, json.loads(answer.text)
+    return await visitor.get(f"/api/v1/{target}")
 
 
 def labels(nodes):
@@ -209,17 +200,12 @@ async def test_questions_that_cannot_be_answered_are_refused_with_the_way_out(vi
 @pytest.fixture
 async def run(visitor):
     """Runs ``meshscope graph`` against the server, and returns what it printed."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(visitor.app, log_level="warning", lifespan="off"))
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with listening(visitor.app) as url:
 
         async def run(*arguments):
             return await asyncio.to_thread(CliRunner().invoke, command.graph, [*arguments, "--server", url])
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve([listening]))
-            yield run
-            server.should_exit = True
+        yield run
 
 
 async def test_the_command_answers_in_tables_and_in_json(run):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from types import SimpleNamespace
 
 import pytest
-import uvicorn
-from asgi import Visitor
+from asgi import Visitor, listening, with_routes
 from click.testing import CliRunner
-from fastapi import FastAPI
 
 from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from console.cli import graph as command
 from console.cli.compare import compare
-from console.web import errors
 from console.web.api import graph as api
 from graph.frames import Recorder
 from graph.live import LiveGraph
@@ -112,16 +108,11 @@ async def console(tmp_path):
 
 @pytest.fixture
 def visitor(console):
-    app = FastAPI()
-    app.state.console = console
-    errors.install(app)
-    app.include_router(api.api, prefix="/api/v1")
-    return Visitor(app)
+    return Visitor(with_routes(console, api.api))
 
 
 async def ask(visitor, query, path="graph"):
-    answer = await visitor.ask("GET", f"/api/v1/{path}?type=workload&{query}")
-    return answer.status, json.loads(answer.text)
+    return await visitor.get(f"/api/v1/{path}?type=workload&{query}")
 
 
 async def only_edge(visitor, query):
@@ -227,20 +218,15 @@ async def test_moments_that_cannot_be_compared_are_refused(visitor, query, sente
 
 
 async def test_the_command_tells_what_changed_in_words(visitor):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(visitor.app, log_level="warning", lifespan="off"))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve([listening]))
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            arguments = ["--before", "revision:1", "--window", "2m", "--type", "workload", "--server", url]
-            told = await asyncio.to_thread(CliRunner().invoke, compare, arguments)
-            short = await asyncio.to_thread(
-                CliRunner().invoke, command.graph, ["--compare", "-10m", "--type", "workload", "--server", url]
-            )
-            past = await asyncio.to_thread(
-                CliRunner().invoke, command.graph, ["--window", "7m", "--at", "-5m", "--server", url]
-            )
-            server.should_exit = True
+    async with listening(visitor.app) as url:
+
+        async def run(made, *arguments):
+            of_workloads = [*arguments, "--type", "workload", "--server", url]
+            return await asyncio.to_thread(CliRunner().invoke, made, of_workloads)
+
+        told = await run(compare, "--before", "revision:1", "--window", "2m")
+        short = await run(command.graph, "--compare", "-10m")
+        past = await run(command.graph, "--window", "7m", "--at", "-5m")
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[:5] == [
         "2023-11-14 22:23:20Z (120 s)  →  2023-11-14 22:25:20Z (120 s)",

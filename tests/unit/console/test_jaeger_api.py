@@ -4,8 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from asgi import Visitor
-from fastapi import FastAPI
+from asgi import Visitor, with_routes
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Status
@@ -15,7 +14,7 @@ from starlette.datastructures import QueryParams
 from collectors.errors import CollectorError
 from collectors.traces.embedded import EmbeddedTraces
 from collectors.traces.jaeger_form import spans_of
-from console.web import errors, jaeger
+from console.web import jaeger
 from console.web.jaeger import ParameterError, trace_query
 from graph.ports import Span, TraceQuery
 
@@ -64,11 +63,8 @@ PURCHASES = [purchase(1, user="bob"), purchase(2, version="v2"), purchase(3, fai
 
 
 def application(traces):
-    app = FastAPI()
-    app.state.console = SimpleNamespace(traces=traces, clock=SimpleNamespace(now_ms=lambda: NOW_MS))
-    errors.install(app)
-    app.include_router(jaeger.api, prefix=jaeger.PREFIX)
-    return Visitor(app)
+    console = SimpleNamespace(traces=traces, clock=SimpleNamespace(now_ms=lambda: NOW_MS))
+    return Visitor(with_routes(console, jaeger.api, prefix=jaeger.PREFIX))
 
 
 @pytest.fixture
@@ -81,8 +77,7 @@ async def grafana(tmp_path):
 
 
 async def get(visitor, path):
-    answer = await visitor.ask("GET", f"/jaeger/api/{path}")
-    return answer.status, json.loads(answer.text)
+    return await visitor.get(f"/jaeger/api/{path}")
 
 
 def names(traces):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
-from asgi import Visitor
-from fastapi import FastAPI
+from asgi import Visitor, with_routes
 
-from console.web import errors
 from console.web.api import kiali
 from graph.live import LiveGraph
 from graph.model import (
@@ -27,11 +24,6 @@ from graph.model import (
 )
 
 T0 = 1_700_000_000_000
-
-
-class StandingClock:
-    def now_ms(self) -> int:
-        return T0 + 20_000
 
 
 def ref(app: str, namespace: str = "shop") -> WorkloadRef:
@@ -52,9 +44,7 @@ def call(source: WorkloadRef, target: WorkloadRef, requests: float, operation: s
 
 @pytest.fixture
 def visitor():
-    clock = StandingClock()
-    clock.now_ms = lambda: T0
-    live = LiveGraph(clock=clock)
+    live = LiveGraph(clock=SimpleNamespace(now_ms=lambda: T0))
     workloads = [ref("web"), ref("cart"), ref("idle"), ref("pay", "bank")]
     live.inventory(
         Inventory(workloads={one: Workload(ref=one, kind=NodeKind.WORKLOAD, replicas=1) for one in workloads})
@@ -66,17 +56,14 @@ def visitor():
         ]
     )
     live.tick(T0 + 20_000)
-    app = FastAPI()
-    app.state.console = SimpleNamespace(live=live, clock=StandingClock(), histories=())
-    errors.install(app)
-    app.include_router(kiali.api, prefix=kiali.PREFIX)
-    return Visitor(app)
+    console = SimpleNamespace(live=live, clock=SimpleNamespace(now_ms=lambda: T0 + 20_000), histories=())
+    return Visitor(with_routes(console, kiali.api, prefix=kiali.PREFIX))
 
 
 async def drawn(visitor, target: str):
-    answer = await visitor.ask("GET", target)
-    assert answer.status == 200, answer.text
-    return json.loads(answer.text)
+    status, body = await visitor.get(target)
+    assert status == 200, body
+    return body
 
 
 def labels(graph) -> set[str]:
@@ -128,9 +115,8 @@ async def test_all_appenders_run_unless_some_are_named(visitor):
     ],
 )
 async def test_what_kiali_refuses_is_refused_with_the_parameters_name(visitor, query, field):
-    answer = await visitor.ask("GET", f"/api/namespaces/graph?{query}")
-    assert answer.status == 400
-    assert field in json.loads(answer.text)["error"]
+    status, body = await visitor.get(f"/api/namespaces/graph?{query}")
+    assert (status, field in body["error"]) == (400, True), body
 
 
 async def test_a_namespace_that_nobody_knows_is_forbidden(visitor):

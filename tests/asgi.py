@@ -1,10 +1,40 @@
-"""Drives an ASGI application without a network."""
+"""Drives an ASGI application: without a network, or behind a free port where a real client asks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from console.web import errors
+
+
+def with_routes(console, *routers: APIRouter, prefix: str = "/api/v1") -> FastAPI:
+    """Some of the server's routes alone, over what a test takes for the console."""
+    app = FastAPI()
+    app.state.console = console
+    errors.install(app)
+    for router in routers:
+        app.include_router(router, prefix=prefix)
+    return app
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """Serve on a free port; yields the address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve([free]))
+            yield f"http://127.0.0.1:{free.getsockname()[1]}"
+            server.should_exit = True
 
 
 @dataclass
@@ -57,6 +87,11 @@ class Visitor:
         if "set-cookie" in answer.headers:
             self.cookie = answer.headers["set-cookie"].partition(";")[0]
         return answer
+
+    async def get(self, target: str) -> tuple[int, Any]:
+        """The status and the JSON that the application answers with."""
+        answer = await self.ask("GET", target)
+        return answer.status, json.loads(answer.text)
 
     async def open(self, target: str, headers=None) -> bool:
         """Whether the application accepted the socket."""
