@@ -21,7 +21,9 @@ from console.datadir import DataDir, DataDirError, default_path
 from console.settings import Settings, SettingsError, load
 from console.signals.signal import Area, Presence, Signal
 
-COLOURS: Mapping[str, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+COLOURS: Mapping[str, str] = {"ok": "green", "not used": "bright_black", "warn": "yellow", "fail": "red"}
+FINE = {"ok", "not used"}
+WORD_CHARS = max(map(len, COLOURS))
 NAME_CHARS = 30
 Told = dict[str, Any]
 """A signal as the API writes it."""
@@ -121,10 +123,10 @@ def _print(found: Iterable[Told], *, verbose: bool) -> None:
 
 def _print_one(one: Told, *, verbose: bool) -> None:
     first, *further = one["text"].split("; ")
-    word = click.style(f"{one['verdict']:4}", fg=COLOURS[one["verdict"]])
+    word = click.style(f"{one['verdict']:{WORD_CHARS}}", fg=COLOURS[one["verdict"]])
     click.echo(f"  {word}  {one['name']:{NAME_CHARS}}  {first}")
     for fact in further:
-        click.echo(textwrap.indent(fact, " " * (NAME_CHARS + 10)))
-    for advice in one["advice"] if verbose or one["verdict"] != "ok" else ():
-        click.echo(f"        {advice['text']}")
-        click.echo(textwrap.indent(advice["paste"].rstrip(), " " * 10))
+        click.echo(textwrap.indent(fact, " " * (WORD_CHARS + NAME_CHARS + 6)))
+    for advice in one["advice"] if verbose or one["verdict"] not in FINE else ():
+        click.echo(textwrap.indent(advice["text"], " " * (WORD_CHARS + 4)))
+        click.echo(textwrap.indent(advice["paste"].rstrip(), " " * (WORD_CHARS + 6)))

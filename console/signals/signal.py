@@ -32,8 +32,18 @@ class Presence(StrEnum):
 
     @property
     def verdict(self) -> str:
-        """In a doctor's word: ``ok``, ``warn`` or ``fail``."""
-        return {Presence.FAILING: "fail", Presence.MISSING: "warn", Presence.STALE: "warn"}.get(self, "ok")
+        """In a doctor's word: ``ok``, ``not used``, ``warn`` or ``fail``."""
+        return VERDICTS[self]
+
+
+VERDICTS: Mapping[Presence, str] = {
+    Presence.PRESENT: "ok",
+    Presence.OFF: "not used",
+    Presence.MISSING: "warn",
+    Presence.STALE: "warn",
+    Presence.FAILING: "fail",
+}
+"""Best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from console.cli.doctor import doctor
+from console.receivers import off
+from console.signals.signal import Area
+from console.views import signals
 
 
 @pytest.fixture
@@ -101,6 +104,12 @@ def test_people_read_what_to_paste_below_what_fails(settings, tmp_path):
         port = taken.getsockname()[1]
         file = settings(f"[jaeger]\nport = {port}\n")
         done = CliRunner().invoke(doctor, ["--data", str(tmp_path / "data"), "--settings", file])
-    assert f"  fail  port {port} for Jaeger" in done.output
-    assert "          [jaeger]\n          port = 0\n" in done.output
+    assert f"  fail      port {port} for Jaeger" in done.output
+    assert f"{' ' * 14}[jaeger]\n{' ' * 14}port = 0\n" in done.output
     assert done.output.splitlines()[-1].endswith("1 fail")
+
+
+def test_what_nobody_asked_for_is_called_the_same_as_on_the_signals_page():
+    unasked = off(Area.SPANS, "Zipkin spans", "[zipkin]\nport = 9411")
+    ((_, (row,)),) = signals.page([unasked]).areas
+    assert unasked.presence.verdict == row.word.lower() == "not used"
