@@ -16,7 +16,7 @@ import pytest
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from mangled import json_values, mangled
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collectors.otlp.decode import Decoder
@@ -38,31 +38,8 @@ MEMORY_MIB = 400
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800 if LONG else 120)]
 
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "resourceSpans",
-                    "scopeSpans",
-                    "spans",
-                    "traceId",
-                    "spanId",
-                    "kind",
-                    "attributes",
-                    "value",
-                    "key",
-                    "links",
-                ]
-            )
-            | st.text(max_size=5),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=20,
+JSON_VALUES = json_values(
+    ["resourceSpans", "scopeSpans", "spans", "traceId", "spanId", "kind", "attributes", "value", "key", "links"]
 )
 
 
@@ -95,27 +72,6 @@ def valid(rng: random.Random) -> bytes:
     return message.SerializeToString()
 
 
-def mutated(rng: random.Random) -> bytes:
-    data = bytearray(valid(rng))
-    match rng.randrange(6):
-        case 0:
-            return rng.randbytes(rng.randint(0, 400))
-        case 1:
-            return bytes(data[: rng.randint(0, len(data))])
-        case 2:
-            return bytes(data) + rng.randbytes(rng.randint(1, 20))
-        case 3:
-            at = rng.randrange(len(data))
-            data[at:at] = rng.randbytes(rng.randint(1, 8))
-        case 4:
-            start = rng.randrange(len(data))
-            del data[start : start + rng.randint(1, 8)]
-        case _:
-            for _ in range(rng.randint(1, 8)):
-                data[rng.randrange(len(data))] = rng.randrange(256)
-    return bytes(data)
-
-
 @asynccontextmanager
 async def receiving(tmp_path):
     async with EmbeddedTraces(tmp_path, 20_000_000) as traces:
@@ -138,7 +94,7 @@ def test_mutated_requests_are_decoded_or_refused_and_stored_ones_can_be_read_bac
     decoder = Decoder(Limits(), cluster="Kubernetes")
     refused = []
     for _ in range(IN_PROCESS):
-        data = mutated(rng)
+        data = mangled(rng, valid(rng))
         try:
             batch = decoder.decode(data)
         except RefusedError as why:
@@ -173,7 +129,7 @@ def test_json_nested_without_end_is_refused(depth):
 
 
 async def over_http(session, receiver, rng):
-    body = mutated(rng)
+    body = mangled(rng, valid(rng))
     headers = {"Content-Type": "application/x-protobuf"}
     match rng.randrange(6):
         case 0:
@@ -198,7 +154,7 @@ async def over_http(session, receiver, rng):
 
 
 async def over_grpc(export, rng):
-    body = mutated(rng)
+    body = mangled(rng, valid(rng))
     compression = rng.choice((None, grpc.Compression.Gzip))
     call = export(body, compression=compression, timeout=20)
     code = await call.code()

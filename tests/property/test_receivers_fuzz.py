@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mangled import json_values, mangled
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from thriftpy2 import load_fp
@@ -34,25 +35,8 @@ struct Span { 1: i64 low, 2: i64 high, 3: i64 id, 4: i64 parent, 5: string name,
 struct Process { 1: string serviceName, 2: list<Tag> tags }
 struct Batch { 1: Process process, 2: list<Span> spans }
 """
-WORDS = [
-    "traceId",
-    "id",
-    "kind",
-    "timestamp",
-    "duration",
-    "tags",
-    "annotations",
-    "localEndpoint",
-    "shared",
-    "port",
-    "ab",
-]
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=5), inner, max_size=5)
-    ),
-    max_leaves=20,
+JSON_VALUES = json_values(
+    ["traceId", "id", "kind", "timestamp", "duration", "tags", "annotations", "localEndpoint", "shared", "port", "ab"]
 )
 
 
@@ -68,25 +52,6 @@ class Kept:
 
     def observe(self, batch):
         pass
-
-
-def mutated(rng, data):
-    data = bytearray(data)
-    match rng.randrange(5):
-        case 0:
-            return rng.randbytes(rng.randint(0, 300))
-        case 1:
-            return bytes(data[: rng.randint(0, len(data))])
-        case 2:
-            at = rng.randrange(len(data))
-            data[at:at] = rng.randbytes(rng.randint(1, 8))
-        case 3:
-            start = rng.randrange(len(data))
-            del data[start : start + rng.randint(1, 8)]
-        case _:
-            for _ in range(rng.randint(1, 8)):
-                data[rng.randrange(len(data))] = rng.randrange(256)
-    return bytes(data)
 
 
 def logs_request():
@@ -176,7 +141,7 @@ def test_mutated_requests_are_taken_or_refused(name):
     take(valid)
     for _ in range(ROUNDS):
         try:
-            take(mutated(rng, valid))
+            take(mangled(rng, valid))
         except CollectorError:
             refused += 1
     assert 0 < refused < ROUNDS
