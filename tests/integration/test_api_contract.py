@@ -9,25 +9,13 @@ import time
 import pytest
 import requests
 import schemathesis
+from catalog import CATALOG, VERSIONS
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 EXAMPLES = 200 if os.environ.get("SOAK") else 3
-CONFIG = """
-apiVersion: v1
-kind: Service
-metadata: {name: catalog, namespace: shop}
-spec: {selector: {app: catalog}, ports: [{name: http, port: 80}]}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: shop}
-spec:
-  host: catalog
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
-"""
 TRACE = "5b8efff798038103d269b633813fc60c"
 CHECKS = (
     not_a_server_error,
@@ -82,7 +70,7 @@ def fill(url, otlp):
         answer = requests.post(address, json=body, timeout=10)
         assert answer.ok, answer.text
 
-    post(f"{url}/api/v1/config", {"yaml": CONFIG})
+    post(f"{url}/api/v1/config", {"yaml": CATALOG + VERSIONS})
     calls = [span("web", 1, 3), span("catalog", 2, 2, f"{1:016x}")]
     post(f"{otlp}/v1/traces", {"resourceSpans": calls})
     post(f"{otlp}/v1/logs", {"resourceLogs": [log_line("catalog")]})

@@ -1,14 +1,12 @@
+from catalog import CATALOG
+
 from console.inventory import known
 from graph.model import ServiceRef, WorkloadRef
 from mesh_runtime.api import load
 from mesh_runtime.api.objects import Config
 from mesh_runtime.registry import Instance, RegistryState, Role
 
-YAML = """
-apiVersion: v1
-kind: Service
-metadata: {name: catalog, namespace: shop}
-spec: {selector: {app: catalog}, ports: [{name: http, port: 80}]}
+WITH_A_TIMEOUT = """
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -35,7 +33,7 @@ def test_what_the_bundled_mesh_knows_is_what_its_config_and_its_registry_hold():
         address="127.64.0.5",
     )
     found = known(
-        Config(revision=1, objects={one.key: one for one in load(YAML)}),
+        Config(revision=1, objects={one.key: one for one in load(CATALOG + WITH_A_TIMEOUT)}),
         RegistryState(instances={instance.id: instance}),
     )
     v2 = WorkloadRef("Kubernetes", "shop", "catalog-v2", "catalog", "v2")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 import pytest_asyncio
+from catalog import CATALOG, VERSIONS
 from fastapi.routing import iter_route_contexts
 
 from console.datadir import DataDir, DataDirError
@@ -29,19 +30,6 @@ spec:
   - route:
     - {destination: {host: catalog, subset: v1}, weight: %d}
     - {destination: {host: catalog, subset: v2}, weight: %d}
-"""
-CATALOG = """
-apiVersion: v1
-kind: Service
-metadata: {name: catalog, namespace: shop}
-spec: {selector: {app: catalog}, ports: [{name: http, port: 80}]}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: shop}
-spec:
-  host: catalog
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
 """
 
 
@@ -109,7 +97,7 @@ async def paths(tmp_path_factory):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(paths):
     async with started(paths / "open") as one:
-        status, _ = await one.ask("POST", "/api/v1/config", {"yaml": CATALOG, "author": "fixture"})
+        status, _ = await one.ask("POST", "/api/v1/config", {"yaml": CATALOG + VERSIONS, "author": "fixture"})
         assert status == 200
         yield one
 

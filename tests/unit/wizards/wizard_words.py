@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from catalog import CATALOG
+
 from mesh_runtime.api import Config, load
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
@@ -11,11 +13,9 @@ from wizards.apply import Wizards
 from wizards.facts import Facts, VersionFacts
 from wizards.ports import Applied, Settlement
 
-SERVICES = """
-apiVersion: v1
-kind: Service
-metadata: {name: catalog, namespace: shop}
-spec: {selector: {app: catalog}, ports: [{name: http, port: 80}]}
+SERVICES = (
+    CATALOG
+    + """
 ---
 apiVersion: v1
 kind: Service
@@ -34,6 +34,7 @@ spec:
   selector: {app: ingress}
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
 """
+)
 
 SUBSETS = """
 apiVersion: networking.istio.io/v1
