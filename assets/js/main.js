@@ -110,23 +110,25 @@ function address(parameters) {
     return window.dash_clientside.no_update;
 }
 
-/** Asked by Dash when a filter of the logs changes. */
-function askLogs(workload, source, level, since, text, trace, regex, live) {
-    const [namespace, name] = (workload || "/").split("/");
-    const found = { [regex ? "regex" : "grep"]: text, [regex ? "grep" : "regex"]: null };
-    address({ namespace, workload: name, source, level, since, trace, ...found, live: live ? null : "no" });
-    for (const feed of feeds.values()) feed.follow();
-    return window.dash_clientside.no_update;
-}
+/** Asked by Dash when a filter of a list changes: the address follows, and the list the address. */
+const ask = {
+    logs(workload, source, level, since, text, trace, regex, live) {
+        const [namespace, name] = (workload || "/").split("/");
+        const found = { [regex ? "regex" : "grep"]: text, [regex ? "grep" : "regex"]: null };
+        return asked({ namespace, workload: name, source, level, since, trace, ...found, live: live ? null : "no" });
+    },
+    tap(source, target, method, path, status, minMs, errors) {
+        return asked({ source, target, method, path, status, minMs, errors: errors ? "true" : null });
+    },
+};
 
-/** Asked by Dash when a filter of the live requests changes. */
-function askTap(source, target, method, path, status, minMs, errors) {
-    address({ source, target, method, path, status, minMs, errors: errors ? "true" : null });
+function asked(parameters) {
+    const answer = address(parameters);
     for (const feed of feeds.values()) feed.follow();
-    return window.dash_clientside.no_update;
+    return answer;
 }
 
 const { early } = window.Meshscope;
-window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, askLogs, askTap, live: show };
+window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, ask, live: show };
 for (const news of early) show(...news);
 follow();

@@ -12,7 +12,7 @@ export class Tap {
         this.pause = root.querySelector("[data-pause]");
         this.pause.addEventListener("click", () => this.#pause(!this.feed.paused));
         root.querySelector("[data-clear]").addEventListener("click", () => this.feed.clear());
-        this.fixed = "edge" in root.dataset;
+        this.fixed = "asked" in root.dataset;
         this.feed = new Feed(root.querySelector(".feed"), {
             path: "/api/v1/tap",
             row: (request) => this.#row(request),
@@ -26,9 +26,9 @@ export class Tap {
         this.feed.close();
     }
 
-    /** The address says what is wanted; in a panel, the edge does. */
+    /** The address says what is wanted; as a part of another page, that page does. */
     follow() {
-        const address = new URLSearchParams(this.fixed ? this.root.dataset.edge : location.search);
+        const address = new URLSearchParams(this.fixed ? this.root.dataset.asked : location.search);
         const query = new URLSearchParams();
         for (const name of ASKED) if (address.get(name)) query.set(name, address.get(name));
         if (`${query}` === this.asked) return;

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
-
-from dash import Dash, Input, Output, dcc, html
+from typing import TYPE_CHECKING
 
 from console.views import tap as views
-from console.widgets import parts
+from console.widgets import feed
 from console.widgets import tap as widgets
 from graph.model import GraphType
 
 if TYPE_CHECKING:
+    from dash import Dash
     from dash.development.base_component import Component
 
     from console.context import Console
 
 PATH = "/tap"
 TITLE = "Live requests"
-FIELDS = ("source", "target", "method", "path", "status", "min")
+SUBTITLE = "As proxies see them; they are told to log them while you look, and no longer"
 WINDOW_S = 60
 
 
@@ -30,28 +29,12 @@ async def show(console: Console, _rest: Sequence[str], parameters: Mapping[str, 
 
 def layout(view: views.Filters) -> Component:
     """The filters, and the list that the browser fills."""
-    return html.Div(
-        [
-            parts.page_head(
-                TITLE, subtitle="As proxies see them; they are told to log them while you look, and no longer"
-            ),
-            widgets.filters(view),
-            dcc.Store(id="tap-asked"),
-            widgets.stream(),
-        ],
-        className="page filled",
-    )
+    return feed.page("tap", TITLE, SUBTITLE, widgets.filters(view), widgets.stream())
 
 
 def register(app: Dash, _console: Console) -> None:
     """Let the address follow the filters, and the list the address."""
-    cast("Any", app).clientside_callback(
-        "(...filters) => window.Meshscope.askTap(...filters)",
-        Output("tap-asked", "data"),
-        *(Input(f"tap-{name}", "value") for name in FIELDS),
-        Input("tap-errors", "checked"),
-        prevent_initial_call=True,
-    )
+    feed.register(app, "tap", values=("source", "target", "method", "path", "status", "min"), switches=("errors",))
 
 
 def _known(console: Console) -> Sequence[tuple[str, str]]:

@@ -1,8 +1,11 @@
-"""A list that ``assets/js/feed.js`` fills while one looks."""
+"""A list that ``assets/js/feed.js`` fills while one looks, and the page that is nothing but such a list."""
 
 from __future__ import annotations
 
-from dash import html
+from collections.abc import Iterable
+from typing import Any, cast
+
+from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from console.widgets import parts
@@ -38,4 +41,23 @@ def feed(kind: str, label: str, *, empty: str, **wanted: str) -> Component:
         ],
         className="card feed-card",
         **parts.data(feed=kind, empty=empty, own="", **wanted),
+    )
+
+
+def page(kind: str, title: str, subtitle: str, filters: Component, shown: Component) -> Component:
+    """A page of filters and what the browser finds by them."""
+    return html.Div(
+        [parts.page_head(title, subtitle=subtitle), filters, dcc.Store(id=f"{kind}-asked"), shown],
+        className="page filled",
+    )
+
+
+def register(app: Dash, kind: str, *, values: Iterable[str], switches: Iterable[str]) -> None:
+    """Let the address follow the page's filters, and the list the address."""
+    cast("Any", app).clientside_callback(
+        f"(...filters) => window.Meshscope.ask.{kind}(...filters)",
+        Output(f"{kind}-asked", "data"),
+        *(Input(f"{kind}-{name}", "value") for name in values),
+        *(Input(f"{kind}-{name}", "checked") for name in switches),
+        prevent_initial_call=True,
     )

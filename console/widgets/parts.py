@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -169,6 +169,40 @@ def search(id_: str, label: str, value: str) -> Component:
         **aria(label=label),
     )
     return field
+
+
+def field(id_: str, label: str, value: str) -> Component:
+    """A filter that one writes."""
+    written: Component = dmc.TextInput(
+        id=id_, value=value, debounce=300, placeholder=label, className="filter", **aria(label=label)
+    )
+    return written
+
+
+def choice(id_: str, label: str, value: str, options: Mapping[str, str], *, wide: bool = False) -> Component:
+    """A filter that one chooses. *label* stands for no choice; *options*: value and text; *wide*: many long ones."""
+    chosen: Component = dmc.Select(
+        id=id_,
+        value=value or None,
+        data=[{"value": one, "label": text} for one, text in options.items()],
+        placeholder=label,
+        clearable=True,
+        searchable=wide,
+        className="filter wide" if wide else "filter",
+        **aria(label=label),
+    )
+    return chosen
+
+
+def switch(id_: str, label: str, *, on: bool) -> Component:
+    """A filter that is on or off."""
+    switched: Component = dmc.Switch(id=id_, label=label, checked=on, size="sm")
+    return switched
+
+
+def filters(*content: Content) -> Component:
+    """Everything one can ask a page for; all of it is in the address."""
+    return html.Div(list(content), className="filters", role="search")
 
 
 def snippet(id_: str, text: str) -> Component:

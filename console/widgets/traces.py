@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import dash_mantine_components as dmc
 from dash import html
 from dash.development.base_component import Component
 
@@ -18,26 +17,15 @@ from graph.ports import TraceQuery, TraceStoreState
 
 
 def filters(query: TraceQuery) -> Component:
-    """Everything one can search for; all of it is in the address."""
-    return html.Div(
-        [
-            _text("app", "Service", query.app),
-            _text("peer", "Calls", f"{query.peer_app} {query.peer_version}".strip()),
-            _text("operation", "Operation", query.operation),
-            _text("tag", "Attribute, key=value", query.tag),
-            _text("min", "At least, ms", f"{query.min_duration_ms:g}" if query.min_duration_ms else ""),
-            dmc.Switch(id="traces-errors", label="Only with errors", checked=query.errors_only, size="sm"),
-        ],
-        className="filters",
-        role="search",
+    """Everything one can search for."""
+    return parts.filters(
+        parts.field("traces-app", "Service", query.app),
+        parts.field("traces-peer", "Calls", f"{query.peer_app} {query.peer_version}".strip()),
+        parts.field("traces-operation", "Operation", query.operation),
+        parts.field("traces-tag", "Attribute, key=value", query.tag),
+        parts.field("traces-min", "At least, ms", f"{query.min_duration_ms:g}" if query.min_duration_ms else ""),
+        parts.switch("traces-errors", "Only with errors", on=query.errors_only),
     )
-
-
-def _text(name: str, label: str, value: str) -> Component:
-    field: Component = dmc.TextInput(
-        id=f"traces-{name}", value=value, debounce=300, placeholder=label, className="filter", **parts.aria(label=label)
-    )
-    return field
 
 
 def rows(found: Sequence[Row], now_ms: int, *, filtered: bool, state: TraceStoreState, receiver: str) -> Component:
