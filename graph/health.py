@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -236,21 +236,41 @@ def judge(
     return PRIORITY[int(judged.levels(counts, direction, rules)[0])]
 
 
+class Finding(NamedTuple):
+    """What one tolerance makes of one protocol's requests."""
+
+    health: Health
+    percent: float
+    """Of the protocol's requests those that the tolerance speaks of; -1: there are no requests."""
+    protocol: str
+    codes: tuple[str, ...]
+    """Theirs, the most frequent first."""
+    tolerance: Tolerance | None
+    """``None``: none is about these requests."""
+
+
 def judge_rates(
     rates: Mapping[str, Mapping[str, float]], direction: Direction, tolerances: Sequence[Tolerance] = DEFAULT
-) -> tuple[Health, float]:
-    """Judge requests given by protocol and code: the health, and the percentage that made it so (-1: no requests)."""
-    found = (Health.IDLE, -1.0)
+) -> Finding:
+    """Judge requests given by protocol and code: the finding that decides."""
+    found = max(_findings(rates, direction, tolerances), key=lambda one: PRIORITY.index(one.health), default=None)
+    if found:
+        return found
+    asked = any(sum(codes.values()) > 0 for codes in rates.values())
+    return Finding(Health.HEALTHY, 0.0, "", (), None) if asked else Finding(Health.IDLE, -1.0, "", (), None)
+
+
+def _findings(
+    rates: Mapping[str, Mapping[str, float]], direction: Direction, tolerances: Sequence[Tolerance]
+) -> Iterator[Finding]:
     for protocol, codes in rates.items():
         total = sum(codes.values())
         for tolerance in tolerances if total > 0 else ():
             if tolerance.bears(protocol, direction):
-                matching = sum(rate for code, rate in codes.items() if _matches(_digits(tolerance.code), code))
-                level = (_level(100 * matching / total, tolerance), 100 * matching / total)
-                found = max(found, level, key=lambda one: PRIORITY.index(one[0]))
-    if found[0] is Health.IDLE and any(sum(codes.values()) > 0 for codes in rates.values()):
-        return Health.HEALTHY, 0.0
-    return found
+                matching = {code: rate for code, rate in codes.items() if _matches(_digits(tolerance.code), code)}
+                percent = 100 * sum(matching.values()) / total
+                frequent = tuple(sorted(matching, key=matching.__getitem__, reverse=True))
+                yield Finding(_level(percent, tolerance), percent, protocol, frequent, tolerance)
 
 
 def _level(percent: float, tolerance: Tolerance) -> Health:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.frames import Frame
-from graph.health import DEFAULT, Judge, Tolerance
+from graph.health import DEFAULT, Direction, Judge, Tolerance
 from graph.merge import Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
@@ -38,10 +38,14 @@ Doubts = Mapping[tuple[str, EdgeKey | None], str]
 class Series(NamedTuple):
     """A node's or an edge's numbers over a window, oldest first; each point covers the time since the one before."""
 
-    at_ms: tuple[int, ...]
-    rate: tuple[float, ...]
-    error_ratio: tuple[float, ...]
-    p95_ms: tuple[float | None, ...]
+    at_ms: tuple[int, ...] = ()
+    rate: tuple[float, ...] = ()
+    error_ratio: tuple[float, ...] = ()
+    p50_ms: tuple[float | None, ...] = ()
+    p95_ms: tuple[float | None, ...] = ()
+    p99_ms: tuple[float | None, ...] = ()
+    bytes_rate: tuple[float, ...] = ()
+    """TCP bytes per second, both ways together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +147,17 @@ class LiveGraph:
         self._made[kind, window_s] = made
         return made.snapshot
 
-    def series(self, kind: GraphType, window_s: int, id_: str, points: int = 60) -> Series:
-        """A node's (all its traffic, inbound if it has any) or an edge's course over the window; empty if unknown."""
+    def series(
+        self, kind: GraphType, window_s: int, id_: str, points: int = 60, direction: Direction | None = None
+    ) -> Series:
+        """A node's or an edge's course over the window; empty if unknown.
+
+        Of a node all its traffic in the *direction*; without one, inbound if it has any.
+        """
         builder = self._builder(kind)
-        wanted = builder.edges_of(id_)
+        wanted = builder.edges_of(id_, direction)
         if not wanted.any() or not len(self._voices.all):
-            return Series((), (), (), ())
+            return Series()
         counted = self._tally(kind, window_s)
         cells = builder.cells_of(wanted, counted)
         columns = counted.period.cell_column[cells]
@@ -161,13 +170,16 @@ class LiveGraph:
             ]
         ).reshape(-1, self._reading.width)
         requests, errors = self._reading.errors(rows)
-        p95 = self._reading.quantiles(rows, (0.95,))[:, 0].tolist()
+        p50, p95, p99 = map(_known, self._reading.quantiles(rows).T)
         spans = np.diff([mark.at_ms for mark in marks]) / 1000
         return Series(
             tuple(mark.at_ms for mark in marks[1:]),
             tuple((requests / spans).tolist()),
             tuple(np.divide(errors, requests, out=np.zeros(len(rows)), where=requests > 0).tolist()),
-            tuple(None if value != value else value for value in p95),  # noqa: PLR0124 - NaN is where nothing was sampled
+            p50,
+            p95,
+            p99,
+            tuple((rows[:, :2].sum(axis=1) / spans).tolist()),
         )
 
     def frame(self) -> Frame:
@@ -259,3 +271,8 @@ class LiveGraph:
     @staticmethod
     def _between(then: Mark | Packed, now: Mark | Packed, cells: int) -> Floats:
         return np.maximum(now.padded(cells) - then.padded(cells), 0.0)
+
+
+def _known(values: Floats) -> tuple[float | None, ...]:
+    """Turn NaN, which is where nothing was sampled, into ``None``."""
+    return tuple(None if unknown else value for unknown, value in zip(np.isnan(values), values.tolist(), strict=True))

@@ -173,14 +173,17 @@ class Builder:
         )
         return Made(self.projection, facts, shown, sides, nodes, snapshot)
 
-    def edges_of(self, id_: str) -> Flags:
-        """Which edges are this edge, or come into this node (or leave it, where none comes in)."""
+    def edges_of(self, id_: str, direction: Direction | None = None) -> Flags:
+        """Which edges are this edge, or come into this node (or leave it, where none comes in).
+
+        *direction*: only those that come into it, or only those that leave it.
+        """
         edges, nodes = self.projection.edges, self.projection.nodes
-        candidates = (
-            [edge.id == id_ for edge in edges],
-            [nodes[edge.target].id == id_ for edge in edges],
-            [nodes[edge.source].id == id_ for edge in edges],
-        )
+        coming = [nodes[edge.target].id == id_ for edge in edges]
+        leaving = [nodes[edge.source].id == id_ for edge in edges]
+        if direction:
+            return np.array(coming if direction is Direction.INBOUND else leaving, bool)
+        candidates = ([edge.id == id_ for edge in edges], coming, leaving)
         return np.array(next((found for found in candidates if any(found)), candidates[0]), bool)
 
     def cells_of(self, wanted: Flags, counted: Tally) -> Ints:

@@ -97,7 +97,9 @@ def _judge_edge(
 ) -> Health:
     sides = ((edge.source, Direction.OUTBOUND), (edge.target, Direction.INBOUND))
     return worst(
-        judge_rates({edge.protocol: codes}, direction, tolerances_of(_item(node, annotations[node.id]), tolerances))[0]
+        judge_rates(
+            {edge.protocol: codes}, direction, tolerances_of(_item(node, annotations[node.id]), tolerances)
+        ).health
         for node, direction in sides
     )
 
@@ -123,7 +125,7 @@ def _judged(
         judge_rates(rates, direction, own)
         for rates, direction in zip(sides, (Direction.INBOUND, Direction.OUTBOUND), strict=True)
     ]
-    asked, ratio = max(found, key=lambda one: PRIORITY.index(one[0]))
+    asked, ratio, *_ = max(found, key=lambda one: PRIORITY.index(one.health))
     workloads = known.behind(node) if node.type != "service" else []
     data: dict[str, Any] = {
         "requests": {

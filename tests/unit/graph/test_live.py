@@ -6,6 +6,7 @@ import pytest
 from graph_words import NOBODY, T0, FixedClock, answered, edge, inventory, seen, service, workload
 
 from graph.differ import apply, delta
+from graph.health import Direction
 from graph.live import LiveGraph
 from graph.model import GraphType, Health, NodeKind, Presence, Protocol, Reporter, Security, WorkloadRef
 
@@ -303,6 +304,24 @@ def test_series_show_the_course_of_an_edge():
     assert course.error_ratio[-1] == pytest.approx(1 / 11)
     assert graph.series(VAPP, 60, "vapp:Kubernetes/shop/cart").rate == course.rate
     assert graph.series(VAPP, 60, "nobody").at_ms == ()
+
+
+def test_a_nodes_course_can_be_asked_for_in_one_direction():
+    sees = [(edge("web", "cart"), 10), (edge("cart", "db"), 3)]
+    graph = live(
+        *(
+            seen(calls, answered(each * second, samples=(20.0,) * each * second), at=second)
+            for calls, each in sees
+            for second in range(1, 61)
+        ),
+        after=60,
+    )
+    cart = "vapp:Kubernetes/shop/cart"
+    came, went = (graph.series(VAPP, 60, cart, direction=one) for one in Direction)
+    assert came.rate == graph.series(VAPP, 60, WEB_CART).rate
+    assert all(rate == pytest.approx(3) for rate in went.rate)
+    assert None not in (*came.p50_ms, *came.p99_ms)
+    assert graph.series(VAPP, 60, "vapp:Kubernetes/shop/db", direction=Direction.OUTBOUND).rate == ()
 
 
 def test_a_course_reaches_back_to_before_something_was_first_counted():
