@@ -295,6 +295,14 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], Details]] = {
         ),
     ),
     "ConfigMap": (("DATA",), lambda o: (_list(sorted(o.get("data") or {})),)),
+    "Sidecar": (
+        ("WORKLOADS", "INGRESS", "EGRESS"),
+        lambda o: (
+            _workloads(o["spec"], "workloadSelector", "labels"),
+            _list([one["port"]["number"] for one in o["spec"].get("ingress", ())]),
+            _list([host for one in o["spec"].get("egress", ()) for host in one["hosts"]]),
+        ),
+    ),
     "EnvoyFilter": (
         ("WORKLOADS", "PATCHES", "PRIORITY"),
         lambda o: (

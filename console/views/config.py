@@ -27,6 +27,7 @@ ICONS: Mapping[str, str] = {
     "Service": "server",
     "ServiceAccount": "badge-check",
     "ServiceEntry": "globe",
+    "Sidecar": "eye",
     "Telemetry": "activity",
     "VirtualService": "git-branch",
     "WorkloadEntry": "box",

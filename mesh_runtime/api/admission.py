@@ -187,7 +187,7 @@ def _virtual_service(key: ObjectKey, spec: VirtualService, names: _Names) -> Ite
     for index, rule in enumerate(spec.http):
         if rule.delegate:
             yield from _delegate(key, index, rule.delegate, names)
-    for steps, destination in _destinations(spec):
+    for steps, destination in spec.destinations():
         yield from _destination(key, ("spec", *steps), destination, names)
 
 
@@ -198,20 +198,6 @@ def _delegate(key: ObjectKey, index: int, delegate: Delegate, names: _Names) -> 
         fix = f"those are {known}" if known else "apply it first, or in the same change"
         message = f"there is no VirtualService {where}/{delegate.name} without hosts"
         yield Problem(str(key), f"spec.http[{index}].delegate", message, fix)
-
-
-def _destinations(spec: VirtualService) -> Iterator[tuple[tuple[str | int, ...], Destination]]:
-    for index, rule in enumerate(spec.http):
-        for at, item in enumerate(rule.route):
-            yield ("http", index, "route", at, "destination"), item.destination
-        if rule.mirror:
-            yield ("http", index, "mirror"), rule.mirror
-        for at, policy in enumerate(rule.mirrors):
-            yield ("http", index, "mirrors", at, "destination"), policy.destination
-    for kind, routes in (("tls", [rule.route for rule in spec.tls]), ("tcp", [rule.route for rule in spec.tcp])):
-        for index, targets in enumerate(routes):
-            for at, target in enumerate(targets):
-                yield (kind, index, "route", at, "destination"), target.destination
 
 
 def _destination(

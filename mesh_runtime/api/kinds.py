@@ -11,6 +11,7 @@ from mesh_runtime.api.networking import (
     DestinationRule,
     Gateway,
     ServiceEntry,
+    Sidecar,
     VirtualService,
     WorkloadEntry,
     WorkloadGroup,
@@ -47,9 +48,9 @@ class Kind(NamedTuple):
         return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
 
 
-def _networking(kind: str, plural: str, short: str, model: type[Spec]) -> Kind:
+def _networking(kind: str, plural: str, model: type[Spec], *short: str) -> Kind:
     versions = ("v1", "v1beta1", "v1alpha3")
-    return Kind("networking.istio.io", versions, kind, plural, (short,), namespaced=True, spec_model=model)
+    return Kind("networking.istio.io", versions, kind, plural, short, namespaced=True, spec_model=model)
 
 
 def _security(kind: str, plural: str, short: str, model: type[Spec]) -> Kind:
@@ -66,12 +67,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("", ("v1",), "Service", "services", ("svc",), namespaced=True, spec_model=Service),
             Kind("", ("v1",), "Secret", "secrets", (), namespaced=True, spec_model=Secret, flat=True),
             Kind("", ("v1",), "ConfigMap", "configmaps", ("cm",), namespaced=True, spec_model=ConfigMap, flat=True),
-            _networking("WorkloadEntry", "workloadentries", "we", WorkloadEntry),
-            _networking("WorkloadGroup", "workloadgroups", "wg", WorkloadGroup),
-            _networking("ServiceEntry", "serviceentries", "se", ServiceEntry),
-            _networking("DestinationRule", "destinationrules", "dr", DestinationRule),
-            _networking("Gateway", "gateways", "gw", Gateway),
-            _networking("VirtualService", "virtualservices", "vs", VirtualService),
+            _networking("WorkloadEntry", "workloadentries", WorkloadEntry, "we"),
+            _networking("WorkloadGroup", "workloadgroups", WorkloadGroup, "wg"),
+            _networking("ServiceEntry", "serviceentries", ServiceEntry, "se"),
+            _networking("DestinationRule", "destinationrules", DestinationRule, "dr"),
+            _networking("Gateway", "gateways", Gateway, "gw"),
+            _networking("VirtualService", "virtualservices", VirtualService, "vs"),
+            _networking("Sidecar", "sidecars", Sidecar),
             Kind(
                 "networking.istio.io",
                 ("v1alpha3",),
@@ -101,7 +103,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 _ISTIO = frozenset(
     {
         "ProxyConfig",
-        "Sidecar",
         "TrafficExtension",
         "WasmPlugin",
     }

@@ -286,6 +286,23 @@ spec:
       withoutHeaders: {"@request.auth.claims.f.g": {regex: "h+"}}
     route: [{destination: {host: catalog}}]
 ---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: shop}
+spec:
+  workloadSelector: {labels: {app: frontend}}
+  ingress:
+  - port: {number: 8080, protocol: HTTP, name: web}
+    bind: 127.0.0.1
+    captureMode: NONE
+    defaultEndpoint: 127.0.0.1:8080
+    connectionPool: {tcp: {maxConnections: 5}}
+  inboundConnectionPool: {http: {http2MaxRequests: 5}}
+  egress:
+  - {port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*]}
+  - {hosts: [shop/catalog.shop.svc.cluster.local, "*/*.example.com", "~/*"]}
+  outboundTrafficPolicy: {mode: ALLOW_ANY}
+---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata: {name: limits, namespace: shop}

@@ -48,6 +48,7 @@ from mesh_runtime.api.networking.load_balancer import (
     Warmup,
 )
 from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry, WorkloadTemplate
+from mesh_runtime.api.networking.sidecar import EgressListener, IngressListener, Sidecar
 from mesh_runtime.api.networking.virtual_service import (
     MESH,
     HTTPRoute,
@@ -74,6 +75,7 @@ __all__ = [
     "Delegate",
     "Destination",
     "DestinationRule",
+    "EgressListener",
     "Gateway",
     "GatewayPort",
     "HTTPBody",
@@ -90,6 +92,7 @@ __all__ = [
     "HTTPSettings",
     "HeaderOperations",
     "Headers",
+    "IngressListener",
     "L4MatchAttributes",
     "LoadBalancer",
     "LocalityLbSetting",
@@ -105,6 +108,7 @@ __all__ = [
     "Server",
     "ServiceEntry",
     "ServicePort",
+    "Sidecar",
     "Subset",
     "TCPRoute",
     "TCPSettings",

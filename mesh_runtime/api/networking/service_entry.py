@@ -33,13 +33,14 @@ _LONGEST_PATH = 107
 
 def _endpoint(value: str) -> str | None:
     if value.startswith(UNIX):
-        return _socket(value.removeprefix(UNIX))
+        return socket_complaint(value.removeprefix(UNIX))
     if not value or address(value) is None or dns_name(value) is None:
         return None
     return f"{quoted(value)} is neither an IP address nor a DNS name"
 
 
-def _socket(path: str) -> str | None:
+def socket_complaint(path: str) -> str | None:
+    """Complain about what cannot be the path of a socket, or ``@`` and an abstract name."""
     if len(path.encode()) > _LONGEST_PATH:
         return f"the path of the socket is longer than {_LONGEST_PATH} bytes"
     if (path.startswith("@") and len(path) > 1) or (path.startswith("/") and not path.endswith("/")):

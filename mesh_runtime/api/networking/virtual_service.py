@@ -171,6 +171,20 @@ class VirtualService(Spec):
         """Whether sidecars follow it; one that names no gateway is for them."""
         return not self.gateways or MESH in self.gateways
 
+    def destinations(self) -> Iterator[tuple[tuple[str | int, ...], Destination]]:
+        """Yield where its rules lead, also with copies of requests, and where that is written."""
+        for index, rule in enumerate(self.http):
+            for at, item in enumerate(rule.route):
+                yield ("http", index, "route", at, "destination"), item.destination
+            if rule.mirror:
+                yield ("http", index, "mirror"), rule.mirror
+            for at, policy in enumerate(rule.mirrors):
+                yield ("http", index, "mirrors", at, "destination"), policy.destination
+        for kind, routes in (("tls", [rule.route for rule in self.tls]), ("tcp", [rule.route for rule in self.tcp])):
+            for index, targets in enumerate(routes):
+                for at, target in enumerate(targets):
+                    yield (kind, index, "route", at, "destination"), target.destination
+
     def flaws(self) -> Iterator[Flaw]:
         """Some rule, and hosts that make sense."""
         if not (self.http or self.tls or self.tcp):

@@ -114,11 +114,11 @@ def _own_clusters(world: World, instance: Instance) -> Iterator[Envoy]:
     yield TUNNEL_CLUSTER
     yield PASSTHROUGH_CLUSTER
     yield raw_tunnel_cluster(tcp_bindings(world, instance), instance.address)
-    for port in inbound_ports(instance):
+    for port in inbound_ports(world, instance):
         protocol = inbound_service(world, instance, port)[1]
         yield inbound_cluster(instance, port, protocol, inbound_pool(world, instance, port))
 
 
 def _inbound_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
-    for port in inbound_ports(instance):
+    for port in inbound_ports(world, instance):
         yield inbound_listener(world, instance, port)

@@ -7,9 +7,12 @@ import ipaddress
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from mesh_runtime.api.networking import Gateway
+from mesh_runtime.api.networking import Gateway, IngressListener, Sidecar
+from mesh_runtime.api.protocols import HTTP, by_word
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, known_services, scope_of, sidecar_of, spoken_to
+from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.world import World, selects
 
 OUTBOUND_PORT = 15001
@@ -28,6 +31,8 @@ class InboundPort:
     name: str
     app_port: int
     listen_port: int
+    ingress: IngressListener | None = None
+    """What the workload's Sidecar says of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +49,28 @@ def bound_port(number: int, unprivileged_from: int) -> int:
     return number if number >= unprivileged_from else UNPRIVILEGED_OFFSET + number
 
 
-def inbound_ports(instance: Instance) -> tuple[InboundPort, ...]:
-    """Return an instance's inbound listeners, one per declared port: the listener tells which port was meant."""
+def inbound_ports(world: World, instance: Instance) -> tuple[InboundPort, ...]:
+    """Return an instance's inbound listeners: the listener tells which port was meant.
+
+    There is one per declared port, and after these one for each other port of which its Sidecar speaks.
+    """
+    item = sidecar_of(world, instance)
+    opened = {one.port.number: one for one in spec_of(item, Sidecar).ingress} if item else {}
+    ports = [(name, number, opened.pop(number, None)) for name, number in instance.ports.items()]
+    ports += [(one.port.name, number, one) for number, one in opened.items()]
     return tuple(
-        InboundPort(name=name, app_port=app_port, listen_port=INBOUND_PORT + INBOUND_STEP * index)
-        for index, (name, app_port) in enumerate(instance.ports.items())
+        InboundPort(name=name, app_port=number, listen_port=INBOUND_PORT + INBOUND_STEP * index, ingress=ingress)
+        for index, (name, number, ingress) in enumerate(ports)
     )
+
+
+def inbound_port(world: World, instance: Instance, port: MeshPort) -> InboundPort | None:
+    """Return the port of an instance that a service's port leads to: the one a Sidecar opens, else a declared one."""
+    ports = inbound_ports(world, instance)
+    number = port.target or port.number
+    opened = next((one for one in ports if one.ingress and one.app_port == number), None)
+    name = workload_port(port, instance.ports)
+    return opened or next((one for one in ports if one.name == name), None)
 
 
 def workload_port(port: MeshPort, declared: Mapping[str, int]) -> str | None:
@@ -86,15 +107,12 @@ def gateway_ports(world: World, instance: Instance) -> Mapping[int, int]:
 
 def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
     """Return the ports of services where requests go, and where an instance finds each, beside the one for all."""
-    if not world.settings.port_listeners:
-        return {}
-    numbers = {
-        port.number
-        for service in world.services_for(instance.namespace).values()
-        for port in service.ports
-        if port.is_http
-    }
-    taken = _own_ports(instance)
+    scope = scope_of(world, instance)
+    numbers = {one.port.number for one in spoken_to(world, scope) if one.port and by_word(one.port.protocol) in HTTP}
+    if world.settings.port_listeners:
+        services = known_services(world, scope).values()
+        numbers |= {port.number for service in services for port in service.ports if port.is_http}
+    taken = _own_ports(world, instance)
     ports: dict[int, int] = {}
     for number in sorted(numbers, reverse=True):
         bound = bound_port(number, world.settings.unprivileged_from)
@@ -105,8 +123,8 @@ def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
     return dict(sorted(ports.items()))
 
 
-def _own_ports(instance: Instance) -> set[int]:
-    return {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(instance)}
+def _own_ports(world: World, instance: Instance) -> set[int]:
+    return {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(world, instance)}
 
 
 def _is_second(service: MeshService) -> bool:
@@ -120,8 +138,8 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
     The caller's own namespace comes first; an application's number is never used, since one that listens
     on all addresses would have taken it. A service that each request leads elsewhere has no place of its own.
     """
-    wanted = _raw_ports(world, instance.namespace)
-    taken = {*_own_ports(instance), *request_ports(world, instance).values()}
+    wanted = _raw_ports(world, scope_of(world, instance))
+    taken = {*_own_ports(world, instance), *request_ports(world, instance).values()}
     bindings = []
     for service, port in wanted:
         bound = bound_port(port.number, world.settings.unprivileged_from)
@@ -132,8 +150,8 @@ def tcp_bindings(world: World, instance: Instance) -> tuple[TcpBinding, ...]:
     return tuple(bindings)
 
 
-def _raw_ports(world: World, namespace: str) -> list[tuple[MeshService, MeshPort]]:
-    services = world.services_for(namespace)
+def _raw_ports(world: World, scope: SidecarScope) -> list[tuple[MeshService, MeshPort]]:
+    services = known_services(world, scope)
 
     def find() -> list[tuple[MeshService, MeshPort]]:
         raw = (
@@ -144,10 +162,10 @@ def _raw_ports(world: World, namespace: str) -> list[tuple[MeshService, MeshPort
         )
         return sorted(
             raw,
-            key=lambda pair: (pair[0].namespace != namespace, _is_second(pair[0]), pair[0].host, pair[1].number),
+            key=lambda pair: (pair[0].namespace != scope.namespace, _is_second(pair[0]), pair[0].host, pair[1].number),
         )
 
-    return world.once(("raw ports", namespace), find)
+    return world.once(("raw ports", scope), find)
 
 
 def tcp_names(world: World, instance: Instance) -> Mapping[str, int]:

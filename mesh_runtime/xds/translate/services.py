@@ -86,6 +86,8 @@ class MeshService:
     """Namespaces whose callers see it; ``()``: all."""
     subject_alt_names: tuple[str, ...] = ()
     """Who may answer, beside its workloads."""
+    needs_port: bool = False
+    """The port that its name alone means is none of these."""
 
     def port(self, number: int) -> MeshPort | None:
         """Return the port with this number."""
@@ -94,7 +96,7 @@ class MeshService:
     @property
     def default_http_port(self) -> MeshPort | None:
         """The port meant by a name without one."""
-        http = [port for port in self.ports if port.is_http]
+        http = [port for port in self.ports if port.is_http and not self.needs_port]
         return next((port for port in http if port.number == 80), http[0] if http else None)
 
     @property
@@ -119,6 +121,10 @@ class MeshService:
         # Whatever Kubernetes' DNS would know below a headless service is one of its workloads.
         below = tuple(f"*.{name}" for name in names) if self.headless else ()
         return tuple(dict.fromkeys((*names, *below, *addresses)))
+
+    def narrowed(self, ports: tuple[MeshPort, ...]) -> MeshService:
+        """Return this one with some of its ports."""
+        return replace(self, ports=ports, needs_port=self.default_http_port not in ports)
 
     def joined(self, other: MeshService) -> MeshService:
         """Return this one with the ports of another of the same host, if nothing else tells them apart."""

@@ -110,10 +110,10 @@ class World:
     @property
     def services(self) -> Mapping[str, MeshService]:
         """Services by host. A Service comes before a ServiceEntry of the same host."""
-        return self.once(("world", "services"), lambda: by_host(self._every_service))
+        return self.once(("world", "services"), lambda: by_host(self.every_service))
 
     @property
-    def _every_service(self) -> tuple[MeshService, ...]:
+    def every_service(self) -> tuple[MeshService, ...]:
         """Also those of a host that several namespaces define for themselves."""
         return self.once(("world", "every service"), self._all_services)
 
@@ -159,7 +159,7 @@ class World:
 
     def _by_label(self) -> dict[_Label, tuple[MeshService, ...]]:
         found = defaultdict[_Label, list[MeshService]](list)
-        for service in self._every_service:
+        for service in self.every_service:
             for name, value in [] if service.parent else list(service.selector.items())[:1]:
                 found[service.namespace, name, value].append(service)
         return {label: tuple(services) for label, services in found.items()}
@@ -209,28 +209,29 @@ class World:
 
     def services_for(self, namespace: str) -> Mapping[str, MeshService]:
         """Return the services that callers in a namespace see, by host: of several for one, their own."""
-        if self.once(("world", "all public"), lambda: not any(service.export_to for service in self._every_service)):
+        if self.once(("world", "all public"), lambda: not any(service.export_to for service in self.every_service)):
             return self.services
         return self.once(("world", "services for", namespace), lambda: self._services_for(namespace))
 
     def _services_for(self, namespace: str) -> dict[str, MeshService]:
-        visible = [service for service in self._every_service if service.is_visible(namespace)]
+        visible = [service for service in self.every_service if service.is_visible(namespace)]
         return by_host(sorted(visible, key=lambda service: service.namespace != namespace))
 
     def find_service(self, host: str, namespace: str) -> MeshService | None:
         """Return the service that callers in a namespace reach by this full name, also by a ServiceEntry's wildcard."""
-        return self.once(("world", "find", host, namespace), lambda: self._find_service(host, namespace))
+        return self.once(("world", "find", host, namespace), lambda: found_in(self.services_for(namespace), host))
 
-    def _find_service(self, host: str, namespace: str) -> MeshService | None:
-        visible = self.services_for(namespace)
-        exact = visible.get(host)
-        if exact is not None:
-            return exact
-        parent = visible.get(host.partition(".")[2])
-        if parent is not None and parent.headless:
-            return parent
-        wide = [service for name, service in visible.items() if name.startswith("*") and matches(name, host)]
-        return max(wide, key=lambda service: len(service.host), default=None)
+
+def found_in(services: Mapping[str, MeshService], host: str) -> MeshService | None:
+    """Return the one of services, by host, that is reached by a full name, also by a ServiceEntry's wildcard."""
+    exact = services.get(host)
+    if exact is not None:
+        return exact
+    parent = services.get(host.partition(".")[2])
+    if parent is not None and parent.headless:
+        return parent
+    wide = [service for name, service in services.items() if name.startswith("*") and matches(name, host)]
+    return max(wide, key=lambda service: len(service.host), default=None)
 
 
 def _with_spec(_: ObjectKey, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:

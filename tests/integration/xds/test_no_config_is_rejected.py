@@ -90,6 +90,8 @@ NAMES = {
         "pay.example.com",
         "*.example.com",
         "shop/*",
+        "./*",
+        "*/catalog.shop.svc.cluster.local",
         "*",
         "10.1.2.3",
     ),
@@ -114,6 +116,7 @@ NAMES = {
         "has(request.headers['x-user'])",
         "source.port > 1",
     ),
+    "default_endpoint": ("127.0.0.1:8080", "0.0.0.0:8080", "[::1]:80", "unix:///tmp/own.sock"),
     "value": ("%REQ(x)%", "jason", *PATCHES),
 }
 WORLD = """

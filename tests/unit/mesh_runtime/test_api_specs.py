@@ -18,6 +18,13 @@ def entry(**fields):
     return manifest("ServiceEntry", "pay", spec | {"resolution": "DNS"} | fields)
 
 
+PORT = {"number": 80, "name": "http", "protocol": "HTTP"}
+
+
+def sidecar(**fields):
+    return manifest("Sidecar", "a", fields)
+
+
 def gateway(*servers, **fields):
     return manifest("Gateway", "ingress", {"selector": {"app": "ingress"}, "servers": list(servers)} | fields)
 
@@ -436,6 +443,35 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "spec.portLevelMtls",
             "is empty; name a port, or remove it",
         ),
+        (manifest("Sidecar", "a", {}), "spec", "says nothing"),
+        (sidecar(egress=[{"hosts": []}]), "spec.egress[0].hosts", "must not be empty"),
+        (sidecar(egress=[{"hosts": ["catalog"]}]), "spec.egress[0].hosts[0]", "does not say of which namespace"),
+        (sidecar(egress=[{"hosts": ["a b/*"]}]), "spec.egress[0].hosts[0]", "is not a namespace"),
+        (sidecar(egress=[{"hosts": ["./a b"]}]), "spec.egress[0].hosts[0]", "is not a host"),
+        (sidecar(egress=[{"hosts": ["./*"]}, {"hosts": ["./*"]}]), "spec.egress[0]", "move it to the end"),
+        (sidecar(egress=[{"hosts": ["./*"], "bind": "127.0.0.1"}]), "spec.egress[0].bind", "needs a port"),
+        (
+            sidecar(egress=[{"hosts": ["./*"], "port": PORT, "bind": "unix:///a"}]),
+            "spec.egress[0].bind",
+            "does not support it yet; leave it out",
+        ),
+        (
+            sidecar(egress=[{"hosts": ["./*"], "port": PORT}] * 2),
+            "spec.egress[1].port.number",
+            "the port 80 is there twice",
+        ),
+        (
+            sidecar(egress=[{"hosts": ["./*"], "port": {**PORT, "protocol": "HTTP_PROXY"}}]),
+            "spec.egress[0].port.protocol",
+            "HTTP_PROXY is Istio's, but this runtime does not support it yet",
+        ),
+        (
+            sidecar(ingress=[{"port": PORT, "defaultEndpoint": "10.0.0.1:80"}]),
+            "spec.ingress[0].defaultEndpoint",
+            "is not a place of the workload itself; write 127.0.0.1:PORT",
+        ),
+        (sidecar(ingress=[{"port": PORT, "tls": {}}]), "spec.ingress[0].tls", "does not support it yet"),
+        (sidecar(outboundTrafficPolicy={"mode": "ANY"}), "spec.outboundTrafficPolicy.mode", "must be one of"),
         (service(ports=[]), "spec.ports", "is empty"),
         (service(ports=[{"port": 80}, {"port": 81}]), "spec.ports[0].name", "where there are several ports"),
         (service(ports=[{"port": 80, "targetPort": "A"}]), "spec.ports[0].targetPort", "is not a port name"),

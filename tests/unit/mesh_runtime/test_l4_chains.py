@@ -5,6 +5,7 @@ from test_translate import NETWORKING, service, world
 
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.routing.l4_route import l4_chains
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope
 
 HOST = "db.shop.svc.cluster.local"
 CLUSTER = "outbound|80||{}.shop.svc.cluster.local"
@@ -21,7 +22,7 @@ def to(name):
 
 
 def chains(*manifests, tls=False, hosts=(HOST,), **caller):
-    who = Caller(**{"namespace": "shop", "labels": {"app": "web"}, "port": 80} | caller)
+    who = Caller(**{"scope": SidecarScope("shop"), "labels": {"app": "web"}, "port": 80} | caller)
     found = l4_chains(world(*SERVICES, *manifests), who, hosts, tls=tls)
     return [(dict(chain.match), chain.clusters) for chain in found]
 

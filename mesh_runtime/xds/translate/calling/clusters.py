@@ -20,6 +20,7 @@ from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, 
 from mesh_runtime.xds.translate.listeners.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, reached_services
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
@@ -77,7 +78,7 @@ def outbound_clusters(world: World, client: Client) -> Outbound:
         return tuple(one for port in service.ports for one in _of_port(world, client, service, port))
 
     def build() -> Outbound:
-        services = world.services_for(client.namespace)
+        services = reached_services(world, client.scope)
         built = [one for found in world.each(("clusters of", client), services, of_service).values() for one in found]
         # Each by itself, so that one stays the same object while the other changes.
         return Outbound(
@@ -92,6 +93,7 @@ def outbound_clusters(world: World, client: Client) -> Outbound:
 def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, pool: ConnectionPool | None) -> Envoy:
     """Return the cluster of an instance's own port. What its service's callers are told of connections holds here."""
     name = inbound_name(port)
+    behind = port.ingress.endpoint(instance.app_address) if port.ingress else (instance.app_address, port.app_port)
     return {
         "name": name,
         "type": "STATIC",
@@ -101,7 +103,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, p
         **_protocol_options(protocol, Policy(connection_pool=pool), upgrade=False),
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(instance.app_address, port.app_port)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(*behind)}}]}],
         },
     }
 
@@ -123,7 +125,7 @@ def _distinctive(world: World, client: Client, port: MeshPort, policies: Sequenc
     near = any(policy.outlier_detection for policy in policies) or any(one.distribute for one in settings if one)
     owned = any(policy.tls and policy.tls.credential_name for policy in policies)
     return Client(
-        client.namespace if owned else "",
+        SidecarScope(client.namespace if owned else ""),
         client.labels if near else (),
         client.locality if near else "",
         client.gateway and port.protocol == "auto",

@@ -12,7 +12,7 @@ from mesh_runtime.api.objects import CLUSTER, TRUST_DOMAIN, ConfigObject
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate.ports import gateway_ports, inbound_ports, workload_port
+from mesh_runtime.xds.translate.ports import gateway_ports, inbound_port
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, has_sidecar, member_name
 from mesh_runtime.xds.translate.world import World, selects
@@ -152,10 +152,9 @@ def _selected_entries(world: World, service: MeshService) -> Iterator[tuple[Conf
 
 
 def _of_instance(world: World, service: MeshService, instance: Instance, port: MeshPort) -> Iterator[Endpoint]:
-    name = workload_port(port, instance.ports)
-    if name is None or (instance.draining and not service.unready):
+    inbound = inbound_port(world, instance, port)
+    if inbound is None or (instance.draining and not service.unready):
         return
-    inbound = next(inbound for inbound in inbound_ports(instance) if inbound.name == name)
     yield Endpoint(
         address=instance.address,
         port=inbound.listen_port,

@@ -27,6 +27,7 @@ from mesh_runtime.api.networking import (
 from mesh_runtime.api.objects import ROOT_NAMESPACE
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, scope_of
 from mesh_runtime.xds.translate.world import World
 
 Labels = Mapping[str, str]
@@ -83,13 +84,18 @@ _PARTS: Final = (*_OF_PORTS, *_BEYOND_PORTS)
 class Client:
     """What of a caller makes a difference to how it calls: as little as possible, so that many share the outcome."""
 
-    namespace: str
+    scope: SidecarScope
     labels: tuple[tuple[str, str], ...] = ()
     """Those by which rules choose their callers, or by which endpoints are near."""
     locality: str = ""
     """Empty where no rule asks for it."""
     gateway: bool = False
     """Gateways look into nothing to find out what it is."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        return self.scope.namespace
 
 
 def client_of(world: World, instance: Instance) -> Client:
@@ -104,7 +110,7 @@ def client_of(world: World, instance: Instance) -> Client:
     kept |= {name: value for name, value in instance.labels.items() if name in names}
     near = world.once("asks for localities", lambda: _asks_for_localities(world))
     return Client(
-        instance.namespace,
+        scope_of(world, instance),
         tuple(sorted(kept.items())),
         instance.locality if near else "",
         instance.role is Role.GATEWAY,

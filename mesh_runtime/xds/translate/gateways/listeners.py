@@ -19,6 +19,7 @@ from mesh_runtime.xds.translate.ports import gateway_ports
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.routing.l4_route import l4_chains
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
 from mesh_runtime.xds.translate.world import World
 
@@ -122,7 +123,8 @@ def _named(served: Served) -> dict[str, Envoy]:
 def _connections(world: World, instance: Instance, served: Served, *, encrypted: bool) -> Iterator[Envoy]:
     """Yield the chains that VirtualServices' rules make of a server: *encrypted* bytes go by ``tls``, others by ``tcp``."""
     number = served.server.port.number
-    caller = Caller(namespace=instance.namespace, labels=instance.labels, gateway=served.gateway, port=number)
+    scope = SidecarScope(instance.namespace)
+    caller = Caller(scope=scope, labels=instance.labels, gateway=served.gateway, port=number)
     logs = telemetry.tcp_source_logs(world, instance)
     for chain in l4_chains(world, caller, served.server.hosts, tls=encrypted):
         proxy = tcp_proxy(f"gateway_{number}", logs, **chain.clusters)

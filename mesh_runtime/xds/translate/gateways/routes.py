@@ -16,6 +16,7 @@ from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_services_for
 from mesh_runtime.xds.translate.routing.http_match import catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope
 from mesh_runtime.xds.translate.world import World
 
 _MISDIRECTED: Final[Envoy] = {
@@ -68,7 +69,7 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
     redirected: set[str] = set()
     for gateway, group in _by_gateway(servers).items():
         caller = Caller(
-            namespace=instance.namespace,
+            scope=SidecarScope(instance.namespace),
             labels=instance.labels,
             gateway=gateway,
             port=number,

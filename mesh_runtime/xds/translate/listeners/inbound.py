@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mesh_runtime.api.networking import ConnectionPool
-from mesh_runtime.api.protocols import by_port
+from mesh_runtime.api.networking import ConnectionPool, Sidecar
+from mesh_runtime.api.protocols import by_port, by_word
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.clusters import inbound_name
 from mesh_runtime.xds.translate.calling.rules import rules_for
 from mesh_runtime.xds.translate.listeners.filters import PLAIN_HTTP, grpc_web, inspected, listener, manager, tcp_proxy
-from mesh_runtime.xds.translate.ports import InboundPort, workload_port
+from mesh_runtime.xds.translate.ports import InboundPort, inbound_port
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
+from mesh_runtime.xds.translate.sidecar_scope import sidecar_of
+from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
 from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
@@ -113,13 +115,24 @@ def inbound_service(world: World, instance: Instance, port: InboundPort) -> tupl
     """Return the service whose port leads to an instance's port, and its protocol.
 
     Where several do, it is the one the instance was started for; where none does, the port's name tells the protocol.
+    A Sidecar's word on the protocol comes first.
     """
     found = _declared(world, instance, port)
-    return (found[0], found[1].protocol) if found else (None, by_port(port.app_port, port.name, ""))
+    protocol = found[1].protocol if found else by_port(port.app_port, port.name, "")
+    return found[0] if found else None, by_word(port.ingress.port.protocol) if port.ingress else protocol
 
 
 def inbound_pool(world: World, instance: Instance, port: InboundPort) -> ConnectionPool | None:
-    """Return what the DestinationRule of an instance's service says of connections: as in Istio, it holds here, too."""
+    """Return what an instance's Sidecar says of connections to it.
+
+    Else what the DestinationRule of its service does: as in Istio, it holds here, too.
+    """
+    item = sidecar_of(world, instance)
+    own = (port.ingress.connection_pool if port.ingress else None) or (
+        spec_of(item, Sidecar).inbound_connection_pool if item else None
+    )
+    if own:
+        return own
     found = _declared(world, instance, port)
     if found is None:
         return None
@@ -134,7 +147,7 @@ def _declared(world: World, instance: Instance, port: InboundPort) -> tuple[Mesh
         (service, declared)
         for service in world.services_of(instance)
         for declared in service.ports
-        if workload_port(declared, instance.ports) == port.name
+        if inbound_port(world, instance, declared) == port
     ]
     return min(candidates, key=lambda found: found[0].name != instance.service, default=None)
 

@@ -17,6 +17,7 @@ from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, TcpBinding, request_
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.routing.l4_route import L4Chain, l4_chains
 from mesh_runtime.xds.translate.routing.routes import OUTBOUND_ROUTES, sniffed_routes_name
+from mesh_runtime.xds.translate.sidecar_scope import scope_of
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
 from mesh_runtime.xds.translate.tls import RAW_ALPN
 from mesh_runtime.xds.translate.world import World
@@ -51,7 +52,7 @@ def _requests(world: World, instance: Instance, routes: str) -> Envoy:
 def _raw(world: World, instance: Instance, binding: TcpBinding) -> Envoy:
     """Return the listener for one port of a service: by server name in TLS, by what it is where that shows."""
     protocol = binding.port.protocol
-    caller = Caller(namespace=instance.namespace, labels=instance.labels, port=binding.port.number)
+    caller = Caller(scope=scope_of(world, instance), labels=instance.labels, port=binding.port.number)
     routed = l4_chains(world, caller, [binding.service.host], tls=protocol == "tls")
     chains = [_chain(world, instance, binding, chain) for chain in routed]
     if all(chain.match for chain in routed):

@@ -14,6 +14,7 @@ from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, any_http, limits
 from mesh_runtime.xds.translate.listeners.connect import REFUSED_ROUTE, connect_route
 from mesh_runtime.xds.translate.listeners.lookup import LOOKUP_ON, by_request
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, passes_unknown
 from mesh_runtime.xds.translate.telemetry.metrics import PASSTHROUGH, outside_metadata, service_metadata
 from mesh_runtime.xds.translate.world import World
 
@@ -29,19 +30,20 @@ PASSTHROUGH_CLUSTER: Final[Envoy] = {
 }
 
 
-def unknown_host(world: World) -> Envoy:
-    """Return the virtual host of requests to hosts that no service has."""
-    return world.once("unknown host", lambda: _unknown_host(world))
+def unknown_host(world: World, scope: SidecarScope) -> Envoy:
+    """Return the virtual host of requests to hosts of which a workload knows no service."""
+    passed = passes_unknown(world, scope)
+    return world.once(("unknown host", passed), lambda: _unknown_host(world, passed=passed))
 
 
-def _unknown_host(world: World) -> Envoy:
+def _unknown_host(world: World, *, passed: bool) -> Envoy:
     refused = [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE]
-    if world.mesh_config.outbound_traffic_policy.mode == "REGISTRY_ONLY":
+    if not passed:
         return {"name": "block_all", "domains": ["*"], "routes": refused, **service_metadata(None)}
     own = {"name": ":authority", "string_match": {"safe_regex": {"regex": _own_names(world)}}}
     inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
-    passed = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}
-    routes = [*inside, passed, connect_route(PASSTHROUGH)]
+    outside = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}
+    routes = [*inside, outside, connect_route(PASSTHROUGH)]
     return {"name": "allow_any", "domains": ["*"], "routes": routes, **LOOKUP_ON, **service_metadata(None)}
 
 

@@ -27,7 +27,7 @@ class Places:
         """The direction of what is neither inbound nor said to be anything."""
         self.services = frozenset(service.host for service in world.services_of(instance))
         """What inbound clusters belong to."""
-        self._inbound = {port.listen_port: port.app_port for port in inbound_ports(instance)}
+        self._inbound = {port.listen_port: port.app_port for port in inbound_ports(world, instance)}
         self._declared = defaultdict[int, set[int]](set)
         for number, bound in self._bound(world, instance):
             self._declared[bound].add(number)

@@ -15,6 +15,7 @@ from mesh_runtime.xds.translate.routing.delegation import Found, is_exported
 from mesh_runtime.xds.translate.routing.http_match import catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, follows, known_services
 from mesh_runtime.xds.translate.world import World
 
 DEFAULT_PORT: Final = 80
@@ -54,25 +55,25 @@ def sees_labels(world: World, namespace: str) -> bool:
 
 def host_routes(world: World, caller: Caller, service: MeshService, port: MeshPort) -> list[Envoy]:
     """Return what becomes of a workload's requests to a port of a service; some route, in any case."""
-    for found in _rules_of(world, caller.namespace, service.host):
+    for found in _rules_of(world, caller, service.host):
         routes = rules_routes(world, caller, [found])
         if routes:
             return routes
     return [service_route(world, caller, service, port)]
 
 
-def other_hosts(world: World, namespace: str, number: int) -> Iterator[tuple[str, Found]]:
-    """Yield hosts that are no service's but that VirtualServices give to workloads of a namespace at a port.
+def other_hosts(world: World, scope: SidecarScope, number: int) -> Iterator[tuple[str, Found]]:
+    """Yield hosts that are no service's but that VirtualServices give to workloads at a port.
 
     That is port 80, and every port of the services that the same VirtualService is for.
     """
     taking = world.once(
-        ("takes requests", namespace, number),
+        ("takes requests", scope, number),
         lambda: {
-            host: service for host, service in world.services_for(namespace).items() if _takes_requests(service, number)
+            host: service for host, service in known_services(world, scope).items() if _takes_requests(service, number)
         },
     )
-    rules = {item.key: (item, spec) for item, spec in _for_workloads(world, namespace)}
+    rules = {item.key: (item, spec) for item, spec in _for_workloads(world, scope, number)}
 
     def others(_: ObjectKey, found: Found) -> tuple[str, ...]:
         item, spec = found
@@ -80,7 +81,7 @@ def other_hosts(world: World, namespace: str, number: int) -> Iterator[tuple[str
         left = tuple(host for host in hosts if not _is_taken(host, taking))
         return left if number == DEFAULT_PORT or len(left) < len(hosts) else ()
 
-    for key, hosts in world.each(("other hosts", namespace, number), rules, others).items():
+    for key, hosts in world.each(("other hosts", scope, number), rules, others).items():
         yield from ((host, rules[key]) for host in hosts)
 
 
@@ -107,38 +108,47 @@ def described(item: ConfigObject) -> Envoy:
     return {"filter_metadata": {"istio": {"config": config}}}
 
 
-def _for_workloads(world: World, namespace: str) -> tuple[Found, ...]:
-    followed = virtual_services_for(world, namespace)
-    return tuple(found for found in followed if found[1].is_for_sidecars and found[1].http)
+def _for_workloads(world: World, scope: SidecarScope, port: int) -> tuple[Found, ...]:
+    visible = virtual_services_for(world, scope.namespace)
+    return tuple(
+        (item, spec)
+        for item, spec in visible
+        if spec.is_for_sidecars and spec.http and follows(world, scope, port, item, spec)
+    )
 
 
-def _rules_of(world: World, namespace: str, host: str) -> tuple[Found, ...]:
+def _rules_of(world: World, caller: Caller, host: str) -> tuple[Found, ...]:
     """Return the VirtualServices that name a host, the first one first; else the first of the closest wildcard's."""
-    exact = tuple(_followed(world.virtual_services_naming(host), namespace))
+    scope, port = caller.scope, caller.port
+    exact = tuple(_followed(world, world.virtual_services_naming(host), scope, port))
     if exact:
         return exact
-    known = world.once(("wide rules", namespace), lambda: _by_pattern(world, namespace))
+    at = port if scope.sidecar else 0
+    known = world.once(("wide rules", scope, at), lambda: _by_pattern(world, scope, at))
     wide = [pattern for pattern in known if matches(pattern, host)]
     return known[max(wide, key=len)][:1] if wide else ()
 
 
-def _by_pattern(world: World, namespace: str) -> Mapping[str, tuple[Found, ...]]:
+def _by_pattern(world: World, scope: SidecarScope, port: int) -> Mapping[str, tuple[Found, ...]]:
     found: dict[str, tuple[Found, ...]] = {}
-    for item, spec in _followed(world.wide_virtual_services, namespace):
+    for item, spec in _followed(world, world.wide_virtual_services, scope, port):
         for pattern in (resolve_host(written, item.key.namespace) for written in spec.hosts):
             if pattern.startswith("*"):
                 found[pattern] = (*found.get(pattern, ()), (item, spec))
     return found
 
 
-def _followed(found: Iterable[Found], namespace: str) -> list[Found]:
-    """Keep those that workloads of a namespace follow for requests, those that count first in front."""
+def _followed(world: World, found: Iterable[Found], scope: SidecarScope, port: int) -> list[Found]:
+    """Keep those that workloads follow for requests to a port, those that count first in front."""
     kept = [
         (item, spec)
         for item, spec in found
-        if spec.is_for_sidecars and spec.http and is_exported(item, spec, namespace)
+        if spec.is_for_sidecars
+        and spec.http
+        and is_exported(item, spec, scope.namespace)
+        and follows(world, scope, port, item, spec)
     ]
-    return sorted(kept, key=lambda one: _distance(*one, namespace=namespace))
+    return sorted(kept, key=lambda one: _distance(*one, namespace=scope.namespace))
 
 
 def _takes_requests(service: MeshService, number: int) -> bool:

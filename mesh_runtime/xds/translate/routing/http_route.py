@@ -33,6 +33,7 @@ from mesh_runtime.xds.translate.routing.http_options import (
     timeouts,
 )
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service
 from mesh_runtime.xds.translate.world import World
 
 _REDIRECT_CODES = {
@@ -49,13 +50,18 @@ _SCHEME_PORTS = {"http": 80, "https": 443}
 class Caller:
     """For whom a rule is translated: a workload or gateway, and on which of a service's or server's ports."""
 
-    namespace: str
+    scope: SidecarScope
     labels: Mapping[str, str]
     gateway: str = MESH
     """``mesh``, or the ``namespace/name`` of a Gateway."""
     port: int
     tls: bool = False
     """Whether requests arrive encrypted, and are decrypted before the rules are asked."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        return self.scope.namespace
 
 
 def rule_routes(world: World, caller: Caller, namespace: str, rule: HTTPRoute, described: Envoy) -> Iterator[Envoy]:
@@ -99,7 +105,7 @@ def destination_cluster(world: World, caller: Caller, namespace: str, destinatio
 def _target(
     world: World, caller: Caller, namespace: str, destination: Destination
 ) -> tuple[MeshService, MeshPort] | None:
-    service = world.find_service(resolve_host(destination.host, namespace), caller.namespace)
+    service = find_service(world, caller.scope, resolve_host(destination.host, namespace))
     port = _destination_port(service, destination, caller.port) if service else None
     return (service, port) if service and port else None
 

@@ -20,6 +20,7 @@ from mesh_runtime.xds.translate.ports import TcpBinding
 from mesh_runtime.xds.translate.routing.host_rules import virtual_services_for
 from mesh_runtime.xds.translate.routing.http_route import Caller, destination_cluster
 from mesh_runtime.xds.translate.services import MeshService
+from mesh_runtime.xds.translate.sidecar_scope import find_service, follows, scope_of
 from mesh_runtime.xds.translate.world import World
 
 _Rule = tuple[tuple[str, ...], tuple[str, ...], Sequence[RouteDestination]]
@@ -56,7 +57,9 @@ def l4_chains(world: World, caller: Caller, hosts: Iterable[str], *, tls: bool) 
     rules = (
         (item, rule)
         for item, spec in virtual_services_for(world, caller.namespace)
-        if _is_bound(caller, item, spec) and _speaks_of(caller, item, spec, wanted)
+        if _is_bound(caller, item, spec)
+        and _speaks_of(caller, item, spec, wanted)
+        and follows(world, caller.scope, caller.port, item, spec)
         for rule in (_tls_rules(spec, caller, item) if tls else _tcp_rules(spec, caller, item))
     )
     return tuple(_chains(world, caller, rules))
@@ -64,7 +67,7 @@ def l4_chains(world: World, caller: Caller, hosts: Iterable[str], *, tls: bool) 
 
 def tcp_route(world: World, instance: Instance, binding: TcpBinding) -> Envoy | None:
     """Return where VirtualServices send all connections to a service's port; ``None``: none speaks of them."""
-    caller = Caller(namespace=instance.namespace, labels=instance.labels, port=binding.port.number)
+    caller = Caller(scope=scope_of(world, instance), labels=instance.labels, port=binding.port.number)
     found = l4_chains(world, caller, [binding.service.host], tls=False)
     return next((chain.clusters for chain in found if not chain.match), None)
 
@@ -134,9 +137,7 @@ def _chains(world: World, caller: Caller, rules: Iterable[tuple[ConfigObject, _R
             yield L4Chain(
                 match=match,
                 clusters=_clusters(world, caller, item.key.namespace, route),
-                service=world.find_service(
-                    resolve_host(route[0].destination.host, item.key.namespace), caller.namespace
-                ),
+                service=find_service(world, caller.scope, resolve_host(route[0].destination.host, item.key.namespace)),
                 subset=route[0].destination.subset,
             )
 

@@ -23,6 +23,7 @@ from mesh_runtime.xds.translate.routing.host_rules import (
 )
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service, known_services, scope_of
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
@@ -44,7 +45,7 @@ def outbound_hosts(world: World, alike: Alike) -> Group:
     """Return the virtual hosts of :func:`outbound_routes`; an unknown one leads nowhere."""
 
     def find() -> Group:
-        hosts = [*_once_each(world, alike, _outbound_hosts(world, alike)), _in_table(unknown_host(world))]
+        hosts = [*_once_each(world, alike, _outbound_hosts(world, alike)), _in_table(unknown_host(world, alike.scope))]
         return world.runs(("virtual hosts", alike), hosts)
 
     return world.once(("outbound hosts", alike), find)
@@ -68,8 +69,13 @@ def port_routes(world: World, instance: Instance, number: int) -> Envoy:
 class Alike:
     """What tells callers apart. Their labels are empty where no rule asks for them."""
 
-    namespace: str
+    scope: SidecarScope
     pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def namespace(self) -> str:
+        """Where they are."""
+        return self.scope.namespace
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -80,7 +86,7 @@ class Alike:
 def callers_like(world: World, instance: Instance) -> Alike:
     """Return what of an instance makes a difference to which routes it follows."""
     labels = instance.labels if sees_labels(world, instance.namespace) else {}
-    return Alike(instance.namespace, tuple(sorted(labels.items())))
+    return Alike(scope_of(world, instance), tuple(sorted(labels.items())))
 
 
 def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
 
 def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
     hosts = _once_each(world, (alike, number), list(_port_hosts(world, alike, number)))
-    table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world)]}
+    table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world, alike.scope)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
 
 
@@ -118,7 +124,7 @@ def _left(wanted: Iterable[Sequence[str]]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _port_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
-    for service in world.services_for(alike.namespace).values():
+    for service in known_services(world, alike.scope).values():
         port = service.port(number)
         if port and port.is_http:
             yield _service_host(world, alike, service, port, service_names(service, alike.namespace))
@@ -129,13 +135,13 @@ def _outbound_hosts(world: World, alike: Alike) -> list[Envoy]:
     def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
         return tuple(map(_in_table, _hosts_of_service(world, alike, service)))
 
-    services = world.services_for(alike.namespace)
+    services = known_services(world, alike.scope)
     found = world.each(("virtual hosts", alike), services, of_service)
     return [*chain.from_iterable(found.values()), *_other_hosts_of_all_ports(world, alike)]
 
 
 def _other_hosts_of_all_ports(world: World, alike: Alike) -> Iterator[Envoy]:
-    for number in sorted(_request_ports(world, alike.namespace)):
+    for number in sorted(_request_ports(world, alike.scope)):
         for known in _other_hosts(world, alike, number):
             domains = _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)
             yield _in_table({**known, "domains": domains})
@@ -151,22 +157,22 @@ def _hosts_of_service(world: World, alike: Alike, service: MeshService) -> Itera
             yield _tunnels_host(service, port, _domains(names, port.number, False))
 
 
-def _request_ports(world: World, namespace: str) -> set[int]:
+def _request_ports(world: World, scope: SidecarScope) -> set[int]:
     """Return all ports that take requests; hosts that are no service's are reached at the default one."""
-    services = world.services_for(namespace)
+    services = known_services(world, scope)
 
     def find() -> set[int]:
         return {DEFAULT_PORT} | {port.number for service in services.values() for port in service.ports if port.is_http}
 
-    return world.once(("request ports", namespace), find)
+    return world.once(("request ports", scope), find)
 
 
 def _other_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
     """Yield hosts that only VirtualServices know, as they are called at a port."""
-    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=number)
-    for host, rules in other_hosts(world, alike.namespace, number):
+    caller = Caller(scope=alike.scope, labels=alike.labels, port=number)
+    for host, rules in other_hosts(world, alike.scope, number):
         routes = rules_routes(world, caller, [rules])
-        found = world.find_service(host, alike.namespace)
+        found = find_service(world, alike.scope, host)
         if routes:
             yield {
                 **_virtual_host(host, number, [host], [*routes, TUNNEL_ROUTE]),
@@ -185,7 +191,7 @@ def sniffed_routes(world: World, alike: Alike) -> Group:
 
 
 def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
-    for service in world.services_for(alike.namespace).values():
+    for service in known_services(world, alike.scope).values():
         for port in service.ports:
             if port.protocol == "auto" and not service.by_request:
                 host = _service_host(world, alike, service, port, ["*"])
@@ -193,7 +199,7 @@ def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
 
 
 def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
-    caller = Caller(namespace=alike.namespace, labels=alike.labels, port=port.number)
+    caller = Caller(scope=alike.scope, labels=alike.labels, port=port.number)
     routes = host_routes(world, caller, service, port)
     filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
     known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])

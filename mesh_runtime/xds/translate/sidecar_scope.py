@@ -1,0 +1,178 @@
+"""What a workload knows of the mesh: all that its namespace may see, or what its Sidecar leaves of that.
+
+Of a host that is not known a workload has neither routes nor clusters, so that its proxy is small. Where a rule
+that it does follow leads to such a host, the cluster is there, and only the name is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from mesh_runtime.api.hosts import matches, resolve_host
+from mesh_runtime.api.networking import EgressListener, Sidecar, VirtualService
+from mesh_runtime.api.networking.sidecar import ANY, OWN
+from mesh_runtime.api.objects import ROOT_NAMESPACE, ConfigObject, ObjectKey
+from mesh_runtime.api.security import RequestAuthentication
+from mesh_runtime.api.security.request import keys_address
+from mesh_runtime.registry import Instance, Role
+from mesh_runtime.xds.translate.routing.delegation import is_exported
+from mesh_runtime.xds.translate.services import MeshService, by_host
+from mesh_runtime.xds.translate.spec import spec_of
+from mesh_runtime.xds.translate.world import World, found_in, selects
+
+_EVERYTHING: Final[tuple[EgressListener, ...]] = ()
+
+
+class SidecarScope(NamedTuple):
+    """What workloads have in common that know the same of the mesh."""
+
+    namespace: str
+    sidecar: ObjectKey | None = None
+    """``None``: no Sidecar says what is known."""
+
+
+def sidecar_of(world: World, instance: Instance) -> ConfigObject | None:
+    """Return the Sidecar that holds for a workload: one that selects it, its namespace's, or the mesh's."""
+    if instance.role is Role.GATEWAY:
+        return None
+    namespace, labels = instance.namespace, dict(instance.labels)
+    key = "sidecar of", namespace, tuple(sorted(labels.items()))
+    return world.once(key, lambda: next(_holding(world, namespace, labels), None))
+
+
+def scope_of(world: World, instance: Instance) -> SidecarScope:
+    """Return what a workload, or gateway, knows of the mesh."""
+    item = sidecar_of(world, instance)
+    return SidecarScope(instance.namespace, item.key if item else None)
+
+
+def known_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
+    """Return the services that can be called by name, with those of their ports that can be, by host."""
+    if not _egress(world, scope):
+        return world.services_for(scope.namespace)
+    return world.once(("known services", scope), lambda: _known(world, scope))
+
+
+def reached_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
+    """Return the services that can be called, also those to which only rules and the mesh's own settings lead."""
+    if not _egress(world, scope):
+        return world.services_for(scope.namespace)
+    return world.once(("reached services", scope), lambda: _reached(world, scope))
+
+
+def find_service(world: World, scope: SidecarScope, host: str) -> MeshService | None:
+    """Return the service that is reached by this full name, also by a ServiceEntry's wildcard."""
+    if not _egress(world, scope):
+        return world.find_service(host, scope.namespace)
+    return world.once(("find reached", scope, host), lambda: found_in(reached_services(world, scope), host))
+
+
+def follows(world: World, scope: SidecarScope, port: int, item: ConfigObject, spec: VirtualService) -> bool:
+    """Tell whether a workload follows a VirtualService, which its namespace may see, for what it calls at a port."""
+    egress = _egress(world, scope)
+    return not egress or _is_followed(_listener(egress, port), scope.namespace, item, spec)
+
+
+def spoken_to(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
+    """Return the listeners with a port to which applications speak."""
+    return tuple(one for one in _egress(world, scope) if one.port and one.is_spoken_to)
+
+
+def passes_unknown(world: World, scope: SidecarScope) -> bool:
+    """Tell whether calls to unknown hosts are passed on."""
+    spec = _sidecar(world, scope)
+    policy = spec.outbound_traffic_policy if spec else None
+    return (policy or world.mesh_config.outbound_traffic_policy).mode == "ALLOW_ANY"
+
+
+def _holding(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[ConfigObject]:
+    own = [(item, spec_of(item, Sidecar).labels) for item in world.objects("Sidecar", namespace)]
+    yield from (item for item, chosen in own if selects(chosen, labels))
+    yield from (item for item, chosen in own if not chosen)
+    yield from (item for item in world.objects("Sidecar", ROOT_NAMESPACE) if not spec_of(item, Sidecar).labels)
+
+
+def _sidecar(world: World, scope: SidecarScope) -> Sidecar | None:
+    found = world.objects("Sidecar", scope.sidecar.namespace) if scope.sidecar else ()
+    return next((spec_of(item, Sidecar) for item in found if item.key == scope.sidecar), None)
+
+
+def _egress(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
+    spec = _sidecar(world, scope)
+    return spec.egress if spec else _EVERYTHING
+
+
+def _listener(egress: Sequence[EgressListener], port: int) -> EgressListener | None:
+    """Return the listener of a port, else the one of all other ports."""
+    exact = (one for one in egress if one.port and one.port.number == port)
+    return next(exact, next((one for one in egress if one.port is None), None))
+
+
+def _hosts(listener: EgressListener | None, own: str, namespace: str) -> Iterator[str]:
+    """Yield the hosts that a listener takes from a namespace; *own* is the workload's."""
+    for written in listener.hosts if listener else ():
+        where, _, host = written.partition("/")
+        if where in {ANY, namespace} or (where == OWN and namespace == own):
+            yield host
+
+
+def _known(world: World, scope: SidecarScope) -> dict[str, MeshService]:
+    egress = _egress(world, scope)
+    visible = (service for service in world.every_service if service.is_visible(scope.namespace))
+    kept = [left for service in visible if (left := _narrowed(service, scope.namespace, egress)).ports]
+    return by_host(sorted(kept, key=lambda service: service.namespace != scope.namespace))
+
+
+def _narrowed(service: MeshService, own: str, egress: Sequence[EgressListener]) -> MeshService:
+    """Return a service with the ports at which it is known."""
+
+    def is_known(port: int) -> bool:
+        patterns = _hosts(_listener(egress, port), own, service.namespace)
+        return any(matches(pattern, service.known_as) for pattern in patterns)
+
+    ports = tuple(port for port in service.ports if is_known(port.number))
+    return service if ports == service.ports else service.narrowed(ports)
+
+
+def _is_followed(listener: EgressListener | None, own: str, item: ConfigObject, spec: VirtualService) -> bool:
+    """A VirtualService is taken, as in Istio, for any host of its that lies within one that is taken, or around it."""
+    written = [resolve_host(host, item.key.namespace) for host in spec.hosts]
+    patterns = list(_hosts(listener, own, item.key.namespace))
+    return any(matches(pattern, host) or matches(host, pattern) for pattern in patterns for host in written)
+
+
+def _reached(world: World, scope: SidecarScope) -> dict[str, MeshService]:
+    known = known_services(world, scope)
+    whole = _led_to(world, scope)
+    return {**known, **{host: one for host, one in whole.items() if known.get(host, one).namespace == one.namespace}}
+
+
+def _led_to(world: World, scope: SidecarScope) -> dict[str, MeshService]:
+    """Return the services to which those lead that are known."""
+    egress = _egress(world, scope)
+    hosts = [*_named_by_mesh(world)]
+    for item, spec in world.virtual_services:
+        if is_exported(item, spec, scope.namespace) and any(
+            _is_followed(listener, scope.namespace, item, spec) for listener in egress
+        ):
+            hosts += (resolve_host(one.host, item.key.namespace) for _, one in spec.destinations())
+    return _services(world, scope.namespace, hosts)
+
+
+def _services(world: World, namespace: str, hosts: Iterable[str]) -> dict[str, MeshService]:
+    found = (world.find_service(host, namespace) for host in dict.fromkeys(hosts))
+    return {service.host: service for service in found if service}
+
+
+def _named_by_mesh(world: World) -> Iterator[str]:
+    """Yield the hosts that proxies themselves ask: providers, and issuers of tokens for their keys."""
+    for provider in world.mesh_config.extension_providers:
+        asked = provider.remote or provider.envoy_ext_authz_http or provider.envoy_ext_authz_grpc
+        if asked:
+            yield asked.host
+    for item in world.objects("RequestAuthentication"):
+        for rule in spec_of(item, RequestAuthentication).jwt_rules:
+            server = keys_address(rule.jwks_uri)
+            if server:
+                yield server.host

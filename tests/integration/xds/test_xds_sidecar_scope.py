@@ -1,0 +1,232 @@
+"""Sidecars: what a workload knows of the mesh, and what its proxy takes in."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from xds_mesh import Mesh, free_echo_server, together
+
+from mesh_runtime.api.objects import ObjectKey
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+UNKNOWN = 502
+REGISTRY_ONLY = (
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+    "data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}"
+)
+TO_AUDIT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: catalog}
+spec:
+  hosts: [catalog]
+  http:
+  - {match: [{uri: {prefix: /audit}}], route: [{destination: {host: audit.other.svc.cluster.local}}]}
+  - {route: [{destination: {host: catalog}}]}
+"""
+NINETY = """
+apiVersion: v1
+kind: Service
+metadata: {name: catalog}
+spec: {selector: {app: catalog}, ports: [{name: http, port: 80, targetPort: http}, {name: http-more, port: 9090, targetPort: http}]}
+"""
+
+
+def sidecar(spec, name="default", namespace="shop"):
+    return f"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}"
+
+
+def egress(*hosts):
+    return f"egress: [{{hosts: [{', '.join(map(repr, hosts))}]}}]"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def mesh():
+    mesh = await Mesh().start()
+    try:
+        for name in ("frontend", "catalog", "orders"):
+            await mesh.workload(name)
+        await mesh.workload("audit", namespace="other")
+        await mesh.workload("cache", app=free_echo_server, protocol="tcp", namespace="other")
+        yield mesh
+    finally:
+        await mesh.close()
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def nothing_left(mesh):
+    yield
+    await mesh.forget("Sidecar", "VirtualService", "ConfigMap")
+
+
+@pytest.fixture
+def frontend(mesh):
+    return mesh.workloads["frontend"]
+
+
+async def statuses(mesh, caller, *hosts):
+    return [(await mesh.get(caller, f"{host}/")).status for host in hosts]
+
+
+async def clusters(mesh, workload):
+    page = (await mesh.admin(workload, "/clusters")).text
+    names = {line.partition("::")[0] for line in page.splitlines()}
+    return {name.rpartition("|")[2].partition(".")[0] for name in names if name.startswith("outbound|")}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "known"),
+    [
+        (["./*"], {"frontend", "catalog", "orders"}),
+        (["other/*"], {"audit", "cache"}),
+        (["./catalog.shop.svc.cluster.local", "other/audit.other.svc.cluster.local"], {"catalog", "audit"}),
+        (["*/audit.other.svc.cluster.local"], {"audit"}),
+        (["*/*.shop.svc.cluster.local"], {"frontend", "catalog", "orders"}),
+        (["~/*"], set()),
+        (["*/*"], {"frontend", "catalog", "orders", "audit", "cache"}),
+    ],
+)
+async def test_a_workload_knows_the_hosts_that_its_sidecar_names_and_no_others(mesh, frontend, hosts, known):
+    await mesh.apply(sidecar(egress(*hosts)))
+    found = await statuses(mesh, frontend, "catalog", "orders", "audit.other")
+    assert found == [200 if name in known else UNKNOWN for name in ("catalog", "orders", "audit")]
+    assert await clusters(mesh, frontend) == known
+
+
+async def test_a_sidecar_with_a_selector_is_for_those_workloads_and_comes_before_the_namespace_s(mesh, frontend):
+    selected = sidecar("workloadSelector: {labels: {app: frontend}}, " + egress("other/*"), "frontend")
+    await mesh.apply(together(sidecar(egress("./*")), selected))
+    assert await statuses(mesh, frontend, "catalog", "audit.other") == [UNKNOWN, 200]
+    assert await statuses(mesh, mesh.workloads["orders"], "catalog", "audit.other") == [200, UNKNOWN]
+
+
+async def test_the_root_namespace_s_sidecar_is_for_namespaces_without_one_each_with_its_own_hosts(mesh, frontend):
+    await mesh.apply(sidecar(egress("./*"), namespace="istio-system"))
+    audit = mesh.workloads["audit.other"]
+    assert await statuses(mesh, frontend, "catalog", "audit.other") == [200, UNKNOWN]
+    assert await statuses(mesh, audit, "catalog.shop", "audit.other") == [UNKNOWN, 200]
+    await mesh.apply(sidecar(egress("*/*")))
+    assert await statuses(mesh, frontend, "catalog", "audit.other") == [200, 200]
+    assert await statuses(mesh, audit, "catalog.shop") == [UNKNOWN]
+
+
+async def test_a_rule_that_is_known_leads_also_to_services_that_are_not(mesh, frontend):
+    await mesh.apply(together(TO_AUDIT, sidecar(egress("./*"))))
+    assert (await mesh.get(frontend, "catalog/audit")).app == "audit"
+    assert await statuses(mesh, frontend, "audit.other", "catalog") == [UNKNOWN, 200]
+
+
+async def test_a_rule_of_hosts_that_are_not_known_is_not_followed(mesh, frontend):
+    outside = (
+        TO_AUDIT.replace("hosts: [catalog]", "hosts: [catalog.shop.svc.cluster.local]")
+        .replace("{name: catalog}", "{name: catalog, namespace: other}")
+        .replace("{host: catalog}", "{host: catalog.shop.svc.cluster.local}")
+    )
+    await mesh.apply(together(outside, sidecar(egress("./*"))))
+    assert (await mesh.get(frontend, "catalog/audit")).app == "catalog"
+    await mesh.apply(sidecar(egress("./*", "other/catalog.shop.svc.cluster.local")))
+    assert (await mesh.get(frontend, "catalog/audit")).app == "audit"
+
+
+async def test_raw_connections_have_no_place_where_their_service_is_not_known(mesh, frontend):
+    async def answered():
+        reader, writer = await asyncio.open_connection(frontend.address, 15001)
+        writer.write(b"CONNECT cache.other:80 HTTP/1.1\r\nhost: cache.other:80\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        return head.split()[1]
+
+    assert await answered() == b"200"
+    await mesh.apply(sidecar(egress("./*")))
+    assert await answered() == b"502"
+
+
+@pytest.mark.parametrize(
+    ("mode", "of_the_mesh", "status"), [("REGISTRY_ONLY", (), UNKNOWN), ("ALLOW_ANY", (REGISTRY_ONLY,), 200)]
+)
+async def test_a_sidecar_says_whether_unknown_hosts_are_passed_on_for_its_workloads_only(
+    mesh, frontend, mode, of_the_mesh, status
+):
+    outside = f"127.0.0.1:{mesh.workloads['orders'].port}"
+    own = sidecar(f"workloadSelector: {{labels: {{app: frontend}}}}, outboundTrafficPolicy: {{mode: {mode}}}")
+    await mesh.apply(together(own, *of_the_mesh))
+    others = UNKNOWN if status == 200 else 200
+    assert await statuses(mesh, frontend, outside, "catalog") == [status, 200]
+    assert await statuses(mesh, mesh.workloads["orders"], outside, "catalog") == [others, 200]
+
+
+async def test_each_port_has_hosts_of_its_own_and_can_be_spoken_to_where_nothing_is_captured(mesh, frontend):
+    await mesh.apply(
+        together(
+            NINETY,
+            sidecar(
+                "egress: [{port: {number: 9090, protocol: HTTP, name: more}, captureMode: NONE, hosts: ['./*']},"
+                " {hosts: ['other/*']}]"
+            ),
+        )
+    )
+    assert await statuses(mesh, frontend, "catalog", "catalog:9090", "audit.other") == [UNKNOWN, 200, 200]
+    assert (await mesh.send(f"http://{frontend.address}:9090/", "catalog")).app == "catalog"
+    assert (await mesh.send(f"http://{frontend.address}:9090/", "audit.other")).status == UNKNOWN
+
+
+def ingress(number, endpoint, more=""):
+    return f"ingress: [{{port: {{number: {number}, protocol: HTTP, name: web}}, defaultEndpoint: '{endpoint}'{more}}}]"
+
+
+CATALOG_ONLY = "workloadSelector: {labels: {app: catalog}}, "
+
+
+async def test_what_comes_for_a_port_goes_to_another_port_of_the_application(mesh, frontend):
+    number = mesh.workloads["catalog"].port
+    other = await mesh.application("admin")
+    await mesh.apply(sidecar(CATALOG_ONLY + ingress(number, f"127.0.0.1:{other}")))
+    assert (await mesh.get(frontend, "catalog/")).app == "admin"
+    await mesh.forget("Sidecar")
+    assert (await mesh.get(frontend, "catalog/")).app == "catalog"
+
+
+async def test_a_port_that_only_the_sidecar_opens_leads_to_a_unix_socket(mesh, frontend):
+    path = mesh.dir / "own.sock"
+
+    async def answer(request):
+        return web.json_response({"app": "socket", "headers": dict(request.headers)})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    mesh.stack.push_async_callback(runner.cleanup)
+    await web.UnixSite(runner, str(path)).start()
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: socket}\n"
+        "spec: {selector: {app: catalog}, ports: [{name: http, port: 80, targetPort: 9080}]}"
+    )
+    await mesh.apply(together(service, sidecar(CATALOG_ONLY + ingress(9080, f"unix://{path}"))))
+    answer = await mesh.get(frontend, "socket/")
+    assert answer.app == "socket"
+    assert "x-forwarded-client-cert" in {name.lower() for name in answer.seen["headers"]}
+    await mesh.delete(ObjectKey("", "Service", "shop", "socket"))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "inboundConnectionPool: {http: {http1MaxPendingRequests: 1, http2MaxRequests: 1}, tcp: {maxConnections: 1}}",
+        "port",
+    ],
+)
+async def test_a_sidecar_limits_what_comes_in_at_once(mesh, frontend, spec):
+    catalog = mesh.workloads["catalog"]
+    if spec == "port":
+        pool = ", connectionPool: {http: {http1MaxPendingRequests: 1}, tcp: {maxConnections: 1}}"
+        spec = ingress(catalog.port, f"127.0.0.1:{catalog.port}", pool)
+    await mesh.apply(sidecar(CATALOG_ONLY + spec))
+    catalog.slow_s = 0.3
+    try:
+        answers = await asyncio.gather(*(mesh.get(frontend, "catalog/") for _ in range(6)))
+    finally:
+        catalog.slow_s = 0
+    assert {answer.status for answer in answers} == {200, 503}
