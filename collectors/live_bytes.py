@@ -23,11 +23,10 @@ class LiveBytes:
         self._shares: dict[tuple[Identity, str], float] = {}
 
     def share(self, sums: Mapping[Identity, Sums], flowing: Mapping[tuple[str, str], float]) -> None:
-        """Replace the bytes in *sums*, known of ended connections only, wherever a listener counts them live."""
-        if any(now < self._last.get(key, 0.0) for key, now in flowing.items()):
-            # The proxy started again, and nobody has said so yet.
-            self._last.clear()
-            self._shares.clear()
+        """Replace the bytes in *sums*, known of ended connections only, wherever a listener counts them live.
+
+        What listeners count never falls.
+        """
         for (listener, field), now in flowing.items():
             behind = [identity for identity in sums if identity.listener == listener]
             if not behind:
@@ -35,7 +34,7 @@ class LiveBytes:
             before = self._last.get((listener, field), 0.0)
             self._last[listener, field] = now
             for identity, weight in zip(behind, _weights([sums[one] for one in behind]), strict=True):
-                share = self._shares.get((identity, field), 0.0) + max(0.0, now - before) * weight
+                share = self._shares.get((identity, field), 0.0) + (now - before) * weight
                 self._shares[identity, field] = sums[identity][Tcp(field)] = share
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from collectors.counting import counters
 from collectors.dialects import Dialect, Identity, Measure
-from collectors.exposition import counters
 from collectors.prometheus import native
 from collectors.prometheus.samples import Doubts
 from graph.model import Observation

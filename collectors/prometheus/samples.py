@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from collectors.counting import counters
 from collectors.dialects import Dialect, Identity, Labels, Measure
-from collectors.exposition import counters
 from collectors.prometheus.answers import END, VALUES
 from collectors.prometheus.restarts import Step, count_restarts
 from graph.model import Counters, EdgeKey, Observation

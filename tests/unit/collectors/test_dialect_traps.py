@@ -2,9 +2,10 @@
 
 import pytest
 
+from collectors.counting import counters
 from collectors.dialects import Gap, Latency, Need, detect, first_known, flavours, known, missing
 from collectors.dialects.words import owner_of
-from collectors.exposition import Exposition, counters
+from collectors.exposition import Exposition
 from collectors.layers import Layers
 from graph.health import Direction, Tolerance, is_error
 from graph.live import LiveGraph
@@ -258,7 +259,7 @@ def test_a_page_with_instants_and_exemplars_is_read():
     )
 
 
-def test_a_page_of_other_series_than_the_last_one_is_read_as_well():
+def test_a_page_of_other_series_than_the_last_one_is_read_as_well_and_nothing_counted_is_lost():
     exposition = Exposition(ALL["osm"], cluster="c")
     ends = {"source_name": "web", "destination_name": "cart"}
     pages = [
@@ -273,8 +274,8 @@ def test_a_page_of_other_series_than_the_last_one_is_read_as_well():
     assert [[one.counters.requests for one in batch] for batch in read] == [
         [{ok: 4}],
         [{ok: 5, bad: 1}],
-        [{bad: 2}],
-        [],
+        [{bad: 2, ok: 5}],
+        [{bad: 2, ok: 5}],
     ]
 
 
