@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from console.datadir import DataDir, DataDirError, ServerInfo
 from console.demo.members import free_ports, gateway_of, members
+from console.webhooks.signing import new_secret
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.files import trim_log
 from mesh_runtime.agent.process import Plan
@@ -62,7 +61,7 @@ class Demo:
         self._load = load
         self._say = say
         self._logs = data.path / "logs"
-        self._secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        self._secret = new_secret()
         self._children: dict[str, Child] = {}
         self._up = False
 

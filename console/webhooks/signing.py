@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 
 PREFIX = "whsec_"
-TOLERANCE_S = 300
 
 
 class SecretError(ValueError):
@@ -37,16 +36,6 @@ def sign(id: str, timestamp_s: int, body: bytes, secrets: Iterable[str]) -> Mapp
     """Return the headers of one attempt; with several secrets (rotation) one signature each."""
     signatures = " ".join(_signature(id, timestamp_s, body, secret) for secret in secrets)
     return {"webhook-id": id, "webhook-timestamp": str(timestamp_s), "webhook-signature": signatures}
-
-
-def verify(headers: Mapping[str, str], body: bytes, secret: str, now_s: int) -> bool:
-    """Judge a received message: signed with the secret, and not long ago."""
-    stamp = headers.get("webhook-timestamp", "")
-    if not (stamp.isascii() and stamp.isdigit()) or abs(now_s - int(stamp)) > TOLERANCE_S:
-        return False
-    expected = _signature(headers.get("webhook-id", ""), int(stamp), body, secret)
-    given = headers.get("webhook-signature", "").split(" ")
-    return any(hmac.compare_digest(expected.encode(), one.encode()) for one in given)
 
 
 def _signature(id: str, timestamp_s: int, body: bytes, secret: str) -> str:  # noqa: A002
