@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -89,19 +88,6 @@ class Foreign:
 Intent = Split
 Reading = Split | Unsplit | Foreign
 """What the live config says about a split."""
-
-
-def rebalance(
-    weights: Mapping[str, int], moved: str, to: int, locked: AbstractSet[str] = frozenset()
-) -> dict[str, int]:
-    """Move one slider; the others that are not locked share what is left in their proportions. Always 100 in total.
-
-    The slider goes only as far as the locked ones allow; with nobody to share with, it stays where the rest leaves it.
-    """
-    others = [name for name in weights if name != moved and name not in locked]
-    free = 100 - sum(weight for name, weight in weights.items() if name in locked and name != moved)
-    to = min(max(to, 0), free) if others else free
-    return {**weights, moved: to, **share(free - to, {name: weights[name] for name in others})}
 
 
 def share(total: int, parts: Mapping[str, float]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 const PLAN_AFTER_MS = 140;
 
-/** Moves one weight; the others share what is left in their proportions. The same rule as wizards/intents.py. */
+/** Moves one weight; the others share what is left in their proportions. */
 export function rebalance(weights, moved, to) {
     const others = Object.keys(weights).filter((name) => name !== moved);
     if (!others.length) return { ...weights, [moved]: 100 };
@@ -10,7 +10,7 @@ export function rebalance(weights, moved, to) {
     return { ...weights, [moved]: target, ...share(100 - target, Object.fromEntries(others.map((name) => [name, weights[name]]))) };
 }
 
-/** Whole percents in proportion to the parts, evenly where all are 0; the sum is exactly `total`. */
+/** Whole percents in proportion to the parts, evenly where all are 0; the sum is exactly `total`. As in wizards/intents.py. */
 export function share(total, parts) {
     const names = Object.keys(parts);
     const whole = names.reduce((sum, name) => sum + parts[name], 0);

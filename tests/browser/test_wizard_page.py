@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Locator
 from visits import Visit, Visitor
 
-from wizards.intents import rebalance
+from wizards.intents import share
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -102,4 +102,5 @@ async def test_the_browser_shares_out_as_the_wizard_does(visitor: Visitor) -> No
         "async (cases) => { const { rebalance } = await import('/assets/js/wizard.js'); return cases.map((one) => rebalance(...one)); }",
         [list(case) for case in cases],
     )
-    assert found == [rebalance(*case) for case in cases]
+    others = [{name: weight for name, weight in weights.items() if name != moved} for weights, moved, _ in cases]
+    assert found == [{moved: to, **share(100 - to, rest)} for (_, moved, to), rest in zip(cases, others, strict=True)]

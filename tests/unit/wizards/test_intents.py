@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wizards.intents import InvalidIntentError, Split, rebalance, share
+from wizards.intents import InvalidIntentError, Split, share
 
 
 def split(**changes: Any) -> Split:
@@ -41,19 +41,6 @@ def test_a_gateway_is_named_in_full() -> None:
 
 def test_a_subset_that_is_not_mentioned_gets_nothing() -> None:
     assert split().weight("v3") == 0
-
-
-def test_moving_one_slider_keeps_the_others_in_proportion() -> None:
-    assert rebalance({"v1": 60, "v2": 30, "v3": 10}, "v3", 40) == {"v1": 40, "v2": 20, "v3": 40}
-
-
-def test_a_locked_slider_stays_and_limits_the_others() -> None:
-    assert rebalance({"v1": 70, "v2": 20, "v3": 10}, "v3", 90, {"v1"}) == {"v1": 70, "v2": 0, "v3": 30}
-
-
-def test_a_slider_with_nobody_to_share_with_stays() -> None:
-    assert rebalance({"v1": 70, "v2": 30}, "v2", 90, {"v1"}) == {"v1": 70, "v2": 30}
-    assert rebalance({"v1": 100}, "v1", 20) == {"v1": 100}
 
 
 def test_whole_percents_are_shared_out_to_the_last_one() -> None:
