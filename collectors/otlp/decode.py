@@ -18,8 +18,6 @@ from collectors.otlp.told import CLIENT, CONSUMER, NOTHING, PRODUCER, SERVER, Re
 from graph.model import WorkloadRef
 
 KINDS = ("", "internal", "server", "client", "producer", "consumer")
-CALLING = 2
-"""Kinds from here on are one side of a call."""
 NO_TRACE, NO_SPAN = bytes(16), bytes(8)
 AT_ONCE = 512 * 1024
 """So many bytes are decoded in one go: were they nothing but empty spans, those would take 40 MB."""

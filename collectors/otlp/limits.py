@@ -48,8 +48,6 @@ class Drop(StrEnum):
 
     MALFORMED = "malformed_requests"
     TOO_LARGE = "too_large_requests"
-    QUEUE_FULL = "queue_full_spans"
-    """Asked to send again, because they came faster than they could be written."""
     INVALID_ID = "invalid_id_spans"
     PENDING_FULL = "pending_full_spans"
     EDGES_FULL = "edges_full_spans"

@@ -25,12 +25,6 @@ def linked(text: str, config: Config) -> tuple[Piece, ...]:
     return tuple(_pieces(text, config))
 
 
-def mentioned(text: str, config: Config) -> tuple[ObjectKey, ...]:
-    """Return the existing objects that a sentence names."""
-    known = _known(config)
-    return tuple(known[match.groups()] for match in NAMED.finditer(text) if match.groups() in known)
-
-
 def _pieces(text: str, config: Config) -> Iterator[Piece]:
     known, done = _known(config), 0
     for match in NAMED.finditer(text):

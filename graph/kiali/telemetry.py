@@ -27,7 +27,6 @@ from graph.strangers import is_stranger
 EGRESS_HOST = "istio-egressgateway.istio-system.svc.cluster.local"
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+(:\d+)?")
 WAYPOINT_LABEL = ("gateway.istio.io/managed", "istio.io-mesh-controller")
-SERVICE_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
 UNKNOWN_SOURCE = End(UNKNOWN, UNKNOWN, "", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
 
 

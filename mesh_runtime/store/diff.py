@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from difflib import unified_diff
 
 from mesh_runtime.api import dump
-from mesh_runtime.api.objects import ConfigObject, ObjectKey
+from mesh_runtime.api.objects import ConfigObject
 
 
 def unified(old: ConfigObject | None, new: ConfigObject | None) -> str:
@@ -16,13 +15,4 @@ def unified(old: ConfigObject | None, new: ConfigObject | None) -> str:
     before, after = (dump([side]).splitlines(keepends=True) if side else [] for side in (old, new))
     return "".join(
         unified_diff(before, after, f"{name} (now)" if old else "/dev/null", f"{name} (new)" if new else "/dev/null")
-    )
-
-
-def diff_objects(
-    now: Mapping[ObjectKey, ConfigObject], put: Iterable[ConfigObject], delete: Iterable[ObjectKey] = ()
-) -> str:
-    """Compare what is with what a change would make of it, object by object."""
-    return "".join(
-        [unified(now.get(item.key), item) for item in put] + [unified(now[key], None) for key in delete if key in now]
     )

@@ -1,6 +1,6 @@
 from config_words import namespace
 
-from mesh_runtime.store.diff import diff_objects, unified
+from mesh_runtime.store.diff import unified
 
 
 def test_a_difference_reads_like_diff_minus_u():
@@ -24,13 +24,3 @@ def test_the_same_has_no_difference():
 def test_a_new_object_and_a_deleted_one_are_compared_with_nothing():
     assert unified(None, namespace()).startswith("--- /dev/null\n+++ Namespace shop (new)\n@@ -0,0 +1,4 @@\n+api")
     assert unified(namespace(), None).startswith("--- Namespace shop (now)\n+++ /dev/null\n@@ -1,4 +0,0 @@\n-api")
-
-
-def test_a_change_is_compared_with_what_is_there():
-    now = {item.key: item for item in (namespace("a"), namespace("b"))}
-    text = diff_objects(now, [namespace("a", x="1"), namespace("c")], [namespace("b").key, namespace("d").key])
-    assert [line for line in text.splitlines() if line.startswith("+++")] == [
-        "+++ Namespace a (new)",
-        "+++ Namespace c (new)",
-        "+++ /dev/null",
-    ]
