@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 
+from collectors.addresses import Addresses
 from collectors.inventory import DEFAULT_CLUSTER, workload_ref
 from collectors.inventory.hosts import service_host
 from graph.model import Inventory, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState
 
 NO_REGISTRY = RegistryState()
+NO_CLUSTERS: Mapping[str, Addresses] = MappingProxyType({})
 REMEMBERED = 10_000
 ANY_CLUSTER = ""
 """Stands for whichever cluster has a name, where the caller's has not."""
+IPV4_WITHIN_IPV6 = "::ffff:"
+"""How sockets that take both families write an IPv4 address."""
 
 
 class Peers:
     """Looks addresses up in one state of inventory and registry; made anew when either changes. Immutable."""
 
-    def __init__(self, known: Inventory, state: RegistryState = NO_REGISTRY, *, cluster: str = DEFAULT_CLUSTER) -> None:
+    def __init__(
+        self,
+        known: Inventory,
+        state: RegistryState = NO_REGISTRY,
+        *,
+        cluster: str = DEFAULT_CLUSTER,
+        addresses: Mapping[str, Addresses] = NO_CLUSTERS,
+    ) -> None:
+        """``addresses`` are those of Kubernetes clusters, by the cluster's name: several may have the same ones."""
         self._answers: dict[tuple[str, int, WorkloadRef], ServiceRef | WorkloadRef | None] = {}
         self._services = known.services
         self._hosts = {
@@ -28,10 +41,17 @@ class Peers:
             for host in service.hosts
             for cluster in (service.ref.cluster, ANY_CLUSTER)
         }
-        self._addresses: Mapping[str, WorkloadRef] = {
+        self._instances: Mapping[str, WorkloadRef] = {
             one.address: workload_ref(one, cluster) for one in state.instances.values()
         }
-        self._meshed = frozenset(self._addresses.values())
+        self._meshed = frozenset(self._instances.values())
+        self._clusters = addresses
+        self._outside: dict[tuple[str, str], ServiceRef | None] = {}
+        for service in known.services.values():
+            for address in service.addresses:
+                for name in (service.ref.cluster, ANY_CLUSTER):
+                    place = name, address.lower()
+                    self._outside[place] = service.ref if self._outside.get(place, service.ref) == service.ref else None
         self._tcp: defaultdict[int, list[ServiceRef]] = defaultdict(list)
         self._serving: defaultdict[WorkloadRef, list[ServiceRef]] = defaultdict(list)
         for service in known.services.values():
@@ -44,8 +64,9 @@ class Peers:
     def resolve(self, host: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
         """Say whom *source* means by an address; ``None`` for somebody unknown to the mesh.
 
-        Short names are in the caller's namespace, and names that several clusters have in the caller's cluster. A workload's own address and the port of a raw-TCP service
-        means that service: its sidecar listens there on the service's behalf.
+        Short names are in the caller's namespace, and names and addresses that several clusters have in the caller's
+        cluster. The bundled mesh's workload that calls its own address at the port of a raw-TCP service means that
+        service: its sidecar listens there on the service's behalf.
         """
         asked = (host, port, source)
         try:
@@ -75,12 +96,24 @@ class Peers:
         named = self._host(host, source) or self._named(host, source) or self._wildcard(host, source)
         if named is not None:
             return named
-        workload = self._addresses.get(host)
+        return self._at(host.removeprefix(IPV4_WITHIN_IPV6), port, source)
+
+    def _at(self, address: str, port: int, source: WorkloadRef) -> ServiceRef | WorkloadRef | None:
+        workload = self._instances.get(address)
         if workload == source:
             services = self._tcp.get(port, [])
             near = [one for one in services if one.namespace == source.namespace] or services
             return near[0] if len(near) == 1 else None
-        return workload
+        return workload or self._in_clusters(address, port, source.cluster) or self._by_outside(address, source.cluster)
+
+    def _in_clusters(self, address: str, port: int, cluster: str) -> ServiceRef | WorkloadRef | None:
+        """Look in the caller's cluster; where it is none that is followed, in all, of which one only may have it."""
+        own = self._clusters.get(cluster)
+        found = {one.at(address, port) for one in ((own,) if own else self._clusters.values())} - {None}
+        return found.pop() if len(found) == 1 else None
+
+    def _by_outside(self, address: str, cluster: str) -> ServiceRef | None:
+        return self._outside.get((cluster, address)) or self._outside.get((ANY_CLUSTER, address))
 
     def _host(self, host: str, source: WorkloadRef) -> ServiceRef | None:
         return self._hosts.get((source.cluster, host)) or self._hosts.get((ANY_CLUSTER, host))

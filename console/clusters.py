@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from collectors.addresses import Addresses
 from collectors.errors import CollectorError
+from collectors.kubernetes.addresses import Remembered, addresses_of
 from collectors.kubernetes.config import DEFAULT_CLUSTER, ClusterConfig, apart
 from collectors.kubernetes.objects import ClusterObjects, Declared
 from collectors.kubernetes.targets import targets
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from console.services import Service
     from graph.ports import Clock
 
-Show = Callable[[Sequence[Inventory]], None]
-"""Told the inventories of all clusters, whenever one has changed."""
+Show = Callable[[Sequence["Cluster"]], None]
+"""Told all clusters, whenever one has changed."""
 
 
 class Cluster:
@@ -42,6 +44,9 @@ class Cluster:
         """What its istiod calls it; empty while none says."""
         self.objects = ClusterObjects()
         self.inventory = Inventory()
+        self.addresses = Addresses()
+        """Who answers where, and for a while who did."""
+        self._remembered = Remembered(clock)
         self.declared: Mapping[ObjectKey, Declared] = {}
         """Its Namespaces and Services, and its mesh's config."""
         self._changed = changed
@@ -61,6 +66,7 @@ class Cluster:
         self.own_name = own_name(objects)
         # in a thread: ten thousand pods take a part of a second, which the proxies' control plane cannot wait
         self.inventory = await asyncio.to_thread(inventory_in, objects, self.name)
+        self.addresses = self._remembered.beside(await asyncio.to_thread(addresses_of, objects, self.name))
         self.declared = {ObjectKey(one.group, one.kind, one.namespace, one.name): one for one in objects.declared}
         self._changed()
 
@@ -90,7 +96,7 @@ class Clusters:
         raise CollectorError(f"sources: kubernetes: there is no cluster {name!r} in [[clusters]]")
 
     def _update(self) -> None:
-        self._show([one.inventory for one in self.all])
+        self._show(self.all)
 
 
 class PodTargets:

@@ -19,7 +19,7 @@ from collectors.snapshots import FrameHistory, SqliteSnapshots
 from collectors.traces.embedded import EmbeddedTraces
 from console.alerts import AlertBook, rules_of
 from console.clock import SystemClock
-from console.clusters import Clusters
+from console.clusters import Cluster, Clusters
 from console.context import Console
 from console.datadir import DataDir, ServerInfo
 from console.faults import DemoControl
@@ -256,21 +256,21 @@ class _Known:
         self._live = live
         self._own = Inventory()
         self._state = RegistryState()
-        self._clusters: Sequence[Inventory] = ()
+        self._clusters: Sequence[Cluster] = ()
 
     def show(self, inventory: Inventory, state: RegistryState) -> None:
         """Take in a new state of the bundled mesh."""
         self._own, self._state = inventory, state
         self._update()
 
-    def show_clusters(self, inventories: Sequence[Inventory]) -> None:
+    def show_clusters(self, clusters: Sequence[Cluster]) -> None:
         """Take in a new state of Kubernetes clusters."""
-        self._clusters = inventories
+        self._clusters = clusters
         self._update()
 
     def _update(self) -> None:
-        self.inventory = merged([self._own, *self._clusters])
-        self.peers = Peers(self.inventory, self._state)
+        self.inventory = merged([self._own, *(one.inventory for one in self._clusters)])
+        self.peers = Peers(self.inventory, self._state, addresses={one.name: one.addresses for one in self._clusters})
         self._live.inventory(self.inventory)
 
     def facts(self, namespace: str, service: str) -> Facts:

@@ -298,6 +298,7 @@ class Node:
     badges: tuple[str, ...] = ()
     """From the config: ``virtual-service``, ``gateway-api``, ``request-routing``, ``traffic-shifting``,
     ``tcp-traffic-shifting``, ``circuit-breaker``, ``fault-injection``, ``timeout``, ``mirroring``, ``service-entry``;
+    of a Service: ``no-endpoints``;
     of what runs: ``no-sidecar``, ``ambient``, ``waypoint``, ``workload-entry``."""
     principals: tuple[str, ...] = ()
     tolerances: str = ""
@@ -427,6 +428,10 @@ class Service:
     """The hosts of the routes that lead to it."""
     addresses: tuple[str, ...] = ()
     """Where it is reached from outside its cluster; of a ServiceEntry: where config says that its hosts are."""
+    endpoints: int | None = None
+    """Those who answer for it, ready or not; ``None``: not told."""
+    ready: int | None = None
+    """How many of its endpoints are ready; ``None``: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@
 export const BADGES = {
     "no-sidecar": { icon: "unplug", name: "Out of the mesh", text: "It has no sidecar: the mesh neither sees nor protects what it does" },
     inaccessible: { icon: "key-round", name: "Inaccessible", text: "It lies in a namespace that cannot be looked into" },
+    "no-endpoints": { icon: "circle-alert", name: "No endpoints", text: "Nobody is ready to answer for it" },
     "fault-injection": { icon: "zap-off", name: "Fault injection", text: "Config makes requests to it fail or wait on purpose" },
     "traffic-shifting": { icon: "split", name: "Traffic shifting", text: "Its requests are split between versions by weight" },
     "tcp-traffic-shifting": { icon: "split", name: "TCP traffic shifting", text: "Its connections are split between versions by weight" },

@@ -12,6 +12,7 @@ from graph.model import UNKNOWN, Protocol, ServiceRef, WorkloadRef
 from graph.strangers import caller_of, stranger_ref
 
 INBOUND, OUTBOUND = "inbound", "outbound"
+NOBODY = WorkloadRef("", UNKNOWN, UNKNOWN, UNKNOWN, "")
 
 
 class _Ends(NamedTuple):
@@ -50,14 +51,16 @@ def request_of(access: Access, peers: Peers, *, reporter: WorkloadRef | None, no
 
 def _ends(access: Access, peers: Peers, reporter: WorkloadRef | None) -> _Ends:
     direction, port, _, host = (*access.upstream_cluster.split("|"), "", "", "", "")[:4]
-    own = reporter or _at(access.downstream_local, peers)
+    own = reporter or _at(access.downstream_local, peers, None)
     if direction == INBOUND:
-        source = _at(access.downstream_remote, peers) or _by_certificate(access.peer, own) or _introduced(access, own)
+        source = (
+            _at(access.downstream_remote, peers, own) or _by_certificate(access.peer, own) or _introduced(access, own)
+        )
         return _Ends(source, peers.service_of(own) if own else None, own, "destination")
-    asker = own or WorkloadRef("", UNKNOWN, UNKNOWN, UNKNOWN, "")
+    asker = own or NOBODY
     name, number = (host, port) if direction == OUTBOUND else _split(access.authority)
     found = peers.resolve(name, int(number) if number.isdecimal() and len(number) < 6 else 0, asker) if name else None
-    target = _at(access.upstream_host, peers)
+    target = _at(access.upstream_host, peers, own, called=True)
     if isinstance(found, WorkloadRef):
         return _Ends(own, peers.service_of(found), target or found, "source")
     return _Ends(own, found or _declared(name, asker), target, "source")
@@ -89,10 +92,11 @@ def _declared(host: str, asker: WorkloadRef) -> ServiceRef | None:
     return ServiceRef(asker.cluster, UNKNOWN, host)
 
 
-def _at(address: str, peers: Peers) -> WorkloadRef | None:
-    host, _ = _split(address)
-    nobody = WorkloadRef("", UNKNOWN, UNKNOWN, UNKNOWN, "")
-    found = peers.resolve(host, 0, nobody) if host else None
+def _at(address: str, peers: Peers, own: WorkloadRef | None, *, called: bool = False) -> WorkloadRef | None:
+    """Name the workload at an address, as its cluster knows it. The port tells something only of who is called."""
+    host, port = _split(address)
+    asker = NOBODY._replace(cluster=own.cluster) if own else NOBODY
+    found = peers.resolve(host, int(port) if called and port else 0, asker) if host else None
     return found if isinstance(found, WorkloadRef) else None
 
 

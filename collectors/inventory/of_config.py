@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collectors.inventory.gateways import as_gateway, is_waypoint
@@ -11,7 +11,7 @@ from collectors.inventory.objects import CORE, Manifest, Object, Objects
 from collectors.inventory.outside import entry_services, entry_workloads
 from collectors.inventory.registry import DEFAULT_CLUSTER
 from collectors.inventory.routing import Routing, subset_badges
-from collectors.inventory.services import services_of
+from collectors.inventory.services import NOT_TOLD, Endpoints, services_of
 from graph.health import ANNOTATION
 from graph.model import Inventory, NodeKind, Service, Workload, WorkloadRef
 
@@ -20,20 +20,25 @@ DATAPLANE_MODE = "istio.io/dataplane-mode"
 
 
 def inventory_of(
-    manifests: Iterable[Manifest], workloads: Iterable[Workload], *, cluster: str = DEFAULT_CLUSTER
+    manifests: Iterable[Manifest],
+    workloads: Iterable[Workload],
+    *,
+    cluster: str = DEFAULT_CLUSTER,
+    endpoints: Mapping[tuple[str, str], Endpoints] = NOT_TOLD,
 ) -> Inventory:
     """Say what exists in one cluster, with a badge for each thing that config does to it. Pure.
 
     ``manifests`` are objects as Kubernetes' API serves them: Services, Namespaces, Istio's networking kinds and the
     Gateway API's; of any other kind nothing is read. ``workloads`` are what runs, with the labels and annotations of
-    its pods; whoever knows that one has no sidecar gives it the badge ``no-sidecar``.
+    its pods; whoever knows that one has no sidecar gives it the badge ``no-sidecar``. ``endpoints`` are those of Services,
+    by namespace and name; of one that is not among them it is not known who answers.
     """
     objects = Objects(manifests)
     namespaces = {one.name: one for one in objects.of(CORE, "Namespace")}
     known = [_completed(one, objects, namespaces.get(one.ref.namespace)) for one in _all(workloads, objects, cluster)]
     services = [
         replace(one, annotations={**_inherited(namespaces.get(one.ref.namespace)), **one.annotations})
-        for one in (*services_of(objects, known, cluster), *entry_services(objects, known, cluster))
+        for one in (*services_of(objects, known, cluster, endpoints), *entry_services(objects, known, cluster))
     ]
     return _decorated(known, services, Routing(objects))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
+from typing import NamedTuple
 
 from collectors.inventory.hosts import service_host
 from collectors.inventory.objects import CORE, Manifest, Object, Objects, part, parts, selects, texts
@@ -25,24 +27,51 @@ SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 """Where Istio expects raw TCP without being told."""
 
 
-def services_of(objects: Objects, workloads: Iterable[Workload], cluster: str) -> Iterator[Service]:
-    """Yield all Services with the workloads that their selectors find."""
+NO_ENDPOINTS = "no-endpoints"
+"""The badge of a Service for which nobody is ready to answer."""
+
+
+class Endpoints(NamedTuple):
+    """Who answers for a Service."""
+
+    ready: int
+    known: int
+    """Ready or not."""
+    workloads: tuple[WorkloadRef, ...]
+
+
+NOT_TOLD: Mapping[tuple[str, str], Endpoints] = MappingProxyType({})
+
+
+def services_of(
+    objects: Objects,
+    workloads: Sequence[Workload],
+    cluster: str,
+    endpoints: Mapping[tuple[str, str], Endpoints] = NOT_TOLD,
+) -> Iterator[Service]:
+    """Yield all Services with the workloads that their selectors find; without a selector, those of their endpoints."""
+    known = {one.ref for one in workloads}
     labelled: defaultdict[tuple[str, str, object], list[Workload]] = defaultdict(list)
     for workload in workloads:
         for name, value in workload.labels.items():
             labelled[workload.ref.namespace, name, value].append(workload)
     for one in objects.of(CORE, "Service"):
+        told = endpoints.get((one.namespace, one.name))
+        selected = _behind(one, labelled) if part(one.spec, "selector") else told.workloads if told else ()
         yield Service(
             ref=ServiceRef(cluster, one.namespace, one.name),
             kind=_kind(one),
             hosts=(service_host(one.name, one.namespace),),
-            workloads=tuple(_behind(one, labelled)),
+            workloads=tuple(ref for ref in selected if ref in known),
             ports={
                 port["port"]: spoken(port) for port in parts(one.spec, "ports") if isinstance(port.get("port"), int)
             },
+            badges=(NO_ENDPOINTS,) if told and not told.ready else (),
             labels=one.labels,
             annotations=one.annotations,
             addresses=tuple(_addresses(one)),
+            endpoints=told.known if told else None,
+            ready=told.ready if told else None,
         )
 
 

@@ -12,7 +12,7 @@ from collectors.errors import CollectorError
 from collectors.kubernetes.api import KubernetesApi
 from collectors.kubernetes.config import ClusterConfig
 from collectors.kubernetes.kinds import Resource, served
-from collectors.kubernetes.objects import ClusterObjects, Controller, Declared, Pod
+from collectors.kubernetes.objects import ClusterObjects, Controller, Declared, Pod, Slice
 from collectors.kubernetes.reflection import Pauses, Reflection
 from graph.ports import Clock
 
@@ -84,7 +84,12 @@ class ClusterWatch:
     @property
     def objects(self) -> ClusterObjects:
         """All that is known now."""
-        return ClusterObjects(pods=self._all(Pod), controllers=self._all(Controller), declared=self._all(Declared))
+        return ClusterObjects(
+            pods=self._all(Pod),
+            controllers=self._all(Controller),
+            declared=self._all(Declared),
+            slices=self._all(Slice),
+        )
 
     @property
     def state(self) -> ClusterState:

@@ -24,6 +24,7 @@ NATIVE: Mapping[tuple[str, str], Keep] = MappingProxyType(
         ("apps", "daemonsets"): objects.controller,
         ("batch", "jobs"): objects.controller,
         ("batch", "cronjobs"): objects.controller,
+        ("discovery.k8s.io", "endpointslices"): objects.endpoint_slice,
     }
 )
 """Kubernetes' own kinds that are read, by group and plural; ReplicaSets are not: pods tell what they stand for."""

@@ -13,6 +13,9 @@ LONGEST_ANNOTATION = 1000
 """Longer ones are other programs' notes."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label that names an EndpointSlice's Service."""
+
 _CRON_JOB = re.compile(r"(.+)-\d{8,10}")
 
 JsonObject = Mapping[str, Any]
@@ -52,18 +55,32 @@ class Pod:
     annotations: Mapping[str, str]
     service_account: str
     containers: tuple[Container, ...]
-    address: str = ""
-    """Its IP address; empty until it has one."""
+    addresses: tuple[str, ...] = ()
+    """Its IP addresses, the first one first; none until it has one."""
     node: str = ""
+    host: str = ""
+    """The node's own address."""
+    on_host_network: bool = False
+    """Its addresses are the node's."""
     phase: str = ""
     ready: bool = False
     leaving: bool = False
     """It was told to end."""
 
     @property
+    def address(self) -> str:
+        """Its IP address; empty until it has one."""
+        return self.addresses[0] if self.addresses else ""
+
+    @property
+    def holds_address(self) -> bool:
+        """Whether its addresses are still its own: of what has ended they are given to others."""
+        return self.phase in {"Pending", "Running", "Unknown"}
+
+    @property
     def runs(self) -> bool:
         """Whether it is, or is about to be, one of its workload's replicas."""
-        return self.phase in {"Pending", "Running", "Unknown"} and not self.leaving
+        return self.holds_address and not self.leaving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +101,26 @@ class Controller:
     """A Job that is done, or that a CronJob made."""
     cluster_id: str = ""
     """Of an istiod: what it calls the cluster."""
+
+
+class Endpoint(NamedTuple):
+    """Who answers for a Service."""
+
+    addresses: tuple[str, ...]
+    ready: bool
+    pod: str
+    """In the Service's namespace; empty: no pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """An EndpointSlice: some of a Service's endpoints, all at the same ports."""
+
+    namespace: str
+    service: str
+    ports: tuple[int, ...]
+    endpoints: tuple[Endpoint, ...]
+    """Without those that are about to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +148,7 @@ class ClusterObjects:
     pods: Sequence[Pod] = ()
     controllers: Sequence[Controller] = ()
     declared: Sequence[Declared] = ()
+    slices: Sequence[Slice] = ()
 
 
 def pod(_api_version: str, _kind: str, item: JsonObject) -> Pod:
@@ -124,8 +162,10 @@ def pod(_api_version: str, _kind: str, item: JsonObject) -> Pod:
         annotations=_pairs(metadata.get("annotations")),
         service_account=intern(spec.get("serviceAccountName", "")),
         containers=_containers(spec),
-        address=status.get("podIP", ""),
+        addresses=_addresses(status),
         node=intern(spec.get("nodeName") or ""),
+        host=intern(status.get("hostIP", "")),
+        on_host_network=bool(spec.get("hostNetwork")),
         phase=intern(status.get("phase", "")),
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ()),
         leaving="deletionTimestamp" in metadata,
@@ -149,6 +189,22 @@ def controller(_api_version: str, kind: str, item: JsonObject) -> Controller:
         available=available,
         finished=kind == "Job" and (bool(metadata.get("ownerReferences")) or _is_done(status)),
         cluster_id=_cluster_id(template["spec"]),
+    )
+
+
+def endpoint_slice(_api_version: str, _kind: str, item: JsonObject) -> Slice:
+    """Keep an EndpointSlice; what it does not say of readiness means ready, says its API."""
+    metadata = item["metadata"]
+    told = [(one, one.get("conditions") or {}) for one in item.get("endpoints") or ()]
+    return Slice(
+        namespace=intern(metadata["namespace"]),
+        service=intern((metadata.get("labels") or {}).get(SERVICE_NAME, "")),
+        ports=tuple(one["port"] for one in item.get("ports") or () if one.get("port")),
+        endpoints=tuple(
+            Endpoint(tuple(one["addresses"]), conditions.get("ready") is not False, _pod_of(one))
+            for one, conditions in told
+            if not conditions.get("terminating")
+        ),
     )
 
 
@@ -201,6 +257,16 @@ def _owner(metadata: JsonObject) -> Owner:
     if kind == "Job" and (scheduled := _CRON_JOB.fullmatch(name)):
         return Owner("CronJob", intern(scheduled[1]))
     return Owner(intern(kind), intern(name))
+
+
+def _addresses(status: JsonObject) -> tuple[str, ...]:
+    listed = tuple(one["ip"] for one in status.get("podIPs") or ())
+    return listed or ((status["podIP"],) if status.get("podIP") else ())
+
+
+def _pod_of(endpoint: JsonObject) -> str:
+    target = endpoint.get("targetRef") or {}
+    return target.get("name", "") if target.get("kind") == "Pod" else ""
 
 
 def _containers(spec: JsonObject) -> tuple[Container, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from collectors.inventory import inventory_of
-from collectors.inventory.outside import NAMES, VERSIONS
+from collectors.kubernetes.endpoints import endpoints_of
+from collectors.kubernetes.names import ref_of
 from collectors.kubernetes.objects import ClusterObjects, Controller, Pod
 from graph.model import Inventory, NodeKind, Workload, WorkloadRef
 
@@ -22,8 +23,6 @@ LINKERD_CONTROL = "linkerd.io/control-plane-component"
 ISTIOD = "discovery"
 """The container of Istio's control plane."""
 PLATFORM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-NO_VERSION = frozenset({"latest", "unknown", ""})
-"""What Istio's metrics say of workloads without a version."""
 OF_ONE_COPY = frozenset(
     {
         "apps.kubernetes.io/pod-index",
@@ -44,7 +43,9 @@ OF_ONE_COPY = frozenset(
 def inventory_in(objects: ClusterObjects, cluster: str) -> Inventory:
     """Say what exists in a cluster. Pure."""
     manifests = ({**one.manifest, "status": one.status} for one in objects.declared)
-    return inventory_of(manifests, workloads_of(objects, cluster), cluster=cluster)
+    return inventory_of(
+        manifests, workloads_of(objects, cluster), cluster=cluster, endpoints=endpoints_of(objects, cluster)
+    )
 
 
 def own_name(objects: ClusterObjects) -> str:
@@ -62,10 +63,10 @@ def workloads_of(objects: ClusterObjects, cluster: str) -> Sequence[Workload]:
     makers: dict[WorkloadRef, Controller] = {}
     for one in objects.controllers:
         if not one.finished:
-            makers[_ref(one, cluster)] = one
+            makers[ref_of(one, cluster)] = one
     for pod in objects.pods:
         if pod.runs:
-            copies[_ref(pod, cluster)].append(pod)
+            copies[ref_of(pod, cluster)].append(pod)
     beyond = _beyond_meshes(objects)
     return [
         _workload(ref, copies.get(ref, ()), makers.get(ref), in_mesh=ref.namespace not in beyond)
@@ -76,17 +77,6 @@ def workloads_of(objects: ClusterObjects, cluster: str) -> Sequence[Workload]:
 def meshed(pod: Pod) -> bool:
     """Whether a mesh's proxy has the pod's traffic."""
     return pod.annotations.get(REDIRECTION) == "enabled" or any(one.name in PROXIES for one in pod.containers)
-
-
-def _ref(one: Pod | Controller, cluster: str) -> WorkloadRef:
-    version = _first(VERSIONS, one.labels)
-    return WorkloadRef(
-        cluster,
-        one.namespace,
-        one.owner.name,
-        _first(NAMES, one.labels) or one.owner.name,
-        "" if version in NO_VERSION else version,
-    )
 
 
 def _workload(ref: WorkloadRef, pods: Sequence[Pod], maker: Controller | None, *, in_mesh: bool) -> Workload:
@@ -131,7 +121,3 @@ def _shared(pairs: Sequence[Mapping[str, str]]) -> dict[str, str]:
         return {}
     shared = set(pairs[0].items()).intersection(*(one.items() for one in pairs[1:]))
     return {name: value for name, value in sorted(shared) if name not in OF_ONE_COPY}
-
-
-def _first(names: Iterable[str], labels: Mapping[str, str]) -> str:
-    return next((labels[name] for name in names if labels.get(name)), "")

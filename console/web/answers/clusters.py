@@ -59,7 +59,7 @@ class KnownWorkload(Workload):
 
 
 class KnownService(Service):
-    """A service; ``ports``: protocols by number."""
+    """A service; ``ports``: protocols by number; ``ready`` of its ``endpoints`` answer, null: not told."""
 
     kind: NodeKind
     hosts: list[str]
@@ -72,6 +72,8 @@ class KnownService(Service):
     addresses: list[str]
     entry: str
     location: str
+    endpoints: int | None
+    ready: int | None
 
 
 class Inventory(Answer):

@@ -117,4 +117,6 @@ def _service_json(one: Service) -> dict[str, Any]:
         "addresses": one.addresses,
         "entry": one.entry,
         "location": one.location,
+        "endpoints": one.endpoints,
+        "ready": one.ready,
     }

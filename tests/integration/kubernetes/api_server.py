@@ -46,6 +46,7 @@ KUBERNETES = (
     Kind("apps", "v1", "daemonsets", "DaemonSet"),
     Kind("batch", "v1", "jobs", "Job"),
     Kind("batch", "v1", "cronjobs", "CronJob"),
+    Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
 )
 VIRTUAL_SERVICES = Kind("networking.istio.io", "v1", "virtualservices", "VirtualService")
 HTTP_ROUTES = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")

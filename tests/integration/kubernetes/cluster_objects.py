@@ -58,6 +58,22 @@ def service(name: str, *, namespace: str = "shop") -> Manifest:
     }
 
 
+def endpoint_slice(service: str, *endpoints: tuple[str, bool], namespace: str = "shop") -> Manifest:
+    """An EndpointSlice as somebody writes it: addresses, and whether they are ready."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{service}-abc",
+            "namespace": namespace,
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address, ready in endpoints],
+    }
+
+
 def virtual_service(name: str, *, namespace: str = "shop", weight: int = 50) -> Manifest:
     """A VirtualService that shifts traffic."""
     shares = ((f"{name}", weight), (f"{name}-canary", 100 - weight))

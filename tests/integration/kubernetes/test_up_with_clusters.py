@@ -7,18 +7,20 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
 from aiohttp import web
 from api_server import TOKEN, ApiServer
 from click.testing import CliRunner
-from cluster_objects import deployment, namespace, pod, service, virtual_service
+from cluster_objects import deployment, endpoint_slice, namespace, pod, service, virtual_service
 from cluster_rig import PATIENCE_S, write_kubeconfig
 
 from console.cli.main import main
@@ -64,7 +66,8 @@ async def up(data: Path, kubeconfig: Path, *arguments: str) -> AsyncIterator[Ser
             word, _, info = (await process.stdout.readline()).decode().partition(" ")
             assert word == "READY"
             async with aiohttp.ClientSession() as session:
-                yield Server(json.loads(info)["url"] + "/api/v1/", session)
+                told = json.loads(info)
+                yield Server(told["url"] + "/api/v1/", told["otlp_http"], session)
         finally:
             process.send_signal(signal.SIGINT)
             await process.wait()
@@ -73,14 +76,20 @@ async def up(data: Path, kubeconfig: Path, *arguments: str) -> AsyncIterator[Ser
 class Server:
     """What its API says."""
 
-    def __init__(self, api: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, api: str, otlp: str, session: aiohttp.ClientSession) -> None:
         self._api = api
+        self._otlp = otlp
         self._session = session
 
     async def get(self, path: str, **query: str) -> Any:
         """Ask."""
         async with self._session.get(self._api + path, params=query) as answer:
             return await answer.json()
+
+    async def send(self, spans: dict[str, Any]) -> None:
+        """Send spans."""
+        async with self._session.post(f"{self._otlp}/v1/traces", json=spans) as answer:
+            assert answer.status == 200
 
     async def until(self, holds: Callable[[Any], bool], path: str, **query: str) -> Any:
         """Ask until the answer is as expected."""
@@ -192,6 +201,69 @@ async def test_pods_metrics_are_read_without_a_prometheus(server: ApiServer, pag
         assert [known[end]["workload"] for end in (edge["source"], edge["target"])] == ["front-v1", "catalog-v1"]
         assert {node["cluster"] for node in known.values()} == {"prod"}
         assert len(known) == 2
+
+
+def calls_of(pod_name: str, *hosts: str) -> dict[str, Any]:
+    """Spans of an application in the cluster that calls by address, and of nobody whom it calls."""
+
+    def attributes(**values: str) -> list[dict[str, Any]]:
+        return [{"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in values.items()]
+
+    now_ns = time.time_ns()
+    spans = [
+        {
+            "traceId": uuid4().hex,
+            "spanId": uuid4().hex[:16],
+            "name": "GET",
+            "kind": 3,
+            "startTimeUnixNano": str(now_ns),
+            "endTimeUnixNano": str(now_ns + 1_000_000),
+            "attributes": attributes(server__address=host, server__port="8080", http__response__status_code="200"),
+        }
+        for host in hosts
+    ]
+    said = attributes(
+        service__name="front",
+        k8s__cluster__name="prod",
+        k8s__namespace__name="shop",
+        k8s__deployment__name="front-v1",
+        k8s__pod__name=pod_name,
+    )
+    return {"resourceSpans": [{"resource": {"attributes": said}, "scopeSpans": [{"spans": spans}]}]}
+
+
+async def test_calls_to_addresses_lead_to_who_answers_there(server: ApiServer, tmp_path: Path) -> None:
+    front, catalog, stock = (pod(name, number=number) for number, name in enumerate(("front", "catalog", "stock")))
+    at_catalog, *by_hand = service("catalog"), service("legacy"), service("machine")
+    at_catalog["spec"]["clusterIP"] = "10.96.0.1"
+    for one in by_hand:
+        del one["spec"]["selector"]
+    slices = [
+        endpoint_slice("catalog"),
+        endpoint_slice("legacy", ("10.0.0.12", True)),
+        endpoint_slice("machine", ("203.0.113.9", True), ("203.0.113.10", False)),
+    ]
+    for item in (front, catalog, stock, at_catalog, *by_hand, *slices):
+        server.put(item)
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", prod=server.url)
+    async with up(tmp_path / "data", kubeconfig, "--context", "prod=prod") as meshscope:
+        await meshscope.workloads("prod", "front-v1", "catalog-v1", "stock-v1")
+        services = (await meshscope.get("clusters/prod/inventory"))["services"]
+        assert [(one["name"], one["ready"], one["endpoints"], one["badges"]) for one in services] == [
+            ("catalog", 0, 0, ["no-endpoints"]),
+            ("legacy", 1, 1, []),
+            ("machine", 1, 2, []),
+        ]
+        assert [behind["workload"] for behind in services[1]["workloads"]] == ["stock-v1"]
+
+        await meshscope.send(calls_of(front["metadata"]["name"], "10.0.0.11", "10.96.0.1", "10.0.0.12", "203.0.113.9"))
+        graph = await meshscope.until(lambda graph: len(graph["edges"]) == 3, "graph", type="workload", window="5m")
+        known = {node["id"]: node["workload"] or node["service"] for node in graph["nodes"]}
+        assert {(known[edge["source"]], known[edge["target"]]) for edge in graph["edges"]} == {
+            ("front-v1", "catalog-v1"),
+            ("front-v1", "stock-v1"),
+            ("front-v1", "machine"),
+        }
 
 
 def test_a_context_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
