@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp.decode import Decoder
@@ -24,6 +25,8 @@ EMIT_S = 1.0
 ORIGIN = "OTLP spans"
 OBSERVED_AT_ONCE = 40
 """So many readings are folded into the graph before others have their turn in its loop: a few milliseconds."""
+READ_AT_ONCE = 10 * OBSERVED_AT_ONCE
+"""So many readings exist beside those that the graph holds: were it all of them, memory would follow the worst second."""
 DECODED_AT_ONCE = 2
 """Requests that are decoded at the same time. More would gain nothing, and would keep the loop waiting for its turn."""
 NOBODY = Peers(Inventory())
@@ -97,8 +100,9 @@ class Ingest:
         """Guards pairing, tallies, readings and the counts below."""
         self._decoding = threading.Semaphore(DECODED_AT_ONCE)
         self._emitting = asyncio.Lock()
+        self._unread: Iterator[Observation] = iter(())
         self._readings: list[Observation] = []
-        """Not in the graph yet: a cancelled emission leaves them to the next."""
+        """Not in the graph yet, as what is unread: a cancelled emission leaves both to the next."""
         self._requests = 0
         self._spans = 0
         self._last_ms = 0
@@ -177,17 +181,22 @@ class Ingest:
 
     async def _emit(self) -> None:
         async with self._emitting:
-            await asyncio.to_thread(self._collect)
-            while self._readings:
-                self._live.observe(self._readings[:OBSERVED_AT_ONCE])
-                del self._readings[:OBSERVED_AT_ONCE]
+            await asyncio.to_thread(self._close)
+            while readings := self._readings or await asyncio.to_thread(self._read):
+                self._live.observe(readings[:OBSERVED_AT_ONCE])
+                del readings[:OBSERVED_AT_ONCE]
                 await asyncio.sleep(0)
 
-    def _collect(self) -> None:
+    def _close(self) -> None:
         now_ms = self._clock.now_ms()
         with self._counting:
             self._count(self._pairing.expire(now_ms // 1000))
-            self._readings += self._tallies.observations(now_ms)
+            self._unread = chain(self._unread, self._tallies.observations(now_ms))
+
+    def _read(self) -> list[Observation]:
+        with self._counting:
+            self._readings += islice(self._unread, READ_AT_ONCE)
+        return self._readings
 
     def _count(self, calls: Iterable[Call]) -> None:
         peers, pairing, count = self._peers(), self._pairing, self._tallies.count

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from collectors.heap import give_back_what_is_freed
 from collectors.otlp.doors import Door
 from collectors.otlp.ingest import Ingest, IngestState
 from collectors.otlp.over_grpc import GrpcReceiver
@@ -54,6 +55,7 @@ class OtlpReceiver:
         """Take spans until cancelled; both doors close before the last counts go to the graph."""
         # Threads that decode give the loop its turn after a millisecond; five for each would keep the page waiting.
         sys.setswitchinterval(SWITCH_S)
+        give_back_what_is_freed()
         waiting = 3
 
         def one_is_ready() -> None:

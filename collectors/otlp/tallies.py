@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from itertools import accumulate, islice
+from collections.abc import Iterator
+from itertools import islice
 
 from collectors.otlp.edges import Counted, edge_of
 from collectors.otlp.limits import Drop, Limits
@@ -100,8 +101,11 @@ class Tallies:
         self.counted += spans
         return None
 
-    def observations(self, now_ms: int) -> list[Observation]:
-        """Read the counters that have changed since the last reading; at least one, so that their source is heard."""
+    def observations(self, now_ms: int) -> Iterator[Observation]:
+        """Read the counters that have changed since the last reading; at least one, so that their source is heard.
+
+        What is counted until a reading is taken is in it.
+        """
         changed, self._changed = self._changed, set()
         for tally in changed:
             tally.last_ms = now_ms
@@ -109,7 +113,7 @@ class Tallies:
             self._sweep(now_ms)
         if not changed:
             changed = set(islice(self._tallies.values(), 1))
-        return [self._observation(tally, now_ms) for tally in changed]
+        return (self._observation(tally, now_ms) for tally in changed)
 
     def _observation(self, tally: _Tally, now_ms: int) -> Observation:
         edge, operation, sampled = tally.key
@@ -201,5 +205,14 @@ class _Tally:
         self.total_ms = 0.0
 
     def counters(self) -> Counters:
-        latency = Histogram(BOUNDS_MS, tuple(accumulate(self.buckets)), self.total_ms)
+        latency = Histogram(BOUNDS_MS, self._below(), self.total_ms)
         return Counters(requests=dict(self.requests), latency_ms=latency)
+
+    def _below(self) -> tuple[float, ...]:
+        """Counts up to each bound. Equal ones are one object: most buckets are empty, and the graph keeps all this."""
+        below, counts = 0.0, []
+        for count in self.buckets:
+            if count:
+                below += count
+            counts.append(below)
+        return tuple(counts)
