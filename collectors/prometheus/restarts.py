@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+MANY, FEW = 3.0, 10.0
+"""A counter that began anew has not counted more than so many times what is usual for it, and so much besides."""
+
 
 class Counted(Protocol):
     """What a process counts."""
@@ -21,6 +24,11 @@ class Counted(Protocol):
 class Process(Protocol):
     """One way on which a process is scraped."""
 
+    @property
+    def first_ms(self) -> int:
+        """The instant of its first sample."""
+        ...
+
     def counts(self) -> Iterable[Counted]:
         """All counters that are read on this way."""
         ...
@@ -35,6 +43,7 @@ class Step(NamedTuple):
     at_ms: int
     before: float
     """Its value at first; above zero."""
+    after: float
     fell: bool
     """It begins anew, and so is counted already."""
 
@@ -76,9 +85,21 @@ def _supposed(steps: Iterable[Step]) -> Iterable[Restart]:
 
 
 def _is_likely(restart: Restart, steps: Iterable[Step]) -> bool:
-    """Whether most of what was written at its first scrape had fallen; what is written later may have grown again."""
-    fell = [step.fell for step in steps if step.at_ms == restart.at_ms and restart.within(step.from_ms, step.at_ms)]
-    return 2 * sum(fell) > len(fell) > 1
+    """Whether most of what was written at its first scrape had fallen; what is written later may have grown again.
+
+    Where any counter surely went on, it was not the process that began anew: a proxy that gets a new listener forgets
+    what its old one counted.
+    """
+    over = [step for step in steps if restart.within(step.from_ms, step.at_ms)]
+    fell = [step.fell for step in over if step.at_ms == restart.at_ms]
+    return 2 * sum(fell) > len(fell) > 1 and not any(_went_on(step) for step in over)
+
+
+def _went_on(step: Step) -> bool:
+    """Whether a counter is far above what it counts in such a time."""
+    watched_ms = step.at_ms - min(step.process.first_ms, step.from_ms)
+    usual = step.of.total * (step.at_ms - step.from_ms) / watched_ms
+    return not step.fell and step.after > MANY * usual + FEW
 
 
 def _begin_anew(process: Process, steps: Iterable[Step], restarts: Sequence[Restart]) -> None:

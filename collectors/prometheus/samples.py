@@ -301,6 +301,11 @@ class _Target:
         self.interval_ms = 0.0
         self.measured_s = 0.0
 
+    @property
+    def first_ms(self) -> int:
+        """The instant of its first sample."""
+        return self.unit.first_ms
+
     def counts(self) -> Iterator[_Count]:
         """What is read on this way, as long as no other one is followed."""
         return (count for count in self.unit.counts() if count.followed and count.followed.target is self)
@@ -396,11 +401,11 @@ class _Count:
                 continue
             if sample < value:
                 self.total += sample
-                steps.append(Step(target, self, at_ms, sample_ms, value, fell=True))
+                steps.append(Step(target, self, at_ms, sample_ms, value, sample, fell=True))
             else:
                 self.total += sample - value
                 if value:
-                    steps.append(Step(target, self, at_ms, sample_ms, value, fell=False))
+                    steps.append(Step(target, self, at_ms, sample_ms, value, sample, fell=False))
             value, at_ms = sample, sample_ms
         self.value, self.at_ms, self.ended = value, at_ms, False
 

@@ -132,6 +132,12 @@ def test_a_new_process_counts_from_its_start_where_that_is_known_to_be_after_our
     assert samples.young(0) == []
 
 
+def test_where_a_busy_counter_goes_on_the_others_alone_have_started_again():
+    busy = [1000 + 20 * number for number in range(12)]
+    matrix = [series(*busy), series(*[40] * 10, 1, 2, code="500"), series(*[60] * 10, 1, 2, code="404")]
+    assert counted(reader(), matrix) == 11 * 20 + 2 + 2
+
+
 def test_a_series_that_a_restarted_process_writes_late_is_counted_from_zero():
     seldom = series(3, None, None, 3, code="404")
     matrix = [series(100, 2, 4, 6), series(90, 3, 3, 3, code="500"), seldom]
