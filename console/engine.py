@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from collectors.inventory import merged
+from collectors.loopback import is_loopback
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
 from collectors.peers import Peers
@@ -37,7 +38,6 @@ from console.ticker import Ticker
 from console.tolerances import tolerances_of
 from console.tracestores import remote_store
 from console.web import app
-from console.web.security import is_loopback
 from console.web.server import WebServer, tcp_socket, unix_socket
 from console.web.stream import Stream
 from console.webhooks.sender import WebhookSender

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from collectors.errors import CollectorError
+from collectors.loopback import is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +40,9 @@ class RemoteWriteConfig:
 
     def __post_init__(self) -> None:
         """Refuse what would let anybody write."""
-        if self.port is not None and not self.token and not _is_loopback(self.listen):
+        if self.port is not None and not self.token and not is_loopback(self.listen):
             raise CollectorError(f"remote_write.token: listening on {self.listen} needs a token")
 
     def __repr__(self) -> str:
         """Show the address only: the token is secret."""
         return f"RemoteWriteConfig(listen={self.listen!r}, port={self.port!r})"
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address.lower() == "localhost"

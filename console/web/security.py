@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collectors.loopback import is_loopback
 from console.web import login
 
 COOKIE = "meshscope_session"
@@ -40,16 +40,6 @@ class Policy:
     def session(self) -> str:
         """The cookie's value: proves the token without carrying it, and ends when the token changes."""
         return hmac.digest(self.token.encode(), b"meshscope session", hashlib.sha256).hex()
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a listen address is reachable from this machine only."""
-    if address.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def policy(listen: str, *, allowed_hosts: Iterable[str], token: str) -> Policy:
