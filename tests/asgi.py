@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from console.services import serving
 from console.web import errors
+from console.web.server import WebServer, tcp_socket
 
 
 def with_routes(console, *routers: APIRouter, prefix: str = "/api/v1") -> FastAPI:
@@ -29,12 +28,9 @@ def with_routes(console, *routers: APIRouter, prefix: str = "/api/v1") -> FastAP
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[str]:
     """Serve on a free port; yields the address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve([free]))
-            yield f"http://127.0.0.1:{free.getsockname()[1]}"
-            server.should_exit = True
+    door = tcp_socket("127.0.0.1", 0, setting="port")
+    async with serving([WebServer("routes", lambda: app, door)]):
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
 
 
 @dataclass

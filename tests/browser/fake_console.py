@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-import uvicorn
 from fake_shop import Shop
 from fake_traces import FakeTraces
 
@@ -29,6 +28,7 @@ from console.demo.manifests import fault_of
 from console.demo.manifests import objects as shop_manifests
 from console.faults import DemoControl
 from console.receivers import receivers
+from console.services import serving
 from console.settings import Endpoint, Settings, Webhooks
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
@@ -36,6 +36,7 @@ from console.state.deliveries import DeliveryLog
 from console.tapping.switch import TapSwitch
 from console.ticker import Ticker
 from console.web.app import public
+from console.web.server import WebServer, tcp_socket
 from console.web.stream import Stream
 from graph.live import LiveGraph
 from graph.model import GraphType
@@ -49,11 +50,14 @@ from mesh_runtime.store.sqlite import SqliteConfig
 from mesh_runtime.xds.report import redacted
 from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 from wizards.apply import Wizards
-from wizards.facts import Facts, facts_of
+from wizards.facts import facts_of
 from wizards.ports import Settlement
 
 PAST_S = 320
 SECRET = "whsec_bWVzaHNjb3BlLXRlc3RzLW5vdC1hLXNlY3JldC0="
+SETTINGS = Settings(
+    webhooks=Webhooks(endpoints=(Endpoint(name="inbox", url="http://127.0.0.1:9/", secrets=(SECRET,)),))
+)
 
 
 class MovableClock(SystemClock):
@@ -87,9 +91,9 @@ NOTES = ("Gateway shop/ingress port 8443 (https) is not served: there is no Secr
 class FakeControl:
     """Eight proxies that take everything at once."""
 
-    def __init__(self, shop: Shop, store: SqliteConfig, clock: MovableClock) -> None:
+    def __init__(self, shop: Shop, store: SqliteConfig, clock: MovableClock, data: Path) -> None:
         self.shop, self.store, self.clock = shop, store, clock
-        self.authority = Authority(Path(mkdtemp()), clock.now_ms)
+        self.authority = Authority(data / "ca", clock.now_ms)
         self.rotated = 0
         self.replacing = False
         self.waiting: tuple[str, ...] = ()
@@ -189,6 +193,11 @@ class FakeControl:
         names = tuple(proxy.instance_id for proxy in self.status())
         return SimpleNamespace(acknowledged=names, waiting=(), rejected={}, elapsed_ms=47.0)
 
+    async def settle(self, revision: int, timeout_s: float) -> Settlement:
+        """The same, in the wizards' words."""
+        settled = await self.settled(revision, timeout_s)
+        return Settlement(acknowledged=len(settled.acknowledged), elapsed_ms=settled.elapsed_ms)
+
     def obey(self) -> None:
         """Do with the played traffic what the proxies would do."""
         config = self.store.current
@@ -200,15 +209,41 @@ class FakeControl:
         self.shop.fault(fault_of(config))
 
 
+class Demo(DemoControl):
+    """The demo's faults, which the played traffic obeys."""
+
+    def __init__(self, store: SqliteConfig, control: FakeControl) -> None:
+        super().__init__(store)
+        self.control = control
+
+    async def fault(self, mode: str, *, author: str = "demo") -> Any:
+        done = await super().fault(mode, author=author)
+        self.control.obey()
+        return done
+
+
 @dataclass
 class Stage:
-    """What a test turns."""
+    """A service: plays the traffic, second by second. What a test turns."""
 
     url: str
     shop: Shop
     console: Any
+    ticker: Ticker
     paused: bool = False
     """No tick, no news."""
+    name = "played traffic"
+
+    async def play(self, now_ms: int, seconds: int) -> None:
+        self.console.live.observe(self.shop.advance(now_ms, seconds))
+        await self.ticker.tick(now_ms)
+        self.console.sources[0].state.last_success_ms = now_ms
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        ready()
+        async for now_ms in self.console.clock.every(1):
+            if not self.paused:
+                await self.play(now_ms, 1)
 
 
 @asynccontextmanager
@@ -217,132 +252,82 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
     clock = MovableClock()
     clock.offset_ms = -PAST_S * 1000
     began = clock.now_ms()
-    shop = Shop(began)
-    live = LiveGraph(clock=clock)
-    live.inventory(shop.inventory())
-    settings = Settings(
-        webhooks=Webhooks(endpoints=(Endpoint(name="inbox", url="http://127.0.0.1:9/", secrets=(SECRET,)),))
-    )
-    async with (
-        AsyncExitStack() as stack,
-        StateDatabase(folder) as state,
-        SqliteConfig(":memory:", clock_ms=clock.now_ms) as store,
-    ):
-        deliveries = DeliveryLog(state)
-        await deliveries.create()
-        changelog = SqliteChangeLog(state)
-        await changelog.create()
-        alerts = AlertBook(state, rules=rules_of(()), endpoints=settings.webhooks.endpoints, page="http://127.0.0.1")
-        await alerts.open()
-        await store.commit(Change(put=shop_manifests(), author="demo", reason="open the shop"))
-        control = FakeControl(shop, store, clock)
-        stream, frames = Stream(live), Frames()
-        ticker = Ticker(
-            live=live,
-            stream=stream,
-            alerts=alerts,
-            snapshots=frames,
-            control=control,  # type: ignore[arg-type]
-            clock=clock,
-            settings=settings.graph,
-            wake_webhooks=lambda: None,
-        )
+    async with AsyncExitStack() as stack:
+        door = tcp_socket("127.0.0.1", port, setting="port")
+        url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        stage = await _made(stack, url, Shop(began), clock, folder)
         for second in range(0, PAST_S, 5):
-            now = began + second * 1000
-            live.observe(shop.advance(now, 5))
-            await ticker.tick(now)
+            await stage.play(began + second * 1000, 5)
         clock.offset_ms = 0
+        console = stage.console
+        web = WebServer("console", lambda: public(console, lambda *made: build(*made).csp_hashes), door)
+        async with serving([console.logs, console.tap_switch, web, stage]):
+            yield stage
 
-        async def settle(revision: int, timeout_s: float) -> Settlement:
-            settled = await control.settled(revision, timeout_s)
-            return Settlement(acknowledged=len(settled.acknowledged), elapsed_ms=settled.elapsed_ms)
 
-        def facts(namespace: str, service: str) -> Facts:
-            return facts_of(shop.inventory(), live.snapshot(GraphType.VERSIONED_APP, 60), namespace, service)
+async def _made(stack: AsyncExitStack, url: str, shop: Shop, clock: MovableClock, folder: str) -> Stage:
+    """The console's parts as ``console.engine`` makes them, over a played control plane."""
+    live, frames = LiveGraph(clock=clock), Frames()
+    live.inventory(shop.inventory())
+    state = await stack.enter_async_context(StateDatabase(folder))
+    deliveries, changelog = DeliveryLog(state), SqliteChangeLog(state)
+    await deliveries.create()
+    await changelog.create()
+    alerts = AlertBook(state, rules=rules_of(()), endpoints=SETTINGS.webhooks.endpoints, page="http://127.0.0.1")
+    await alerts.open()
+    store = await stack.enter_async_context(SqliteConfig(":memory:", clock_ms=clock.now_ms))
+    await store.commit(Change(put=shop_manifests(), author="demo", reason="open the shop"))
+    data = Path(stack.enter_context(TemporaryDirectory()))
+    control = FakeControl(shop, store, clock, data)
+    registry: Any = SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0))
+    heard: dict[str, Any] = {"clock": clock, "registry": registry, "peers": lambda: Peers(shop.inventory())}
+    others = await receivers(SETTINGS, DataDir(data), stack, live=live, **heard)
+    console: Any = SimpleNamespace(
+        settings=SETTINGS,
+        clock=clock,
+        live=live,
+        store=store,
+        registry=registry,
+        control=control,
+        sources=(_sidecars(clock.now_ms()),),
+        traces=FakeTraces(SystemClock().now_ms()),
+        snapshots=frames,
+        histories=(FrameHistory(frames, live.frame),),
+        alerts=alerts,
+        deliveries=deliveries,
+        wizards=Wizards(
+            store,
+            changelog,
+            control.settle,
+            facts=lambda *of: facts_of(shop.inventory(), live.snapshot(GraphType.VERSIONED_APP, 60), *of),
+            clock_ms=clock.now_ms,
+        ),
+        otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
+        logs=others.logs,
+        tap=others.tap,
+        tap_switch=TapSwitch(store, **heard, linger_ms=0),
+        receivers=others,
+        clusters=SimpleNamespace(all=()),
+        stream=Stream(live),
+        supervised=(),
+        wake_webhooks=lambda: None,
+        demo=Demo(store, control),
+        token="",
+    )
+    return Stage(url=url, shop=shop, console=console, ticker=_ticker(console))
 
-        class Demo(DemoControl):
-            async def fault(self, mode: str, *, author: str = "demo") -> Any:
-                done = await super().fault(mode, author=author)
-                control.obey()
-                return done
 
-        registry: Any = SimpleNamespace(current=SimpleNamespace(instances=control.instances, revision=0))
-        others = await receivers(
-            settings,
-            DataDir(Path(mkdtemp())),
-            stack,
-            live=live,
-            clock=clock,
-            registry=registry,
-            peers=lambda: Peers(shop.inventory()),
-        )
-        switch = TapSwitch(store, registry, clock, peers=lambda: Peers(shop.inventory()), linger_ms=0)
-        console: Any = SimpleNamespace(
-            settings=settings,
-            clock=clock,
-            live=live,
-            store=store,
-            registry=registry,
-            control=control,
-            sources=(
-                SimpleNamespace(
-                    state=PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=clock.now_ms()),
-                    source=SimpleNamespace(name="sidecars"),
-                ),
-            ),
-            traces=FakeTraces(clock.now_ms()),
-            snapshots=frames,
-            histories=(FrameHistory(frames, live.frame),),
-            alerts=alerts,
-            deliveries=deliveries,
-            wizards=Wizards(store, changelog, settle, facts=facts, clock_ms=clock.now_ms),
-            otlp=SimpleNamespace(grpc_port=4317, http_port=4318, drops={}, state=SpansLike(spans=48213)),
-            logs=others.logs,
-            tap=others.tap,
-            tap_switch=switch,
-            receivers=others,
-            clusters=SimpleNamespace(all=()),
-            stream=stream,
-            supervised=(),
-            wake_webhooks=lambda: None,
-            demo=Demo(store),
-            token="",
-        )
-        guard = public(console, lambda console, server: build(console, server).csp_hashes)
-        config = uvicorn.Config(
-            guard,
-            host="127.0.0.1",
-            port=port,
-            log_level="warning",
-            lifespan="on",
-            ws="websockets-sansio",
-            timeout_graceful_shutdown=1,
-        )
-        server = uvicorn.Server(config)
-        stage = Stage(url="", shop=shop, console=console)
-
-        async def play() -> None:
-            async for now in clock.every(1):
-                if not stage.paused:
-                    live.observe(shop.advance(now, 1))
-                    await ticker.tick(now)
-                    console.sources[0].state.last_success_ms = now
-
-        async with asyncio.TaskGroup() as group:
-            playing = group.create_task(play())
-            keeping = [group.create_task(one.run(lambda: None)) for one in (others.logs, switch)]
-            serving = group.create_task(server.serve())
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.02)
-            stage.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-            try:
-                yield stage
-            finally:
-                playing.cancel()
-                for one in keeping:
-                    one.cancel()
-                server.should_exit = True
-                await serving
+def _ticker(console: Any) -> Ticker:
+    return Ticker(
+        live=console.live,
+        stream=console.stream,
+        alerts=console.alerts,
+        snapshots=console.snapshots,
+        control=console.control,
+        clock=console.clock,
+        settings=console.settings.graph,
+        wake_webhooks=console.wake_webhooks,
+    )
 
 
 @dataclass
@@ -353,6 +338,12 @@ class PollLike:
     interval_s: float
     last_success_ms: int
     error: str = ""
+
+
+def _sidecars(now_ms: int) -> Any:
+    """As ``collectors.poll.MetricsPoll`` of the mesh's own proxies."""
+    state = PollLike(source="admin sockets of 8 proxies", interval_s=1.0, last_success_ms=now_ms)
+    return SimpleNamespace(state=state, source=SimpleNamespace(name="sidecars"))
 
 
 @dataclass
