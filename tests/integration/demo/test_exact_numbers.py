@@ -35,6 +35,13 @@ PATH = "/go?url=http://stock/"
 ECHO = (sys.executable, str(Path(__file__).parents[2] / "traced_echo.py"))
 REPORTERS = ("source", "destination", "trace")
 WEB = ("ingress", "web")
+RARE = 20
+ACCESS_LOG = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logged, namespace: shop}
+spec: {accessLogging: [{providers: [{name: envoy}]}]}
+"""
 CONFIG = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -149,19 +156,19 @@ class Mesh:
         with suppress(OSError), urlopen(self.url + PATH, timeout=10) as answer:
             return answer.status == 200
 
-    def browse(self, requests):
-        """Send exactly so many requests, each of which is answered."""
+    def browse(self, requests, path=PATH, status=200):
+        """Send exactly so many requests, each of which is answered so."""
         report = load.Report(target_rate=RATE)
 
         async def in_turns():
             for sent in range(0, requests, AT_ONCE):
                 number = min(AT_ONCE, requests - sent)
                 await load.generate(
-                    self.url, load.visit([PATH]), rate=RATE, requests=number, timeout_s=60, report=report
+                    self.url, load.visit([path]), rate=RATE, requests=number, timeout_s=60, report=report
                 )
 
         asyncio.run(in_turns())
-        assert (report.sent, report.statuses) == (requests, {200: requests}), report.json()
+        assert (report.sent, report.statuses) == (requests, {status: requests}), report.json()
 
     def told(self):
         """Per edge what each reporter has counted."""
@@ -259,6 +266,21 @@ def test_two_copies_of_a_caller_count_twice_and_two_reporters_once(mesh):
     evidence = {one["reporter"]: (one["instances"], one["requests"]) for one in edge["evidence"]}
     assert evidence["source"] == (2, sum(copies))
     assert evidence["destination"] == (2, sum(callees))
+
+
+def test_a_change_of_listeners_costs_no_proxy_what_it_counted(mesh):
+    before = mesh.told()
+    mesh.browse(RARE, "/?code=404", 404)
+    until(lambda: all(mesh.told()[WEB][by] == before[WEB][by] + RARE for by in REPORTERS[:2]), PATIENCE_S)
+    mesh.client.post("/config", {"yaml": ACCESS_LOG, "author": "test"})
+    asked = 0
+    # An Envoy forgets codes that nobody saw while it left its old listeners.
+    while mesh.counters(0, response_code="404") or not mesh.counters(0, response_code="200"):
+        mesh.browse(AT_ONCE)
+        asked += AT_ONCE
+    mesh.browse(1, "/?code=404", 404)
+    after = mesh.all_told(to_stock(before, "trace") + asked)
+    assert [after[WEB][by] - before[WEB][by] for by in REPORTERS[:2]] == [RARE + asked + 1] * 2
 
 
 def test_a_proxy_that_is_killed_takes_none_of_its_counts_with_it(mesh):
