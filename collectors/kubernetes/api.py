@@ -127,8 +127,7 @@ class KubernetesApi:
                         raise _refusal(_status(await response.read()), response.status, path)
                     yield response
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as trouble:
-                why = str(trouble) or type(trouble).__name__
-                raise ApiError(f"{self.server} does not answer: {why[:SHOWN]}", 0) from trouble
+                raise ApiError(f"{self.server} does not answer: {_reason(trouble)[:SHOWN]}", 0) from trouble
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[_Lent]:
@@ -161,6 +160,14 @@ async def _changes(response: aiohttp.ClientResponse, path: str) -> AsyncGenerato
         if event["type"] == "ERROR":
             raise _refusal(event["object"], int(event["object"].get("code", 0)), path)
         yield Change(event["type"], event["object"])
+
+
+def _reason(trouble: Exception) -> str:
+    """Say why there is no answer; of a certificate what is wrong with it, and the way out."""
+    if isinstance(trouble, aiohttp.ClientConnectorCertificateError):
+        verdict = getattr(trouble.certificate_error, "verify_message", str(trouble.certificate_error))
+        return f"its certificate cannot be trusted: {verdict}; have it renewed, or name who signed it as its authority"
+    return str(trouble) or type(trouble).__name__
 
 
 def _decoded(line: bytes) -> JsonObject:

@@ -41,6 +41,9 @@ class ClusterConfig:
     """The kubeconfig. Empty: what ``KUBECONFIG`` says, else ``~/.kube/config``."""
     in_cluster: bool = False
     """Use the service account of the pod that we run in, instead of a kubeconfig."""
+    service_account: str = "/var/run/secrets/kubernetes.io/serviceaccount"
+    """With ``in_cluster``: where the account's ``token`` and ``ca.crt`` are; another directory where a volume projects
+    them."""
     namespaces: tuple[str, ...] = ()
     """Read only these, where one may not read all."""
     config_groups: tuple[str, ...] = MESH_GROUPS

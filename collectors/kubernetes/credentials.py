@@ -1,14 +1,29 @@
-"""How we prove to an API server who we are: a kubeconfig's context, or the pod's service account."""
+"""How we prove to an API server who we are: a kubeconfig's context, or a pod's service account."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
 import yaml
+from cryptography import x509
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-from kubernetes.aio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, list_kube_config_contexts
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config.exec_provider import ExecProvider
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
+from kubernetes.aio.config.kube_config import (
+    KUBE_CONFIG_DEFAULT_LOCATION,
+    KubeConfigLoader,
+    KubeConfigMerger,
+    list_kube_config_contexts,
+)
 
 from collectors.errors import CollectorError
 from collectors.kubernetes.config import ClusterConfig
+
+SHOWN = 300
+"""Most characters of a plugin's complaint."""
 
 
 def check(config: ClusterConfig) -> None:
@@ -29,24 +44,72 @@ def check(config: ClusterConfig) -> None:
 async def client_of(config: ClusterConfig) -> ApiClient:
     """Make a client with the credentials as they are now: files are read, and credential plugins asked, anew.
 
-    Raises :class:`CollectorError` that names the kubeconfig and never what is in it.
+    Raises :class:`CollectorError` that names where the credentials are and never what is in them.
     """
     settings = Configuration()
     settings.connection_pool_maxsize = 0  # each watch holds a connection
+    where = config.service_account if config.in_cluster else _kubeconfig(config)
     try:
-        if config.in_cluster:
-            load_incluster_config(settings)
-        else:
-            await load_kube_config(
-                _kubeconfig(config), config.context or None, client_configuration=settings, persist_config=False
-            )
-    except ConfigException as trouble:
-        raise CollectorError(f"cluster {config.title}: {trouble}") from trouble
+        async with asyncio.timeout(config.timeout_s):
+            if config.in_cluster:
+                _of_pod(config, settings)
+            else:
+                merged = KubeConfigMerger(where).config
+                await _Loader(merged, config.context or None, config_base_path=None).load_and_set(settings)
+        if settings.cert_file:
+            _check_time(settings.cert_file, where)
+    except (ConfigException, TimeoutError) as trouble:
+        why = str(trouble)[:SHOWN] or f"the credential plugin in {where} did not answer in {config.timeout_s:g} s"
+        raise CollectorError(f"cluster {config.title}: {why}") from trouble
     except Exception as trouble:
         raise CollectorError(
-            f"cluster {config.title}: the credentials in {_kubeconfig(config)} cannot be read ({type(trouble).__name__})"
+            f"cluster {config.title}: the credentials in {where} cannot be read ({type(trouble).__name__})"
         ) from trouble
     return ApiClient(settings)
+
+
+class _Loader(KubeConfigLoader):
+    """The client's reader of kubeconfigs, where a plugin that fails says why, and each secret is sent safely."""
+
+    async def load_from_exec_plugin(self) -> bool:
+        """Ask the plugin; raise :class:`ConfigException` with its words where it gives nothing.
+
+        The client writes them to its log and goes on without credentials.
+        """
+        if not await super().load_from_exec_plugin():
+            plugin = self._user["exec"]
+            try:
+                await ExecProvider(plugin).run()
+            except OSError as trouble:
+                hint = str(plugin.safe_get("installHint") or "").strip()
+                raise ConfigException(f"exec: {plugin['command']}: {trouble.strerror}. {hint}".strip()) from trouble
+            raise ConfigException(f"exec: {plugin['command']} gives no usable credentials")
+        return True
+
+    async def _refresh_oidc(self, _provider: object) -> None:
+        """Refuse: the client would send the refresh token to an issuer whose certificate it does not check."""
+        raise ConfigException(
+            "oidc: the ID token in the kubeconfig has expired; have kubectl renew it, or use the plugin kubelogin"
+        )
+
+
+def _of_pod(config: ClusterConfig, settings: Configuration) -> None:
+    """Use what Kubernetes puts into each pod; the token is read again every minute, since it is replaced."""
+    account = Path(config.service_account)
+    loader = InClusterConfigLoader(str(account / "token"), str(account / "ca.crt"))
+    try:
+        loader.load_and_set(settings)
+    except ConfigException as trouble:
+        raise ConfigException(
+            f"in_cluster: {trouble} It is for a pod with a service account ({account}); elsewhere give a context"
+        ) from trouble
+
+
+def _check_time(certificate_file: str, where: str) -> None:
+    """Raise :class:`ConfigException` for a client certificate that is over: servers just close the connection."""
+    over = x509.load_pem_x509_certificate(Path(certificate_file).read_bytes()).not_valid_after_utc
+    if over < datetime.now(UTC):
+        raise ConfigException(f"the client certificate in {where} expired at {over:%Y-%m-%d %H:%M} UTC; renew it")
 
 
 def _kubeconfig(config: ClusterConfig) -> str:

@@ -73,6 +73,7 @@ class ApiServer:
     """The server's state, and what a test may do to it."""
 
     token: str = TOKEN
+    """Empty: clients prove by certificates who they are."""
     kinds: list[Kind] = field(default_factory=lambda: [*KUBERNETES, *ISTIO])
     forbidden: set[str] = field(default_factory=set)
     """Plurals that the client may not read."""
@@ -169,7 +170,8 @@ class ApiServer:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
         plural = request.match_info.get("plural", "")
-        if request.headers.get("Authorization") != f"Bearer {self.token}":
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if self.token and (scheme.lower(), token) != ("bearer", self.token):
             return _status(401, "Unauthorized")
         if plural in self.forbidden:
             return _status(403, f'{plural} is forbidden: User "reader" cannot list resource "{plural}"')
