@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 
 from fastapi import FastAPI
 
-from collectors.inventory import merged
 from collectors.loopback import is_loopback
 from collectors.otlp.ingest import Ingest
 from collectors.otlp.receiver import OtlpReceiver
@@ -19,17 +18,19 @@ from collectors.peers import Peers
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from collectors.traces.embedded import EmbeddedTraces
 from console.alerts import AlertBook, rules_of
+from console.announcing import Announce, Announcement, Welcome
 from console.clock import SystemClock
-from console.clusters import Cluster, Clusters
+from console.clusters import Clusters
 from console.context import Console
 from console.datadir import DataDir, ServerInfo
 from console.faults import DemoControl
 from console.federation.service import Federation
 from console.inventory import InventoryWatch
-from console.receivers import receivers
+from console.known import Known
+from console.receivers import Receivers, receivers
 from console.services import Service, restarting, serve
-from console.settings import Settings, Traces, Web
-from console.sources import sources
+from console.settings import Settings, Web
+from console.sources import Sources, sources
 from console.state.changelog import SqliteChangeLog
 from console.state.database import StateDatabase
 from console.state.deliveries import DeliveryLog
@@ -42,21 +43,14 @@ from console.web.server import WebServer, tcp_socket, unix_socket
 from console.web.stream import Stream
 from console.webhooks.sender import WebhookSender
 from graph.live import LiveGraph
-from graph.model import GraphType, Inventory
 from graph.ports import TraceStore
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.control import ControlPlane
 from mesh_runtime.identity.authority import Authority
-from mesh_runtime.registry import Registry, RegistryState
+from mesh_runtime.registry import Registry
 from mesh_runtime.store.sqlite import SqliteConfig
 from wizards.apply import Wizards
-from wizards.facts import Facts, facts_of
 from wizards.ports import Settle, Settlement
-
-FACTS_WINDOW_S = 60
-
-Announce = Callable[[ServerInfo, str], None]
-"""Told once, when everything is usable: what ``server.json`` says, and a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +64,67 @@ class Engine:
     """In the order in which they start."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What every part stands on. What holds a file or a socket is closed by the stack, last made first."""
+
+    settings: Settings
+    data: DataDir
+    stack: AsyncExitStack
+    clock: SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Door:
+    """Where visitors come in."""
+
+    tcp: socket
+    page: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What is on record: alerts, what was sent of them, what the wizards did."""
+
+    alerts: AlertBook
+    deliveries: DeliveryLog
+    sender: WebhookSender
+    changelog: SqliteChangeLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mesh:
+    """The bundled mesh."""
+
+    store: SqliteConfig
+    registry: Registry
+    control: ControlPlane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Graph:
+    """What exists, and what was observed of it."""
+
+    live: LiveGraph
+    known: Known
+    clusters: Clusters
+    traces: TraceStore
+    snapshots: SqliteSnapshots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Intake:
+    """What observes."""
+
+    metrics: Sources
+    otlp: OtlpReceiver
+    others: Receivers
+    tap_switch: TapSwitch
+    services: Sequence[Service]
+    """All of it that runs."""
+
+
 async def run(settings: Settings, data: DataDir, *, announce: Announce, demo: bool = False) -> None:
     """Serve until cancelled."""
     async with made(settings, data, announce=announce, demo=demo) as engine:
@@ -81,155 +136,160 @@ async def made(settings: Settings, data: DataDir, *, announce: Announce, demo: b
     """Make a server on a data directory, which is this process's alone until the block ends."""
     with data.locked():
         async with AsyncExitStack() as stack:
-            yield await _make(settings, data, stack, announce=announce, demo=demo)
+            ground = _Ground(settings=settings, data=data, stack=stack, clock=SystemClock())
+            yield await _make(ground, announce=announce, demo=demo)
 
 
-async def _make(settings: Settings, data: DataDir, stack: AsyncExitStack, *, announce: Announce, demo: bool) -> Engine:
-    """Make every part. What holds a file is closed by the stack, last made first."""
-    clock = SystemClock()
-    tcp = tcp_socket(settings.web.listen, settings.web.port, setting="--port (web.port)")
-    stack.callback(tcp.close)
-    page = _url(settings.web, tcp.getsockname()[1])
-    token = settings.web.token or ("" if is_loopback(settings.web.listen) else data.token())
-
-    state = await stack.enter_async_context(StateDatabase(data.state))
-    deliveries = DeliveryLog(state)
-    await deliveries.create()
-    changelog = SqliteChangeLog(state)
-    await changelog.create()
-    alerts = AlertBook(state, rules=rules_of(settings.alerts.rules), endpoints=settings.webhooks.endpoints, page=page)
-    await alerts.open()
-    sender = WebhookSender(deliveries, settings.webhooks, clock)
-
-    store = await stack.enter_async_context(SqliteConfig(data.config, clock_ms=clock.now_ms))
-    registry = Registry(data.registry, clock.now_ms)
-    stack.callback(registry.close)
-    control = _control_plane(settings, data, stack, store=store, registry=registry, clock=clock)
-
-    tolerances = tolerances_of(settings.health.rate)
-    live = LiveGraph(clock=clock, tolerances=tolerances)
-    known = _Known(live)
-    clusters = Clusters(settings.clusters, clock, known.show_clusters)
-    traces = await _trace_store(settings.traces, data, stack)
-    snapshots = await stack.enter_async_context(
-        SqliteSnapshots(data.snapshots, retention_s=settings.graph.history_s, capacity=settings.graph.history_bytes)
-    )
-    metrics = sources(
-        settings,
-        stack,
-        live=live,
-        clock=clock,
-        registry=registry,
-        inventory=lambda: known.inventory,
-        clusters=clusters,
-    )
-    others = await receivers(
-        settings, data, stack, live=live, clock=clock, registry=registry, peers=lambda: known.peers
-    )
-    spans = Ingest(
-        live, clock, peers=lambda: known.peers, traces=traces if isinstance(traces, EmbeddedTraces) else None
-    )
-    otlp = OtlpReceiver(
-        spans,
-        f"{settings.otlp.listen}:{settings.otlp.grpc_port}",
-        f"{settings.otlp.listen}:{settings.otlp.http_port}",
-        others.doors,
-    )
-    stream = Stream(live)
-    federation = Federation(live, clock)
+async def _make(on: _Ground, *, announce: Announce, demo: bool) -> Engine:
+    """Make every part, connected with those that it needs."""
+    door = _door(on)
+    state = await _state(on, door.page)
+    mesh = await _mesh(on)
+    graph = await _graph(on)
+    intake = await _intake(on, mesh, graph)
+    stream, federation = Stream(graph.live), Federation(graph.live, on.clock)
     ticker = Ticker(
-        live=live,
+        live=graph.live,
         stream=stream,
-        alerts=alerts,
-        snapshots=snapshots,
-        control=control,
-        clock=clock,
-        settings=settings.graph,
-        wake_webhooks=sender.wake,
+        alerts=state.alerts,
+        snapshots=graph.snapshots,
+        control=mesh.control,
+        clock=on.clock,
+        settings=on.settings.graph,
+        wake_webhooks=state.sender.wake,
     )
-    tap_switch = TapSwitch(store, registry, clock, peers=lambda: known.peers)
-    supervised = restarting(
-        clock,
-        otlp,
-        tap_switch,
-        *others.services(settings, spans),
-        *metrics.polls,
-        *clusters.watches,
-        ticker,
-        sender,
-        federation,
-    )
-
+    settle, clock_ms = _settle(mesh.control), on.clock.now_ms
     console = Console(
-        settings=settings,
-        clock=clock,
-        live=live,
-        store=store,
-        registry=registry,
-        control=control,
-        sources=metrics.polls,
-        clusters=clusters,
-        traces=traces,
-        snapshots=snapshots,
-        histories=(FrameHistory(snapshots, live.frame, tolerances), *metrics.histories),
-        alerts=alerts,
-        deliveries=deliveries,
-        wizards=Wizards(store, changelog, _settle(control), facts=known.facts, clock_ms=clock.now_ms),
-        otlp=otlp,
-        logs=others.logs,
-        tap=others.tap,
-        tap_switch=tap_switch,
-        receivers=others,
+        settings=on.settings,
+        clock=on.clock,
+        live=graph.live,
+        store=mesh.store,
+        registry=mesh.registry,
+        control=mesh.control,
+        sources=intake.metrics.polls,
+        clusters=graph.clusters,
+        traces=graph.traces,
+        snapshots=graph.snapshots,
+        histories=(FrameHistory(graph.snapshots, graph.live.frame, graph.live.tolerances), *intake.metrics.histories),
+        alerts=state.alerts,
+        deliveries=state.deliveries,
+        wizards=Wizards(mesh.store, state.changelog, settle, facts=graph.known.facts, clock_ms=clock_ms),
+        otlp=intake.otlp,
+        logs=intake.others.logs,
+        tap=intake.others.tap,
+        tap_switch=intake.tap_switch,
+        receivers=intake.others,
         stream=stream,
         federation=federation,
-        supervised=supervised,
-        wake_webhooks=sender.wake,
-        demo=DemoControl(store) if demo else None,
-        token=token,
+        supervised=restarting(on.clock, *intake.services, *graph.clusters.watches, ticker, state.sender, federation),
+        wake_webhooks=state.sender.wake,
+        demo=DemoControl(mesh.store) if demo else None,
+        token=door.token,
     )
-    socket_path = data.run_dir() / "api.sock"
+    return _engine(on, door, console, graph.known, announce)
+
+
+def _engine(on: _Ground, door: _Door, console: Console, known: Known, announce: Announce) -> Engine:
+    """Put in order what runs."""
+    socket_path = on.data.run_dir() / "api.sock"
     unix = unix_socket(socket_path)
-    stack.callback(unix.close)
-    web = WebServer("console", lambda: app.public(console, _pages), tcp)
+    on.stack.callback(unix.close)
+    web = WebServer("console", lambda: app.public(console, _pages), door.tcp)
     services: list[Service] = [
-        control,
-        InventoryWatch(store, registry, known.show),
-        *supervised,
+        console.control,
+        InventoryWatch(console.store, console.registry, known.show),
+        *console.supervised,
         WebServer("API on the Unix socket", lambda: app.private(console), unix),
-        _Announcement(data, lambda: _info(page, socket_path, settings, otlp)),
+        Announcement(on.data, lambda: _info(door.page, socket_path, on.settings, console.otlp)),
         web,
-        _Welcome(data, announce, _welcome(page, token, data)),
+        Welcome(on.data, announce, _welcome(door.page, door.token, on.data)),
     ]
     return Engine(console=console, web=web, services=services)
 
 
-async def _trace_store(settings: Traces, data: DataDir, stack: AsyncExitStack) -> TraceStore:
-    if settings.backend == "embedded":
-        own = EmbeddedTraces(data.traces, settings.capacity_bytes, keep_s=settings.keep_s)
-        return await stack.enter_async_context(own)
-    return await stack.enter_async_context(remote_store(settings))
+def _door(on: _Ground) -> _Door:
+    web = on.settings.web
+    tcp = tcp_socket(web.listen, web.port, setting="--port (web.port)")
+    on.stack.callback(tcp.close)
+    token = web.token or ("" if is_loopback(web.listen) else on.data.token())
+    return _Door(tcp=tcp, page=_url(web, tcp.getsockname()[1]), token=token)
 
 
-def _control_plane(
-    settings: Settings,
-    data: DataDir,
-    stack: AsyncExitStack,
-    *,
-    store: SqliteConfig,
-    registry: Registry,
-    clock: SystemClock,
-) -> ControlPlane:
-    addresses = AddressPlan(data.path, clock.now_ms)
-    stack.callback(addresses.close)
-    return ControlPlane(
+async def _state(on: _Ground, page: str) -> _State:
+    database = await on.stack.enter_async_context(StateDatabase(on.data.state))
+    deliveries, changelog = DeliveryLog(database), SqliteChangeLog(database)
+    await deliveries.create()
+    await changelog.create()
+    rules, webhooks = rules_of(on.settings.alerts.rules), on.settings.webhooks
+    alerts = AlertBook(database, rules=rules, endpoints=webhooks.endpoints, page=page)
+    await alerts.open()
+    sender = WebhookSender(deliveries, webhooks, on.clock)
+    return _State(alerts=alerts, deliveries=deliveries, sender=sender, changelog=changelog)
+
+
+async def _mesh(on: _Ground) -> _Mesh:
+    data, settings, clock_ms = on.data, on.settings, on.clock.now_ms
+    store = await on.stack.enter_async_context(SqliteConfig(data.config, clock_ms=clock_ms))
+    registry = Registry(data.registry, clock_ms)
+    on.stack.callback(registry.close)
+    addresses = AddressPlan(data.path, clock_ms)
+    on.stack.callback(addresses.close)
+    control = ControlPlane(
         store,
         registry,
-        Authority(data.ca, clock.now_ms, leaf_ttl_s=settings.mesh.leaf_lifetime_s),
+        Authority(data.ca, clock_ms, leaf_ttl_s=settings.mesh.leaf_lifetime_s),
         addresses=addresses,
         run_dir=data.run_dir(),
-        clock=clock,
+        clock=on.clock,
         tls_address=f"{settings.web.listen}:{settings.mesh.xds_port}" if settings.mesh.xds_port is not None else "",
     )
+    return _Mesh(store=store, registry=registry, control=control)
+
+
+async def _graph(on: _Ground) -> _Graph:
+    live = LiveGraph(clock=on.clock, tolerances=tolerances_of(on.settings.health.rate))
+    known = Known(live)
+    clusters = Clusters(on.settings.clusters, on.clock, known.show_clusters)
+    chosen, kept = on.settings.traces, on.settings.graph
+    traces = (
+        EmbeddedTraces(on.data.traces, chosen.capacity_bytes, keep_s=chosen.keep_s)
+        if chosen.backend == "embedded"
+        else remote_store(chosen)
+    )
+    snapshots = SqliteSnapshots(on.data.snapshots, retention_s=kept.history_s, capacity=kept.history_bytes)
+    return _Graph(
+        live=live,
+        known=known,
+        clusters=clusters,
+        traces=await on.stack.enter_async_context(traces),
+        snapshots=await on.stack.enter_async_context(snapshots),
+    )
+
+
+async def _intake(on: _Ground, mesh: _Mesh, graph: _Graph) -> _Intake:
+    settings, otlp = on.settings, on.settings.otlp
+    metrics = sources(
+        settings,
+        on.stack,
+        live=graph.live,
+        clock=on.clock,
+        registry=mesh.registry,
+        inventory=lambda: graph.known.inventory,
+        clusters=graph.clusters,
+    )
+
+    def peers() -> Peers:
+        return graph.known.peers
+
+    others = await receivers(
+        settings, on.data, on.stack, live=graph.live, clock=on.clock, registry=mesh.registry, peers=peers
+    )
+    own_traces = graph.traces if isinstance(graph.traces, EmbeddedTraces) else None
+    spans = Ingest(graph.live, on.clock, peers=peers, traces=own_traces)
+    receiver = OtlpReceiver(spans, f"{otlp.listen}:{otlp.grpc_port}", f"{otlp.listen}:{otlp.http_port}", others.doors)
+    tap_switch = TapSwitch(mesh.store, mesh.registry, on.clock, peers=peers)
+    running: list[Service] = [receiver, tap_switch, *others.services(settings, spans), *metrics.polls]
+    return _Intake(metrics=metrics, otlp=receiver, others=others, tap_switch=tap_switch, services=running)
 
 
 def _settle(control: ControlPlane) -> Settle:
@@ -245,73 +305,6 @@ def _settle(control: ControlPlane) -> Settle:
         )
 
     return settle
-
-
-class _Known:
-    """What exists, as those see it who must recognise names: the graph, the spans, the wizards."""
-
-    def __init__(self, live: LiveGraph) -> None:
-        self.inventory = Inventory()
-        self.peers = Peers(self.inventory)
-        self._live = live
-        self._own = Inventory()
-        self._state = RegistryState()
-        self._clusters: Sequence[Cluster] = ()
-
-    def show(self, inventory: Inventory, state: RegistryState) -> None:
-        """Take in a new state of the bundled mesh."""
-        self._own, self._state = inventory, state
-        self._update()
-
-    def show_clusters(self, clusters: Sequence[Cluster]) -> None:
-        """Take in a new state of Kubernetes clusters."""
-        self._clusters = clusters
-        self._update()
-
-    def _update(self) -> None:
-        self.inventory = merged([self._own, *(one.inventory for one in self._clusters)])
-        self.peers = Peers(self.inventory, self._state, addresses={one.name: one.addresses for one in self._clusters})
-        self._live.inventory(self.inventory)
-
-    def facts(self, namespace: str, service: str) -> Facts:
-        """Tell what is known of a service's versions."""
-        snapshot = self._live.snapshot(GraphType.VERSIONED_APP, FACTS_WINDOW_S)
-        return facts_of(self.inventory, snapshot, namespace, service)
-
-
-class _Announcement:
-    """Tells agents and commands where the server is, as soon as it can serve them; browsers may have to wait."""
-
-    name = "announcement"
-
-    def __init__(self, data: DataDir, info: Callable[[], ServerInfo]) -> None:
-        self._data = data
-        self._info = info
-
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Announce, wait, withdraw."""
-        self._data.announce(self._info())
-        ready()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._data.withdraw()
-
-
-class _Welcome:
-    """The last service to start: everything is usable now."""
-
-    name = "welcome"
-
-    def __init__(self, data: DataDir, announce: Announce, sentence: str) -> None:
-        self._data = data
-        self._announce = announce
-        self._sentence = sentence
-
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Say it once."""
-        self._announce(self._data.read_server(), self._sentence)
-        ready()
 
 
 def _pages(console: Console, server: FastAPI) -> Callable[[], Iterable[str]]:
