@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 from collectors.errors import CollectorError
@@ -13,6 +12,7 @@ from collectors.kubernetes.api import KubernetesApi
 from collectors.kubernetes.config import ClusterConfig
 from collectors.kubernetes.kinds import Resource, served
 from collectors.kubernetes.objects import ClusterObjects, Controller, Declared, Pod, Slice
+from collectors.kubernetes.permissions import reader_role, refused_user
 from collectors.kubernetes.reflection import Pauses, Reflection
 from graph.ports import Clock
 
@@ -46,6 +46,8 @@ class ClusterState:
     """When that began; 0: all of it is followed."""
     forbidden: tuple[Resource, ...]
     """What we may not read."""
+    role: str
+    """RBAC objects that would allow to read all that is here, to apply; empty: we are allowed to."""
     absent: tuple[str, ...]
     """Groups of config that are not installed."""
     kinds: int
@@ -94,11 +96,13 @@ class ClusterWatch:
     @property
     def state(self) -> ClusterState:
         """How it does."""
+        refused = [one for one in self._reflections.values() if one.forbidden]
         return ClusterState(
             server=self._api.server,
             error=self._trouble,
             since_ms=self._since_ms,
-            forbidden=tuple(dict.fromkeys(one.resource for one in self._reflections.values() if one.forbidden)),
+            forbidden=tuple(dict.fromkeys(one.resource for one in refused)),
+            role=self._role(refused[0].error) if refused else "",
             absent=tuple(group for group in self.config.config_groups if group not in self._groups),
             kinds=len(self._reflections),
             lists=sum(one.lists for one in self._reflections.values()),
@@ -174,6 +178,10 @@ class ClusterWatch:
                 self._settled.set()
             await self._clock.sleep(max(NEWS_S, REST * (self._clock.now_ms() - began_ms) / 1000))
 
+    def _role(self, refusal: str) -> str:
+        resources = {one.resource for one in self._reflections.values()}
+        return reader_role(resources, refused_user(refusal), self.config.namespaces)
+
     @property
     def _trouble(self) -> str:
         errors = (one.error for one in self._reflections.values() if one.error and not one.forbidden)
@@ -182,13 +190,3 @@ class ClusterWatch:
     def _all(self, kind: type[T]) -> Sequence[T]:
         everything = (one for reflection in self._reflections.values() for one in reflection.objects.values())
         return [one for one in everything if isinstance(one, kind)]
-
-
-def rules(forbidden: Iterable[Resource]) -> Sequence[str]:
-    """Write the rules of a ClusterRole that would allow to read these, one per API group, to paste below ``rules``."""
-    by_group = groupby(sorted(forbidden), key=lambda one: one.group)
-    return [
-        f'- {{apiGroups: ["{group}"], resources: [{", ".join(sorted({one.plural for one in ones}))}],'
-        f" verbs: [get, list, watch]}}"
-        for group, ones in by_group
-    ]

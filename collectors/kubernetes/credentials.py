@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cryptography import x509
@@ -55,7 +56,8 @@ async def client_of(config: ClusterConfig) -> ApiClient:
                 _of_pod(config, settings)
             else:
                 merged = KubeConfigMerger(where).config
-                await _Loader(merged, config.context or None, config_base_path=None).load_and_set(settings)
+                loader: Any = _Loader
+                await loader(merged, config.context or None, config_base_path=None).load_and_set(settings)
         if settings.cert_file:
             _check_time(settings.cert_file, where)
     except (ConfigException, TimeoutError) as trouble:
@@ -71,13 +73,16 @@ async def client_of(config: ClusterConfig) -> ApiClient:
 class _Loader(KubeConfigLoader):
     """The client's reader of kubeconfigs, where a plugin that fails says why, and each secret is sent safely."""
 
+    _user: Any
+
     async def load_from_exec_plugin(self) -> bool:
         """Ask the plugin; raise :class:`ConfigException` with its words where it gives nothing.
 
         The client writes them to its log and goes on without credentials.
         """
-        if not await super().load_from_exec_plugin():
-            plugin = self._user["exec"]
+        loaded: bool = await super().load_from_exec_plugin()  # type: ignore[no-untyped-call]
+        if not loaded:
+            plugin: Any = self._user["exec"]
             try:
                 await ExecProvider(plugin).run()
             except OSError as trouble:

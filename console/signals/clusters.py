@@ -51,11 +51,7 @@ def _misnamed(one: Cluster) -> bool:
 
 
 def _advice(one: Cluster) -> Iterator[Advice]:
-    from collectors.kubernetes.cluster import rules  # noqa: PLC0415 - for who has a cluster only, as in console.clusters
-
-    if one.state.forbidden:
-        yield Advice(
-            text="Add to the rules of the ClusterRole that we have there:", paste="\n".join(rules(one.state.forbidden))
-        )
+    if one.state.role:
+        yield Advice(text="Have somebody who may grant it apply this there (kubectl apply -f):", paste=one.state.role)
     if _misnamed(one):
         yield Advice(text="Call it as its istiod does:", paste=f"--context {one.own_name}={one.config.context}")

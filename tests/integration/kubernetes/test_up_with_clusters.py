@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 from api_server import TOKEN, ApiServer
 from click.testing import CliRunner
@@ -27,6 +28,8 @@ from console.cli.main import main
 from console.web.answers import clusters as cluster_answers
 
 UP = ("-m", "console", "up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--log-level", "debug")
+READ = ["get", "list", "watch"]
+ISTIO_READ = ["destinationrules", "envoyfilters", "virtualservices"]
 
 CALL = {
     "reporter": "source",
@@ -149,10 +152,9 @@ async def test_two_clusters_are_shown_before_any_traffic(server: ApiServer, othe
         told = {one["name"]: one for one in (await meshscope.get("signals"))["items"]}
         assert told["cluster prod"]["ok"]
         assert "may not be read: virtualservices" in told["cluster west"]["text"]
-        paste = told["cluster west"]["advice"][0]["paste"]
-        assert paste == (
-            '- {apiGroups: ["networking.istio.io"], resources: [virtualservices], verbs: [get, list, watch]}'
-        )
+        role, binding = yaml.safe_load_all(told["cluster west"]["advice"][0]["paste"])
+        assert {"apiGroups": ["networking.istio.io"], "resources": ISTIO_READ, "verbs": READ} in role["rules"]
+        assert binding["subjects"] == [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "reader"}]
 
         server.remove("deployments", "shop", "front-v1")
         server.put(deployment("basket"))
