@@ -13,6 +13,9 @@ import pytest
 import pytest_asyncio
 from xds_mesh import Answer, Mesh, free_echo_server, until
 
+from collectors.scrape import AdminScrape
+from graph.model import Protocol
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STRICT = """
@@ -129,7 +132,7 @@ async def counted(mesh, proxy, **labels):
     return await mesh.metrics(proxy, "istio_requests_total", **labels)
 
 
-async def test_a_grpc_client_reaches_a_service_and_both_ends_count_its_outcomes(mesh, frontend, channel):
+async def test_a_grpc_client_reaches_a_service_and_both_ends_count_its_outcomes_and_messages(mesh, frontend, channel):
     before = await counted(mesh, frontend, reporter="source")
     async with channel("rates:80") as rates:
         assert await rates.unary_unary("/rates/ok")(b"7") == b"7"
@@ -148,6 +151,15 @@ async def test_a_grpc_client_reaches_a_service_and_both_ends_count_its_outcomes(
         }
         outcomes = [await counted(mesh, proxy, grpc_response_status=code, **labels) for code in ("0", "5")]
         assert outcomes == [2, 1]
+        of_calls = {name: labels[name] for name in ("reporter", "request_protocol", "destination_workload")}
+        messages = [
+            await mesh.metrics(proxy, f"istio_{way}_messages_total", **of_calls) for way in ("request", "response")
+        ]
+        assert messages == [3, 4]
+    drawn = [
+        one for one in await AdminScrape(mesh.registry, mesh.clock).observe() if one.edge.protocol is Protocol.GRPC
+    ]
+    assert [(one.counters.request_messages, one.counters.response_messages) for one in drawn] == [(3, 4)] * 2
     assert await counted(mesh, frontend, reporter="source") == before + 3  # none of them is the tunnel
 
 

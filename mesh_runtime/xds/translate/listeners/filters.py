@@ -11,6 +11,7 @@ from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.endpoints import address
 from mesh_runtime.xds.translate.listeners.lookup import lookup_filter
 from mesh_runtime.xds.translate.routing.http_options import PER_ROUTE_FILTERS
+from mesh_runtime.xds.translate.telemetry.grpc_messages import message_filters
 from mesh_runtime.xds.translate.telemetry.rules import Side
 from mesh_runtime.xds.translate.telemetry.tracing import tracing
 from mesh_runtime.xds.translate.tls import ADS
@@ -18,8 +19,8 @@ from mesh_runtime.xds.translate.world import World
 
 GRPC_WEB_FILTER: Final = "envoy.filters.http.grpc_web"
 _GRPC_WEB: Final = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"
-GRPC_WEB_ON: Final = any_of("envoy.config.route.v3.FilterConfig", config={})
-"""What turns it on for a virtual host: elsewhere an application may speak it by itself."""
+FILTER_ON: Final = any_of("envoy.config.route.v3.FilterConfig", config={})
+"""What turns a filter on for a virtual host. Elsewhere an application may speak gRPC-Web by itself."""
 PLAIN_HTTP: Final[Envoy] = {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}
 """What Envoy calls a connection that it has seen a request begin on."""
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -51,8 +52,8 @@ def manager(
     if "rds" in options:
         # Off, and so free of cost, except on routes that configure them.
         optional = [{"name": name, "typed_config": one, "disabled": True} for name, one in PER_ROUTE_FILTERS.items()]
-        web = {"name": GRPC_WEB_FILTER, "typed_config": any_of(_GRPC_WEB), "disabled": True}
-        filters = [web, *optional, lookup_filter(), *filters]
+        counted = [{**one, "disabled": True} for one in (grpc_web(), *message_filters())]
+        filters = [*counted, *optional, lookup_filter(), *filters]
     config = any_of(
         _HCM,
         stat_prefix=prefix,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mesh_runtime.api.networking import ConnectionPool, Sidecar
@@ -11,7 +11,14 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.clusters import inbound_name
 from mesh_runtime.xds.translate.calling.rules import rules_for
-from mesh_runtime.xds.translate.listeners.filters import PLAIN_HTTP, grpc_web, inspected, listener, manager, tcp_proxy
+from mesh_runtime.xds.translate.listeners.filters import (
+    PLAIN_HTTP,
+    grpc_web,
+    inspected,
+    listener,
+    manager,
+    tcp_proxy,
+)
 from mesh_runtime.xds.translate.ports import InboundPort, inbound_port
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
@@ -19,6 +26,7 @@ from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.sidecar_scope import sidecar_of
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
+from mesh_runtime.xds.translate.telemetry.grpc_messages import message_filters
 from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
 
@@ -188,7 +196,14 @@ def _inbound_filters(
         route_config={"name": cluster, "virtual_hosts": [host], "validate_clusters": False},
         server_header_transformation="PASS_THROUGH",
         common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
-        guards=(*http_guards(world, instance, port), *((grpc_web(),) if protocol == "grpc-web" else ())),
+        guards=(*http_guards(world, instance, port), *_of_grpc(protocol)),
         **identity,
     )
     return [requests]
+
+
+def _of_grpc(protocol: Protocol) -> Iterator[Envoy]:
+    if protocol == "grpc-web":
+        yield grpc_web()
+    if protocol != "http":
+        yield from message_filters()

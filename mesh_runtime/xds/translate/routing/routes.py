@@ -11,7 +11,7 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, vhds_name
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
-from mesh_runtime.xds.translate.listeners.filters import GRPC_WEB_FILTER, GRPC_WEB_ON
+from mesh_runtime.xds.translate.listeners.filters import FILTER_ON, GRPC_WEB_FILTER
 from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
 from mesh_runtime.xds.translate.routing.host_rules import (
@@ -22,8 +22,9 @@ from mesh_runtime.xds.translate.routing.host_rules import (
     sees_labels,
 )
 from mesh_runtime.xds.translate.routing.http_route import Caller
-from mesh_runtime.xds.translate.services import MeshPort, MeshService
+from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service, known_services, scope_of
+from mesh_runtime.xds.translate.telemetry.grpc_messages import FILTERS
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
@@ -201,9 +202,16 @@ def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
 def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
     caller = Caller(scope=alike.scope, labels=alike.labels, port=port.number)
     routes = host_routes(world, caller, service, port)
-    filters = {"typed_per_filter_config": {GRPC_WEB_FILTER: GRPC_WEB_ON}} if port.protocol == "grpc-web" else {}
     known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])
-    return {**known, **filters, **service_metadata(service)}
+    return {**known, **_of_grpc(port.protocol), **service_metadata(service)}
+
+
+def _of_grpc(protocol: Protocol) -> Envoy:
+    """Turn on what gRPC has beyond HTTP, where it may be spoken."""
+    if protocol == "http":
+        return {}
+    filters = (*FILTERS, *((GRPC_WEB_FILTER,) if protocol == "grpc-web" else ()))
+    return {"typed_per_filter_config": dict.fromkeys(filters, FILTER_ON)}
 
 
 def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:

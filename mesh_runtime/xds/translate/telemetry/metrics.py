@@ -13,6 +13,9 @@ Telemetry changes labels, switches metrics off, and on those which are off by th
 and ``istio_response_bytes`` (measured with one edge: 26 kB a page instead of 13). Where ``requests_total`` is
 switched off, the console's graph does not see the requests, as no other reader of metrics does.
 
+gRPC: ``istio_request_messages_total`` and ``istio_response_messages_total``, added when a call ends, of
+which :mod:`~mesh_runtime.xds.translate.telemetry.grpc_messages` knows.
+
 TCP: ``istio_tcp_connections_opened_total`` is counted when the connection to the endpoint is made,
 ``..._closed_total``, ``istio_tcp_sent_bytes_total`` (to the caller) and ``istio_tcp_received_bytes_total``
 (from the caller) when it ends, since the logger can add a connection's bytes only once. For connections
@@ -39,6 +42,7 @@ from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.endpoints import MUTUAL, PLAIN, canonical_name, canonical_revision
 from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.telemetry.access_logs import access_logs
+from mesh_runtime.xds.translate.telemetry.grpc_messages import messages
 from mesh_runtime.xds.translate.telemetry.rules import MetricRule, metric_rules
 from mesh_runtime.xds.translate.world import World
 
@@ -57,6 +61,8 @@ NAMES: Final = {
     "REQUEST_DURATION": "request_duration_milliseconds",
     "REQUEST_SIZE": "request_bytes",
     "RESPONSE_SIZE": "response_bytes",
+    "GRPC_REQUEST_MESSAGES": "request_messages_total",
+    "GRPC_RESPONSE_MESSAGES": "response_messages_total",
     "TCP_OPENED_CONNECTIONS": "tcp_connections_opened_total",
     "TCP_CLOSED_CONNECTIONS": "tcp_connections_closed_total",
     "TCP_SENT_BYTES": "tcp_sent_bytes_total",
@@ -180,9 +186,10 @@ def _http_logs(labels: Labels, rules: Rules) -> list[Envoy]:
     is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     is_not = {**is_grpc, "invert_match": True, "treat_missing_header_as_empty": True}
     requests = {"and_filter": {"filters": [_header(is_not), _NO_TUNNEL]}}
+    http, grpc = ({**labels, "request_protocol": name} for name in ("http", "grpc"))
     logs = (
-        _stats_log(_http_stats({**labels, "request_protocol": name}, rules), only)
-        for name, only in (("http", requests), ("grpc", _header(is_grpc)))
+        _stats_log(_http_stats(http, rules), requests),
+        _stats_log((*_http_stats(grpc, rules), *_message_stats(grpc, rules)), _header(is_grpc)),
     )
     return [log for log in logs if log is not None]
 
@@ -213,6 +220,11 @@ def _http_stats(labels: Labels, rules: Rules) -> Iterator[Stat]:
     yield from _histogram("REQUEST_DURATION", labels, rules, "Milliseconds", "%DURATION%")
     yield from _histogram("REQUEST_SIZE", labels, rules, "Bytes", "%BYTES_RECEIVED%")
     yield from _histogram("RESPONSE_SIZE", labels, rules, "Bytes", "%BYTES_SENT%")
+
+
+def _message_stats(labels: Labels, rules: Rules) -> Iterator[Stat]:
+    for way in ("request", "response"):
+        yield from _counter(f"GRPC_{way.upper()}_MESSAGES", labels, rules, messages(way))
 
 
 def _tcp_logs(labels: Labels, rules: Rules) -> list[Envoy]:

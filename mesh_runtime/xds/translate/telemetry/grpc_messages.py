@@ -1,0 +1,55 @@
+"""How many messages a gRPC call has in each direction, for telemetry.
+
+Envoy counts them, but tells the two numbers as one text, of which access logs can make nothing. A script beside
+the counting takes them apart whenever an answer goes on, so that a stream which is cancelled is counted, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mesh_runtime.xds.protos import any_of
+from mesh_runtime.xds.snapshot import Envoy
+
+_COUNTING: Final = "envoy.filters.http.grpc_stats"
+_TELLING: Final = "meshscope.grpc_messages"
+FILTERS: Final = (_TELLING, _COUNTING)
+"""The names of :func:`message_filters`."""
+_SCRIPT: Final = f"""
+local function tell(handle)
+  local info = handle:streamInfo()
+  local counted = info:filterState():get("{_COUNTING}")
+  if counted then
+    local sent, received = counted:match("(%d+),(%d+)")
+    info:dynamicMetadata():set("{_TELLING}", "request", tonumber(sent))
+    info:dynamicMetadata():set("{_TELLING}", "response", tonumber(received))
+  end
+end
+
+function envoy_on_response(handle)
+  local kind = handle:headers():get("content-type") or ""
+  if kind:sub(1, 16) ~= "application/grpc" then
+    return
+  end
+  for _ in handle:bodyChunks() do
+    tell(handle)
+  end
+  handle:trailers()
+  tell(handle)
+end
+"""
+
+
+def message_filters() -> Iterator[Envoy]:
+    """Yield the HTTP filters that count, and tell the numbers to what comes after the call."""
+    script = any_of("envoy.extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": _SCRIPT})
+    counting = any_of("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", emit_filter_state=True)
+    # Answers pass the filters from the last to the first: what is told has been counted.
+    yield {"name": _TELLING, "typed_config": script}
+    yield {"name": _COUNTING, "typed_config": counting}
+
+
+def messages(way: str) -> str:
+    """Return the format of a call's number of messages, of its ``request`` or ``response``."""
+    return f"%DYNAMIC_METADATA({_TELLING}:{way})%"
