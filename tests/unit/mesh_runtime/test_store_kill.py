@@ -18,7 +18,7 @@ async def kill_after(path, revisions):
     )
     acknowledged = 0
     while acknowledged < revisions:
-        acknowledged = int(await asyncio.wait_for(process.stdout.readline(), 30))
+        acknowledged = int(await process.stdout.readline())
     process.send_signal(signal.SIGKILL)
     rest = (await process.communicate())[0].split()
     assert process.returncode == -signal.SIGKILL
