@@ -15,6 +15,8 @@ from mesh_runtime.sidecar.binary import SidecarError, envoy_path
 from mesh_runtime.sidecar.child import Child
 
 DRAIN_S = 3
+LISTENER_DRAIN_S = 3
+"""Replaced listeners are drained for so long at least. With them goes what they alone counted: scrapes read it before."""
 READY_POLL_S = 0.03
 ADMIN_TIMEOUT_S = 2.0
 TERM_GRACE_S = 2.0
@@ -49,7 +51,7 @@ class Envoy:
                 *("--log-level", "warning"),
                 # The stats logger cannot do without a deprecated field, which would be logged at each push.
                 "--skip-deprecated-logs",
-                *("--drain-time-s", str(max(1, self._drain_s))),
+                *("--drain-time-s", str(max(LISTENER_DRAIN_S, self._drain_s))),
                 *("--drain-strategy", "immediate"),
                 # Access logs: Envoy's own 10 s are too long to wait for a line.
                 *("--file-flush-interval-msec", "1000"),
