@@ -89,7 +89,7 @@ class FakeServer:
             await ads.stop(0)
             await runner.cleanup()
 
-    async def until(self, condition, timeout_s=15):
+    async def until(self, condition, timeout_s=60):
         async with asyncio.timeout(timeout_s), self.changed:
             await self.changed.wait_for(condition)
 

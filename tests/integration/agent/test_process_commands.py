@@ -67,7 +67,7 @@ def ask(proxy, url):
         return answer.code, answer.read().decode()
 
 
-def until(condition, timeout_s=15):
+def until(condition, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {timeout_s} s"

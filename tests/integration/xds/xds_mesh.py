@@ -73,7 +73,7 @@ class WallClock:
             await asyncio.sleep(interval_s)
 
 
-async def until(happened, timeout_s=5):
+async def until(happened, timeout_s=30):
     """Wait until *happened*, an async function, says so."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -1,6 +1,5 @@
 """A whole server on free ports: its API, its guards, its live stream."""
 
-import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
@@ -222,7 +221,7 @@ async def test_the_stream_begins_with_a_snapshot_and_goes_on_with_differences(se
     live, clock = server.console.live, server.console.clock
     live.observe([observation("v1", 10, clock.now_ms())])
     url = f"{server.info.url}/api/v1/stream?type=versionedApp&window=60"
-    async with asyncio.timeout(10), server.session.ws_connect(url) as socket:
+    async with server.session.ws_connect(url) as socket:
         first = await socket.receive_json()
         assert (first["type"], first["graph"], first["window"]) == ("snapshot", "versionedApp", 60)
         live.observe([observation("v2", 10, clock.now_ms())])
@@ -240,13 +239,12 @@ async def test_the_stream_begins_with_a_snapshot_and_goes_on_with_differences(se
 
 async def test_a_topic_ends_with_its_last_reader(server):
     url = f"{server.info.url}/api/v1/stream?type=app&window=300"
-    async with asyncio.timeout(10):
-        async with server.session.ws_connect(url) as socket:
-            await socket.receive_json()
-            assert server.console.stream.readers == 1
-        async for _ in server.console.clock.every(0.01):
-            if not server.console.stream.readers:
-                break
+    async with server.session.ws_connect(url) as socket:
+        await socket.receive_json()
+        assert server.console.stream.readers == 1
+    async for _ in server.console.clock.every(0.01):
+        if not server.console.stream.readers:
+            break
 
 
 async def test_an_unknown_window_or_type_opens_no_stream(server):
@@ -259,10 +257,9 @@ async def test_the_graph_is_also_drawn_and_remembered(server):
     for form, beginning in (("dot", "digraph"), ("mermaid", "flowchart"), ("svg", "<svg"), ("graphml", "<graphml")):
         status, text = await server.ask("GET", f"/api/v1/graph?format={form}")
         assert (status, text[: len(beginning)]) == (200, beginning)
-    async with asyncio.timeout(10):
-        async for _ in server.console.clock.every(0.01):
-            if await server.console.snapshots.index():
-                break
+    async for _ in server.console.clock.every(0.01):
+        if await server.console.snapshots.index():
+            break
     status, past = await server.ask("GET", "/api/v1/graph?at=-0.05s")
     assert (status, past["type"]) == (200, "snapshot")
     assert (await server.ask("GET", "/api/v1/graph?at=2020-01-01T00:00:00Z"))[0] == 404
