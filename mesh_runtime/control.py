@@ -14,7 +14,14 @@ from typing import Any, Final, Protocol
 
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.identity.authority import Authority
-from mesh_runtime.identity.enrolment import group_of, health_of, instance_of, missing_service, workload_name
+from mesh_runtime.identity.enrolment import (
+    group_of,
+    health_of,
+    instance_of,
+    missing_service,
+    start_of,
+    workload_name,
+)
 from mesh_runtime.identity.rotation import RootRotation, Rotation
 from mesh_runtime.registration import Grant, Health, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
@@ -260,6 +267,7 @@ class ControlPlane:
             tcp_services={name: (instance.address, port) for name, port in services.items()},
             tracing=settings.tracing is not None,
             health=health,
+            start=start_of(self._store.current, instance),
         )
 
     async def _create_service(self, registration: Registration) -> None:

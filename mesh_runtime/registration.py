@@ -105,6 +105,16 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """How a proxy's process is started."""
+
+    concurrency: int = 1
+    """Threads that serve requests; 0: as many as the machine has processors."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those of its agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """The control plane's answer: all that is needed to start the proxy and the command beside it."""
 
@@ -122,3 +132,4 @@ class Grant:
     tracing: bool = False
     health: Health | None = None
     """How the workload's WorkloadGroup would have it asked whether it is ready; ``None``: it does not say."""
+    start: Start = field(default_factory=Start)

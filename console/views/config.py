@@ -22,6 +22,7 @@ ICONS: Mapping[str, str] = {
     "Gateway": "door-open",
     "Namespace": "folder",
     "PeerAuthentication": "lock",
+    "ProxyConfig": "sliders-horizontal",
     "RequestAuthentication": "user-check",
     "Secret": "key-round",
     "Service": "server",

@@ -182,6 +182,7 @@ class Life:
         assert self._grant is not None
         return Envoy(
             bootstrap(self._grant, self._registration),
+            self._grant.start,
             config=self._config,
             log=self._log("proxy"),
             drain_s=self._around.drain_s,

@@ -17,6 +17,7 @@ from mesh_runtime.api.networking import (
     WorkloadGroup,
 )
 from mesh_runtime.api.networking.envoy_filter import EnvoyFilter
+from mesh_runtime.api.networking.proxy_config import ProxyConfig
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.spec import ISTIO, KUBERNETES, Spec, unsupported
@@ -76,6 +77,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _networking("Sidecar", "sidecars", Sidecar),
             Kind(
                 "networking.istio.io",
+                ("v1beta1",),
+                "ProxyConfig",
+                "proxyconfigs",
+                (),
+                namespaced=True,
+                spec_model=ProxyConfig,
+            ),
+            Kind(
+                "networking.istio.io",
                 ("v1alpha3",),
                 "EnvoyFilter",
                 "envoyfilters",
@@ -102,7 +112,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 _ISTIO = frozenset(
     {
-        "ProxyConfig",
         "TrafficExtension",
         "WasmPlugin",
     }

@@ -13,6 +13,7 @@ from mesh_runtime.api.extension_providers import ACCESS_LOGGING, BUILT_IN, METRI
 from mesh_runtime.api.log_format import complaint, json_labels
 from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
+from mesh_runtime.api.networking.proxy_config import Concurrency, Environment
 from mesh_runtime.api.objects import ROOT_NAMESPACE, TRUST_DOMAIN, Config, ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.plain import plain
 from mesh_runtime.api.problems import problems, quoted
@@ -92,7 +93,6 @@ class ProxyConfig(Spec):
         {
             "availabilityZone",
             "binaryPath",
-            "concurrency",
             "configPath",
             "controlPlaneAuthPolicy",
             "controlPlanePort",
@@ -103,7 +103,6 @@ class ProxyConfig(Spec):
             "interceptionMode",
             "meshId",
             "proxyAdminPort",
-            "proxyMetadata",
             "readinessProbe",
             "serviceCluster",
             "statNameLength",
@@ -134,6 +133,8 @@ class ProxyConfig(Spec):
         }
     )
 
+    concurrency: Concurrency | None = None
+    proxy_metadata: Environment = Field(default_factory=dict)
     tracing: Tracing = Field(default_factory=Tracing)
     gateway_topology: GatewayTopology = Field(default_factory=GatewayTopology)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mesh_runtime.api.kinds import KINDS
 from mesh_runtime.api.manifest import parse
+from mesh_runtime.api.mesh_config import mesh_config
 from mesh_runtime.api.networking import WorkloadGroup, WorkloadTemplate
-from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
-from mesh_runtime.registration import Health, Registration
+from mesh_runtime.api.networking.proxy_config import ProxyConfig
+from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
+from mesh_runtime.registration import Health, Registration, Start
 from mesh_runtime.registry import Instance, Role
 
 _GROUPS: Final = KINDS["WorkloadGroup"].group
@@ -54,6 +56,32 @@ def health_of(group: WorkloadGroup | None) -> Health | None:
         successes=probe.success_threshold or 1,
         failures=probe.failure_threshold or 3,
     )
+
+
+def start_of(config: Config, instance: Instance) -> Start:
+    """Return how an instance's proxy is started.
+
+    As the mesh's config says, then the ProxyConfigs of the mesh, of the namespace and of the workload: what a narrower
+    one says comes before what a wider one does, variable by variable.
+    """
+    defaults = mesh_config(config).default_config
+    concurrency, environment = defaults.concurrency, defaults.proxy_metadata
+    for spec in _proxy_configs(config, instance):
+        concurrency = spec.concurrency if spec.concurrency is not None else concurrency
+        environment = {**environment, **spec.environment_variables}
+    return Start(concurrency=1 if concurrency is None else concurrency, environment=environment)
+
+
+def _proxy_configs(config: Config, instance: Instance) -> Iterator[ProxyConfig]:
+    """Yield what applies to an instance, the widest first: one of each width, by name, as in Istio."""
+    for where in dict.fromkeys((ROOT_NAMESPACE, instance.namespace)):
+        yield from [spec for spec in _specs(config, where) if not spec.labels][:1]
+    chosen = (spec for spec in _specs(config, instance.namespace) if spec.labels)
+    yield from [spec for spec in chosen if spec.labels.items() <= instance.labels.items()][:1]
+
+
+def _specs(config: Config, namespace: str) -> Iterator[ProxyConfig]:
+    return (item.spec for item in config.of("ProxyConfig", namespace) if isinstance(item.spec, ProxyConfig))
 
 
 def instance_of(registration: Registration, *, key: str, address: str, group: WorkloadGroup | None = None) -> Instance:

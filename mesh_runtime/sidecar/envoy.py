@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from mesh_runtime.registration import Start
 from mesh_runtime.sidecar.binary import SidecarError, envoy_path
 from mesh_runtime.sidecar.child import Child
 
@@ -25,8 +26,11 @@ TERM_GRACE_S = 2.0
 class Envoy:
     """One Envoy, from its bootstrap to its end. ``bootstrap`` names the admin socket it is asked at."""
 
-    def __init__(self, bootstrap: Mapping[str, Any], *, config: Path, log: Path, drain_s: int = DRAIN_S) -> None:
+    def __init__(
+        self, bootstrap: Mapping[str, Any], start: Start, *, config: Path, log: Path, drain_s: int = DRAIN_S
+    ) -> None:
         self._bootstrap = bootstrap
+        self._start = start
         self._config = config
         self._log = log
         self._admin = Path(bootstrap["admin"]["address"]["pipe"]["path"])
@@ -42,11 +46,12 @@ class Envoy:
         """Start the process; it is usable after :meth:`ready`."""
         self._remove_files()
         _write_private(self._config, json.dumps(self._bootstrap))
+        threads = self._start.concurrency
         self._child = await Child.start(
             [
                 envoy_path(),
                 *("-c", self._config),
-                *("--concurrency", "1"),
+                *(("--concurrency", str(threads)) if threads else ()),
                 "--disable-hot-restart",
                 *("--log-level", "warning"),
                 # The stats logger cannot do without a deprecated field, which would be logged at each push.
@@ -56,6 +61,7 @@ class Envoy:
                 # Access logs: Envoy's own 10 s are too long to wait for a line.
                 *("--file-flush-interval-msec", "1000"),
             ],
+            environment={**os.environ, **self._start.environment},
             output=self._log,
         )
 

@@ -286,6 +286,11 @@ spec:
       withoutHeaders: {"@request.auth.claims.f.g": {regex: "h+"}}
     route: [{destination: {host: catalog}}]
 ---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: default, namespace: shop}
+spec: {selector: {matchLabels: {app: catalog}}, concurrency: 2, environmentVariables: {TEAM: data}, image: {imageType: distroless}}
+---
 apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {name: default, namespace: shop}

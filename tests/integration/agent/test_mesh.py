@@ -42,7 +42,9 @@ metadata: {name: frontend, namespace: shop}
 spec:
   hosts: ["*"]
   gateways: [ingress]
-  http: [{route: [{destination: {host: frontend}}]}]
+  http:
+  - route: [{destination: {host: frontend}}]
+    headers: {response: {set: {x-started: "%ENVIRONMENT(TEAM)% %ENVIRONMENT(FROM)%"}}}
 """
 
 
@@ -206,3 +208,38 @@ async def test_no_request_fails_while_one_of_two_replicas_is_drained(directory, 
             await until(lambda: not names & set(control._registry.current.instances))
             stop.set()
         assert {status for status, _ in answers} == {200}
+
+
+PROXIES = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'defaultConfig: {concurrency: 1, proxyMetadata: {TEAM: nobody, FROM: mesh}}'}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: default, namespace: shop}
+spec: {concurrency: 2, environmentVariables: {TEAM: shop}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: catalog, namespace: shop}
+spec: {selector: {matchLabels: {app: catalog}}, concurrency: 3}
+"""
+
+
+async def test_proxies_are_started_with_the_threads_and_variables_that_proxy_configs_say(directory, members):
+    async with server(directory) as control:
+        await control.store.commit(Change(put=api.load(PROXIES)))
+        async with opened(directory, control, members) as shop:
+            instances = control._registry.current.instances
+            frontend, catalog = (instances[f"shop/{name}~0"] for name in ("frontend", "catalog-v1"))
+            assert [await threads(one) for one in (frontend, catalog)] == [2, 3]
+            async with shop._session.get(shop.gateway + "/") as answer:
+                assert answer.headers["x-started"] == "shop mesh"
+
+
+async def threads(instance):
+    connector = aiohttp.UnixConnector(instance.admin)
+    async with aiohttp.ClientSession(connector=connector) as session, session.get("http://a/server_info") as answer:
+        return (await answer.json())["command_line_options"]["concurrency"]

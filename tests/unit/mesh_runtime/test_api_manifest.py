@@ -214,6 +214,7 @@ def test_all_kinds_can_be_written_and_read_again():
         manifest("RequestAuthentication", "default", {}),
         manifest("AuthorizationPolicy", "default", {}),
         {**manifest("Telemetry", "default", {}), "apiVersion": "telemetry.istio.io/v1"},
+        {**manifest("ProxyConfig", "default", {"concurrency": 2}), "apiVersion": "networking.istio.io/v1beta1"},
         manifest("Sidecar", "default", {"egress": [{"hosts": ["./*"]}]}),
         core("Secret", "web", type="kubernetes.io/tls", data={"tls.crt": "", "tls.key": ""}),
         core("ConfigMap", "istio", data={"mesh": "enableAutoMtls: true"}),

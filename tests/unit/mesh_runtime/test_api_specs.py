@@ -21,6 +21,10 @@ def entry(**fields):
 PORT = {"number": 80, "name": "http", "protocol": "HTTP"}
 
 
+def proxies(**fields):
+    return {**manifest("ProxyConfig", "a", fields), "apiVersion": "networking.istio.io/v1beta1"}
+
+
 def sidecar(**fields):
     return manifest("Sidecar", "a", fields)
 
@@ -443,6 +447,9 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "spec.portLevelMtls",
             "is empty; name a port, or remove it",
         ),
+        (proxies(environmentVariables={"A=B": ""}), "spec.environmentVariables.A=B", "is not the name of a variable"),
+        (proxies(environmentVariables={"LD_PRELOAD": "/a"}), "spec.environmentVariables.LD_PRELOAD", "system's loader"),
+        (proxies(concurrency=-1), "spec.concurrency", "must be at least 0"),
         (manifest("Sidecar", "a", {}), "spec", "says nothing"),
         (sidecar(egress=[{"hosts": []}]), "spec.egress[0].hosts", "must not be empty"),
         (sidecar(egress=[{"hosts": ["catalog"]}]), "spec.egress[0].hosts[0]", "does not say of which namespace"),

@@ -6,7 +6,7 @@ import yaml
 from mesh_runtime.agent import wire
 from mesh_runtime.api import load
 from mesh_runtime.identity.enrolment import health_of
-from mesh_runtime.registration import Grant, Health
+from mesh_runtime.registration import Grant, Health, Start
 
 
 def group(probe):
@@ -68,5 +68,6 @@ def test_the_probe_survives_the_way_to_the_agent():
         outbound_port=1,
         xds_socket="s",
         health=Health(path="/ready", headers={"x-a": "1"}),
+        start=Start(concurrency=2, environment={"A": "b"}),
     )
     assert wire.decode(Grant, wire.encode(grant)) == grant
