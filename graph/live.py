@@ -44,8 +44,9 @@ class Series(NamedTuple):
     p50_ms: tuple[float | None, ...] = ()
     p95_ms: tuple[float | None, ...] = ()
     p99_ms: tuple[float | None, ...] = ()
-    bytes_rate: tuple[float, ...] = ()
-    """TCP bytes per second, both ways together."""
+    sent_bps: tuple[float, ...] = ()
+    received_bps: tuple[float, ...] = ()
+    """TCP bytes per second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,8 @@ class LiveGraph:
             p50,
             p95,
             p99,
-            tuple((rows[:, :2].sum(axis=1) / spans).tolist()),
+            tuple((rows[:, 0] / spans).tolist()),
+            tuple((rows[:, 1] / spans).tolist()),
         )
 
     def frame(self) -> Frame:

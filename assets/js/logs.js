@@ -26,9 +26,9 @@ export class Logs {
         this.feed.close();
     }
 
-    /** The address says what is wanted. */
+    /** The address says what is wanted; as a part of another page, that page does. */
     follow() {
-        const address = new URLSearchParams(location.search);
+        const address = new URLSearchParams(this.root.dataset.asked ?? location.search);
         const query = new URLSearchParams();
         for (const name of ASKED) if (address.get(name)) query.set(name, address.get(name));
         this.text = (address.get("grep") || "").toLowerCase();

@@ -1,10 +1,23 @@
-"""The pages. Each module has ``PATH``, ``TITLE``, ``layout(view)``, ``show(...)`` and ``register(app, console)``."""
+"""The pages. Each module has ``PATH``, ``TITLE``, ``show(...)`` and ``register(app, console)``."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from console.pages import alerts, certificates, config, graph, logs, overview, proxies, services, signals, tap, traces
+from console.pages import (
+    alerts,
+    certificates,
+    config,
+    graph,
+    logs,
+    overview,
+    proxies,
+    services,
+    signals,
+    tap,
+    traces,
+    workloads,
+)
 
 ALL: tuple[ModuleType, ...] = (
     overview,
@@ -14,6 +27,7 @@ ALL: tuple[ModuleType, ...] = (
     tap,
     alerts,
     services,
+    workloads,
     proxies,
     config,
     certificates,

@@ -1,18 +1,18 @@
-"""Which config objects shape a service, in a phrase each."""
+"""Which config objects shape a service or a workload, in a phrase each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from console.views import format as fmt
 from console.views import links
+from console.views.selecting import icon as icon_of
+from console.views.selecting import phrase, selecting
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import matches, resolve_host, service_host
 from mesh_runtime.api.networking import MESH, Headers, VirtualService
 from mesh_runtime.api.networking.destination_rule import DestinationRule
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
-from mesh_runtime.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from mesh_runtime.api.security.targets import Targeted
 
 
@@ -24,11 +24,13 @@ class Applied:
     icon: str
     text: str
     revision: int
+    cluster: str = ""
+    """Whose config it is; ``""``: the bundled mesh's."""
 
     @property
     def href(self) -> str:
         """Where it is shown whole."""
-        return links.config(self.key)
+        return links.config(self.key, self.cluster)
 
 
 def applied(config: Config, namespace: str, service: str) -> tuple[Applied, ...]:
@@ -43,6 +45,30 @@ def applied(config: Config, namespace: str, service: str) -> tuple[Applied, ...]
     return tuple(
         Applied(key=item.key, icon=icon, text=text, revision=config.changed_in.get(item.key, 0))
         for item, icon, text in found
+    )
+
+
+def applied_to_workload(
+    config: Config, namespace: str, labels: Mapping[str, str], services: Collection[str]
+) -> tuple[Applied, ...]:
+    """Objects that decide how requests travel to the services that a workload answers for, then those that select it."""
+    hosts = [service_host(service, namespace) for service in services]
+    found = {one[0].key: one for host in hosts for one in (*_routes(config, host), *_policies(config, host))}
+    for one in selecting(config.objects.values(), namespace, labels, services):
+        found.setdefault(one.item.key, one)
+    return tuple(
+        Applied(key=key, icon=icon, text=text, revision=config.changed_in.get(key, 0))
+        for key, (_, icon, text) in found.items()
+    )
+
+
+def applied_in_cluster(
+    objects: Iterable[ConfigObject], cluster: str, namespace: str, labels: Mapping[str, str], services: Collection[str]
+) -> tuple[Applied, ...]:
+    """Objects of a cluster that select a workload of it."""
+    return tuple(
+        Applied(key=item.key, icon=icon, text=text, revision=0, cluster=cluster)
+        for item, icon, text in selecting(objects, namespace, labels, services)
     )
 
 
@@ -113,18 +139,13 @@ def _access(config: Config, namespace: str, service: str) -> Iterator[tuple[Conf
         wanted = spec.selector.match_labels if spec.selector else {}
         if any(labels.get(name, value) != value for name, value in wanted.items()):
             continue
-        if isinstance(spec, AuthorizationPolicy):
-            rules = fmt.plural(len(spec.rules), "rule") if spec.rules else "nobody"
-            yield item, "shield-check", f"{spec.action} {rules}"
-        elif isinstance(spec, RequestAuthentication):
-            yield item, "user-check", f"tokens of {', '.join(rule.issuer for rule in spec.jwt_rules)}"
+        yield item, icon_of(item), phrase(item)
 
 
 def _security(config: Config, namespace: str) -> Iterator[tuple[ConfigObject, str, str]]:
     for item in config.of("PeerAuthentication"):
-        if isinstance(item.spec, PeerAuthentication) and item.key.namespace in {namespace, ROOT_NAMESPACE}:
-            mode = item.spec.mtls.mode if item.spec.mtls else "UNSET"
-            yield item, "lock" if mode == "STRICT" else "lock-open", f"mTLS {mode.lower()}"
+        if item.key.namespace in {namespace, ROOT_NAMESPACE}:
+            yield item, icon_of(item), phrase(item)
 
 
 def _covers(hosts: tuple[str, ...], namespace: str, host: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from mesh_runtime.api.objects import ObjectKey
@@ -12,9 +13,19 @@ def graph(selection: str, **parameters: str) -> str:
     return "/graph?" + urlencode({**parameters, "sel": selection})
 
 
-def service(namespace: str, name: str) -> str:
-    """A service's page."""
-    return f"/services/{quote(namespace, safe='')}/{quote(name, safe='')}"
+def service(namespace: str, name: str, cluster: str = "", **parameters: str) -> str:
+    """A service's page; *cluster* where namespace and name alone do not say which one."""
+    return _named("services", namespace, name, {"cluster": cluster, **parameters})
+
+
+def workload(namespace: str, name: str, cluster: str = "", **parameters: str) -> str:
+    """A workload's page; *cluster* where namespace and name alone do not say which one."""
+    return _named("workloads", namespace, name, {"cluster": cluster, **parameters})
+
+
+def _named(page: str, namespace: str, name: str, parameters: Mapping[str, str]) -> str:
+    query = urlencode({key: value for key, value in parameters.items() if value})
+    return f"/{page}/{quote(namespace, safe='')}/{quote(name, safe='')}" + (f"?{query}" if query else "")
 
 
 def traces(**filters: str) -> str:

@@ -278,13 +278,7 @@ def mesh_view(
 def metrics(signals: Signals, course: Course, protocol: Protocol, direction: str) -> tuple[Metric, ...]:
     """Requests, errors and latency; bytes for TCP."""
     if protocol is Protocol.TCP and not signals.requests:
-        sent, _, unit = fmt.throughput(signals.sent_bps).partition(" ")
-        received, _, back = fmt.throughput(signals.received_bps).partition(" ")
-        return (
-            Metric(label="Sent", value=sent, unit=unit, hint="from source to target", picture=None),
-            Metric(label="Received", value=received, unit=back, hint="from target to source", picture=None),
-            Metric(label="Connections", value=fmt.rate(signals.opened_rate), unit="opened/s", hint="", picture=None),
-        )
+        return volumes(signals)
     window = fmt.window(signals.window_s)
     failing = signals.errors > 0
     ratio, _, percent_unit = fmt.percent(signals.error_ratio).partition(" ")
@@ -316,6 +310,17 @@ def metrics(signals: Signals, course: Course, protocol: Protocol, direction: str
                 course.p95_ms, tone="warn", text=f"p95 latency over the window, now {latency} {latency_unit}"
             ),
         ),
+    )
+
+
+def volumes(signals: Signals) -> tuple[Metric, ...]:
+    """Bytes both ways, and connections."""
+    sent, _, unit = fmt.throughput(signals.sent_bps).partition(" ")
+    received, _, back = fmt.throughput(signals.received_bps).partition(" ")
+    return (
+        Metric(label="Sent", value=sent, unit=unit, hint="from source to target", picture=None),
+        Metric(label="Received", value=received, unit=back, hint="from target to source", picture=None),
+        Metric(label="Connections", value=fmt.rate(signals.opened_rate), unit="opened/s", hint="", picture=None),
     )
 
 

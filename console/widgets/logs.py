@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import dash_mantine_components as dmc
+from dash import html
 from dash.development.base_component import Component
 
 from console.views.logs import LEVELS, SOURCES, SPANS, Filters
@@ -35,3 +38,10 @@ def filters(view: Filters) -> Component:
 def lines() -> Component:
     """Where the lines go."""
     return feed("logs", "Log lines", empty=EMPTY)
+
+
+def of_workload(namespace: str, workload: str) -> Component:
+    """What one workload and its proxies write, in little room; may stand in a live region."""
+    asked = urlencode({"namespace": namespace, "workload": workload})
+    shown = feed("logs", f"Log lines of {workload}", empty=EMPTY, asked=asked)
+    return html.Div(shown, className="feed-compact", key=f"logs {asked}")

@@ -141,7 +141,7 @@ def page_head(title: str, *controls: Content, subtitle: str = "") -> Component:
     )
 
 
-def live_page(name: str, *content: Content, subject: str | None = None) -> Component:
+def live_page(name: str, *content: Content, subject: Any = None) -> Component:
     """A page that is woken by news of the graph: callbacks take ``<name>-pulse`` (and ``<name>-subject``)."""
     stores = [dcc.Store(id=f"{name}-pulse")]
     if subject is not None:

@@ -21,7 +21,14 @@ NAVIGATION = (
             ("bell", "Alerts", "/alerts"),
         ),
     ),
-    ("Inventory", (("server", "Services", "/services"), ("network", "Proxies", "/proxies"))),
+    (
+        "Inventory",
+        (
+            ("server", "Services", "/services"),
+            ("boxes", "Workloads", "/workloads"),
+            ("network", "Proxies", "/proxies"),
+        ),
+    ),
     (
         "Control",
         (

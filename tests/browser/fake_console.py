@@ -307,7 +307,7 @@ async def _made(stack: AsyncExitStack, url: str, shop: Shop, clock: MovableClock
         tap=others.tap,
         tap_switch=TapSwitch(store, **heard, linger_ms=0),
         receivers=others,
-        clusters=SimpleNamespace(all=()),
+        clusters=SimpleNamespace(all=(), find=lambda _name: None),
         stream=Stream(live),
         supervised=(),
         wake_webhooks=lambda: None,

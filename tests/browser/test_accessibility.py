@@ -13,6 +13,8 @@ PAGES = {
     "overview": "/overview",
     "services": "/services",
     "service": "/services/shop/catalog",
+    "workloads": "/workloads",
+    "workload": "/workloads/shop/catalog-v2",
     "traces": "/traces",
     "trace": "/traces/00000000000000000000000000000003",
     "config": "/config",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from console.views.services import Row, listing
+from console.views.listing import Row, listing
 from graph.model import Health
 
 
@@ -13,18 +13,17 @@ def row(
     namespace: str = "shop",
 ) -> Row:
     return Row(
+        cluster="Kubernetes",
         namespace=namespace,
         name=name,
-        outside=False,
+        icon="server",
+        href=f"/services/{namespace}/{name}",
         health=health,
         rate=rate,
         throughput=0.0,
         error_ratio=errors,
         p95_ms=None,
-        versions=(),
         mtls=None,
-        protocol="http",
-        shift="",
     )
 
 

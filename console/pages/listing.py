@@ -1,0 +1,118 @@
+"""A page that lists what there is, and shows one of it in detail: what the pages of services and workloads share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from dash import Dash, Input, Output, State, dcc
+from dash.exceptions import PreventUpdate
+
+from console.views.item import span_of
+from console.views.listing import Listing, Row, listing
+from console.widgets import listing as widgets
+from console.widgets import live, parts
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from console.context import Console
+
+WINDOW_S = 60
+"""What all numbers of these pages are about."""
+NAME_PARTS = 2
+HEALTH = "health"
+"""The order where none is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Which one is shown in detail, and how far back its charts reach."""
+
+    namespace: str
+    name: str
+    cluster: str
+    """``""``: whichever has it."""
+    span_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """The two pages of one kind; ``one`` and ``many`` name their parts."""
+
+    one: str
+    many: str
+    rows: Callable[[Console], Sequence[Row]]
+    table: Callable[[Listing], Component]
+    detail: Callable[[Console, Subject], Awaitable[list[Component]]]
+
+    async def show(self, console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
+        """Show the table, or one in detail."""
+        if len(rest) != NAME_PARTS:
+            return self._list(console, parameters)
+        namespace, name = rest
+        cluster, span_s = parameters.get("cluster", ""), span_of(parameters.get("span", ""))
+        subject = Subject(namespace=namespace, name=name, cluster=cluster, span_s=span_s)
+        shown = live.region(self.one, await self.detail(console, subject), className="stack")
+        return parts.live_page(self.one, shown, subject=asdict(subject))
+
+    def _list(self, console: Console, parameters: Mapping[str, str]) -> Component:
+        text, sort = parameters.get("q", ""), parameters.get("sort", HEALTH)
+        return parts.live_page(
+            self.many,
+            parts.page_head(
+                self.many.capitalize(),
+                parts.search(f"{self.many}-search", "Search by name or namespace", text),
+                subtitle=f"Last {WINDOW_S} s, as their callers saw them",
+            ),
+            dcc.Store(id=f"{self.many}-sort", data=sort),
+            live.region(self.many, self._drawn(console, text, sort)),
+        )
+
+    def _drawn(self, console: Console, text: str, sort: str) -> Component:
+        key, _, reverse = sort.partition(":")
+        return self.table(listing(self.rows(console), text=text, sort=key, reverse=bool(reverse)))
+
+    def register(self, app: Dash, console: Console) -> None:
+        """Search and sort at once, follow the graph."""
+
+        @app.callback(
+            live.target(self.many),
+            Input(f"{self.many}-search", "value"),
+            Input(f"{self.many}-sort", "data"),
+            Input(f"{self.many}-pulse", "data"),
+            prevent_initial_call=True,
+        )
+        async def refresh(text: str | None, sort: str, _pulse: object) -> live.Plain:
+            return live.plain(self._drawn(console, text or "", sort))
+
+        @app.callback(
+            live.target(self.one),
+            Input(f"{self.one}-pulse", "data"),
+            State(f"{self.one}-subject", "data"),
+            prevent_initial_call=True,
+        )
+        async def follow(pulse: object, subject: Mapping[str, Any]) -> live.Plain:
+            if not pulse:
+                raise PreventUpdate
+            return live.plain(await self.detail(console, Subject(**subject)))
+
+        cast("Any", app).clientside_callback(
+            f"(q, sort) => window.Meshscope.address({{q, sort: sort === '{HEALTH}' ? null : sort}})",
+            Output(f"{self.many}-sort", "title"),
+            Input(f"{self.many}-search", "value"),
+            Input(f"{self.many}-sort", "data"),
+            prevent_initial_call=True,
+        )
+
+    def missing(self, subject: Subject) -> list[Component]:
+        """There is none of this name."""
+        where = f" of cluster {subject.cluster}" if subject.cluster else ""
+        title = f"There is no {self.one} {subject.name} in namespace {subject.namespace}{where}"
+        every = parts.link(f"All {self.many}", f"/{self.many}")
+        return [parts.page_head(subject.name), parts.empty("circle-help", title, every)]
+
+    def several(self, subject: Subject, pages: Mapping[str, str]) -> list[Component]:
+        """Several clusters have one of this name; *pages*: where each is shown, by cluster."""
+        return [parts.page_head(subject.name), widgets.several(pages, f"{subject.namespace}/{subject.name}")]

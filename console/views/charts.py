@@ -1,0 +1,79 @@
+"""Golden signals over time: the number now, and a picture of how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from console.views import format as fmt
+from console.views.selection import Course, Metric, metrics, volumes
+from console.views.spark import Spark, lines
+from graph.live import Series
+from graph.model import Protocol, Signals
+
+LATENCIES = (("p50", "tcp"), ("p95", "warn"), ("p99", "accent"))
+"""Quantiles and the tones of their lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One signal."""
+
+    metric: Metric
+    picture: Spark | None
+    top: str
+    """What the uppermost line stands for."""
+    legend: tuple[tuple[str, str], ...] = ()
+    """Tone and name of each line, where there are several."""
+
+
+def charts(signals: Signals, course: Series, span_s: int, direction: str) -> tuple[Chart, ...]:
+    """Requests, errors and latency, and bytes of TCP, over the last *span_s* s; *direction*: ``received`` or ``sent``."""
+    places = [1 - (course.at_ms[-1] - at_ms) / (1000 * span_s) for at_ms in course.at_ms]
+    found = _of_requests(signals, course, places, direction) if signals.requests else ()
+    return (*found, *_of_bytes(signals, course, places)) if signals.sent_bps or signals.received_bps else found
+
+
+def _of_requests(signals: Signals, course: Series, places: Sequence[float], direction: str) -> tuple[Chart, ...]:
+    requests, errors, latency = metrics(signals, Course(), Protocol.HTTP, direction)
+    failing = "error" if any(course.error_ratio) else "ok"
+    return (
+        _chart(requests, "accent", course.rate, places, lambda top: f"{fmt.rate(top)} rps"),
+        _chart(errors, failing, course.error_ratio, places, fmt.percent),
+        _of_latency(latency, course, places),
+    )
+
+
+def _of_bytes(signals: Signals, course: Series, places: Sequence[float]) -> tuple[Chart, ...]:
+    sent, received, opened = volumes(signals)
+    return (
+        _chart(sent, "tcp", course.sent_bps, places, fmt.throughput),
+        _chart(received, "tcp", course.received_bps, places, fmt.throughput),
+        Chart(metric=opened, picture=None, top=""),
+    )
+
+
+def _chart(
+    metric: Metric, tone: str, values: Sequence[float], places: Sequence[float], written: Callable[[float], str]
+) -> Chart:
+    """A chart of one line; one that never leaves zero has no scale."""
+    top = written(_top(values)) if any(values) else ""
+    text = f"{metric.label} over time, now {metric.value} {metric.unit}" + (f", at most {top}" if top else "")
+    return Chart(metric=metric, picture=lines({tone: values}, places, top=_top(values), text=text), top=top)
+
+
+def _of_latency(metric: Metric, course: Series, places: Sequence[float]) -> Chart:
+    courses = dict(zip((tone for _, tone in LATENCIES), (course.p50_ms, course.p95_ms, course.p99_ms), strict=True))
+    top = max(_top(one) for one in courses.values())
+    text = f"Latency over time, p95 now {metric.value} {metric.unit}, p99 at most {fmt.milliseconds(top)}"
+    picture = lines(courses, places, top=top, text=text)
+    return Chart(
+        metric=metric,
+        picture=picture,
+        top=fmt.milliseconds(top) if picture else "",
+        legend=tuple((tone, name) for name, tone in LATENCIES) if picture else (),
+    )
+
+
+def _top(values: Sequence[float | None]) -> float:
+    return max((value for value in values if value is not None), default=0.0) or 1.0

@@ -1,0 +1,103 @@
+"""Services and workloads, on the played mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from fake_console import Stage
+from visits import Visitor
+
+from graph.model import Inventory
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def second_cluster(stage: Stage) -> Iterator[None]:
+    """Whatever the shop has is in the cluster west, too, where nobody calls it."""
+    known = stage.shop.inventory()
+    twice = Inventory(
+        workloads=known.workloads
+        | {(ref := old._replace(cluster="west")): replace(one, ref=ref) for old, one in known.workloads.items()},
+        services=known.services
+        | {
+            (ref := old._replace(cluster="west")): replace(one, ref=ref, workloads=())
+            for old, one in known.services.items()
+        },
+    )
+    stage.console.live.inventory(twice)
+    yield
+    stage.console.live.inventory(known)
+
+
+async def test_a_workload_tells_why_it_is_not_well_and_where_its_requests_went(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.go("/workloads")
+    await visit.page.get_by_role("table", name="Workloads").get_by_role("link", name="catalog-v2").click()
+    main = visit.page.get_by_role("main")
+    await main.get_by_text("of the HTTP requests that came to it in 1 min ended in 503").wait_for()
+    for direction in ("Inbound", "Outbound"):
+        card = main.locator(".card", has=visit.page.get_by_role("heading", name=direction))
+        assert await card.get_by_alt_text("over time").count() == 3, direction
+    assert "89 %" in await visit.page.get_by_role("table", name="Versions").get_by_role("row").nth(1).inner_text()
+    await visit.page.get_by_role("table", name="Called by").get_by_role("link", name="frontend-v1", exact=True).click()
+    await visit.page.get_by_role("heading", name="frontend-v1", level=1).wait_for()
+
+
+async def test_a_workload_leads_to_its_proxy_its_config_its_service_and_its_place_in_the_graph(
+    visitor: Visitor,
+) -> None:
+    visit = await visitor()
+    for name, arrived in (
+        ("shop/catalog-v2~3", "/proxies/shop/catalog-v2~3"),
+        ("good for", "/certificates/shop/catalog-v2~3"),
+        ("DestinationRule catalog", "/config/DestinationRule/shop/catalog"),
+        ("catalog", "/services/shop/catalog"),
+    ):
+        await visit.go("/workloads/shop/catalog-v2")
+        await visit.page.get_by_role("link", name=name, exact=name == "catalog").click()
+        await visit.until(f"decodeURIComponent(location.pathname) === '{arrived}'")
+    await visit.go("/workloads/shop/catalog-v2")
+    await visit.page.get_by_role("link", name="Show in the graph").click()
+    await visit.page.wait_for_selector("#graph-page[data-placed]", state="attached")
+    assert await visit.ask("Meshscope.page.view.cy.nodes(':selected').map(node => node.id())") == [
+        "wl:Kubernetes/shop/catalog-v2"
+    ]
+
+
+async def test_a_workload_shows_its_own_log_lines_while_its_page_is_drawn_anew(visitor: Visitor) -> None:
+    visit = await visitor()
+    followed: list[str] = []
+    visit.page.on("websocket", lambda socket: followed.append(socket.url) if "/logs/live" in socket.url else None)
+    await visit.go("/workloads/shop/catalog-v2?span=300")
+    await visit.page.get_by_text("5 min ago").first.wait_for()
+    rate = await visit.page.locator(".chart .value").first.inner_text()
+    await visit.until(f"document.querySelector('.chart .value').innerText !== {rate!r}")
+    (url,) = followed
+    assert "namespace=shop&workload=catalog-v2" in url
+
+
+@pytest.mark.usefixtures("second_cluster")
+@pytest.mark.parametrize(("page", "name"), [("services", "catalog"), ("workloads", "catalog-v2")])
+async def test_the_same_name_in_two_clusters_is_told_apart(visitor: Visitor, page: str, name: str) -> None:
+    visit = await visitor()
+    await visit.go(f"/{page}?q=shop/{name}")
+    rows = visit.page.get_by_role("table").locator("tbody tr")
+    await rows.filter(has_text="west").get_by_role("link", name=name).click()
+    await visit.page.get_by_text("Nobody has called it").wait_for()
+    assert "cluster=west" in visit.page.url
+
+    await visit.go(f"/{page}/shop/{name}")
+    await visit.page.get_by_text("in 2 clusters; which one?").wait_for()
+    await visit.page.get_by_role("main").get_by_role("link", name="Kubernetes").click()
+    await visit.page.get_by_alt_text("Requests over time").first.wait_for()
+
+
+async def test_a_name_that_nobody_has_leads_back_to_the_list(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.go("/workloads/shop/nobody")
+    await visit.page.get_by_text("There is no workload nobody in namespace shop").wait_for()
+    await visit.page.get_by_role("link", name="All workloads").click()
+    await visit.page.get_by_role("table", name="Workloads").wait_for()
