@@ -9,7 +9,7 @@ from otlp_fakes import START_NS, pairs, request, resource, span, value
 from collectors.errors import CollectorError
 from collectors.otlp.decode import Decoder
 from collectors.otlp.limits import Limits
-from collectors.traces import embedded
+from collectors.traces import blockstore
 from collectors.traces.embedded import EmbeddedTraces
 from collectors.traces.journal import Journal
 from graph.ports import TraceQuery
@@ -226,7 +226,7 @@ async def test_a_folder_of_an_earlier_form_starts_afresh_and_says_so(tmp_path, c
 
 def sealed(monkeypatch, spans=1):
     """Make a block of every so many spans."""
-    monkeypatch.setattr(embedded, "HEAD_SPANS", spans)
+    monkeypatch.setattr(blockstore, "HEAD_SPANS", spans)
 
 
 async def test_a_damaged_block_is_put_aside_and_named_and_the_others_answer(tmp_path, monkeypatch, caplog):
@@ -331,11 +331,12 @@ WRITES = """
 import asyncio, sys
 sys.path[:0] = {paths!r}
 from otlp_fakes import request, resource, span
-from collectors.traces import embedded
-embedded.HEAD_SPANS = 500
+from collectors.traces import blockstore
+from collectors.traces.embedded import EmbeddedTraces
+blockstore.HEAD_SPANS = 500
 
 async def main():
-    async with embedded.EmbeddedTraces({folder!r}, 50_000_000) as store:
+    async with EmbeddedTraces({folder!r}, 50_000_000) as store:
         for number in range({first}, {first} + 100_000):
             store.append(request((resource("web"), [span("server", 1, trace=number)])), 1)
             if number % 100 == 0:
