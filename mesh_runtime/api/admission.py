@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 
 from mesh_runtime.api.core import ConfigMap, Service
@@ -37,7 +38,7 @@ def admit(config: Config) -> Sequence[Problem]:
     """
     names = _names(config)
     found = list(names.clashes)
-    for key, item in _sorted(config, {VirtualService, ConfigMap, Secret, DestinationRule}):
+    for key, item in _sorted(config, "VirtualService", "ConfigMap", "Secret", "DestinationRule"):
         match item.spec:
             case VirtualService():
                 found += _virtual_service(key, item.spec, names)
@@ -50,25 +51,25 @@ def admit(config: Config) -> Sequence[Problem]:
     return [*found, *observed_problems(config, names.hosts)]
 
 
-def _sorted(config: Config, specs: Container[type]) -> list[tuple[ObjectKey, ConfigObject]]:
+def _sorted(config: Config, *kinds: str) -> list[tuple[ObjectKey, ConfigObject]]:
     """Return the objects of some kinds, by key."""
-    # The types themselves are compared: asking a thousand specs whether they are instances takes a millisecond.
-    return sorted((key, item) for key, item in config.objects.items() if type(item.spec) in specs)
+    return sorted(chain.from_iterable(config.kinds.get(kind, {}).items() for kind in kinds))
 
 
 class _Same:
-    """Objects that equal others if they are the very same ones."""
+    """The objects of some kinds, which equal others if they are the very same mappings."""
 
-    def __init__(self, items: Sequence[ConfigObject]) -> None:
-        self.items = items
+    def __init__(self, config: Config, *kinds: str) -> None:
+        self.kinds = [config.kinds.get(kind) for kind in kinds]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Same) or len(self.items) != len(other.items):
-            return False
-        return all(map(operator.is_, self.items, other.items))
+        return isinstance(other, _Same) and all(map(operator.is_, self.kinds, other.kinds))
 
     def __hash__(self) -> int:
-        return hash(len(self.items))
+        return hash(tuple(map(id, self.kinds)))
+
+    def __iter__(self) -> Iterator[ConfigObject]:
+        return chain.from_iterable(kind.values() for kind in self.kinds if kind)
 
 
 @dataclass
@@ -90,11 +91,11 @@ class _Hosts:
                 self.clashes.append(Problem(str(key), "spec", message, "change or delete one of them"))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _hosts(objects: _Same) -> _Hosts:
     """Look through all services once for all changes of other objects. What is returned is never changed."""
     hosts = _Hosts()
-    for item in sorted(objects.items, key=attrgetter("key")):
+    for item in sorted(objects, key=attrgetter("key")):
         key = item.key
         if isinstance(item.spec, Service):
             host, ports = service_host(key.name, key.namespace), [port.port for port in item.spec.ports]
@@ -137,10 +138,9 @@ class _Names:
 
 
 def _names(config: Config) -> _Names:
-    services = [item for item in config.objects.values() if type(item.spec) in {Service, ServiceEntry}]
-    hosts = _hosts(_Same(services))
+    hosts = _hosts(_Same(config, "Service", "ServiceEntry"))
     names = _Names(hosts=hosts.ports, clashes=list(hosts.clashes))
-    for key, item in _sorted(config, {DestinationRule, VirtualService, Gateway, PeerAuthentication}):
+    for key, item in _sorted(config, "DestinationRule", "VirtualService", "Gateway", "PeerAuthentication"):
         match item.spec:
             case DestinationRule():
                 _add_subsets(names, key, item.spec)

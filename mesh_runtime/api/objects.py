@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
+
+V = TypeVar("V")
 
 ROOT_NAMESPACE = "istio-system"
 TRUST_DOMAIN = "cluster.local"
@@ -62,6 +65,39 @@ class ConfigObject:
     """Canonical: fixed key order, no server fields, nothing defaulted; what ``get -o yaml`` prints."""
 
 
+class ByKind(Mapping[ObjectKey, V]):
+    """Objects, or something about each, kept apart by kind: a kind in which nothing changes stays the same mapping."""
+
+    __slots__ = ("kinds",)
+
+    def __init__(self, kinds: Mapping[str, Mapping[ObjectKey, V]]) -> None:
+        self.kinds = kinds
+
+    @classmethod
+    def of(cls, items: Mapping[ObjectKey, V]) -> Self:
+        """Return items by kind; what is that already, as it is."""
+        return items if isinstance(items, cls) else cls({}).changed(items)
+
+    def changed(self, put: Mapping[ObjectKey, V], gone: Iterable[ObjectKey] = ()) -> Self:
+        """Return these with others put in, or in their place, and without those that are *gone*."""
+        touched = dict.fromkeys(key.kind for key in (*put, *gone))
+        kinds = {kind: dict(self.kinds.get(kind, {})) for kind in touched}
+        for key, value in put.items():
+            kinds[key.kind][key] = value
+        for key in gone:
+            kinds[key.kind].pop(key, None)
+        return type(self)({**self.kinds, **kinds})
+
+    def __getitem__(self, key: ObjectKey) -> V:
+        return self.kinds.get(key.kind, {})[key]
+
+    def __iter__(self) -> Iterator[ObjectKey]:
+        return chain.from_iterable(self.kinds.values())
+
+    def __len__(self) -> int:
+        return sum(map(len, self.kinds.values()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All config at one revision; immutable."""
@@ -71,8 +107,26 @@ class Config:
     changed_in: Mapping[ObjectKey, int] = field(default_factory=dict)
     """The revision that last changed each object."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objects", ByKind.of(self.objects))
+        object.__setattr__(self, "changed_in", ByKind.of(self.changed_in))
+
+    @property
+    def kinds(self) -> Mapping[str, Mapping[ObjectKey, ConfigObject]]:
+        """The objects of each kind (Istio's, where two APIs share a name)."""
+        return ByKind.of(self.objects).kinds
+
     def of(self, kind: str, namespace: str | None = None) -> Iterator[ConfigObject]:
-        """Objects of a kind (Istio's, where two APIs share a name), by namespace and name."""
-        for key in sorted(key for key in self.objects if key.kind == kind):
+        """Objects of a kind, by namespace and name."""
+        for key, item in sorted(self.kinds.get(kind, {}).items()):
             if namespace is None or key.namespace == namespace:
-                yield self.objects[key]
+                yield item
+
+    def after(self, revision: int, put: Mapping[ObjectKey, ConfigObject], gone: Iterable[ObjectKey]) -> Config:
+        """Return the config of the next *revision*, which puts some objects in and takes others out."""
+        left = tuple(gone)
+        return Config(
+            revision=revision,
+            objects=ByKind.of(self.objects).changed(put, left),
+            changed_in=ByKind.of(self.changed_in).changed(dict.fromkeys(put, revision), left),
+        )

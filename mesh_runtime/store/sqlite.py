@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,7 +203,7 @@ class SqliteConfig:
             reason=change.reason,
             changed=tuple(sorted([*put, *gone])),
         )
-        new = _successor(old, revision.number, put, gone)
+        new = old.after(revision.number, put, gone)
         found = self._admit(new)
         brought = [problem for problem in found if problem not in self._known_problems]
         if brought:
@@ -327,13 +327,6 @@ def _lock(path: str) -> int:
 
 def _differs(item: ConfigObject, old: ConfigObject | None) -> bool:
     return old is None or item.manifest != old.manifest
-
-
-def _successor(old: Config, number: int, put: Mapping[ObjectKey, ConfigObject], gone: Iterable[ObjectKey]) -> Config:
-    objects, changed_in = {**old.objects, **put}, {**old.changed_in, **dict.fromkeys(put, number)}
-    for key in set(gone):
-        del objects[key], changed_in[key]
-    return Config(revision=number, objects=objects, changed_in=changed_in)
 
 
 def _read(key: ObjectKey, text: str) -> ConfigObject:

@@ -296,7 +296,7 @@ class Collection(Generic[K, V]):
         self._memo = memo
         self._keys_of = keys_of
         self._items: dict[K, V] = {}
-        self._given: Mapping[K, V] = self._items
+        self._given: Mapping[str, Mapping[K, V]] = {}
         """What it was last told to hold."""
         self._under: dict[Hashable, dict[K, V]] = {}
         self._sorted: dict[Hashable, tuple[V, ...]] = {}
@@ -310,18 +310,25 @@ class Collection(Generic[K, V]):
             self._sorted[key] = tuple(item for _, item in sorted(self._under[key].items(), key=_id))
         return self._sorted[key]
 
-    def become(self, items: Mapping[K, V]) -> None:
-        """Hold these items, which are never changed, from now on. Those that equal what they were stay as they are."""
-        touched = set() if items is self._given else self._take(items)
-        self._given = items
+    def become(self, parts: Mapping[str, Mapping[K, V]]) -> None:
+        """Hold the items of these parts, which are never changed, from now on; an id is always in the same part.
+
+        A part that is the same object as before is not looked through. Items that equal what they were stay as they
+        are.
+        """
+        before, self._given = self._given, parts
+        touched: set[Hashable] = set()
+        for part in before.keys() | parts.keys():
+            if before.get(part) is not parts.get(part):
+                touched |= self._take(before.get(part, {}), parts.get(part, {}))
         for key in touched:
             self._sorted.pop(key, None)
         self._memo.touch((self._name, key) for key in touched)
 
-    def _take(self, items: Mapping[K, V]) -> set[Hashable]:
-        """Become these items; return the keys under which something is different."""
+    def _take(self, before: Mapping[K, V], items: Mapping[K, V]) -> set[Hashable]:
+        """Become these items instead of others; return the keys under which something is different."""
         changed = [ident for ident, item in items.items() if self._items.get(ident) is not item]
-        changed += self._items.keys() - items.keys()
+        changed += before.keys() - items.keys()
         return {key for ident in changed for key in self._replace(ident, items.get(ident))}
 
     def _replace(self, ident: K, new: V | None) -> Iterator[Hashable]:

@@ -18,7 +18,10 @@ class Sheet:
         self.runs = []
 
     def fill(self, found):
-        self.numbers.become({name: (name, value) for name, value in found.items()})
+        parts = {"ab": {}, "cd": {}}
+        for name, value in found.items():
+            parts["ab" if name in "ab" else "cd"][name] = name, value
+        self.numbers.become({part: items for part, items in parts.items() if items})
 
     def value(self, name):
         return next((value for _, value in self.numbers.under(name)), 0)

@@ -72,8 +72,8 @@ class World:
         """Take in the next config and instances."""
         self.config = config
         self.registry = registry
-        self._objects.become(config.objects)
-        self._instances.become(registry.instances)
+        self._objects.become(config.kinds)
+        self._instances.become({"": registry.instances})
 
     def forget(self) -> None:
         """Let go of what was not asked for since this was last called."""

@@ -11,7 +11,7 @@ class Shop:
         self.sell(**prices)
 
     def sell(self, **prices):
-        self.goods.become({name: (name, price) for name, price in prices.items()})
+        self.goods.become({"": {name: (name, price) for name, price in prices.items()}})
 
     def price(self, name):
         def find():
