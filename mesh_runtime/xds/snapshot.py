@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import chain, combinations
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple
+from weakref import ReferenceType, WeakValueDictionary, ref
 
-import orjson
+from mesh_runtime.xds.resource import (
+    KIND_OF_TYPE,
+    Envoy,
+    InconsistentSnapshotError,
+    Kind,
+    Packed,
+    Part,
+    Reference,
+    digest_of,
+    host_part,
+    joined,
+    name_of,
+    pack,
+    parts_of,
+    version_of,
+)
 
-from mesh_runtime.xds import protos
+__all__ = [
+    "KIND_OF_TYPE",
+    "NOWHERE",
+    "RELAY",
+    "Envoy",
+    "Group",
+    "InconsistentSnapshotError",
+    "Kind",
+    "Offer",
+    "Packed",
+    "Packer",
+    "Snapshot",
+    "each_of",
+    "pack",
+    "split_table",
+    "vhds_name",
+    "whole_tables",
+]
 
-Envoy = Mapping[str, Any]
-"""An Envoy resource in its JSON form. Never changed once built: proxies share it."""
 Group = tuple["Envoy | Group", ...]
 """Resources of one type that belong together. Proxies share the group itself where they can.
 
@@ -27,107 +56,65 @@ NOWHERE = "BlackHoleCluster"
 """The one cluster that routes may name though it never exists: what leads there is answered and counted."""
 RELAY = "fluentd"
 """A cluster of every bootstrap, and the internal listener it leads to: Envoy sends to Fluentd by such a one only."""
+_ELSEWHERE = frozenset({NOWHERE, RELAY})
 
 
-class Kind(StrEnum):
-    """The xDS types, in the order in which they are pushed."""
+class Difference(NamedTuple):
+    """What tells a group from an older one."""
 
-    CDS = "CDS"
-    EDS = "EDS"
-    SDS = "SDS"
-    LDS = "LDS"
-    RDS = "RDS"
-    VHDS = "VHDS"
-    """The virtual hosts of tables of routes that say ``vhds``, each by itself as ``TABLE/NAME``."""
-
-    @property
-    def message(self) -> str:
-        """The full name of the resource's message."""
-        return _MESSAGES[self]
-
-    @property
-    def type_url(self) -> str:
-        """The type on the wire."""
-        return _TYPES[self]
-
-
-_MESSAGES = {
-    Kind.CDS: protos.CLUSTER,
-    Kind.EDS: protos.ENDPOINTS,
-    Kind.SDS: protos.SECRET,
-    Kind.LDS: protos.LISTENER,
-    Kind.RDS: protos.ROUTES,
-    Kind.VHDS: protos.VIRTUAL_HOST,
-}
-_TYPES = {kind: protos.TYPE_PREFIX + message for kind, message in _MESSAGES.items()}
-KIND_OF_TYPE = {url: kind for kind, url in _TYPES.items()}
-
-
-class Reference(NamedTuple):
-    """One resource's need of another."""
-
-    kind: Kind
-    name: str
+    changed: tuple[str, ...]
+    """What is new, other or gone."""
+    new: frozenset[str]
+    """What is there once more than before."""
+    gone: frozenset[str]
+    needs: Mapping[Kind, frozenset[str]]
+    """What nothing that it replaces needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class Packed:
-    """One resource, ready to send."""
-
-    name: str
-    version: str
-    """A hash of the content: the same after a restart of the control plane."""
-    wire: bytes
-    """A serialized DeltaDiscoveryResponse with this resource alone: concatenating them makes a larger one."""
-    needs: frozenset[Reference]
-    content: Envoy = field(repr=False)
-    hosts: tuple[Part, ...] = field(repr=False)
-    """The virtual hosts that it was joined from; they live as long as it does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class Part:
-    """A resource, or one virtual host of a resource with routes."""
-
-    content: Envoy
-    value: bytes
-    """Its message, serialized. Messages of one type join by their bytes."""
-    digest: bytes
-    needs: frozenset[Reference]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class PackedGroup:
-    """Resources that are packed together, once for all proxies that share them."""
+class Run:
+    """A few resources that are packed together, once for all proxies that share them."""
 
     contents: Group
     named: Mapping[str, Packed]
     needs: Mapping[Kind, frozenset[str]]
-    groups: tuple[PackedGroup, ...] = ()
-    """What it is made of, if it is made of smaller ones."""
-    _lacking: WeakKeyDictionary[PackedGroup, frozenset[str]] = field(default_factory=WeakKeyDictionary)
-    _changed: WeakKeyDictionary[PackedGroup, tuple[str, ...]] = field(default_factory=WeakKeyDictionary)
 
-    def lacking(self, kind: Kind, offered: PackedGroup) -> frozenset[str]:
-        """Name what this needs of a kind and the group, which is of that kind, does not have."""
-        if offered not in self._lacking:
-            self._lacking[offered] = self.needs.get(kind, frozenset()) - offered.named.keys()
-        return self._lacking[offered]
 
-    def changed_since(self, old: PackedGroup) -> tuple[str, ...]:
-        """Name what is new, other or gone in comparison to an older group."""
-        if old not in self._changed:
-            new = [name for name in self._not_of(old) if old.named.get(name) is not self.named[name]]
-            gone = sorted(name for name in old._not_of(self) if name not in self.named)
-            self._changed[old] = (*new, *gone)
-        return self._changed[old]
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
+class PackedGroup:
+    """A packed group. Its runs are all there is to it, so that a change costs what the run costs where it is."""
 
-    def _not_of(self, other: PackedGroup) -> Iterable[str]:
-        """Name what this has, without the smaller groups that both share."""
-        if not self.groups:
-            return self.named
-        shared = set(other.groups)
-        return chain.from_iterable(group.named for group in self.groups if group not in shared)
+    contents: Group
+    runs: tuple[Run, ...]
+    _since: tuple[ReferenceType[PackedGroup], Difference] | None = None
+    """What it was last compared with: that is the same for all proxies but the slowest."""
+
+    def since(self, old: PackedGroup) -> Difference:
+        """Tell what is different from an older group; no name is twice in either."""
+        if self._since is None or self._since[0]() is not old:
+            kept = set(self.runs).intersection(old.runs)
+            fresh, lost = ([run for run in group.runs if run not in kept] for group in (self, old))
+            self._since = ref(old), _difference(fresh, lost)
+        return self._since[1]
+
+
+def _difference(fresh: Sequence[Run], lost: Sequence[Run]) -> Difference:
+    had = {name: packed for run in lost for name, packed in run.named.items()}
+    has = {name: packed for run in fresh for name, packed in run.named.items()}
+    times = Counter(chain.from_iterable(run.named for run in fresh))
+    gone = had.keys() - has
+    needed = _needed(lost)
+    return Difference(
+        changed=(*(name for name, packed in has.items() if had.get(name) is not packed), *sorted(gone)),
+        new=frozenset(name for name, count in times.items() if count > (name in had)),
+        gone=frozenset(gone),
+        needs={kind: more for kind, names in _needed(fresh).items() if (more := names - needed.get(kind, frozenset()))},
+    )
+
+
+def _needed(runs: Sequence[Run]) -> Mapping[Kind, frozenset[str]]:
+    kinds = {kind for run in runs for kind in run.needs}
+    return {kind: frozenset().union(*(run.needs.get(kind, ()) for run in runs)) for kind in kinds}
 
 
 class Offer(Mapping[str, Packed]):
@@ -139,20 +126,26 @@ class Offer(Mapping[str, Packed]):
         self.groups = groups
         self.contents = contents or tuple(group.contents for group in groups)
 
+    @property
+    def runs(self) -> Iterator[Run]:
+        """All of all groups."""
+        return chain.from_iterable(group.runs for group in self.groups)
+
     def __getitem__(self, name: str) -> Packed:
-        for group in self.groups:
-            if name in group.named:
-                return group.named[name]
+        for run in self.runs:
+            if name in run.named:
+                return run.named[name]
         raise KeyError(name)
 
-    def __contains__(self, name: object) -> bool:
-        return any(name in group.named for group in self.groups)
-
     def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(group.named for group in self.groups)
+        return chain.from_iterable(run.named for run in self.runs)
 
     def __len__(self) -> int:
-        return sum(len(group.named) for group in self.groups)
+        return sum(len(run.named) for run in self.runs)
+
+    def every(self) -> dict[str, Packed]:
+        """Return all of it; who looks for many names finds them there sooner."""
+        return dict(chain.from_iterable(run.named.items() for run in self.runs))
 
     def is_of(self, contents: Sequence[Group]) -> bool:
         """Whether it was made of these very groups."""
@@ -160,12 +153,19 @@ class Offer(Mapping[str, Packed]):
             return True
         return len(contents) == len(self.contents) and all(map(operator.is_, self.contents, contents))
 
+    def since(self, old: Offer | None) -> Sequence[Difference] | None:
+        """Tell group by group what is different from an older offer; ``None``: its groups are others altogether."""
+        if old is self:
+            return ()
+        if old is None or len(self.groups) != len(old.groups):
+            return None
+        pairs = zip(self.groups, old.groups, strict=True)
+        return [mine.since(theirs) for mine, theirs in pairs if mine is not theirs]
+
     def changed_since(self, old: Offer) -> Iterable[str]:
         """Name at least what is new, other or gone in comparison to an older offer."""
-        if len(self.groups) != len(old.groups):
-            return (*self, *old)
-        pairs = zip(self.groups, old.groups, strict=True)
-        return [name for mine, theirs in pairs if mine is not theirs for name in mine.changed_since(theirs)]
+        found = self.since(old)
+        return (*self, *old) if found is None else chain.from_iterable(one.changed for one in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,10 +174,6 @@ class Snapshot:
 
     revision: int
     resources: Mapping[Kind, Offer]
-
-
-class InconsistentSnapshotError(Exception):
-    """A resource needs another that is not there, or two share a name. It was not served."""
 
 
 class Packer:
@@ -190,6 +186,7 @@ class Packer:
     def __init__(self) -> None:
         # By identity, which is its own as long as what is found holds the object.
         self._groups = WeakValueDictionary[tuple[Kind, int], PackedGroup]()
+        self._runs = WeakValueDictionary[tuple[Kind, int], Run]()
         self._same = WeakValueDictionary[tuple[Kind, int], Packed]()
         self._hosts = WeakValueDictionary[int, Part]()
         # By content.
@@ -203,49 +200,51 @@ class Packer:
 
         Where it had the same groups *before*, its offer stays the same object, and is not checked again.
         """
-        offers: dict[Kind, Offer] = {}
-        fresh: list[Kind] = []
-        for kind in Kind:
-            groups = resources.get(kind, ())
-            known = before.resources[kind] if before else None
-            if known is not None and known.is_of(groups):
-                offers[kind] = known
-            else:
-                fresh.append(kind)
-                offers[kind] = Offer(tuple(self._group(kind, one) for one in groups), groups)
-                _refuse_twice(kind, offers[kind])
-        missing = sorted(set(_missing(offers, fresh)))
+        offers = {kind: self._offer(kind, resources.get(kind, ()), before) for kind in Kind}
+        known = before.resources if before else {}
+        for kind, offer in offers.items():
+            _refuse_twice(kind, offer, known.get(kind))
+        missing = sorted(set(_missing(offers, known)))
         if missing:
             raise InconsistentSnapshotError("; ".join(_dangling(offers, missing)))
         return Snapshot(revision=revision, resources=offers)
 
+    def _offer(self, kind: Kind, groups: Sequence[Group], before: Snapshot | None) -> Offer:
+        known = before.resources[kind] if before else None
+        if known is not None and known.is_of(groups):
+            return known
+        return Offer(tuple(self._group(kind, one) for one in groups), groups)
+
     def _group(self, kind: Kind, contents: Group) -> PackedGroup:
         group = self._groups.get((kind, id(contents)))
         if group is None:
-            smaller = [one for one in contents if isinstance(one, tuple)]
-            if smaller:
-                group = _joined(kind, contents, tuple(self._group(kind, one) for one in smaller))
-            else:
-                group = _grouped(kind, contents, [self._pack(kind, one) for one in each_of((contents,))])
+            group = PackedGroup(contents=contents, runs=tuple(self._run(kind, one) for one in _runs(contents)))
             self._groups[kind, id(contents)] = group
         return group
+
+    def _run(self, kind: Kind, contents: Group) -> Run:
+        run = self._runs.get((kind, id(contents)))
+        if run is None:
+            found = [self._pack(kind, one) for one in each_of((contents,))]
+            run = self._runs[kind, id(contents)] = _packed_run(kind, contents, found)
+        return run
 
     def _pack(self, kind: Kind, content: Envoy) -> Packed:
         packed = self._same.get((kind, id(content)))
         if packed is None:
-            parts = tuple(_parts(kind, content, self._host))
-            key = kind, _name(kind, content), _version(parts)
+            parts = tuple(parts_of(kind, content, self._host))
+            key = kind, name_of(kind, content), version_of(parts)
             equal = self._equal.get(key)
-            packed = replace(equal, content=content, hosts=parts[1:]) if equal else _packed(kind, content, parts)
+            packed = replace(equal, content=content, hosts=parts[1:]) if equal else joined(kind, content, parts)
             self._equal[key] = self._same[kind, id(content)] = packed
         return packed
 
     def _host(self, host: Envoy) -> Part:
         part = self._hosts.get(id(host))
         if part is None:
-            digest = _digest(host)
+            digest = digest_of(host)
             equal = self._equal_hosts.get(digest)
-            part = _host_part(host) if equal is None else replace(equal, content=host)
+            part = host_part(host) if equal is None else replace(equal, content=host)
             self._equal_hosts[digest] = self._hosts[id(host)] = part
         return part
 
@@ -287,32 +286,35 @@ def each_of(groups: Iterable[Group]) -> Iterator[Envoy]:
                 yield one
 
 
-def _grouped(kind: Kind, contents: Group, found: Sequence[Packed]) -> PackedGroup:
+def _runs(contents: Group) -> Iterator[Group]:
+    """Yield the groups that a group is made of; one that is made of resources is itself all there is."""
+    smaller = [one for one in contents if isinstance(one, tuple)]
+    if not smaller:
+        yield contents
+    for one in smaller:
+        yield from _runs(one)
+
+
+def _packed_run(kind: Kind, contents: Group, found: Sequence[Packed]) -> Run:
     named = {packed.name: packed for packed in found}
     if len(named) < len(found):
         raise _twice(kind, [packed.name for packed in found])
     needs: dict[Kind, set[str]] = {}
-    for packed in found:
-        for need in packed.needs:
-            needs.setdefault(need.kind, set()).add(need.name)
-    return PackedGroup(contents=contents, named=named, needs={kind: frozenset(names) for kind, names in needs.items()})
+    for need in chain.from_iterable(packed.needs for packed in found):
+        needs.setdefault(need.kind, set()).add(need.name)
+    return Run(contents=contents, named=named, needs={kind: frozenset(names) for kind, names in needs.items()})
 
 
-def _joined(kind: Kind, contents: Group, groups: tuple[PackedGroup, ...]) -> PackedGroup:
-    named: dict[str, Packed] = {}
-    for group in groups:
-        named.update(group.named)
-    if len(named) < sum(len(group.named) for group in groups):
-        raise _twice(kind, [name for group in groups for name in group.named])
-    kinds = {kind for group in groups for kind in group.needs}
-    needs = {kind: frozenset().union(*(group.needs.get(kind, ()) for group in groups)) for kind in kinds}
-    return PackedGroup(contents=contents, named=named, needs=needs, groups=groups)
-
-
-def _refuse_twice(kind: Kind, offer: Offer) -> None:
-    pairs = combinations(offer.groups, 2)
-    if not all(one.named.keys().isdisjoint(other.named.keys()) for one, other in pairs):
-        raise _twice(kind, list(offer))
+def _refuse_twice(kind: Kind, offer: Offer, before: Offer | None) -> None:
+    """Refuse names that are there twice; where none was *before*, only what is new is looked for."""
+    found = offer.since(before)
+    if found is None:
+        if len(offer.every()) < len(offer):
+            raise _twice(kind, list(offer))
+        return
+    for name in chain.from_iterable(one.new for one in found):
+        if sum(name in run.named for run in offer.runs) > 1:
+            raise _twice(kind, list(offer))
 
 
 def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
@@ -320,24 +322,27 @@ def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
     return InconsistentSnapshotError(f"{kind} {', '.join(repeated)} is there twice")
 
 
-def _missing(offers: Mapping[Kind, Offer], fresh: Collection[Kind]) -> Iterator[Reference]:
-    """Yield what is needed and nobody offers, where either of both is fresh."""
-    for kind, offer in offers.items():
-        for group in offer.groups:
-            for needed in group.needs:
-                if kind in fresh or needed in fresh:
-                    yield from _missing_of(group, needed, offers[needed])
+def _missing(offers: Mapping[Kind, Offer], before: Mapping[Kind, Offer]) -> Iterator[Reference]:
+    """Yield what is needed and nobody offers; nothing was missing *before*."""
+    since = {kind: offer.since(before.get(kind)) for kind, offer in offers.items()}
+    known = {kind: found for kind, found in since.items() if found is not None}
+    yield from _newly_missing(offers, known) if len(known) == len(offers) else _missing_at_all(offers)
 
 
-def _missing_of(group: PackedGroup, kind: Kind, offer: Offer) -> Iterator[Reference]:
-    """Yield what a group needs of an offer that is not in it. What the largest group offers was found out before."""
-    largest = max(offer.groups, key=_size, default=None)
-    left = group.needs[kind] if largest is None else group.lacking(kind, largest)
-    yield from (Reference(kind, name) for name in left if name not in offer and name not in (NOWHERE, RELAY))
+def _newly_missing(offers: Mapping[Kind, Offer], since: Mapping[Kind, Sequence[Difference]]) -> Iterator[Reference]:
+    for difference in chain.from_iterable(since.values()):
+        for kind, names in difference.needs.items():
+            yield from (Reference(kind, name) for name in names - _ELSEWHERE if name not in offers[kind])
+    for kind, found in since.items():
+        lost = {name for one in found for name in one.gone if name not in offers[kind]}
+        for run in chain.from_iterable(offer.runs for offer in offers.values()) if lost else ():
+            yield from (Reference(kind, name) for name in lost.intersection(run.needs.get(kind, ())))
 
 
-def _size(group: PackedGroup) -> int:
-    return len(group.named)
+def _missing_at_all(offers: Mapping[Kind, Offer]) -> Iterator[Reference]:
+    for offer in offers.values():
+        for kind, names in _needed(tuple(offer.runs)).items():
+            yield from (Reference(kind, name) for name in names.difference(offers[kind].every(), _ELSEWHERE))
 
 
 def _dangling(offers: Mapping[Kind, Offer], missing: Sequence[Reference]) -> Iterator[str]:
@@ -346,100 +351,3 @@ def _dangling(offers: Mapping[Kind, Offer], missing: Sequence[Reference]) -> Ite
             for resource in offer.values():
                 if need in resource.needs:
                     yield f"{kind} {resource.name} needs {need.kind} {need.name}, which is not there"
-
-
-def pack(kind: Kind, content: Envoy) -> Packed:
-    """Pack one resource. What Envoy's API does not have in it is an :class:`InconsistentSnapshotError`."""
-    return _packed(kind, content, tuple(_parts(kind, content, _host_part)))
-
-
-def _packed(kind: Kind, content: Envoy, parts: tuple[Part, ...]) -> Packed:
-    name, version = _name(kind, content), _version(parts)
-    response = protos.message_class(protos.DELTA_RESPONSE)()
-    resource = response.resources.add(name=name, version=version)  # type: ignore[attr-defined]
-    resource.resource.type_url = kind.type_url
-    resource.resource.value = b"".join(part.value for part in parts)
-    return Packed(
-        name=name,
-        version=version,
-        wire=response.SerializeToString(deterministic=True),
-        needs=frozenset().union(*(part.needs for part in parts)),
-        content=content,
-        hosts=parts[1:],
-    )
-
-
-def _name(kind: Kind, content: Envoy) -> str:
-    name: str = content["cluster_name"] if kind is Kind.EDS else content["name"]
-    return name
-
-
-def _version(parts: Sequence[Part]) -> str:
-    return hashlib.blake2b(b"".join(part.digest for part in parts), digest_size=8).hexdigest()
-
-
-def _parts(kind: Kind, content: Envoy, host: Callable[[Envoy], Part]) -> Iterator[Part]:
-    """Yield what a resource is joined from: of routes, what is around the virtual hosts, and each of these."""
-    if kind is not Kind.RDS:
-        yield _part(kind, content, content)
-        return
-    head = {name: value for name, value in content.items() if name != "virtual_hosts"}
-    yield _part(kind, head, head)
-    yield from map(host, content.get("virtual_hosts", ()))
-
-
-def _part(kind: Kind, content: Envoy, fields: Envoy) -> Part:
-    try:
-        value = protos.pack(kind.message, fields)
-    except protos.ParseError as error:
-        raise InconsistentSnapshotError(f"{kind} {_name(kind, content)}: {str(error).splitlines()[0]}") from error
-    return Part(
-        content=content,
-        value=value,
-        digest=_digest(content),
-        needs=frozenset(_needs(kind, content)),
-    )
-
-
-def _host_part(host: Envoy) -> Part:
-    return _part(Kind.RDS, host, {"virtual_hosts": [host]})
-
-
-def _digest(content: Envoy) -> bytes:
-    # Not of the packed bytes: inside an Any the order of a map is any, too.
-    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
-
-
-def _needs(kind: Kind, content: Envoy) -> Iterator[Reference]:
-    if kind is Kind.CDS and content.get("type") == "EDS":
-        yield Reference(Kind.EDS, content["name"])
-    if kind is Kind.EDS:
-        yield Reference(Kind.CDS, content["cluster_name"])
-    else:
-        yield from _references(content)
-
-
-def _references(value: Any) -> Iterator[Reference]:
-    """Find what a resource names, wherever in it."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            match key:
-                case "cluster" if isinstance(inner, str):
-                    yield Reference(Kind.CDS, inner)
-                case "envoy_grpc":
-                    yield Reference(Kind.CDS, inner["cluster_name"])
-                case "weighted_clusters":
-                    yield from (Reference(Kind.CDS, choice["name"]) for choice in inner["clusters"])
-                case "route_config_name":
-                    yield Reference(Kind.RDS, inner)
-                case "tls_certificate_sds_secret_configs":
-                    yield from (Reference(Kind.SDS, secret["name"]) for secret in inner)
-                case "validation_context_sds_secret_config":
-                    yield Reference(Kind.SDS, inner["name"])
-                case "metadata" | "filter_metadata" | "json_format" | "record":
-                    pass
-                case _:
-                    yield from _references(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _references(inner)

@@ -14,6 +14,7 @@ from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Offer, Packed, Snapsho
 WARMING_PATIENCE_MS = 1000
 """How long routes and listeners wait for clusters that a proxy has not made ready yet."""
 MAX_OUTSTANDING = 1000
+MANY = 32
 _LATER = (Kind.LDS, Kind.RDS, Kind.VHDS)
 """What names clusters."""
 _ALL_AT_ONCE = frozenset({Kind.CDS, Kind.LDS, Kind.VHDS})
@@ -118,7 +119,8 @@ class _Subscription:
             self.suspects.update(dict.fromkeys(offer.changed_since(self.compared)))
         self.compared = offer
         wanted = self.suspects if self.wildcard else self.suspects.keys() & self.names
-        offered = {name: offer.get(name) for name in wanted}
+        found = offer if len(wanted) < MANY else offer.every()
+        offered = {name: found.get(name) for name in wanted}
         if self.wildcard:
             self.leaving.update(name for name, packed in offered.items() if packed is None)
         self.suspects.clear()
