@@ -12,7 +12,8 @@ from typing import Protocol
 
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.logs import access, lines
-from collectors.logs.sqlite import Position, SqliteLogs
+from collectors.logs.database import Position
+from collectors.logs.sqlite import SqliteLogs
 from graph.model import WorkloadRef
 from graph.ports import Clock, LogLine, LogSource
 

@@ -5,7 +5,8 @@ import pytest
 from log_words import CATALOG, FRONTEND, NOW_MS, TRACE, line, logs, texts
 
 from collectors.errors import CollectorError
-from collectors.logs.sqlite import Position, SqliteLogs
+from collectors.logs.database import Position
+from collectors.logs.sqlite import SqliteLogs
 from graph.ports import LogQuery, LogSource
 
 
