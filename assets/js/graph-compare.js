@@ -1,9 +1,9 @@
 // Two moments in one picture: what is new, what is gone, what fails or is slower. The verdicts are the server's.
 
 import * as format from "./format.js";
-import { asked } from "./moments.js";
+import { asked, instant } from "./moments.js";
 import { fromSnapshot } from "./stream.js";
-import { spoken } from "./graph-window.js";
+import { duration, spoken } from "./graph-window.js";
 
 const AGO = [60, 300, 600, 1800, 3600, 21600, 86400, 604800];
 const SHORTEST_S = 60;
@@ -69,7 +69,7 @@ export class Comparing {
     async load({ type, window, from, at }) {
         const windowS = this.#windowS(Number(window), from);
         const base = `type=${type}&window=${windowS}s`;
-        const comparison = await asked(`/api/v1/graph/compare?${base}&from=${encodeURIComponent(from)}${at ? `&to=${at}` : ""}`);
+        const comparison = await asked(`/api/v1/graph/compare?${base}&from=${encodeURIComponent(from)}${at ? `&to=${encodeURIComponent(at)}` : ""}`);
         // Now is asked for as such: frames of the past are up to ten seconds older.
         const isNow = !at && !from.startsWith("revision:");
         const moments = [comparison.from, isNow ? { ...comparison.to, at: null } : comparison.to];
@@ -80,7 +80,7 @@ export class Comparing {
 
     /** Long enough that counts can tell, and short enough that the two do not overlap. */
     #windowS(wanted, from) {
-        const ago = from.startsWith("-") ? Number(from.slice(1, -1)) - 1 : Infinity;
+        const ago = from.startsWith("-") ? (duration(from.slice(1)) ?? Infinity) - 1 : Infinity;
         return Math.min(Math.max(SHORTEST_S, wanted), ago);
     }
 
@@ -104,7 +104,12 @@ export class Comparing {
     }
 }
 
-const named = (from) => (/^-\d+s$/.test(from) ? `${spoken(Number(from.slice(1, -1)))} ago` : from.replace(":", " "));
+function named(from) {
+    const ago = from.startsWith("-") && duration(from.slice(1));
+    if (ago) return `${spoken(ago)} ago`;
+    const at = instant(from, Date.now());
+    return Number.isFinite(at) ? new Date(at).toLocaleString() : from.replace(":", " ");
+}
 
 function group(label, options) {
     const element = document.createElement("optgroup");

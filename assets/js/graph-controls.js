@@ -8,6 +8,7 @@ export class Controls {
         this.root = root;
         this.page = page;
         this.pick = (selector) => root.querySelector(selector);
+        this.legend = this.pick(".legend");
         this.actions = {
             "zoom-in": () => page.view?.zoomBy(1.25),
             "zoom-out": () => page.view?.zoomBy(0.8),
@@ -15,19 +16,22 @@ export class Controls {
             arrange: () => page.view?.arrangeAnew(),
             table: () => page.set({ table: !page.state.table }),
             close: () => page.select(null),
-            replay: () => (page.state.at ? page.set({ at: null }) : page.replay.begin()),
+            replay: () => (page.state.at ? page.set({ at: null, span: null }) : page.replay.begin()),
             compare: () => (page.state.from ? page.set({ from: null }) : page.comparing.begin()),
             unfocus: () => page.focus(null),
-            unlight: () => page.set({ blast: null, trace: null }),
+            unlight: () => page.light({}),
             open: () => page.set({ shut: new Set() }),
             menu: () => this.#menuOfSelection(),
         };
     }
 
     bind(signal) {
-        const { root } = this;
+        const { root, page } = this;
         root.addEventListener("click", (event) => this.#clicked(event), { signal });
         root.addEventListener("change", (event) => this.#changed(event), { signal });
+        this.legend.addEventListener("toggle", () => {
+            if (this.legend.open !== page.state.legend) page.set({ legend: this.legend.open });
+        }, { signal });
         document.addEventListener("keydown", (event) => this.#pressed(event), { signal });
         document.addEventListener("click", (event) => {
             for (const menu of root.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -36,9 +40,11 @@ export class Controls {
 
     put(state) {
         this.pick("#graph-type").value = state.type;
+        this.legend.open = state.legend;
         for (const box of this.root.querySelectorAll("[data-label]")) box.checked = state.labels.has(box.dataset.label);
         for (const box of this.root.querySelectorAll("[data-box]")) box.checked = state.boxes.has(box.dataset.box);
         for (const box of this.root.querySelectorAll("[data-display]")) box.checked = state[box.dataset.display];
+        for (const box of this.root.querySelectorAll("[data-namespace]")) box.checked = !state.hiddenNamespaces.has(box.dataset.namespace);
         const pressed = { table: state.table, replay: Boolean(state.at), compare: Boolean(state.from) };
         for (const [action, on] of Object.entries(pressed)) this.pick(`[data-action="${action}"]`).setAttribute("aria-pressed", String(on));
         this.pick("#graph-table").hidden = !state.table;
@@ -73,7 +79,7 @@ export class Controls {
         return [
             ["info", "Details", () => page.select(id)],
             ["crosshair", "Focus on it", () => page.focus(id)],
-            ["radar", "Who depends on it", () => page.set({ blast: id, trace: null })],
+            ["radar", "Who depends on it", () => page.light({ blast: id })],
             ["search", "Find", () => page.set({ find: `name = "${node.label}"` })],
             ["eye-off", "Hide", () => page.set({ hide: [page.state.hide, `name = "${node.label}"`].filter(Boolean).join(" or ") })],
         ];
@@ -93,9 +99,9 @@ export class Controls {
         this.actions[near("action")]?.();
         if (near("select")) page.select(near("select"));
         if (near("focus")) page.focus(near("focus"));
-        if (near("blast")) page.set({ blast: near("blast"), trace: null });
-        if (near("trace")) page.set({ trace: near("trace"), blast: null });
-        if (near("light")) page.light(near("light").split(" "));
+        if (near("blast")) page.light({ blast: near("blast") });
+        if (near("trace")) page.light({ trace: near("trace") });
+        if (near("light")) page.light({ light: new Set(near("light").split("\n")) });
         if (near("depth")) this.#deepen(near("depth"));
         if (near("example")) page.search.example(near("example"));
         if (near("export")) {
@@ -113,9 +119,10 @@ export class Controls {
     #changed({ target }) {
         const { page } = this;
         const { state } = page;
-        const toggled = (set, value, on) => {
-            set[on ? "add" : "delete"](value);
-            return set;
+        const toggled = (before, value, on) => {
+            const after = new Set(before);
+            after[on ? "add" : "delete"](value);
+            return after;
         };
         if (target.id === "graph-type") page.set({ type: target.value });
         if (target.dataset.label) page.set({ labels: toggled(state.labels, target.dataset.label, target.checked) });
@@ -148,7 +155,7 @@ export class Controls {
         const { page } = this;
         const open = this.root.querySelector(".menu[open]");
         if (open) open.open = false;
-        else if (page.state.blast || page.state.trace || page.lit) page.set({ blast: null, trace: null });
+        else if (page.isLit) page.light({});
         else if (page.state.selection) page.select(null);
         else if (page.state.focus) page.focus(null);
     }

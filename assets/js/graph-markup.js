@@ -3,10 +3,10 @@
 import { BADGES, KINDS } from "./badges.js";
 import { HELP } from "./find-help.js";
 import { BOX_KINDS } from "./graph-boxes.js";
+import { SPEEDS, TYPES } from "./graph-state.js";
 
 const icon = (name) => `<span class="ic ic-${name}" aria-hidden="true"></span>`;
 
-const TYPES = { versionedApp: "Versioned apps", app: "Apps", workload: "Workloads", service: "Services", operation: "Operations" };
 const LABELS = { rate: "Rate", errors: "Errors", p50: "Latency p50", p95: "Latency p95", p99: "Latency p99", mtls: "mTLS padlocks" };
 const DISPLAY = { idle: "Idle nodes and edges", animation: "Traffic animation" };
 const EXPORTS = {
@@ -136,7 +136,7 @@ const bars = `
   <span class="scrub"><input id="replay-at" type="range" aria-label="Moment"><small class="muted" id="replay-ago"></small></span>
   <input id="replay-time" class="select plain" type="datetime-local" step="1" aria-label="Exact moment">
   <select class="select" id="replay-span" aria-label="How far back"></select>
-  <select class="select" id="replay-speed" aria-label="Speed"><option value="3000">Slow</option><option value="1000" selected>Normal</option><option value="300">Fast</option></select>
+  <select class="select" id="replay-speed" aria-label="Speed">${options(SPEEDS)}</select>
   <button class="button primary" type="button" data-moment="live">Back to live</button>
 </div>
 <div class="timebar comparing" role="group" aria-label="Compare two moments" hidden>

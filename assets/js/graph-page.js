@@ -9,7 +9,7 @@ import { markup } from "./graph-markup.js";
 import { Menu } from "./graph-menu.js";
 import { Replay } from "./graph-replay.js";
 import { Search } from "./graph-search.js";
-import { remember, restored } from "./graph-state.js";
+import { differing, remember, rephrase, restored } from "./graph-state.js";
 import { styled } from "./graph-style.js";
 import { Summary } from "./graph-summary.js";
 import { GraphView, loadLibrary } from "./graph-view.js";
@@ -17,6 +17,7 @@ import { WindowPicker } from "./graph-window.js";
 import { criticalPath, onPath } from "./graph-trace.js";
 import { past } from "./moments.js";
 
+const PATHS = new Set(["/", "/graph"]);
 const CROWDED = 160;
 const STREAMED_S = 3600;
 const ASKED_EVERY_MS = 20000;
@@ -24,6 +25,10 @@ const ASKED_EVERY_MS = 20000;
 /** What each part of the state needs when it changes: another graph, or only another picture of it. */
 const ANOTHER_GRAPH = new Set(["type", "window", "at", "from"]);
 const ANOTHER_LAYOUT = new Set(["type", "boxes", "shut", "focus", "up", "down"]);
+/** What belongs to one graph type only. */
+const LEFT = { selection: null, focus: null, blast: null, trace: null, light: null, shut: null };
+/** One thing at a time stands out. */
+const UNLIT = { blast: null, trace: null, light: null };
 
 export class GraphPage {
     /** `root` is the page's element; `stream` carries the live graph; `setProps` reaches Dash. */
@@ -32,8 +37,9 @@ export class GraphPage {
         this.stream = stream;
         this.setProps = setProps;
         this.state = restored();
+        rephrase({ at: this.state.at, window: this.state.window });
         this.graph = null;
-        this.trail = this.state.focus ? [this.state.focus] : [];
+        this.trail = [];
         this.pick = (selector) => root.querySelector(selector);
         this.pick("#graph-main").innerHTML = markup;
         this.#parts(Number(root.dataset.oldest) || Date.now());
@@ -46,7 +52,7 @@ export class GraphPage {
         const { root } = this;
         this.search = new Search(root, (find, hide) => this.set({ find, hide }));
         this.windows = new WindowPicker(root, oldestMs, (window) => this.set({ window }));
-        this.replay = new Replay(root, oldestMs, (at) => this.set({ at }));
+        this.replay = new Replay(root, oldestMs, (changes) => this.set(changes));
         this.comparing = new Comparing(root, oldestMs, (from) => this.set({ from }));
         this.controls = new Controls(root, this);
         this.summary = new Summary(root, (id) => this.select(id));
@@ -62,6 +68,10 @@ export class GraphPage {
             opened: (id) => this.opened(id),
             asked: (id, place) => this.openMenu(id, place),
             placed: () => { this.root.dataset.placed = "true"; },
+            moved: (camera) => {
+                this.state.camera = camera;
+                rephrase({ camera });
+            },
         });
         this.#topic();
         this.#reflect();
@@ -97,18 +107,31 @@ export class GraphPage {
 
     // What a person does.
 
-    /** Changes some of the state; what follows from it is done here and nowhere else. Resolves when it is shown. */
+    /** Changes some of the state and remembers it in the address. Resolves when it is shown. */
     set(changes) {
-        const typeBefore = this.state.type;
+        const isAnother = "type" in changes && changes.type !== this.state.type;
+        const isLaidOut = Object.keys(changes).some((name) => ANOTHER_LAYOUT.has(name));
+        const whole = { ...(isAnother && LEFT), ...(isLaidOut && { camera: null }), ...changes };
+        remember(whole);
+        return this.#follow(whole);
+    }
+
+    /** Shows what the address says now; false where that is another page. */
+    revisit() {
+        this.isLeft ||= !PATHS.has(location.pathname) || !this.root.isConnected;
+        if (this.isLeft) return false;
+        this.replay.stop();
+        this.#follow(differing(this.state, restored()));
+        return true;
+    }
+
+    /** What follows from a change of the state is done here and nowhere else. */
+    #follow(changes) {
         Object.assign(this.state, changes);
-        remember(changes);
         const names = Object.keys(changes);
-        if (this.state.type !== typeBefore) {
-            this.graph = null;
-            this.#leave();
-        }
+        if (names.includes("type")) this.graph = null;
         if (names.some((name) => ANOTHER_LAYOUT.has(name))) this.#topic();
-        if ("blast" in changes || "trace" in changes) this.lit = null;
+        else if (names.includes("camera")) this.view?.look(this.state.camera);
         this.#reflect();
         if (changes.trace) this.#trace();
         if (names.some((name) => ANOTHER_GRAPH.has(name))) return this.#open();
@@ -118,8 +141,8 @@ export class GraphPage {
 
     select(id) {
         const selection = id?.startsWith("shut:") ? id.slice(5) : this.graph?.edges.has(id) || this.graph?.nodes.has(id) ? id : this.#standIn(id);
+        if (selection !== this.state.selection) remember({ selection });
         this.state.selection = selection;
-        remember({ selection });
         this.view?.highlight(id);
         this.#selected();
         this.summary.table(this);
@@ -144,17 +167,16 @@ export class GraphPage {
     }
 
     focus(id) {
-        if (id === null) this.trail = [];
-        else if (this.trail.includes(id)) this.trail.length = this.trail.indexOf(id) + 1;
-        else this.trail.push(id);
         this.set({ focus: id, blast: null });
     }
 
-    /** Highlights some elements until Escape or the next highlight. */
-    light(ids) {
-        this.set({ blast: null, trace: null });
-        this.lit = new Set(ids);
-        this.#draw();
+    /** Highlights who depends on a node (`blast`), where a trace's time went (`trace`), some elements (`light`), or nothing. */
+    light(what) {
+        this.set({ ...UNLIT, ...what });
+    }
+
+    get isLit() {
+        return Object.keys(UNLIT).some((name) => this.state[name]);
     }
 
     openMenu(id, place) {
@@ -171,14 +193,6 @@ export class GraphPage {
         this.controls.bind(this.abort.signal);
     }
 
-    #leave() {
-        this.trail = [];
-        const gone = { selection: null, focus: null, blast: null, trace: null, shut: null };
-        Object.assign(this.state, gone);
-        remember(gone);
-        this.#selected();
-    }
-
     #selected() {
         this.root.toggleAttribute("data-selected", Boolean(this.state.selection));
         this.setProps("graph-selection", { data: this.state.selection });
@@ -191,9 +205,18 @@ export class GraphPage {
     }
 
     #topic() {
-        const { type, boxes, focus, shut } = this.state;
+        const { type, boxes, focus, shut, camera } = this.state;
         const passing = Boolean(focus || shut || this.crowded);
         this.view?.topic(`${type}.${[...boxes].join("")}`, passing);
+        this.view?.look(camera);
+    }
+
+    /** The nodes that were focused on, until the one that is. */
+    #extendTrail() {
+        const { focus } = this.state;
+        if (!focus) this.trail = [];
+        else if (this.trail.includes(focus)) this.trail.length = this.trail.indexOf(focus) + 1;
+        else this.trail.push(focus);
     }
 
     /** Tells Dash and the stream what is looked at, and shows it. */
@@ -218,6 +241,7 @@ export class GraphPage {
 
     #tellPanel(moments) {
         const { type, window, at } = this.state;
+        if (typeof at === "string") return; // no instant: the picture says what is wrong with it
         // The past stays as it was: the panel needs no pulse.
         if (this.isLive && Number(window) <= STREAMED_S) this.root.dataset.pulse = "graph-pulse";
         else delete this.root.dataset.pulse;
@@ -291,7 +315,7 @@ export class GraphPage {
     /** What stands out from a faded rest; null: nothing fades. */
     #lit(part) {
         if (this.state.blast && part.nodes.has(this.state.blast)) return dependants(part, this.state.blast);
-        return this.state.trace && this.path ? onPath(this.path, part) : this.lit;
+        return this.state.trace && this.path ? onPath(this.path, part) : this.state.light;
     }
 
     async #trace() {
@@ -317,8 +341,9 @@ export class GraphPage {
         const { state } = this;
         this.controls.put(state);
         this.search.put(state);
-        this.replay.put(state.at);
+        this.replay.put(state);
         this.comparing.put(state.from);
+        this.#extendTrail();
         this.summary.trail(this);
         if (this.view) {
             this.view.traffic.running = state.animation && !state.from;

@@ -3,6 +3,7 @@
 import { spoken } from "./graph-window.js";
 
 const SPANS = [600, 3600, 21600, 86400, 604800, 2592000];
+const PAUSES_MS = { slow: 3000, normal: 1000, fast: 300 };
 const SHORTEST_STEP_S = 10;
 const STEPS = 360;
 const SETTLE_MS = 120;
@@ -16,7 +17,7 @@ function local(atMs) {
 }
 
 export class Replay {
-    /** `go(at)` shows a moment, null: now, and resolves when it is there. */
+    /** `go({at})` shows a moment, null: now, and resolves when it is there; `go({span})` and `go({speed})` are remembered. */
     constructor(root, oldestMs, go) {
         this.bar = root.querySelector(".replay");
         this.pick = (selector) => this.bar.querySelector(selector);
@@ -26,6 +27,7 @@ export class Replay {
         this.slider.addEventListener("input", () => this.#seek(Number(this.slider.value)));
         this.pick("#replay-time").addEventListener("change", (event) => this.#exactly(event.target.value));
         this.pick("#replay-span").addEventListener("change", (event) => this.#span(Number(event.target.value)));
+        this.pick("#replay-speed").addEventListener("change", (event) => this.go({ speed: event.target.value }));
         this.bar.addEventListener("click", (event) => this.#clicked(event));
     }
 
@@ -36,14 +38,16 @@ export class Replay {
     }
 
     begin() {
-        this.go(Math.max(this.oldestMs, Date.now() - 600000));
+        this.go({ at: Math.max(this.oldestMs, Date.now() - 600000) });
     }
 
-    /** Puts a moment into the bar; null hides it. */
-    put(at) {
-        this.at = at;
-        this.bar.hidden = !at;
-        if (!at) {
+    /** Puts a moment into the bar, how far back it goes, and how fast it is played; without a moment it is hidden. */
+    put({ at, span, speed }) {
+        this.at = Number.isFinite(at) ? at : null;
+        this.bar.hidden = !this.at;
+        this.wantedS = span;
+        this.speed = speed;
+        if (!this.at) {
             this.stop();
             return;
         }
@@ -56,6 +60,7 @@ export class Replay {
         this.slider.setAttribute("aria-valuetext", `${new Date(at).toLocaleString()}, ${spoken((now - at) / 1000)} ago`);
         const exact = this.pick("#replay-time");
         if (document.activeElement !== exact) exact.value = local(at);
+        this.pick("#replay-speed").value = speed;
         this.pick("#replay-ago").textContent = `${spoken((now - at) / 1000)} ago`;
         this.#playButton();
     }
@@ -80,23 +85,22 @@ export class Replay {
         if (action === "play") this.togglePlay();
         if (action === "back") this.step(-1);
         if (action === "forth") this.step(1);
-        if (action === "live") this.go(null);
+        if (action === "live") this.go({ at: null, span: null });
     }
 
-    /** The shortest span that holds the moment, unless a person chose a longer one. */
+    /** The span that a person chose, or a longer one where it does not hold the moment. */
     #spans() {
         const needed = (Date.now() - this.at) / 1000;
         const reach = (Date.now() - this.oldestMs) / 1000;
         const offered = SPANS.filter((seconds, index) => index === 0 || SPANS[index - 1] < reach);
-        if (!(this.spanS >= needed)) this.spanS = offered.find((seconds) => seconds >= needed) || offered.at(-1);
+        this.spanS = offered.find((seconds) => seconds >= Math.max(needed, this.wantedS)) || offered.at(-1);
         const select = this.pick("#replay-span");
         if (select.options.length !== offered.length) select.replaceChildren(...offered.map((seconds) => new Option(`Past ${spoken(seconds)}`, String(seconds))));
         select.value = String(this.spanS);
     }
 
     #span(seconds) {
-        this.spanS = seconds;
-        this.#seek(Math.max(this.at, Date.now() - seconds * 1000));
+        this.go({ span: seconds, at: Math.max(this.at, Date.now() - seconds * 1000) });
     }
 
     #exactly(text) {
@@ -106,20 +110,20 @@ export class Replay {
 
     #seek(at) {
         const bounded = Math.round(Math.min(Date.now(), Math.max(this.oldestMs, at)));
-        this.put(bounded);
+        this.put({ at: bounded, span: this.wantedS, speed: this.speed });
         clearTimeout(this.seeking);
-        this.seeking = setTimeout(() => this.go(bounded), SETTLE_MS);
+        this.seeking = setTimeout(() => this.go({ at: bounded }), SETTLE_MS);
     }
 
     /** The next moment is asked for when the last one is there: a slow source is never asked twice at once. */
     async #next() {
         const next = this.at + this.stepMs;
         if (next > Date.now()) {
-            this.go(null);
+            this.go({ at: null, span: null });
             return;
         }
-        const pause = new Promise((resolve) => { this.timer = setTimeout(resolve, Number(this.pick("#replay-speed").value)); });
-        await Promise.all([this.go(next), pause]);
+        const pause = new Promise((resolve) => { this.timer = setTimeout(resolve, PAUSES_MS[this.speed]); });
+        await Promise.all([this.go({ at: next }), pause]);
         if (this.playing) this.#next();
     }
 

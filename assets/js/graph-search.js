@@ -16,8 +16,9 @@ export class Search {
     }
 
     put({ find: wanted, hide }) {
-        if (this.fields.find.value !== wanted) this.fields.find.value = wanted;
-        if (this.fields.hide.value !== hide) this.fields.hide.value = hide;
+        for (const [field, text] of [[this.fields.find, wanted], [this.fields.hide, hide]]) {
+            if (field.value.trim() !== text) field.value = text; // a blank at the end is being typed on
+        }
     }
 
     /** Adds an example to what stands in Find, as the person would have typed it. */

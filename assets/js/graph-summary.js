@@ -45,9 +45,9 @@ export class Summary {
     }
 
     /** Where a person is: everything, then each node that was focused on; and how far around the last one. */
-    trail({ state, trail, graph, path, lit }) {
+    trail({ state, trail, graph, path }) {
         const bar = this.pick(".graph-trail");
-        const isLit = Boolean(state.blast || (state.trace && path) || lit);
+        const isLit = Boolean(state.blast || (state.trace && path) || state.light);
         bar.hidden = !state.focus && !isLit;
         this.pick(".graph-focus").hidden = !state.focus;
         const name = (id) => (graph?.nodes.has(id) ? format.nodeName(graph.nodes.get(id)) : id.split("/").at(-1));

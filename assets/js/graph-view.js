@@ -41,14 +41,18 @@ export function edgeText(edge, labels) {
 }
 
 export class GraphView {
-    /** `selected(id | null)` when a person picks something, `opened(id)` on a double click, `asked(id, place)` for a menu; `placed()` after a layout. */
-    constructor(cytoscape, { container, overlay, tip }, { selected, opened, asked, placed }) {
+    /**
+     * `selected(id | null)` when a person picks something, `opened(id)` on a double click, `asked(id, place)` for a menu;
+     * `placed()` after a layout, `moved(camera)` when a person has looked elsewhere, null: at everything.
+     */
+    constructor(cytoscape, { container, overlay, tip }, { selected, opened, asked, placed, moved }) {
         this.theme = tokens();
         this.labels = new Set();
         this.selected = selected;
         this.opened = opened;
         this.asked = asked;
         this.placed = placed;
+        this.moved = moved;
         this.touched = false;
         this.container = container;
         this.cy = cytoscape({
@@ -73,6 +77,7 @@ export class GraphView {
     destroy() {
         this.resizing.disconnect();
         clearTimeout(this.timer);
+        clearTimeout(this.turning);
         this.traffic.stop();
         this.cy.destroy();
     }
@@ -102,7 +107,7 @@ export class GraphView {
             this.places.move(event.target.id(), event.target.position());
             this.#route(event.target.connectedEdges());
         });
-        cy.on("dragpan scrollzoom pinchzoom", () => { this.touched = true; });
+        cy.on("dragpan scrollzoom pinchzoom", () => this.#turned());
     }
 
     setTheme() {
@@ -148,7 +153,7 @@ export class GraphView {
     arrangeAnew() {
         if (!this.graph) return;
         this.places.forget();
-        this.touched = false;
+        this.refit();
         this.#sync();
     }
 
@@ -278,8 +283,27 @@ export class GraphView {
     }
 
     refit() {
-        this.touched = false;
-        this.fit();
+        clearTimeout(this.turning);
+        this.look(null);
+        this.moved(null);
+    }
+
+    /** Looks where a camera looks; null: at everything. */
+    look(camera) {
+        const [x, y, zoom] = (camera || "").split(",").map(Number);
+        this.touched = zoom > 0;
+        if (!this.touched) this.fit();
+        else this.cy.viewport({ zoom, pan: { x: this.cy.width() / 2 - zoom * x, y: this.cy.height() / 2 - zoom * y } });
+    }
+
+    /** A person has moved or zoomed; where to is told when they rest. */
+    #turned() {
+        this.touched = true;
+        clearTimeout(this.turning);
+        this.turning = setTimeout(() => {
+            const { x1, y1, w, h } = this.cy.extent();
+            this.moved([x1 + w / 2, y1 + h / 2, this.cy.zoom()].map((value) => Number(value.toFixed(3))).join());
+        }, SETTLE_MS);
     }
 
     /** The whole picture as a PNG. */
@@ -288,7 +312,7 @@ export class GraphView {
     }
 
     zoomBy(factor) {
-        this.touched = true;
+        this.#turned();
         this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: { x: this.cy.width() / 2, y: this.cy.height() / 2 } });
     }
 

@@ -1,7 +1,7 @@
 // The window that numbers are summed over: what the sources can tell is offered, what lies beyond is said.
 
 const PRESETS = [10, 60, 300, 900, 3600, 21600, 86400, 604800, 2592000];
-const UNITS = { s: 1, m: 60, h: 3600, d: 86400 };
+const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400, w: 604800, y: 31536000 };
 const SHORTEST_S = 10;
 const LONGEST_S = 30 * 86400;
 
@@ -19,12 +19,12 @@ export function spoken(seconds) {
     return parts.join(" ") || "0 s";
 }
 
-/** "1h30m" → 5400; null: not a duration. */
+/** "1h30m" → 5400, "90" → 90; null: not a duration. */
 export function duration(text) {
-    const parts = [...text.replaceAll(" ", "").matchAll(/(\d+(?:\.\d+)?)(s|m|h|d)(?:in)?/gy)];
+    const parts = [...text.replaceAll(" ", "").matchAll(/(\d+(?:\.\d+)?)(ms|[smhdwy])?(?:in)?/gy)];
     const whole = parts.map((part) => part[0]).join("");
     if (!whole || whole !== text.replaceAll(" ", "")) return null;
-    return parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS[unit], 0);
+    return parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS[unit || "s"], 0);
 }
 
 export class WindowPicker {
