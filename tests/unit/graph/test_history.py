@@ -270,6 +270,8 @@ def test_everything_that_is_known_of_workloads_and_services_comes_back():
         entry="pay",
         routes=("pay.example",),
         addresses=("203.0.113.7",),
+        endpoints=3,
+        ready=2,
     )
     graph = LiveGraph(clock=FixedClock())
     graph.inventory(Inventory(workloads={ref: known}, services={host: called}))
