@@ -19,6 +19,8 @@ TYPES = {
     "uint32": Field.TYPE_UINT32,
     "uint64": Field.TYPE_UINT64,
     "int64": Field.TYPE_INT64,
+    "sint32": Field.TYPE_SINT32,
+    "sint64": Field.TYPE_SINT64,
     "fixed64": Field.TYPE_FIXED64,
     "double": Field.TYPE_DOUBLE,
 }

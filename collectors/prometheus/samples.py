@@ -240,20 +240,24 @@ class Samples:
         identity, measure = meaning
         name = self.name(metric)
         unit = self.units.get(name) or self.units.setdefault(name, Unit(name))
-        scrape = tuple(metric.get(label, "") for label in self._scrape_labels)
+        scrape, rest = self.apart(metric)
         target = unit.targets.get(scrape)
         if target is None:
             target = unit.targets[scrape] = _Target(unit, metric.get("instance", ""))
         whose = unit.whose.get(identity) or unit.whose.setdefault(identity, Whose(identity, unit))
-        return Series(self._count(whose, measure, metric, target), target)
+        return Series(self._count(whose, measure, rest, target), target)
 
-    def _count(self, whose: Whose, measure: Measure, metric: Labels, target: _Target) -> _Count:
+    def apart(self, labels: Labels) -> tuple[tuple[str, ...], frozenset[tuple[str, str]]]:
+        """Tell through which scrape a series came apart from what it counts."""
+        scrape = tuple(labels.get(label, "") for label in self._scrape_labels)
+        return scrape, frozenset(one for one in labels.items() if one[0] not in self._scrape_labels)
+
+    def _count(self, whose: Whose, measure: Measure, labels: frozenset[tuple[str, str]], target: _Target) -> _Count:
         """The count that a series is of: a new one, or one that another target brings, too.
 
         Targets differ in labels of their own, which nobody can tell from those of the count. But what one identity
         counts of one measure each target brings as often as there are counts of it; the most alike are the same.
         """
-        labels = frozenset((label, value) for label, value in metric.items() if label not in self._scrape_labels)
         same = whose.of(measure)
         alike = [one for one in same if target not in one.targets]
         count = max(alike, key=lambda one: len(one.labels & labels), default=None)

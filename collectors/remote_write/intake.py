@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from collectors.dialects import COLLECTED_BY, Dialect, known
@@ -18,28 +18,19 @@ from collectors.otlp.limits import MalformedError
 from collectors.prometheus.queries import present
 from collectors.prometheus.samples import LOOKBACK_MS, Doubts, Samples, Series, Whose
 from collectors.remote_write.config import RemoteWriteConfig
+from collectors.remote_write.histogram import read_native
+from collectors.remote_write.latencies import NativeLatencies
+from collectors.remote_write.refused import AHEAD_MS, SETTLED_MS, Refused
 from collectors.remote_write.wire import Pushed
 from graph.model import Observation
 from graph.ports import Clock
 
 STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The NaN by which Prometheus says that a series has ended."""
-AHEAD_MS = 600_000
-SETTLED_MS = 60_000
-"""So long after a process' first sample its series may still arrive that were there before: senders have several queues."""
 MOST_NAMES = 100_000
 STARTS = {b"process_start_time_seconds": False, b"envoy_server_uptime": True}
 """What tells when a process began; whether as its age."""
 ORIGIN = "Prometheus remote-write"
-
-
-class Refused(StrEnum):
-    """Why samples were not taken."""
-
-    OUT_OF_ORDER = "are older than what was sent before"
-    AHEAD = "are more than 10 minutes ahead of our clock"
-    FULL = "are of series beyond the limit (remote_write.most_series)"
-    NATIVE = "are native histograms, of which no buckets are read; set scrape_classic_histograms in the scrape job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +49,7 @@ class IntakeState:
 
     requests: int = 0
     samples: int = 0
+    """Native histograms among them."""
     last_ms: int = 0
     """When the last request came; 0: none yet."""
     series: int = 0
@@ -99,6 +91,7 @@ class Intake:
         self._readers: dict[bytes, tuple[str, ...]] = {}
         self._series: dict[bytes, tuple[tuple[str, Series], ...]] = {}
         self._followed: dict[str, Samples] = {}
+        self._natives: dict[str, NativeLatencies] = {}
         self._firsts: WeakKeyDictionary[object, int] = WeakKeyDictionary()
         self._touched: dict[str, set[Whose]] = {}
         self._requests = self._samples = self._last_ms = 0
@@ -113,7 +106,7 @@ class Intake:
             requests=self._requests,
             samples=self._samples,
             last_ms=self._last_ms,
-            series=len(self._series),
+            series=self._known,
             dialects=tuple(sorted(self._active)),
             refused=dict(self._refused),
         )
@@ -132,6 +125,10 @@ class Intake:
         with self._lock:
             return self._take(request)
 
+    @property
+    def _known(self) -> int:
+        return len(self._series) + sum(map(len, self._natives.values()))
+
     def _observe(self) -> list[Observation]:
         with self._lock:
             now_ms = self._clock.now_ms()
@@ -139,7 +136,8 @@ class Intake:
             touched, self._touched = self._touched, {}
             followed = {name: samples for name, samples in self._followed.items() if name in self._active}
             self._doubts = {key: why for samples in followed.values() for key, why in _doubts(samples, now_ms).items()}
-            return [
+            natives = [seen for name in followed if name in self._natives for seen in self._natives[name].observe()]
+            return natives + [
                 seen
                 for name, samples in followed.items()
                 for seen in samples.observations(touched.get(name, ()), 0, self._since_ms)
@@ -148,11 +146,13 @@ class Intake:
     def _take(self, request: Iterable[Pushed]) -> Written:
         now_ms = self._clock.now_ms()
         batches: dict[str, _Batch] = {}
-        refused: Counter[Refused] = Counter()
+        refused, refused_natives = Counter[Refused](), Counter[Refused]()
         samples = histograms = exemplars = 0
         for one in request:
-            samples, histograms = samples + len(one.samples), histograms + one.histograms
+            samples, histograms = samples + len(one.samples), histograms + len(one.histograms)
             exemplars += one.exemplars
+            if one.histograms:
+                refused_natives += self._take_natives(one, now_ms)
             if self._readers_of(one.name):
                 self._sort(one, batches, refused, now_ms)
             elif one.name in STARTS:
@@ -160,15 +160,27 @@ class Intake:
         for name, batch in batches.items():
             heard = self._followed[name].take(batch.fresh, batch.zero)
             self._touched.setdefault(name, set()).update(heard)
-        self._requests, self._samples, self._last_ms = self._requests + 1, self._samples + samples, now_ms
-        self._refused += refused
-        native = refused[Refused.NATIVE]
-        return Written(samples - refused.total() + native, histograms - native, exemplars, +refused)
+        self._requests, self._samples, self._last_ms = self._requests + 1, self._samples + samples + histograms, now_ms
+        both = refused + refused_natives
+        self._refused += both
+        return Written(samples - refused.total(), histograms - refused_natives.total(), exemplars, both)
+
+    def _take_natives(self, one: Pushed, now_ms: int) -> Counter[Refused]:
+        """Take native histograms, which are called like the classic ones without ``_bucket``."""
+        refused: Counter[Refused] = Counter()
+        for name in self._readers_of(one.name + b"_bucket"):
+            natives = self._natives_of(name)
+            if one.key not in natives and self._known >= self.config.most_series:
+                refused[Refused.FULL] += len(one.histograms)
+            else:
+                read = [read_native(body) for body in one.histograms]
+                refused += natives.take(one.key, partial(_labels_of, one), read, now_ms)
+                self._appear([name] if one.key in natives else ())
+        return refused
 
     def _sort(self, one: Pushed, batches: dict[str, _Batch], refused: Counter[Refused], now_ms: int) -> None:
         """Lay a series' samples by the dialects that read it."""
-        refused[Refused.NATIVE] += one.histograms
-        if one.key not in self._series and len(self._series) >= self.config.most_series:
+        if one.key not in self._series and self._known >= self.config.most_series:
             refused[Refused.FULL] += len(one.samples)
             return
         followed = self._series.get(one.key)
@@ -185,7 +197,7 @@ class Intake:
 
     def _learn(self, one: Pushed) -> tuple[tuple[str, Series], ...]:
         """Follow a series in each dialect that reads it. Which of them count is known once all have been seen."""
-        labels = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in one.labels()}
+        labels = _labels_of(one)
         if COLLECTED_BY.items() <= labels.items():
             return ()
         try:
@@ -193,10 +205,14 @@ class Intake:
         except ValueError as wrong:
             raise MalformedError(f"a series of {labels['__name__'][:100]} cannot be read: {wrong}") from wrong
         followed = tuple((name, series) for name, series in found if series is not None)
-        if not self.config.dialects:
-            self._present.update(name for name, _ in followed)
-            self._active = {one for one in self._present if self._present.isdisjoint(self._dialects[one].covered_by)}
+        self._appear(name for name, _ in followed)
         return followed
+
+    def _appear(self, dialects: Iterable[str]) -> None:
+        """Have dialects count that were met, unless others that were met, too, cover them."""
+        if not self.config.dialects:
+            self._present.update(dialects)
+            self._active = {one for one in self._present if self._present.isdisjoint(self._dialects[one].covered_by)}
 
     def _zero(self, series: Series, first: tuple[int, float], start_ms: int, now_ms: int) -> tuple[int, float]:
         """From when and what on a series counts that is new; one whose beginning was seen counts from nothing."""
@@ -218,7 +234,7 @@ class Intake:
         start_ms = at_ms - round(1000 * value) if STARTS[one.name] else round(1000 * value)
         if start_ms < self._since_ms:
             return
-        labels = {name.decode(errors="replace"): text.decode(errors="replace") for name, text in one.labels()}
+        labels = _labels_of(one)
         for name in self._active & self._followed.keys():
             samples = self._followed[name]
             heard = samples.began({samples.name(labels): start_ms}, self._since_ms, complete=False)
@@ -231,6 +247,8 @@ class Intake:
         self._forgotten_ms = now_ms
         for samples in self._followed.values():
             samples.forget(now_ms)
+        for natives in self._natives.values():
+            natives.forget(now_ms)
         self._series = {
             key: followed
             for key, followed in self._series.items()
@@ -260,6 +278,22 @@ class Intake:
                 replica_labels=config.replica_labels,
             )
         return self._followed[dialect]
+
+    def _natives_of(self, dialect: str) -> NativeLatencies:
+        if dialect not in self._natives:
+            self._natives[dialect] = NativeLatencies(
+                self._samples_of(dialect),
+                self._dialects[dialect],
+                cluster=self.config.cluster,
+                cluster_label=self.config.cluster_label,
+                origin=f"{dialect} by {ORIGIN}",
+                since_ms=self._since_ms,
+            )
+        return self._natives[dialect]
+
+
+def _labels_of(one: Pushed) -> dict[str, str]:
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in one.labels()}
 
 
 def _later(series: Series, one: Pushed, now_ms: int, refused: Counter[Refused]) -> list[tuple[int, float]]:

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from collectors.listening import listen
 from collectors.otlp.limits import RefusedError, TooLargeError
-from collectors.remote_write.intake import Intake, Refused, Written
+from collectors.remote_write.intake import Intake, Written
+from collectors.remote_write.refused import Refused
 from collectors.remote_write.wire import V1, V2, decompress, read
 
 PATH = "/api/v1/write"

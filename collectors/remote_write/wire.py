@@ -59,7 +59,8 @@ class Pushed(NamedTuple):
     """Instants and values."""
     start_ms: int
     """When the process began to count it; 0: not told."""
-    histograms: int
+    histograms: Sequence[bytes]
+    """Native ones, not read yet."""
     exemplars: int
 
 
@@ -94,7 +95,7 @@ def _read_v1(request: Any) -> Iterator[Pushed]:
             partial(_labels_v1, raw),
             [(sample.timestamp, sample.value) for sample in one.samples],
             0,
-            len(one.histograms),
+            one.histograms,
             len(one.exemplars),
         )
 
@@ -133,6 +134,6 @@ def _read_v2(request: Any) -> Iterator[Pushed]:
             partial(list, labels),
             [(sample.timestamp, sample.value) for sample in one.samples],
             max(starts),
-            len(one.histograms),
+            one.histograms,
             len(one.exemplars),
         )

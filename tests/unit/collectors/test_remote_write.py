@@ -219,13 +219,6 @@ async def test_version_2_tells_when_a_counter_began(sender):
     assert count == 11
 
 
-async def test_native_histograms_of_a_mesh_are_refused_with_the_way_out(sender):
-    body = version_1((series(name="istio_request_duration_milliseconds_bucket"), [], b"\x18\x01"))
-    status, text, _ = await sender.post(body)
-    assert status == 400
-    assert "scrape_classic_histograms" in text
-
-
 async def test_what_we_publish_ourselves_does_not_come_back(sender):
     copy = series(collected_by="meshscope")
     await sender.send((copy, [(0, 1)]), at_s=0)
