@@ -1,10 +1,11 @@
-"""The machine's clock."""
+"""The machine's clock, and how its instants are written for programs."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 
 class SystemClock:
@@ -28,3 +29,8 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+def rfc3339(at_ms: int) -> str:
+    """Write an instant in UTC, with milliseconds."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

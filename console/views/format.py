@@ -105,11 +105,6 @@ def moment(at_ms: int) -> str:
     return _local(at_ms).strftime("%-d %b %Y, %H:%M:%S")
 
 
-def rfc3339(at_ms: int) -> str:
-    """For ``datetime`` attributes."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def window(seconds: int) -> str:
     """A window's name."""
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from console.clock import rfc3339
 from console.settings import Endpoint
 from console.state.deliveries import Message
 from graph.alerts import Alert, Event
@@ -45,7 +45,7 @@ def standard(event: Event, page: str) -> dict[str, Any]:
     alert = event.alert
     return {
         "type": f"alert.{event.status}",
-        "timestamp": _rfc3339(alert.resolved_ms or alert.fired_ms),
+        "timestamp": rfc3339(alert.resolved_ms or alert.fired_ms),
         "data": {
             "status": event.status,
             "fingerprint": alert.fingerprint,
@@ -57,9 +57,9 @@ def standard(event: Event, page: str) -> dict[str, Any]:
             "summary": alert.summary,
             "value": alert.value,
             "threshold": alert.threshold,
-            "since": _rfc3339(alert.since_ms),
-            "firedAt": _rfc3339(alert.fired_ms),
-            "resolvedAt": _rfc3339(alert.resolved_ms) if alert.resolved_ms else None,
+            "since": rfc3339(alert.since_ms),
+            "firedAt": rfc3339(alert.fired_ms),
+            "resolvedAt": rfc3339(alert.resolved_ms) if alert.resolved_ms else None,
             "url": _link(alert, page),
         },
     }
@@ -91,8 +91,8 @@ def alertmanager(event: Event, receiver: str, page: str) -> dict[str, Any]:
                 "status": event.status,
                 "labels": labels,
                 "annotations": annotations,
-                "startsAt": _rfc3339(alert.fired_ms),
-                "endsAt": _rfc3339(alert.resolved_ms) if alert.resolved_ms else NEVER,
+                "startsAt": rfc3339(alert.fired_ms),
+                "endsAt": rfc3339(alert.resolved_ms) if alert.resolved_ms else NEVER,
                 "generatorURL": _link(alert, page),
                 "fingerprint": alert.fingerprint,
             }
@@ -102,7 +102,3 @@ def alertmanager(event: Event, receiver: str, page: str) -> dict[str, Any]:
 
 def _link(alert: Alert, page: str) -> str:
     return f"{page.rstrip('/')}/alerts?alert={quote(alert.fingerprint)}"
-
-
-def _rfc3339(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

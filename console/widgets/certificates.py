@@ -8,6 +8,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
+from console.clock import rfc3339
 from console.views import format as fmt
 from console.views import links
 from console.views.certificates import SHORT, Detail, Link, Page, Root, Row, Step
@@ -170,7 +171,7 @@ def _roots(roots: tuple[Root, ...]) -> Component:
             html.Td(one.role),
             html.Td(html.Code(one.fingerprint, className="fingerprint")),
             html.Td(
-                html.Time(one.left, title=fmt.moment(one.until_ms), dateTime=fmt.rfc3339(one.until_ms)), className="num"
+                html.Time(one.left, title=fmt.moment(one.until_ms), dateTime=rfc3339(one.until_ms)), className="num"
             ),
         )
         for one in roots
@@ -208,7 +209,7 @@ def _row(row: Row, now_ms: int) -> tuple[Component, ...]:
         html.Td(row.identity, className="mono"),
         html.Td(html.Span(row.serial[:SHORT], title=row.serial), className="mono"),
         html.Td(parts.instant(row.from_ms, now_ms)),
-        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=fmt.rfc3339(row.until_ms))),
+        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=rfc3339(row.until_ms))),
         html.Td(_life(row)),
         html.Td([html.Span(row.root[:SHORT], title=row.root), " ", *old], className="mono"),
     )

@@ -10,6 +10,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from console.clock import rfc3339
 from console.views import format as fmt
 from console.views.health import TONES, WORDS
 from console.views.spark import Spark
@@ -121,7 +122,7 @@ def link(content: Content, href: str, name: str = "") -> Component:
 
 def instant(at_ms: int, now_ms: int) -> Component:
     """How long ago, with the exact moment behind it."""
-    return html.Time(fmt.ago(at_ms, now_ms), dateTime=fmt.rfc3339(at_ms), title=fmt.moment(at_ms))
+    return html.Time(fmt.ago(at_ms, now_ms), dateTime=rfc3339(at_ms), title=fmt.moment(at_ms))
 
 
 def page(title: str, *content: Content, subtitle: str = "") -> Component:

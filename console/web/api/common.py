@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from console import clock
 from console.context import Console
 from console.web.errors import Invalid
 from mesh_runtime.api.objects import ObjectKey
@@ -117,9 +118,7 @@ def instant(text: str, now_ms: int) -> int:
 
 def rfc3339(at_ms: int) -> str:
     """Write an instant with milliseconds; empty for 0."""
-    if not at_ms:
-        return ""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.rfc3339(at_ms) if at_ms else ""
 
 
 def key_json(key: ObjectKey) -> dict[str, str]:
