@@ -80,11 +80,8 @@ async def latency_report() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _mesh(proxies: int, manifests: str = "") -> AsyncIterator[Mesh]:
-    mesh = Mesh()
-    try:
-        yield await _filled(await mesh.start(manifests), proxies)
-    finally:
-        await mesh.close()
+    async with Mesh(manifests) as mesh:
+        yield await _filled(mesh, proxies)
 
 
 async def _filled(mesh: Mesh, proxies: int) -> Mesh:

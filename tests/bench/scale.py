@@ -39,13 +39,13 @@ SIZES = (10, 100, 1000)
 
 
 async def push_envoys() -> AsyncIterator[str]:
-    async with _mesh() as mesh:
+    async with Mesh() as mesh:
         await _envoys(mesh, ENVOYS, SERVICES)
         yield _goal(f"one route changed: commit to the last ACK of {ENVOYS} Envoys", await _pushes(mesh), (60, 150))
 
 
 async def push_simulated() -> AsyncIterator[str]:
-    async with _mesh() as mesh, _clients(mesh, SIMULATED, SERVICES, processes=2):
+    async with Mesh() as mesh, _clients(mesh, SIMULATED, SERVICES, processes=2):
         took = await _pushes(mesh)
         yield _goal(f"one route changed: commit to the last ACK of {SIMULATED:,} simulated proxies", took, (250, None))
         pss, rss = _memory(os.getpid())
@@ -53,7 +53,7 @@ async def push_simulated() -> AsyncIterator[str]:
 
 
 async def sidecar_memory() -> AsyncIterator[str]:
-    async with _mesh() as mesh:
+    async with Mesh() as mesh:
         await _envoys(mesh, 10, SERVICES)
         await _pushes(mesh)
         found = [_memory(child.pid)[0] for child in mesh.envoys.values()]
@@ -62,9 +62,9 @@ async def sidecar_memory() -> AsyncIterator[str]:
 
 async def flat_cost() -> AsyncIterator[str]:
     async with (
-        _mesh(_services(SIZES[0])) as small,
-        _mesh(_services(SIZES[1])) as middle,
-        _mesh(_services(SIZES[2])) as large,
+        Mesh(_services(SIZES[0])) as small,
+        Mesh(_services(SIZES[1])) as middle,
+        Mesh(_services(SIZES[2])) as large,
         _clients(small, 4, 2, processes=1),
         _clients(middle, 4, 2, processes=1),
         _clients(large, 4, 2, processes=1),
@@ -119,15 +119,6 @@ def _full(snapshot) -> int:
         stream.receive(protos.message(protos.DELTA_REQUEST, request), 0)
         sent += sum(map(len, stream.due(snapshot, 10_000)))
     return sent
-
-
-@asynccontextmanager
-async def _mesh(manifests: str = "") -> AsyncIterator[Mesh]:
-    mesh = Mesh()
-    try:
-        yield await mesh.start(manifests)
-    finally:
-        await mesh.close()
 
 
 async def _envoys(mesh: Mesh, count: int, services: int) -> None:

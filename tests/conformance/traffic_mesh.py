@@ -33,13 +33,11 @@ class TrafficMesh:
         self.ports = [Port.of(port) for port in environment["ports"]]
         self._apps: Mapping[str, Any] = environment["apps"]
         self._ingress: Mapping[str, Any] = environment["ingress"]
-        self.mesh = Mesh()
+        self.mesh = Mesh(settings=MeshSettings(unprivileged_from=1024, port_listeners=True))
         self.echo = EchoApps(self.ports)
 
     async def start(self) -> None:
         mesh = await self.mesh.start()
-        await mesh.stop_control()
-        await mesh.start_control(settings=MeshSettings(unprivileged_from=1024, port_listeners=True))
         await self.echo.start(list(self._apps))
         mesh.stack.push_async_callback(self.echo.close)
         await self._start_front()

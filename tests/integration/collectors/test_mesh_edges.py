@@ -23,14 +23,11 @@ PAYLOAD = 1000
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest.fixture

@@ -164,13 +164,11 @@ def files(folder):
 
 @pytest.fixture
 async def mesh():
-    running = Mesh()
-    await running.start(WORLD + CERTIFICATE)
-    await running.workload("catalog", "v1")
-    await running.workload("db", protocol="tcp")
-    await running.gateway("ingress", istio="ingressgateway", app="ingress")
-    yield running
-    await running.close()
+    async with Mesh(WORLD + CERTIFICATE) as running:
+        await running.workload("catalog", "v1")
+        await running.workload("db", protocol="tcp")
+        await running.gateway("ingress", istio="ingressgateway", app="ingress")
+        yield running
 
 
 async def replaced(mesh, base, objects):

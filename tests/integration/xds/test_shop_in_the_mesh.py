@@ -63,8 +63,7 @@ class Shop:
         self.stack = AsyncExitStack()
 
     async def open(self):
-        await self.mesh.start()
-        self.stack.push_async_callback(self.mesh.close)
+        await self.stack.enter_async_context(self.mesh)
         payments = free_port()
         await self.mesh.apply(manifests.text(payments), settle=False)
         await self.start("console.demo.shop", "payments", PORT=str(payments))

@@ -72,8 +72,7 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
@@ -81,8 +80,6 @@ async def mesh():
         secrets = [tls_secret("simple", PAIR), tls_secret("mutual", PAIR, authority=CLIENTS)]
         await mesh.apply(together(CONFIG % mesh.far, FRESH_CONNECTIONS, *secrets))
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -47,14 +47,11 @@ ONCE = route(f"{{route: [{{destination: {{host: {HOST}}}}}], retries: {{attempts
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start(SERVICES)
-    try:
+    async with Mesh(SERVICES) as mesh:
         for service, version in (("frontend", ""), ("catalog", "v1"), ("catalog", "v2")):
             await mesh.workload(service, version)
         await mesh.workload("visitor", namespace="other")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

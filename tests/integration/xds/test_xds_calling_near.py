@@ -22,8 +22,7 @@ MESH_CONFIG = ObjectKey("", "ConfigMap", "istio-system", "istio")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         for version, place in PLACES.items():
             labels = {"tier": "gold" if version in {"region", "far"} else "iron", "rack": version}
             await mesh.workload("catalog", version, locality=place, labels=labels)
@@ -31,8 +30,6 @@ async def mesh():
         await mesh.workload("visitor", locality=PLACES["region"])
         await mesh.workload("stranger")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -21,8 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         await mesh.apply(
@@ -30,8 +29,6 @@ async def mesh():
             "metadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n"
         )
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest.fixture

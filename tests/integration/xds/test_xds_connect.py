@@ -54,8 +54,7 @@ with grpc.insecure_channel("rates:80") as channel:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start(STRICT)
-    try:
+    async with Mesh(STRICT) as mesh:
         await mesh.workload("frontend")
         for version in ("v1", "v2"):
             await mesh.workload("catalog", version)
@@ -63,8 +62,6 @@ async def mesh():
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         await mesh.apply(SPLIT)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest.fixture

@@ -61,18 +61,13 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    await mesh.stop_control()
     # As for a user who may not bind ports below 1024.
-    await mesh.start_control(settings=MeshSettings(unprivileged_from=1024))
-    try:
+    async with Mesh(settings=MeshSettings(unprivileged_from=1024)) as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply(GATEWAY)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 def call(mesh, host, path="", port=8080):

@@ -78,17 +78,12 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    await mesh.stop_control()
-    await mesh.start_control(settings=MeshSettings(unprivileged_from=1024))
-    try:
+    async with Mesh(settings=MeshSettings(unprivileged_from=1024)) as mesh:
         await mesh.workload("frontend")
         await mesh.gateway("egress", istio="egress")
         outside = MANIFESTS % {"port": await outside_server(mesh)}
         await mesh.apply(f"{outside}\n---\n{secret('outside', {'cacert': CA.pem})}")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def outside_server(mesh):

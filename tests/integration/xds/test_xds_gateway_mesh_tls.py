@@ -133,18 +133,13 @@ def telling(name):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    await mesh.stop_control()
-    await mesh.start_control(settings=MeshSettings(unprivileged_from=1024))
-    try:
+    async with Mesh(settings=MeshSettings(unprivileged_from=1024)) as mesh:
         await mesh.workload("frontend", "v1")
         await mesh.workload("one", protocol="tcp", app=telling(b"1"))
         await mesh.workload("two", protocol="tcp", app=telling(b"2"))
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply(f"{MANIFESTS}\n---\n{tls_secret('web', CERTIFICATE)}")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 class Member:

@@ -140,18 +140,13 @@ async def vault(mesh):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    await mesh.stop_control()
-    await mesh.start_control(settings=MeshSettings(unprivileged_from=1024))
-    try:
+    async with Mesh(settings=MeshSettings(unprivileged_from=1024)) as mesh:
         await mesh.workload("frontend")
         await mesh.workload("vault", protocol="tcp", app=vault)
         await mesh.workload("echo", protocol="tcp", app=free_echo_server)
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply("\n---\n".join([GATEWAY % {"spki": spki(ALICE)}, *SECRETS]))
         yield mesh
-    finally:
-        await mesh.close()
 
 
 def go(mesh, name, pair=None, **options):

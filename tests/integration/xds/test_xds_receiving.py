@@ -25,29 +25,26 @@ spec: {host: catalog, trafficPolicy: {connectionPool: {http: {maxRequestsPerConn
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start(SERVICE)
-    mesh.peers = []
-
-    async def app(mesh):
-        async def answer(request):
-            mesh.peers.append(request.transport.get_extra_info("peername"))
-            return web.Response()
-
-        served = web.Application()
-        served.router.add_route("*", "/{path:.*}", answer)
-        runner = web.AppRunner(served, access_log=None)
-        await runner.setup()
-        mesh.stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return runner.addresses[0][1]
-
-    try:
+    async with Mesh(SERVICE) as mesh:
+        mesh.peers = []
         await mesh.workload("frontend")
-        await mesh.workload("catalog", app=app)
+        await mesh.workload("catalog", app=noting_peers)
         await mesh.gateway("ingress", istio="ingress")
         yield mesh
-    finally:
-        await mesh.close()
+
+
+async def noting_peers(mesh):
+    async def answer(request):
+        mesh.peers.append(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    served = web.Application()
+    served.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(served, access_log=None)
+    await runner.setup()
+    mesh.stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner.addresses[0][1]
 
 
 async def test_limits_of_connections_hold_between_a_sidecar_and_its_application(mesh):

@@ -27,13 +27,10 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         for service, version in (("frontend", ""), ("catalog", "v1"), ("catalog", "v2"), ("orders", "")):
             await mesh.workload(service, version)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

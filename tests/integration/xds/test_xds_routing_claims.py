@@ -50,14 +50,11 @@ def request_authentication():
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply(GATEWAY)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def status(mesh, **claims):

@@ -27,16 +27,13 @@ V2 = "route: [{destination: {host: catalog, subset: v2}}]"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         await mesh.workload("catalog", "v2")
         await mesh.workload("reports", namespace="office")
         await mesh.apply(SUBSETS)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -44,16 +44,13 @@ def named_server(name):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         for version in ("v1", "v2"):
             await mesh.workload("db", version, protocol="tcp", app=named_server(version))
         await mesh.workload("frontend")
         await mesh.workload("reports", namespace="office")
         await mesh.apply(SUBSETS)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def greeting(mesh, caller, service="db"):

@@ -79,17 +79,14 @@ async def clerk(mesh):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    mesh.asked = []
-    try:
+    async with Mesh() as mesh:
+        mesh.asked = []
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.workload("judge", app=judge)
         await mesh.workload("clerk", app=clerk, protocol="grpc")
         await mesh.apply(CONFIG)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def custom(mesh, provider, path):

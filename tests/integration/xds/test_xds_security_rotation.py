@@ -23,14 +23,11 @@ spec: {mtls: {mode: STRICT}}
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.apply(together(STRICT, FRESH_CONNECTIONS))
         yield mesh
-    finally:
-        await mesh.close()
 
 
 class Load:

@@ -44,15 +44,12 @@ USERS, PARTNERS, STRANGERS = Issuer("users@test"), Issuer("https://partners.test
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply(together(FRESH_CONNECTIONS, GATEWAY, TO_CATALOG))
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -31,12 +31,9 @@ spec: {selector: {app: %s}, ports: [%s]%s}
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start(STRICT)
-    try:
+    async with Mesh(STRICT) as mesh:
         await mesh.workload("frontend")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest.fixture
@@ -250,6 +247,19 @@ class TestHeadless:
             answer = await mesh.get(frontend, f"{workload.address}/")
             assert answer.app == f"shard-{workload.registration.version}"
 
+    async def test_rules_for_the_service_hold_for_its_workloads_names_and_leave_the_choice_to_them(
+        self, mesh, frontend
+    ):
+        rule = (
+            "{hosts: [shard], http: [{route: [{destination: {host: shard}}], headers: {response: {set: {x-rule: y}}}}]}"
+        )
+        kind = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shard}\n"
+        await mesh.apply(f"{kind}spec: {rule}\n")
+        for workload in ("shard-a", "shard-b"):
+            answers = [await mesh.get(frontend, f"{workload}-0.shard/") for _ in range(4)]
+            assert {(answer.app, answer.headers.get("x-rule")) for answer in answers} == {(workload, "y")}
+        await mesh.forget("VirtualService")
+
     async def test_raw_connections_go_to_the_workload_that_was_named(self, mesh, frontend):
         services = await tcp_services(mesh, frontend)
         for version in ("a", "b"):
@@ -330,10 +340,8 @@ class TestPortListeners:
     """For clients that dial a port and leave it out of Host."""
 
     async def test_a_request_at_a_service_s_number_needs_no_port_in_its_host(self):
-        mesh = await Mesh().start(SERVICE % ("books", "books", "{name: http, port: 9080}", ""))
-        try:
-            await mesh.stop_control()
-            await mesh.start_control(settings=MeshSettings(port_listeners=True))
+        books = SERVICE % ("books", "books", "{name: http, port: 9080}", "")
+        async with Mesh(books, settings=MeshSettings(port_listeners=True)) as mesh:
             caller = await mesh.workload("caller")
             await mesh.workload("books")
 
@@ -344,8 +352,6 @@ class TestPortListeners:
             for host in ("books", "books.shop", "books:9080", "books.shop.svc.cluster.local:12345"):
                 assert (await mesh.send(f"http://{caller.address}:9080/", host)).app == "books"
             assert (await mesh.send(f"http://{caller.address}:9080/", "nobody")).status == 502
-        finally:
-            await mesh.close()
 
 
 async def test_udp_is_refused_with_the_reason(mesh):

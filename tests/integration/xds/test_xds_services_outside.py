@@ -28,14 +28,11 @@ REFUSED = {"destination_service": "BlackHoleCluster", "response_code": "502", "r
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start(STRICT)
-    try:
+    async with Mesh(STRICT) as mesh:
         await mesh.workload("frontend")
         await mesh.workload("orders")
         await mesh.workload("audit", namespace="other")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest.fixture

@@ -44,15 +44,12 @@ def egress(*hosts):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         for name in ("frontend", "catalog", "orders"):
             await mesh.workload(name)
         await mesh.workload("audit", namespace="other")
         await mesh.workload("cache", app=free_echo_server, protocol="tcp", namespace="other")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")

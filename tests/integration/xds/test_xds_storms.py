@@ -18,13 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = Mesh()
-    try:
-        await mesh.start()
+    async with Mesh() as mesh:
         await mesh.workload("web")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def test_two_hundred_changes_in_a_second_reach_the_proxy_while_they_happen(mesh):

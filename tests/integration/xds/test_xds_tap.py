@@ -110,16 +110,13 @@ async def running(*services):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def tapped(tmp_path_factory):
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         async with SqliteLogs(tmp_path_factory.mktemp("logs"), SystemClock(), capacity_bytes=10_000_000) as store:
             it = Tapped(mesh, store)
             async with running(it.otlp, it.als):
                 yield it
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

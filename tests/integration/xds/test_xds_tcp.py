@@ -37,16 +37,13 @@ async def greeting_server(mesh):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mode(mesh, "STRICT")
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         await mesh.workload("mail", protocol="tcp", app=greeting_server)
         for caller in CALLERS:
             await mesh.workload(caller)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def mode(mesh, word):

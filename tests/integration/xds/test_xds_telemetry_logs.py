@@ -16,13 +16,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

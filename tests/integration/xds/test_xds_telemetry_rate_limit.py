@@ -43,13 +43,10 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def test_requests_beyond_a_local_limit_are_refused_with_429_and_counted(mesh):

@@ -15,13 +15,10 @@ SPAN = "a2fb4a1d1a96d312"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -50,14 +50,11 @@ spec:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog")
         mesh.port = await mesh.application("elsewhere")
         yield mesh
-    finally:
-        await mesh.close()
 
 
 async def call(mesh, host):

@@ -114,9 +114,10 @@ class Workload:
 
 
 class Mesh:
-    """Start it once per module. Everything it started ends with :meth:`close`."""
+    """An async context manager. Start it once per module; everything it started ends with it."""
 
-    def __init__(self):
+    def __init__(self, manifests="", **options):
+        self.manifests, self.options = manifests, options
         # Socket paths must stay below 108 bytes: pytest's tmp_path may be longer.
         self.dir = Path(tempfile.mkdtemp(prefix="xds"))
         self.stack = AsyncExitStack()
@@ -125,7 +126,13 @@ class Mesh:
         self.envoys = {}
         self._services = None
 
-    async def start(self, manifests=""):
+    async def __aenter__(self):
+        return await self.start()
+
+    async def __aexit__(self, *_):
+        await self.close()
+
+    async def start(self):
         self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
         now = self.clock.now_ms
         self.store = await self.stack.enter_async_context(SqliteConfig(":memory:", clock_ms=now))
@@ -139,9 +146,9 @@ class Mesh:
                 timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
             )
         )
-        if manifests:
-            await self.apply(manifests, settle=False)
-        await self.start_control()
+        if self.manifests:
+            await self.apply(self.manifests, settle=False)
+        await self.start_control(**self.options)
         return self
 
     async def start_control(self, **options):
