@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -199,12 +198,9 @@ class Ingest:
         return self._readings
 
     def _count(self, calls: Iterable[Call]) -> None:
-        peers, pairing, count = self._peers(), self._pairing, self._tallies.count
+        pairing = self._pairing
         refused, duplicates = pairing.refused, pairing.duplicates
-        dropped: Counter[Drop] = Counter()
-        for call in calls:
-            if (reason := count(call, peers)) is not None:
-                dropped[reason] += call.spans
+        dropped = self._tallies.count(calls, self._peers())
         dropped[Drop.PENDING_FULL] += pairing.refused - refused
         dropped[Drop.DUPLICATE] += pairing.duplicates - duplicates
         for reason, spans in dropped.items():

@@ -80,7 +80,7 @@ class Pairing:
                 key = trace_id + span[1]
                 other = seen.get(key)
                 if other is None:
-                    if span[9].system:
+                    if span[7].system:
                         self._remember(key)
                         yield Call(span, None, 1)
                     else:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from collectors.otlp.edges import Counted, edge_of
 from collectors.otlp.limits import Drop, Limits
 from collectors.otlp.memo import Memo
 from collectors.otlp.pairing import Call
+from collectors.otlp.told import PRODUCER
 from collectors.peers import Peers
 from graph.model import OPERATIONS, OTHER, Counters, EdgeKey, Histogram, Observation, Outcome, Reporter
 
@@ -19,7 +20,7 @@ BOUNDS_MS = (
     0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0,
     500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 7500.0, 10_000.0, 20_000.0, 30_000.0, 60_000.0, math.inf,
 )  # fmt: skip
-BOUNDS_NS = tuple(bound * 1e6 for bound in BOUNDS_MS)
+BOUNDS_NS = (*(round(bound * 1e6) for bound in BOUNDS_MS[:-1]), math.inf)
 
 IDLE_MS = 3_600_000
 """What had no call for this long is let go; should it come back it begins anew."""
@@ -63,43 +64,52 @@ class Tallies:
         """How many counts are kept: one per edge, operation and exactness."""
         return len(self._tallies)
 
-    def count(self, call: Call, peers: Peers) -> Drop | None:
-        """Count one call, or say why it is none."""
+    def count(self, calls: Iterable[Call], peers: Peers) -> Counter[Drop]:
+        """Count calls; return how many spans belong to those that are none, and why."""
         if peers is not self._peers:
             self._lines.forget()
             self._peers = peers
-        caller, callee, spans = call
-        if caller is not None and callee is not None:
-            told, other = caller[9], callee[9]
-            name = b"" if told.operation or other.operation else callee[5]
-            question: tuple[object, ...] = (caller[4], told, callee[4], other, name)
-        else:
-            one = caller or callee
-            assert one is not None
-            question = (one[4], one[9], not one[2], one[3], b"" if one[9].operation else one[5])
-        line = self._lines.young.get(question) or self._line(question, call, peers)
-        if isinstance(line, Drop):
-            return line
-        teller = callee if caller is None or (callee is not None and caller[3] == 4) else caller
-        assert teller is not None
-        weight = max(caller[10] if caller else 1.0, callee[10] if callee else 1.0)
-        tally = line.tally
-        if weight != 1.0:
-            tally = self._tally(line.edge, line.operation, sampled=True)
-            self.sampled += spans
-        elif tally is None:
-            tally = line.tally = self._tally(line.edge, line.operation, sampled=False)
-        if tally is None:
-            return Drop.EDGES_FULL
-        if tally.other:
-            self.unnamed += 1
-        took_ns = teller[7] - teller[6]
-        tally.requests[line.outcome] += weight
-        tally.buckets[bisect_left(BOUNDS_NS, took_ns)] += weight
-        tally.total_ms += took_ns * weight / 1e6
-        self._changed.add(tally)
-        self.counted += spans
-        return None
+        dropped: Counter[Drop] = Counter()
+        counted, lines, changed = 0, self._lines, self._changed.add
+        for call in calls:
+            caller, callee, spans = call
+            if caller is not None and callee is not None:
+                told, other = caller[7], callee[7]
+                weight = max(caller[8], callee[8])
+                name = b"" if told.operation or other.operation else callee[5]
+                question: tuple[object, ...] = (caller[4], told, callee[4], other, weight == 1.0, name)
+                teller = callee if caller[3] == PRODUCER else caller
+            else:
+                teller = caller or callee  # type: ignore[assignment]  # a call has an end
+                told, weight = teller[7], teller[8]
+                question = (
+                    teller[4],
+                    told,
+                    not teller[2],
+                    teller[3],
+                    weight == 1.0,
+                    b"" if told.operation else teller[5],
+                )
+            line = lines.young.get(question) or self._line(question, call, peers, sampled=weight != 1.0)
+            if isinstance(line, Drop):
+                dropped[line] += spans
+                continue
+            tally = line.tally or self._open(line)
+            if tally is None:
+                dropped[Drop.EDGES_FULL] += spans
+                continue
+            took_ns = teller[6]
+            line.requests[0] += weight
+            tally.buckets[bisect_left(BOUNDS_NS, took_ns)] += weight
+            tally.total_ns += took_ns * weight
+            changed(tally)
+            counted += spans
+            if weight != 1.0:
+                self.sampled += spans
+            if tally.key[1] == OTHER:
+                self.unnamed += 1
+        self.counted += counted
+        return dropped
 
     def observations(self, now_ms: int) -> Iterator[Observation]:
         """Read the counters that have changed since the last reading; at least one, so that their source is heard.
@@ -129,16 +139,23 @@ class Tallies:
             operation=operation,
         )
 
-    def _line(self, question: tuple[object, ...], call: Call, peers: Peers) -> _Line | Drop:
+    def _line(self, question: tuple[object, ...], call: Call, peers: Peers, *, sampled: bool) -> _Line | Drop:
         line = self._lines.recall(question)
         if line is None:
             found = edge_of(call, peers, longest=self._limits.name_chars)
-            line = found if isinstance(found, Drop) else self._new_line(found)
+            line = found if isinstance(found, Drop) else self._new_line(found, sampled=sampled)
             self._lines.keep(question, line)
         return line
 
-    def _new_line(self, found: Counted) -> _Line:
-        return _Line(found.edge, self._operation(found.edge, found.operation), found.outcome)
+    def _new_line(self, found: Counted, *, sampled: bool) -> _Line:
+        return _Line((found.edge, self._operation(found.edge, found.operation), sampled), found.outcome)
+
+    def _open(self, line: _Line) -> _Tally | None:
+        """Find where a line is counted; ``None`` while there are too many edges."""
+        tally = line.tally = self._tally(*line.key)
+        if tally is not None:
+            line.requests = tally.requests.setdefault(line.outcome, [0.0])
+        return tally
 
     def _operation(self, edge: EdgeKey, operation: str) -> str:
         """Return the operation, or :data:`OTHER` when its target, or all targets together, have too many."""
@@ -152,12 +169,12 @@ class Tallies:
         self._named += 1
         return operation
 
-    def _tally(self, edge: EdgeKey, operation: str, *, sampled: bool) -> _Tally | None:
+    def _tally(self, edge: EdgeKey, operation: str, sampled: bool) -> _Tally | None:
         key = (edge, operation, sampled)
         tally = self._tallies.get(key)
         if tally is None:
             if len(self._tallies) >= self._limits.series and operation != OTHER:
-                return self._tally(edge, OTHER, sampled=sampled)
+                return self._tally(edge, OTHER, sampled)
             if edge not in self._edges and len(self._edges) >= self._limits.edges:
                 return None
             tally = self._tallies[key] = _Tally(key)
@@ -184,29 +201,29 @@ class Tallies:
 class _Line:
     """Where calls of one sort are written down."""
 
-    __slots__ = ("edge", "operation", "outcome", "tally")
+    __slots__ = ("key", "outcome", "requests", "tally")
 
-    def __init__(self, edge: EdgeKey, operation: str, outcome: Outcome) -> None:
-        self.edge = edge
-        self.operation = operation
+    def __init__(self, key: tuple[EdgeKey, str, bool], outcome: Outcome) -> None:
+        self.key = key
         self.outcome = outcome
         self.tally: _Tally | None = None
+        self.requests = [0.0]
+        """The tally's own count of this outcome."""
 
 
 class _Tally:
-    __slots__ = ("buckets", "key", "last_ms", "other", "requests", "total_ms")
+    __slots__ = ("buckets", "key", "last_ms", "requests", "total_ns")
 
     def __init__(self, key: tuple[EdgeKey, str, bool]) -> None:
         self.key = key
-        self.other = key[1] == OTHER
         self.last_ms = 0
-        self.requests: defaultdict[Outcome, float] = defaultdict(float)
+        self.requests: dict[Outcome, list[float]] = {}
         self.buckets = [0.0] * len(BOUNDS_MS)
-        self.total_ms = 0.0
+        self.total_ns = 0.0
 
     def counters(self) -> Counters:
-        latency = Histogram(BOUNDS_MS, self._below(), self.total_ms)
-        return Counters(requests=dict(self.requests), latency_ms=latency)
+        latency = Histogram(BOUNDS_MS, self._below(), self.total_ns / 1e6)
+        return Counters(requests={outcome: count for outcome, [count] in self.requests.items()}, latency_ms=latency)
 
     def _below(self) -> tuple[float, ...]:
         """Counts up to each bound. Equal ones are one object: most buckets are empty, and the graph keeps all this."""

@@ -20,7 +20,8 @@ Field = descriptor_pb2.FieldDescriptorProto
 MESSAGES: dict[str, list[tuple[int, str, int | str, bool]]] = {
     # Each field: number, name, type (a name: one of these messages), whether it repeats.
     "Whole": [(1, "resource_spans", "WholeResource", True)],
-    "WholeResource": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", "ScopeSpans", True)],
+    # One, where many may come: protobuf puts them together then, and one list has the spans of all scopes.
+    "WholeResource": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", "ScopeSpans", False)],
     "Request": [(1, "resource_spans", Field.TYPE_BYTES, True)],
     "ResourceSpans": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", Field.TYPE_BYTES, True)],
     "Count": [(2, "spans", Field.TYPE_BYTES, True)],
