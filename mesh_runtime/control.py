@@ -42,6 +42,7 @@ from mesh_runtime.xds.snapshot import Kind, whole_tables
 from mesh_runtime.xds.translate import MeshSettings
 from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
+from mesh_runtime.xds.translate.unheard import unheard_policies
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]
 
@@ -244,7 +245,8 @@ class ControlPlane:
         return [instance for _, instance in sorted(self._registry.current.instances.items())]
 
     def _notes(self, instance: Instance) -> tuple[str, ...]:
-        return gateway_notes(self._publisher.world, instance) if instance.role is Role.GATEWAY else ()
+        notes = gateway_notes if instance.role is Role.GATEWAY else unheard_policies
+        return notes(self._publisher.world, instance)
 
     def _proves(self, node_id: str, token: str) -> bool:
         instances = self._registry.current.instances.values()

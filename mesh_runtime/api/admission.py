@@ -26,7 +26,6 @@ from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.observed import observed_problems
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.secrets import Secret
-from mesh_runtime.api.security import PeerAuthentication
 
 _LISTED = 20
 
@@ -121,7 +120,6 @@ class _Names:
     """By who follows the rule, host and subset."""
     gateways: set[str] = field(default_factory=set)
     delegates: set[tuple[str, str]] = field(default_factory=set)
-    policies: dict[str, ObjectKey] = field(default_factory=dict)
     clashes: list[Problem] = field(default_factory=list)
 
     def ports(self, host: str) -> set[int] | None:
@@ -140,7 +138,7 @@ class _Names:
 def _names(config: Config) -> _Names:
     hosts = _hosts(_Same(config, "Service", "ServiceEntry"))
     names = _Names(hosts=hosts.ports, clashes=list(hosts.clashes))
-    for key, item in _sorted(config, "DestinationRule", "VirtualService", "Gateway", "PeerAuthentication"):
+    for key, item in _sorted(config, "DestinationRule", "VirtualService", "Gateway"):
         match item.spec:
             case DestinationRule():
                 _add_subsets(names, key, item.spec)
@@ -148,8 +146,6 @@ def _names(config: Config) -> _Names:
                 names.delegates.add((key.namespace, key.name))
             case Gateway():
                 names.gateways.add(f"{key.namespace}/{key.name}")
-            case PeerAuthentication():
-                _add_policy(names, item)
     return names
 
 
@@ -165,16 +161,6 @@ def _add_subsets(names: _Names, key: ObjectKey, rule: DestinationRule) -> None:
         if owner != key:
             message = f"the subset {subset.name} of {rule.host} is defined by {owner} already"
             names.clashes.append(Problem(str(key), path(("spec", "subsets", index)), message, "rename or remove one"))
-
-
-def _add_policy(names: _Names, item: ConfigObject) -> None:
-    assert isinstance(item.spec, PeerAuthentication)
-    if item.spec.selector is not None and item.spec.selector.match_labels:
-        return
-    owner = names.policies.setdefault(item.key.namespace, item.key)
-    if owner != item.key:
-        message = f"applies to the whole namespace {item.key.namespace}, as {owner} does already"
-        names.clashes.append(Problem(str(item.key), "spec.selector", message, "add a selector, or delete one of them"))
 
 
 def _virtual_service(key: ObjectKey, spec: VirtualService, names: _Names) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -63,6 +63,8 @@ class ConfigObject:
     spec: BaseModel
     manifest: Mapping[str, Any] = field(repr=False)
     """Canonical: fixed key order, no server fields, nothing defaulted; what ``get -o yaml`` prints."""
+    since: int = field(default=0, compare=False)
+    """The revision in which it came to be: of several objects for the same thing the oldest counts, as in Istio."""
 
 
 class ByKind(Mapping[ObjectKey, V]):
@@ -125,8 +127,10 @@ class Config:
     def after(self, revision: int, put: Mapping[ObjectKey, ConfigObject], gone: Iterable[ObjectKey]) -> Config:
         """Return the config of the next *revision*, which puts some objects in and takes others out."""
         left = tuple(gone)
+        known = self.objects
+        aged = {key: replace(item, since=known[key].since if key in known else revision) for key, item in put.items()}
         return Config(
             revision=revision,
-            objects=ByKind.of(self.objects).changed(put, left),
+            objects=ByKind.of(known).changed(aged, left),
             changed_in=ByKind.of(self.changed_in).changed(dict.fromkeys(put, revision), left),
         )

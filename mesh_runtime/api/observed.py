@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mesh_runtime.api.extension_providers import ACCESS_LOGGING, METRICS, TRACING
 from mesh_runtime.api.mesh_config import KEY, mesh_config, unsound
-from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
+from mesh_runtime.api.objects import Config, ConfigObject, Problem
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.providers import is_of_mesh
 from mesh_runtime.api.telemetry import AccessLogging, Metrics, ProviderRef, Telemetry, Tracing
@@ -18,7 +18,6 @@ def observed_problems(config: Config, hosts: Mapping[str, set[int]]) -> Iterator
     if item is None or not unsound(item):
         yield from _unreachable(config, hosts)
         yield from _providers(config)
-    yield from _wide_twice(config)
 
 
 def _unreachable(config: Config, hosts: Mapping[str, set[int]]) -> Iterator[Problem]:
@@ -54,18 +53,6 @@ def _named(spec: Telemetry) -> Iterator[tuple[tuple[str | int, ...], ProviderRef
         for at, rule in enumerate(rules):
             for index, provider in enumerate(rule.providers):
                 yield (usage, at, "providers", index), provider, kinds
-
-
-def _wide_twice(config: Config) -> Iterator[Problem]:
-    """Istio takes the older of two for a whole namespace and leaves the other unheard."""
-    owners: dict[str, ObjectKey] = {}
-    for item, spec in _telemetries(config):
-        if spec.references or (spec.selector and spec.selector.match_labels):
-            continue
-        owner = owners.setdefault(item.key.namespace, item.key)
-        if owner != item.key:
-            message = f"applies to the whole namespace {item.key.namespace}, as {owner} does already"
-            yield Problem(str(item.key), "spec.selector", message, "add a selector, or write both as one")
 
 
 def _telemetries(config: Config) -> Iterator[tuple[ConfigObject, Telemetry]]:

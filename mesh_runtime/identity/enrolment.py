@@ -73,7 +73,7 @@ def start_of(config: Config, instance: Instance) -> Start:
 
 
 def _proxy_configs(config: Config, instance: Instance) -> Iterator[ProxyConfig]:
-    """Yield what applies to an instance, the widest first: one of each width, by name, as in Istio."""
+    """Yield what applies to an instance, the widest first: of each width the oldest, as in Istio."""
     for where in dict.fromkeys((ROOT_NAMESPACE, instance.namespace)):
         yield from [spec for spec in _specs(config, where) if not spec.labels][:1]
     chosen = (spec for spec in _specs(config, instance.namespace) if spec.labels)
@@ -81,7 +81,8 @@ def _proxy_configs(config: Config, instance: Instance) -> Iterator[ProxyConfig]:
 
 
 def _specs(config: Config, namespace: str) -> Iterator[ProxyConfig]:
-    return (item.spec for item in config.of("ProxyConfig", namespace) if isinstance(item.spec, ProxyConfig))
+    found = sorted(config.of("ProxyConfig", namespace), key=lambda item: item.since)
+    return (item.spec for item in found if isinstance(item.spec, ProxyConfig))
 
 
 def instance_of(registration: Registration, *, key: str, address: str, group: WorkloadGroup | None = None) -> Instance:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -274,11 +275,29 @@ class SqliteConfig:
             (revision,),
         ).fetchall()
         versions = {ObjectKey(*row[:4]): (row[4], row[5]) for row in rows}
+        born = self._births(revision)
         return Config(
             revision=revision,
-            objects={key: self._version(key, since, text) for key, (since, text) in versions.items()},
+            objects={
+                key: replace(self._version(key, since, text), since=born[key])
+                for key, (since, text) in versions.items()
+            },
             changed_in={key: since for key, (since, _) in versions.items()},
         )
+
+    def _births(self, revision: int) -> Mapping[ObjectKey, int]:
+        """Return the revisions since which objects have been there without a break."""
+        born: dict[ObjectKey, int] = {}
+        ends: dict[ObjectKey, int | None] = {}
+        rows = self._db.execute(
+            "SELECT grp, kind, namespace, name, since, until FROM objects WHERE since <= ? ORDER BY since", (revision,)
+        )
+        for *parts, since, until in rows:
+            key = ObjectKey(*parts)
+            if ends.get(key) != since:
+                born[key] = since
+            ends[key] = until
+        return born
 
     def _version(self, key: ObjectKey, since: int, text: str) -> ConfigObject:
         if self._current.changed_in.get(key) == since:

@@ -281,8 +281,12 @@ def _alike(one: Any, other: Any, depth: int = 2) -> bool:
     return True
 
 
+def _id(item: tuple[Any, Any]) -> Any:
+    return item[0]
+
+
 class Collection(Generic[K, V]):
-    """Items by id that are found by keys of their own. Who looks under a key rests on what is under it alone."""
+    """Items by id that are found by keys of their own, in an order. Who looks under a key rests on what is there."""
 
     def __init__(
         self,
@@ -290,8 +294,10 @@ class Collection(Generic[K, V]):
         memo: Memo,
         keys_of: Callable[[V], Iterable[Hashable]],
         equal: Callable[[V, V], bool] = operator.eq,
+        order: Callable[[tuple[K, V]], Any] = _id,
     ) -> None:
         self._name = name
+        self._order = order
         self._equal = equal
         self._memo = memo
         self._keys_of = keys_of
@@ -302,12 +308,12 @@ class Collection(Generic[K, V]):
         self._sorted: dict[Hashable, tuple[V, ...]] = {}
 
     def under(self, key: Hashable) -> tuple[V, ...]:
-        """Return the items under a key, by id."""
+        """Return the items under a key, in their order."""
         self._memo.read((self._name, key))
         if key not in self._under:
             return ()
         if key not in self._sorted:
-            self._sorted[key] = tuple(item for _, item in sorted(self._under[key].items(), key=_id))
+            self._sorted[key] = tuple(item for _, item in sorted(self._under[key].items(), key=self._order))
         return self._sorted[key]
 
     def become(self, parts: Mapping[str, Mapping[K, V]]) -> None:
@@ -347,7 +353,3 @@ class Collection(Generic[K, V]):
             for key in self._keys_of(new):
                 yield key
                 self._under.setdefault(key, {})[ident] = new
-
-
-def _id(item: tuple[Any, Any]) -> Any:
-    return item[0]

@@ -64,7 +64,7 @@ class World:
     def __init__(self, config: Config, registry: RegistryState, settings: MeshSettings | None = None) -> None:
         self.settings = settings or MeshSettings()
         self._memo = Memo()
-        self._objects = Collection[ObjectKey, ConfigObject]("objects", self._memo, _places)
+        self._objects = Collection[ObjectKey, ConfigObject]("objects", self._memo, _places, order=_age)
         self._instances = Collection[str, Instance]("instances", self._memo, _labels, _same)
         self.advance(config, registry)
 
@@ -96,7 +96,7 @@ class World:
         return self.once(("all runs", key), lambda: tuple(cut.values()))
 
     def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
-        """Return the objects of a kind, by namespace and name."""
+        """Return the objects of a kind, the oldest first: of several for the same thing it counts, as in Istio."""
         return self._objects.under((kind, namespace))
 
     @property
@@ -179,7 +179,7 @@ class World:
 
     @property
     def virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        """Those that have hosts, by namespace and name, with the rules of their delegates put in."""
+        """Those that have hosts, the oldest first, with the rules of their delegates put in."""
         return self.once(("world", "virtual services"), self._virtual_services)
 
     def _virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
@@ -194,12 +194,12 @@ class World:
         return next(((item, spec_of(item, VirtualService)) for item in found), None)
 
     def virtual_services_naming(self, host: str) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        """Those that name exactly this full host, by namespace and name. Others may change without notice here."""
+        """Those that name exactly this full host, the oldest first. Others may change without notice here."""
         return tuple(self._whole(item) for item in self._objects.under(("VirtualService", "names", host)))
 
     @property
     def wide_virtual_services(self) -> tuple[tuple[ConfigObject, VirtualService], ...]:
-        """Those that name hosts with a wildcard, by namespace and name."""
+        """Those that name hosts with a wildcard, the oldest first."""
         return tuple(self._whole(item) for item in self._objects.under(("VirtualService", "wide")))
 
     def workload_entries(self, namespace: str) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
@@ -236,6 +236,10 @@ def found_in(services: Mapping[str, MeshService], host: str) -> MeshService | No
 
 def _with_spec(_: ObjectKey, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:
     return item, spec_of(item, VirtualService)
+
+
+def _age(item: tuple[ObjectKey, ConfigObject]) -> tuple[int, ObjectKey]:
+    return item[1].since, item[0]
 
 
 def _places(item: ConfigObject) -> Iterator[Hashable]:

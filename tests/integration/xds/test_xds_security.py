@@ -281,6 +281,18 @@ async def test_one_port_may_ask_for_other_proof_than_the_rest(mesh):
     assert (await plaintext(mesh), await status(mesh)) == (200, 200)
 
 
+async def test_of_two_policies_for_the_whole_namespace_the_older_is_heard_even_when_it_is_changed(mesh):
+    await peers(mesh, {"mtls": {"mode": "PERMISSIVE"}}, "second")
+    await peers(mesh, {"mtls": {"mode": "STRICT"}}, "first")
+    assert await plaintext(mesh) == 200
+    said = {note for proxy in mesh.control.status() for note in proxy.notes}
+    older = "PeerAuthentication shop/second is for the same namespace, and older"
+    assert said == {f"PeerAuthentication shop/first is not heard: {older}"}
+    await peers(mesh, {"mtls": {"mode": "STRICT"}}, "second")
+    await peers(mesh, {"mtls": {"mode": "PERMISSIVE"}}, "first")
+    assert await plaintext(mesh) == "refused"
+
+
 @pytest.mark.parametrize(
     ("domain", "let_in"), [("old.example", True), ("cluster.local", True), ("evil.example", False)]
 )

@@ -7,8 +7,6 @@ import pytest
 import pytest_asyncio
 from xds_mesh import Mesh, free_echo_server, until
 
-from mesh_runtime.api.objects import ObjectKey
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOTAL = "istio_requests_total"
@@ -194,8 +192,15 @@ async def test_what_cannot_be_is_refused_with_its_place_in_the_manifest(mesh, sp
     assert problem in str(refused.value)
 
 
-async def test_two_telemetries_for_the_same_whole_namespace_are_refused(mesh):
-    await telemetry(mesh, "{}", name="one")
-    with pytest.raises(Exception, match="applies to the whole namespace shop"):
-        await telemetry(mesh, "{}", name="two")
-    await mesh.delete(ObjectKey("telemetry.istio.io", "Telemetry", "shop", "one"))
+async def test_of_two_telemetries_for_the_same_whole_namespace_the_older_is_heard_and_the_other_said_not_to_be(mesh):
+    await telemetry(mesh, "{}", name="two")
+    await telemetry(mesh, "{metrics: [{overrides: [{disabled: true}]}]}", name="one")
+    before = await mesh.metrics(mesh.workloads["frontend"], TOTAL)
+    await ask_until(mesh, lambda: counted_since(mesh, before))
+    notes = {note for proxy in mesh.control.status() for note in proxy.notes}
+    older = "Telemetry shop/two is for the same namespace, and older"
+    assert notes == {f"Telemetry shop/one is not heard: {older}"}
+
+
+async def counted_since(mesh, before):
+    return await mesh.metrics(mesh.workloads["frontend"], TOTAL) > before

@@ -109,15 +109,6 @@ def test_two_rules_may_not_define_the_same_subset_of_a_host():
     assert "the subset v1 of catalog is defined by DestinationRule shop/again already" in problem
 
 
-def test_a_namespace_has_one_policy_without_a_selector():
-    strict, open_, one = (
-        manifest("PeerAuthentication", name, {"mtls": {"mode": "STRICT"}} | more)
-        for name, more in (("a", {}), ("b", {}), ("c", {"selector": {"matchLabels": {"app": "db"}}}))
-    )
-    assert said(strict, one) == []
-    assert "as PeerAuthentication shop/a does already" in said(strict, open_, one)[0]
-
-
 def test_a_workload_entry_may_be_known_by_a_dns_name():
     assert said(manifest("WorkloadEntry", "a", {"address": "db.example.com"})) == []
 

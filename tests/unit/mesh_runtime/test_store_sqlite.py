@@ -194,6 +194,17 @@ async def test_everything_is_there_after_opening_again(tmp_path):
         assert (await store.commit(put(namespace()))).number == 2
 
 
+async def test_an_object_is_as_old_as_it_has_been_there_without_a_break(tmp_path):
+    kept, again = namespace(), namespace("other")
+    async with SqliteConfig(tmp_path / "config.db") as store:
+        await store.commit(put(kept, again))
+        await store.commit(put(namespace(team="one"), delete=(again.key,)))
+        await store.commit(put(again))
+        assert [store.current.objects[item.key].since for item in (kept, again)] == [1, 3]
+    async with SqliteConfig(tmp_path / "config.db") as store:
+        assert [store.current.objects[item.key].since for item in (kept, again)] == [1, 3]
+
+
 async def test_a_file_has_one_writer(tmp_path):
     async with SqliteConfig(tmp_path / "config.db"):
         with pytest.raises(StoreError, match="another server uses this data directory"):

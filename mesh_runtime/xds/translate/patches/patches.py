@@ -82,8 +82,8 @@ def _patches(world: World, instance: Instance) -> Iterator[tuple[str, ConfigPatc
                     yield f"{item.key} spec.configPatches[{index}]", patch
 
 
-def _order(item: ConfigObject, spec: EnvoyFilter) -> tuple[int, bool, str]:
-    return spec.priority, item.key.namespace != ROOT_NAMESPACE, item.key.name
+def _order(item: ConfigObject, spec: EnvoyFilter) -> tuple[int, bool, int, str]:
+    return spec.priority, item.key.namespace != ROOT_NAMESPACE, item.since, item.key.name
 
 
 def _selects(item: ConfigObject, spec: EnvoyFilter, instance: Instance) -> bool:

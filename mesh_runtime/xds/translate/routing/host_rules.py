@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from mesh_runtime.api.hosts import matches, resolve_host
@@ -55,11 +56,22 @@ def sees_labels(world: World, namespace: str) -> bool:
 
 def host_routes(world: World, caller: Caller, service: MeshService, port: MeshPort) -> list[Envoy]:
     """Return what becomes of a workload's requests to a port of a service; some route, in any case."""
-    for found in _rules_of(world, caller, service.host):
-        routes = rules_routes(world, caller, [found])
+    for who, found in _rules_for(world, caller, service):
+        routes = rules_routes(world, who, [found])
         if routes:
             return routes
     return [service_route(world, caller, service, port)]
+
+
+def _rules_for(world: World, caller: Caller, service: MeshService) -> Iterator[tuple[Caller, Found]]:
+    """Yield what a caller follows for a service, and as whom.
+
+    As in Istio, rules for a headless service are also for its workloads' own names, and lead to the one named.
+    """
+    yield from ((caller, found) for found in _rules_of(world, caller, service.host))
+    if service.parent:
+        named = replace(caller, member=service)
+        yield from ((named, found) for found in _rules_of(world, caller, service.parent))
 
 
 def other_hosts(world: World, scope: SidecarScope, number: int) -> Iterator[tuple[str, Found]]:

@@ -57,6 +57,8 @@ class Caller:
     port: int
     tls: bool = False
     """Whether requests arrive encrypted, and are decrypted before the rules are asked."""
+    member: MeshService | None = None
+    """The workload that is called by its own name, where rules for its headless service are followed."""
 
     @property
     def namespace(self) -> str:
@@ -97,15 +99,20 @@ def destination_cluster(world: World, caller: Caller, namespace: str, destinatio
     if found is None:
         return NOWHERE
     service, port = found
-    if destination.subset and destination.subset not in _rules(world, caller, service).subsets:
+    subset = "" if service is caller.member else destination.subset
+    if subset and subset not in _rules(world, caller, service).subsets:
         return NOWHERE
-    return outbound_name(service, port, destination.subset)
+    return outbound_name(service, port, subset)
 
 
 def _target(
     world: World, caller: Caller, namespace: str, destination: Destination
 ) -> tuple[MeshService, MeshPort] | None:
-    service = find_service(world, caller.scope, resolve_host(destination.host, namespace))
+    host = resolve_host(destination.host, namespace)
+    if caller.member and host == caller.member.parent:
+        service: MeshService | None = caller.member
+    else:
+        service = find_service(world, caller.scope, host)
     port = _destination_port(service, destination, caller.port) if service else None
     return (service, port) if service and port else None
 

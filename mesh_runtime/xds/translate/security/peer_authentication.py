@@ -14,7 +14,7 @@ def mtls_mode(world: World, namespace: str, labels: Mapping[str, str], port: int
     """Return what a workload, or one of its own ports, accepts: ``STRICT``, ``PERMISSIVE`` or ``DISABLE``.
 
     The port's mode in the workload's own PeerAuthentication, else that one's, else its namespace's, else the
-    mesh's, else permissive. Of several for the same, the first by name counts.
+    mesh's, else permissive. Of several for the same, the oldest counts.
     """
     key = "mtls", namespace, tuple(sorted(labels.items()))
     general, by_port = world.once(key, lambda: _modes(world, namespace, labels))
