@@ -68,9 +68,9 @@ class Exposition:
         """
         given = self._given(target)
         last = self._last.get(instance)
-        if last and (last.given != given or last.epoch != epoch):
+        if last and last.epoch != epoch:
             last = None
-        numbers = last.layout.numbers(page) if last else None
+        numbers = last.layout.numbers(page) if last and last.given == given else None
         if last is None or numbers is None:
             last, numbers = self._lay_out(page, given, epoch, origin, last)
         followed = last.layout.follow(_floats(numbers, last.layout, origin), last.followed)

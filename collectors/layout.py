@@ -123,10 +123,15 @@ class Layout:
         return Followed(now, last.before + np.where(fell[self._judges], last.now, 0.0))
 
     def take_over(self, layout: Layout, last: Followed) -> Followed:
-        """Say by this layout what was followed by another one."""
+        """Say by this layout what was followed by another one.
+
+        A series that is of another identity now, since its proxy was labelled anew, counts for it from here on.
+        """
         places = {series: place for place, series in enumerate(layout.series)}
         there = np.array([places.get(series, len(places)) for series in self.series], np.int64)
-        return Followed(np.append(last.now, 0.0)[there], np.append(last.before, 0.0)[there])
+        now, before = np.append(last.now, 0.0)[there], np.append(last.before, 0.0)[there]
+        stays = [_identity(layout.series.get(series)) == _identity(meaning) for series, meaning in self.series.items()]
+        return Followed(now, np.where(stays, before, -now))
 
     def sums(self, followed: Followed) -> Floats:
         """What each slot has counted."""
@@ -160,6 +165,10 @@ class Layout:
             ],
             np.int64,
         )
+
+
+def _identity(meaning: Meaning) -> Identity | None:
+    return meaning[0].identity if isinstance(meaning, tuple) else None
 
 
 def _histogram(series: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.dialects import istio
+from collectors.dialects import istio, known
 from collectors.exposition import Exposition
 from graph.model import Counters
 
@@ -90,6 +90,20 @@ def test_a_new_run_counts_from_zero(proxy):
     proxy.serve("200", 7)
     counters = proxy.read()
     assert (by_code(counters), counters.latency_ms.counts) == ({"200": 7}, (0, 7, 7))
+
+
+def test_a_process_that_is_labelled_anew_begins_at_zero_under_its_new_name():
+    exposition = Exposition(known()["linkerd"], cluster="Kubernetes")
+    line = 'response_total{direction="outbound",dst_deployment="cart",dst_namespace="shop",status_code="200"}'
+
+    def read(number: int, name: str) -> dict[str, float]:
+        labels = {"namespace": "shop", "deployment": name}
+        batch = exposition.read(f"{line} {number}\n", instance="p", epoch=1, at_ms=1, origin="p", target=labels)
+        return {one.edge.source.workload: sum(one.counters.requests.values()) for one in batch}
+
+    assert read(500, "web") == {"web": 500}
+    assert read(507, "shop-web") == {"shop-web": 7}
+    assert read(509, "shop-web") == {"shop-web": 9}
 
 
 @given(
