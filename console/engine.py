@@ -147,7 +147,7 @@ async def _make(on: _Ground, *, announce: Announce, demo: bool) -> Engine:
     mesh = await _mesh(on)
     graph = await _graph(on)
     intake = await _intake(on, mesh, graph)
-    stream, federation = Stream(graph.live), Federation(graph.live, on.clock)
+    stream, federation = Stream(graph.live, tick_s=on.settings.graph.tick_s), Federation(graph.live, on.clock)
     ticker = Ticker(
         live=graph.live,
         stream=stream,

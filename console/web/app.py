@@ -30,6 +30,7 @@ from console.web.api import (
 )
 from console.web.limits import BodyLimit
 from console.web.security import Guard, policy
+from console.web.stream import PROTOCOL
 
 PREFIX = "/api/v1"
 OPENAPI = f"{PREFIX}/openapi.json"
@@ -58,6 +59,7 @@ def _api(console: Console) -> FastAPI:
     app = FastAPI(
         title="Meshscope",
         version="1",
+        description=PROTOCOL,
         openapi_url=OPENAPI,
         docs_url=None,
         redoc_url=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Query, WebSocket, WebSocketDisconnect
@@ -15,12 +16,12 @@ from console.web.answers import graph as answers
 from console.web.api.common import Here, also, router
 from console.web.api.projection import Namespaces, View, Viewed, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound
-from console.web.stream import Key
+from console.web.stream import Key, TooManyTopicsError
 from graph.compare import compare, comparison_json
 from graph.model import GraphType, Snapshot
 from graph.query import Found
 from graph.retention import TIERS_MS
-from graph.windows import REACH_S, SHORTEST_S
+from graph.windows import SHORTEST_S
 from graph.wire import snapshot_json
 
 SEND_S = 20
@@ -91,7 +92,7 @@ async def stream(websocket: WebSocket, here: Here) -> None:
     """Send a snapshot, then differences; see :mod:`console.web.stream`."""
     parameters = websocket.query_params
     try:
-        key = Key(GraphType(parameters.get("type", "versionedApp")), window_of(parameters.get("window", "60"), REACH_S))
+        key = Key(GraphType(parameters.get("type", "versionedApp")), window_of(parameters.get("window", "60")))
     except (Invalid, ValueError):
         await websocket.close(1008, "unknown type or window")
         return
@@ -104,11 +105,15 @@ async def stream(websocket: WebSocket, here: Here) -> None:
 
 
 async def _send(websocket: WebSocket, here: Console, key: Key) -> None:
+    ask = partial(moment, here, *key)
     with contextlib.suppress(WebSocketDisconnect, TimeoutError):
-        async with contextlib.aclosing(here.stream.messages_of(key)) as messages:
-            async for text in messages:
-                async with asyncio.timeout(SEND_S):
-                    await websocket.send_text(text)
+        try:
+            async with contextlib.aclosing(here.stream.messages_of(key, ask, here.clock)) as messages:
+                async for text in messages:
+                    async with asyncio.timeout(SEND_S):
+                        await websocket.send_text(text)
+        except TooManyTopicsError as full:
+            await websocket.close(1013, str(full))
 
 
 async def _left(websocket: WebSocket) -> None:

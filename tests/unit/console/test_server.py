@@ -237,6 +237,15 @@ async def test_the_stream_begins_with_a_snapshot_and_goes_on_with_differences(se
     assert (await server.ask("GET", "/api/v1/graph?namespaces=elsewhere"))[1]["nodes"] == []
 
 
+async def test_the_stream_shows_windows_that_memory_does_not_hold(server):
+    server.console.live.observe([observation("v1", 10, server.console.clock.now_ms())])
+    async with server.session.ws_connect(f"{server.info.url}/api/v1/stream?type=app&window=6h") as socket:
+        first = await socket.receive_json()
+    assert (first["type"], first["window"], first["every"]) == ("snapshot", 21_600, 90)
+    status, document = await server.ask("GET", "/api/v1/openapi.json")
+    assert (status, "/api/v1/stream" in document["info"]["description"]) == (200, True)
+
+
 async def test_a_topic_ends_with_its_last_reader(server):
     url = f"{server.info.url}/api/v1/stream?type=app&window=300"
     async with server.session.ws_connect(url) as socket:
