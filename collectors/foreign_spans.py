@@ -67,7 +67,6 @@ class ForeignSpans:
         address: str,
         *,
         paths: Mapping[str, Mapping[str, Translate]],
-        done: int = 202,
     ) -> None:
         self.name = name
         self.port = 0
@@ -76,7 +75,6 @@ class ForeignSpans:
         self._sink = sink
         self._address = address
         self._paths = paths
-        self._done = done
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -120,7 +118,7 @@ class ForeignSpans:
             rejected_spans=state.rejected_spans + taken.rejected,
             error="",
         )
-        return web.Response(status=self._done)
+        return web.Response(status=202)
 
     def _take(self, translate: Translate, body: bytes, encoding: str) -> tuple[Taken, int]:
         limits = self._sink.limits

@@ -32,10 +32,9 @@ class TooManyReadersError(Exception):
 class Feed(Generic[T]):
     """Hands items on. ``publish`` may be called from any thread, ``read`` belongs to one loop."""
 
-    def __init__(self, waiting: int = WAITING) -> None:
+    def __init__(self) -> None:
         self.missed = 0
         """By all readers together, so far."""
-        self._waiting = waiting
         self._lock = threading.Lock()
         self._readers: list[_Reader[T]] = []
 
@@ -59,7 +58,7 @@ class Feed(Generic[T]):
         The first batch is empty and comes at once: whoever then looks up what was before misses nothing in between.
         Others are empty when nothing came for a while.
         """
-        reader = _Reader(wants, self._waiting, asyncio.get_running_loop())
+        reader = _Reader(wants, WAITING, asyncio.get_running_loop())
         with self._lock:
             if len(self._readers) >= READERS:
                 raise TooManyReadersError(f"{READERS} readers are here already; close one of them")

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from collectors.errors import CollectorError
+from collectors.inventory import DEFAULT_CLUSTER
 from collectors.traces import blockfile
 from collectors.traces.blockfile import Block, DamagedError, Recent
 from collectors.traces.columns import Chunk, Tables, chunk_of
@@ -40,13 +41,12 @@ FORMER = ("spans.db", "spans.db-wal", "spans.db-shm")
 class _Head:
     """What is in no block yet."""
 
-    def __init__(self, folder: Path, number: int, cluster: str, arrived_ms: int) -> None:
+    def __init__(self, folder: Path, number: int, arrived_ms: int) -> None:
         self.number = number
         self.journal = Journal(folder / f"{number:012d}.journal")
         self.began_ms = arrived_ms
         self.spans = 0
         self.raw_bytes = 0
-        self._cluster = cluster
         self._tables = Tables()
         self._chunks: tuple[Chunk, ...] = ()
         self._part: HeadPart | None = None
@@ -64,20 +64,17 @@ class _Head:
         """Give it as a search sees it; ``None`` while it is empty."""
         chunks, part = self._chunks, self._part
         if part is None and chunks:
-            self._part = part = HeadPart(chunks, self._tables, self._cluster)
+            self._part = part = HeadPart(chunks, self._tables, DEFAULT_CLUSTER)
         return part
 
 
 class BlockStore:
     """One thread adds; any may read. Spans older than *keep_s* are let go; 0: none."""
 
-    def __init__(
-        self, folder: Path, capacity_bytes: int, *, keep_s: float, cluster: str, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, folder: Path, capacity_bytes: int, *, keep_s: float, now_ms: Callable[[], int]) -> None:
         self._folder = folder
         self._capacity_bytes = capacity_bytes
         self._keep_s = keep_s
-        self._cluster = cluster
         self._now_ms = now_ms
         self._lock = threading.Lock()
         """Guards head and blocks, which change together, and the counts."""
@@ -177,7 +174,7 @@ class BlockStore:
             draft.unlink()
         for path in sorted(self._folder.glob("*.block")):
             try:
-                self._blocks = (*self._blocks, Block(path, self._cluster, self._recent))
+                self._blocks = (*self._blocks, Block(path, DEFAULT_CLUSTER, self._recent))
             except DamagedError as trouble:
                 aside = path.with_suffix(".damaged")
                 log.exception("a block of traces cannot be read and is put aside as %s", aside.name)
@@ -195,7 +192,7 @@ class BlockStore:
                 left.append(path)
         for path in left or [self._folder / f"{sealed + 1:012d}.journal"]:
             records = [requests for requests, _ in recovered(path)] if path.exists() else []
-            self._head = _Head(self._folder, int(path.stem), self._cluster, self._now_ms())
+            self._head = _Head(self._folder, int(path.stem), self._now_ms())
             self._head.add(records)
             self._seal_if_due(self._head, more=path != left[-1] if left else False)
 
@@ -217,9 +214,9 @@ class BlockStore:
         self._make_room(len(content))
         path = self._folder / f"{head.number:012d}.block"
         blockfile.write(path, content)
-        fresh = _Head(self._folder, head.number + 1, self._cluster, self._now_ms())
+        fresh = _Head(self._folder, head.number + 1, self._now_ms())
         with self._lock:
-            self._blocks = (*self._blocks, Block(path, self._cluster, self._recent))
+            self._blocks = (*self._blocks, Block(path, DEFAULT_CLUSTER, self._recent))
             self._head = fresh
         head.journal.close()
         head.journal.path.unlink()

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self
 
 from collectors.errors import CollectorError
-from collectors.inventory import DEFAULT_CLUSTER
 from collectors.traces.blockstore import BlockStore
 from collectors.traces.waiting import Waiting
 from graph.ports import Dependency, Operation, Span, TraceQuery, TraceStoreState, TraceSummary
@@ -40,12 +39,11 @@ class EmbeddedTraces:
         capacity_bytes: int,
         *,
         keep_s: float = WEEK_S,
-        cluster: str = DEFAULT_CLUSTER,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.capacity_bytes = capacity_bytes
         self._waiting = Waiting(min(WRITE_BYTES, capacity_bytes // 8))
-        self._store = BlockStore(Path(folder), capacity_bytes, keep_s=keep_s, cluster=cluster, now_ms=now_ms)
+        self._store = BlockStore(Path(folder), capacity_bytes, keep_s=keep_s, now_ms=now_ms)
         self._writer = threading.Thread(target=self._write, name="traces", daemon=True)
 
     async def __aenter__(self) -> Self:

@@ -31,9 +31,8 @@ class JaegerTraces(RemoteTraces):
 
     backend = "jaeger"
 
-    def __init__(self, remote: Remote, *, cluster: str = DEFAULT_CLUSTER) -> None:
+    def __init__(self, remote: Remote) -> None:
         super().__init__(remote)
-        self._cluster = cluster
 
     async def search(self, query: TraceQuery) -> Sequence[TraceSummary]:
         """Find traces, newest first."""
@@ -80,7 +79,7 @@ class JaegerTraces(RemoteTraces):
         return [self._spans(one) for one in _data(answer.json())]
 
     def _spans(self, trace: Mapping[str, Any]) -> list[Span]:
-        spans = spans_of(trace, cluster=self._cluster)
+        spans = spans_of(trace, cluster=DEFAULT_CLUSTER)
         return sorted(spans, key=lambda span: (span.start_ns, -span.end_ns))
 
 

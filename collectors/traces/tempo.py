@@ -41,9 +41,8 @@ class TempoTraces(RemoteTraces):
 
     backend = "tempo"
 
-    def __init__(self, remote: Remote, *, cluster: str = DEFAULT_CLUSTER) -> None:
+    def __init__(self, remote: Remote) -> None:
         super().__init__(remote)
-        self._cluster = cluster
 
     async def search(self, query: TraceQuery) -> Sequence[TraceSummary]:
         """Find traces, newest first."""
@@ -92,12 +91,12 @@ class TempoTraces(RemoteTraces):
         chunk = chunk_of([answer.body if answer.kind == PROTOBUF else _from_json(answer.json())], tables)
         if not chunk.spans:
             return ()
-        search = Search([HeadPart([chunk], tables, self._cluster)], lambda _part, _trouble: None)
+        search = Search([HeadPart([chunk], tables, DEFAULT_CLUSTER)], lambda _part, _trouble: None)
         [trace_id, *_] = tables.traces
         return [self._renamed(span) for span in search.trace(trace_id)]
 
     def _renamed(self, span: Span) -> Span:
-        who = workload_of(named(span.resource), cluster=self._cluster)
+        who = workload_of(named(span.resource), cluster=DEFAULT_CLUSTER)
         return replace(span, namespace=who.namespace, workload=who.workload, app=who.app)
 
 

@@ -35,11 +35,11 @@ def rejections(reasons: Mapping[str, str]) -> str:
     return ", ".join(f"{some(named)} ({reason})" for reason, named in proxies.items())
 
 
-def age(at: str, now: datetime | None = None) -> str:
+def age(at: str) -> str:
     """Tell how long ago an RFC 3339 instant was: ``12s``, ``5m``, ``3h``, ``2d``."""
     if not at:
         return "-"
-    seconds = int(((now or datetime.now(UTC)) - datetime.fromisoformat(at)).total_seconds())
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"

@@ -315,5 +315,5 @@ async def _answering(address: str) -> str:
         await asyncio.sleep(POLL_S)
 
 
-def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-12:]) if log.exists() else ""

@@ -11,6 +11,8 @@ LINE = re.compile(
     r"^(?P<lead>\s*(?:- )*)(?:(?P<key>[^\s:#'\"\-][^:#]*|\"[^\"]*\"|'[^']*')(?P<colon>:)(?=\s|$))?(?P<value>.*)$"
 )
 NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+CONTEXT = 5
+"""Unchanged lines that are shown beside a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,22 @@ def lines(text: str) -> tuple[Line, ...]:
     return tuple(Line(" ", number, tokens(line)) for number, line in enumerate(text.splitlines(), 1))
 
 
-def compared(old: str, new: str, *, context: int = 5) -> tuple[Line, ...]:
+def compared(old: str, new: str) -> tuple[Line, ...]:
     """Both versions in one, with what goes above what comes. Long unchanged runs are folded into one ``…`` line."""
-    return tuple(_compared(old.splitlines(), new.splitlines(), context))
+    return tuple(_compared(old.splitlines(), new.splitlines()))
 
 
-def _compared(old: list[str], new: list[str], context: int) -> Iterator[Line]:
+def _compared(old: list[str], new: list[str]) -> Iterator[Line]:
     for tag, start, end, new_start, new_end in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
         same = tag == "equal"
         for line in () if same else old[start:end]:
             yield Line("-", 0, tokens(line))
         coming = [Line(" " if same else "+", n, tokens(new[n - 1])) for n in range(new_start + 1, new_end + 1)]
-        yield from _folded(coming, new_start > 0, new_end < len(new), context) if same else coming
+        yield from _folded(coming, new_start > 0, new_end < len(new)) if same else coming
 
 
-def _folded(run: list[Line], after_change: bool, before_change: bool, context: int) -> Iterator[Line]:
-    head, tail = context * after_change, context * before_change
+def _folded(run: list[Line], after_change: bool, before_change: bool) -> Iterator[Line]:
+    head, tail = CONTEXT * after_change, CONTEXT * before_change
     hidden = len(run) - head - tail
     if hidden < 3:
         yield from run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
@@ -14,16 +13,14 @@ from console.widgets import parts
 MARKS = {"+": "added", "-": "removed", "…": "folded"}
 
 
-def code(shown: Iterable[Line], label: str, *, id_: str = "") -> Component:
+def code(shown: Iterable[Line], label: str) -> Component:
     """Lines with numbers; scrolls on its own, so that it can be reached by keyboard."""
-    extra: dict[str, Any] = {"id": id_} if id_ else {}
     return html.Div(
         [_line(line) for line in shown],
         className="code",
         tabIndex=0,
         role="region",
         **parts.aria(label=label),
-        **extra,
     )
 
 

@@ -1,7 +1,7 @@
 """The config API: Istio's and Kubernetes' kinds, read, checked and written."""
 
 from mesh_runtime.api.kinds import KINDS, Kind, find_kind
-from mesh_runtime.api.manifest import canonical, parse
+from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import Config, ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.text import dump, load
 
@@ -13,7 +13,6 @@ __all__ = [
     "Kind",
     "ObjectKey",
     "Problem",
-    "canonical",
     "dump",
     "find_kind",
     "load",

@@ -59,11 +59,6 @@ def parse(manifest: Mapping[str, Any], *, default_namespace: str = "default", wh
     return _object(key, kind, data["metadata"], spec)
 
 
-def canonical(manifest: Mapping[str, Any], *, default_namespace: str = "default") -> dict[str, Any]:
-    """Give a manifest's canonical form: fixed order, no server fields, nothing defaulted. Raises as :func:`parse`."""
-    return dict(parse(manifest, default_namespace=default_namespace).manifest)
-
-
 def _body(data: dict[str, Any], kind: Kind) -> Any:
     if kind.flat:
         return {name: value for name, value in data.items() if name not in _HEAD}

@@ -49,12 +49,12 @@ def unsupported(owner: str, name: str = "") -> str:
     return f"{name} is {genitive}, but this runtime does not support it yet".strip()
 
 
-def not_yet(*values: str, owner: str = ISTIO) -> BeforeValidator:
+def not_yet(*values: str) -> BeforeValidator:
     """Refuse values that exist and that this runtime does not do yet."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in values:
-            raise refused(unsupported(owner, value))
+            raise refused(unsupported(ISTIO, value))
         return value
 
     return BeforeValidator(check)

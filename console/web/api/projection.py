@@ -126,11 +126,11 @@ def within(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:
     return replace(snapshot, nodes=nodes, edges=edges)
 
 
-def window_of(text: str, longest_s: int = LONGEST_S) -> int:
+def window_of(text: str) -> int:
     """Read a window's length in seconds."""
     window = seconds(text)
-    if not SHORTEST_S <= window <= longest_s:
-        longest = f"{longest_s // 86_400}d" if longest_s >= 86_400 else f"{longest_s // 3600}h"
+    if not SHORTEST_S <= window <= LONGEST_S:
+        longest = f"{LONGEST_S // 86_400}d"
         raise Invalid(f"there is no window of {text[:16]}; it may be from {SHORTEST_S}s to {longest}")
     return round(window)
 
