@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 from own_ca import OwnCA, tls_secret
 from tls_visits import visit
-from xds_mesh import FRESH_CONNECTIONS, Mesh, listening, together
+from xds_mesh import FRESH_CONNECTIONS, Mesh, listening, mesh_config, together
 
 from mesh_runtime.identity.authority import Authority, spiffe_id
 
@@ -110,11 +110,6 @@ def secure(kind, spec, app="catalog"):
     label = {"istio": "ingress"} if app == "ingress" else {"app": app}
     head = {"apiVersion": "security.istio.io/v1", "kind": kind, "metadata": {"name": "test"}}
     return yaml.safe_dump({**head, "spec": {"selector": {"matchLabels": label}, **spec}})
-
-
-def mesh_config(text):
-    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
-    return yaml.safe_dump({**head, "data": {"mesh": text}})
 
 
 def deny(**operation):

@@ -6,9 +6,7 @@ from collections import Counter
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import NAMESPACE, Mesh, listening
-
-from mesh_runtime.api import ObjectKey
+from xds_mesh import NAMESPACE, Mesh, listening, mesh_config
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -292,11 +290,7 @@ async def test_a_connection_serves_only_so_many_requests(mesh, frontend):
 
 
 async def test_without_automatic_mtls_a_call_is_plain_unless_a_rule_says_otherwise(mesh, frontend):
-    key = ObjectKey("", "ConfigMap", "istio-system", "istio")
-    await mesh.apply(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
-        'data: {mesh: "enableAutoMtls: false"}'
-    )
+    await mesh.apply(mesh_config("enableAutoMtls: false"))
     try:
         before = await secured(mesh, frontend)
         await mesh.share(frontend, "catalog/", count=10)
@@ -305,7 +299,7 @@ async def test_without_automatic_mtls_a_call_is_plain_unless_a_rule_says_otherwi
         await mesh.share(frontend, "catalog/", count=10)
         assert await secured(mesh, frontend) - before == {"none": 10, "mutual_tls": 10}
     finally:
-        await mesh.delete(key)
+        await mesh.forget("ConfigMap")
 
 
 class Preface:

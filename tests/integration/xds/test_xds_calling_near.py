@@ -6,9 +6,7 @@ from collections import Counter
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
-
-from mesh_runtime.api import ObjectKey
+from xds_mesh import Mesh, mesh_config, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -17,7 +15,6 @@ PLACES = {"near": "r1/z1/s1", "zone": "r1/z2/s1", "region": "r2/z1/s1", "far": "
 DETECTION = (
     "outlierDetection: {consecutive5xxErrors: 2, interval: 100ms, baseEjectionTime: 60s, maxEjectionPercent: 100}"
 )
-MESH_CONFIG = ObjectKey("", "ConfigMap", "istio-system", "istio")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -58,13 +55,6 @@ kind: VirtualService
 metadata: {{name: catalog}}
 spec: {{hosts: [catalog], http: [{{route: [{{destination: {{host: catalog}}}}], retries: {{attempts: 0}}}}]}}
 """
-    )
-
-
-async def mesh_config(mesh, text):
-    await mesh.apply(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
-        f"data: {{mesh: {json.dumps(text)}}}"
     )
 
 
@@ -138,7 +128,7 @@ async def test_the_place_s_parts_and_values_may_stand_for_labels(mesh, frontend)
 async def test_places_may_have_shares(mesh, frontend, where):
     shares = '{distribute: [{from: "r1/z1/*", to: {"r1/z1/*": 70, "r2/*": 30}}]}'
     if where == "mesh":
-        await mesh_config(mesh, f"localityLbSetting: {shares}")
+        await mesh.apply(mesh_config(f"localityLbSetting: {shares}"))
     await rule(
         mesh, "loadBalancer: {simple: ROUND_ROBIN%s}" % (f", localityLbSetting: {shares}" if where == "rule" else "")
     )
@@ -151,7 +141,7 @@ async def test_places_may_have_shares(mesh, frontend, where):
 async def test_nearness_can_be_switched_off_by_a_rule_and_for_the_mesh(mesh, frontend):
     await rule(mesh, f"loadBalancer: {{localityLbSetting: {{enabled: false}}}}, {DETECTION}")
     assert set(await answering(mesh, frontend)) == set(PLACES)
-    await mesh_config(mesh, "localityLbSetting: {enabled: false}")
+    await mesh.apply(mesh_config("localityLbSetting: {enabled: false}"))
     await rule(mesh, DETECTION)
     assert set(await answering(mesh, frontend)) == set(PLACES)
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from own_ca import OwnCA, rsa_key, secret, tls_secret
 from tls_visits import echoed, is_refused, visit
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import Mesh, free_echo_server, mesh_config, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.xds.translate import MeshSettings
@@ -381,15 +381,7 @@ async def test_certificates_may_be_in_files_and_are_read_again_when_they_are_rep
         )
 
 
-TOPOLOGY = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data:
-  mesh: |
-    defaultConfig:
-      gatewayTopology: %s
-"""
+TOPOLOGY = mesh_config("defaultConfig: {gatewayTopology: %s}")
 
 
 @pytest.mark.parametrize(("trusted", "told"), [(0, "https"), (1, "http")])
@@ -400,7 +392,7 @@ async def test_the_word_of_trusted_proxies_before_the_gateway_is_taken(mesh, tru
         answer = await go(mesh, "simple.example.com", headers=headers)
         assert json.loads(answer.text)["headers"]["x-forwarded-proto"] == told
     finally:
-        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+        await mesh.forget("ConfigMap")
 
 
 async def test_the_proxy_protocol_names_the_client(mesh):
@@ -414,4 +406,4 @@ async def test_the_proxy_protocol_names_the_client(mesh):
             writer.close()
         assert json.loads(answer.partition("\r\n\r\n")[2])["headers"]["x-forwarded-for"].startswith("9.9.9.9")
     finally:
-        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+        await mesh.forget("ConfigMap")

@@ -7,9 +7,7 @@ from collections import Counter
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
-
-from mesh_runtime.api.objects import ObjectKey
+from xds_mesh import Mesh, mesh_config, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -199,17 +197,14 @@ async def test_without_a_rule_an_answer_is_an_answer_whatever_its_status(mesh, f
 
 
 async def test_the_mesh_may_have_a_retry_policy_and_zero_attempts_means_no_retry(mesh, frontend):
-    await mesh.apply(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
-        "data: {mesh: 'defaultHttpRetryPolicy: {attempts: 2, retryOn: \"503\"}'}"
-    )
+    await mesh.apply(mesh_config('defaultHttpRetryPolicy: {attempts: 2, retryOn: "503"}'))
     await route(mesh, f"- {V1}")
     mesh.workloads["catalog-v1"].fail[503] = 1
     assert (await mesh.get(frontend, "catalog/")).status == 200
     await route(mesh, f"- {{{V1}, retries: {{attempts: 0}}}}")
     mesh.workloads["catalog-v1"].fail[503] = 1
     assert (await mesh.get(frontend, "catalog/")).status == 503
-    await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+    await mesh.forget("ConfigMap")
 
 
 async def test_a_status_code_may_be_the_reason_to_retry(mesh, frontend):

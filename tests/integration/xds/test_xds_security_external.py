@@ -5,7 +5,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from aiohttp import web
-from xds_mesh import Mesh, until
+from xds_mesh import Mesh, mesh_config, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.xds import protos
@@ -37,9 +37,8 @@ spec:
   host: catalog
   trafficPolicy: {{connectionPool: {{http: {{maxRequestsPerConnection: 1}}}}}}
 ---
-{yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
-                 "data": {"mesh": MESH}})}
-"""  # fmt: skip
+{mesh_config(MESH)}
+"""
 
 
 async def judge(mesh):

@@ -6,10 +6,9 @@ import ssl
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import Mesh, free_echo_server, mesh_config, until
 from xds_servers import free_tls_server
 
-from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -115,10 +114,7 @@ async def test_a_proxy_is_not_asked_to_ask_itself(mesh, frontend):
 
 
 async def test_registry_only_refuses_whatever_is_not_declared(mesh, frontend, outside):
-    await mesh.apply(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
-        "data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
-    )
+    await mesh.apply(mesh_config("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"))
     try:
         before = await counted(mesh, frontend, **REFUSED)
         assert (await mesh.get(frontend, f"127.0.0.1:{outside}/")).status == 502
@@ -128,7 +124,7 @@ async def test_registry_only_refuses_whatever_is_not_declared(mesh, frontend, ou
         assert await counted(mesh, frontend, **REFUSED) == before + 2
         assert (await mesh.get(frontend, "orders/")).status == 200
     finally:
-        await mesh.delete(ObjectKey("", "ConfigMap", "istio-system", "istio"))
+        await mesh.forget("ConfigMap")
 
 
 async def test_an_entry_without_resolution_leads_where_its_host_is(mesh, frontend, outside):

@@ -5,17 +5,14 @@ import asyncio
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from xds_mesh import Mesh, free_echo_server, together
+from xds_mesh import Mesh, free_echo_server, mesh_config, together
 
 from mesh_runtime.api.objects import ObjectKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNKNOWN = 502
-REGISTRY_ONLY = (
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
-    "data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}"
-)
+REGISTRY_ONLY = mesh_config("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
 TO_AUDIT = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService

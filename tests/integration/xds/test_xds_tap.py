@@ -12,7 +12,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from plain_envoy import address, cluster, listener, to
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import Mesh, free_echo_server, mesh_config, until
 
 from collectors.als.receiver import METHOD, AlsReceiver
 from collectors.als.sources import AccessLogs
@@ -123,8 +123,7 @@ async def tapped(tmp_path_factory):
 async def plain(tapped):
     """Forget what the test before did."""
     yield
-    config = tapped.mesh.store.current.objects
-    await tapped.mesh.delete(*[key for key in config if key.kind in ("Telemetry", "ConfigMap", "EnvoyFilter")])
+    await tapped.mesh.forget("Telemetry", "ConfigMap", "EnvoyFilter")
 
 
 async def ask(it, path, **options):
@@ -204,8 +203,7 @@ async def test_a_proxys_access_logs_by_opentelemetry_are_tapped(tapped):
         "extensionProviders": [{"name": "tap", "envoyOtelAls": provider}],
         "defaultProviders": {"accessLogging": ["tap"]},
     }
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
-    await tapped.mesh.apply(json.dumps({**manifest, "data": {"mesh": json.dumps(mesh)}}))
+    await tapped.mesh.apply(mesh_config(json.dumps(mesh)))
     await tapped.mesh.drained()
     await ask(tapped, "by-otlp")
     request = await tapped.seen(path="/by-otlp", source="frontend")

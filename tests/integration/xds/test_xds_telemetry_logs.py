@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from collectors_fakes import fluentd, otlp
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import Mesh, free_echo_server, mesh_config, telemetry, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,15 +29,8 @@ async def plain(mesh):
     await mesh.forget("Telemetry", "ConfigMap")
 
 
-async def mesh_config(mesh, text):
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
-    await mesh.apply(json.dumps({**manifest, "data": {"mesh": text}}))
-    await mesh.drained()
-
-
-async def telemetry(mesh, spec, name="default", namespace="shop"):
-    head = f"apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
-    await mesh.apply(f"{head}spec: {spec}\n")
+async def configure(mesh, text):
+    await mesh.apply(mesh_config(text))
     await mesh.drained()
 
 
@@ -63,7 +56,7 @@ async def logged(mesh, name, word):
 
 
 async def test_access_is_logged_to_the_proxys_output_in_istios_format(mesh):
-    await mesh_config(mesh, "accessLogFile: /dev/stdout")
+    await configure(mesh, "accessLogFile: /dev/stdout")
     await ask(mesh, "istios?a=b")
     (line,) = await logged(mesh, "frontend", "istios")
     assert '"GET /istios?a=b HTTP/1.1" 200 - via_upstream - "-" 0 ' in line
@@ -71,7 +64,7 @@ async def test_access_is_logged_to_the_proxys_output_in_istios_format(mesh):
 
 
 async def test_a_log_is_json_where_its_encoding_says_so(mesh):
-    await mesh_config(mesh, "accessLogFile: /dev/stdout\naccessLogEncoding: JSON")
+    await configure(mesh, "accessLogFile: /dev/stdout\naccessLogEncoding: JSON")
     await ask(mesh, "as-json")
     (line,) = await logged(mesh, "frontend", "as-json")
     entry = json.loads(line)
@@ -81,7 +74,7 @@ async def test_a_log_is_json_where_its_encoding_says_so(mesh):
 async def test_a_file_takes_lines_in_a_format_of_ones_own(mesh):
     path = Path(f"/tmp/access-{uuid4().hex}.log")
     written = f"{{path: {path}, logFormat: {{text: '%REQ_WITHOUT_QUERY(:path)%!'}}}}"
-    await mesh_config(mesh, f"extensionProviders: [{{name: mine, envoyFileAccessLog: {written}}}]")
+    await configure(mesh, f"extensionProviders: [{{name: mine, envoyFileAccessLog: {written}}}]")
     await telemetry(mesh, "{accessLogging: [{providers: [{name: mine}], match: {mode: CLIENT}}]}")
     try:
         await ask(mesh, "to-file?secret=1")
@@ -125,7 +118,7 @@ async def test_a_workload_is_silent_where_the_mesh_logs(mesh):
 async def test_otlp_takes_records_with_body_and_attributes(mesh):
     async with otlp() as collector:
         labels = "{code: '%RESPONSE_CODE%', path: '%REQ(:path)%'}"
-        await mesh_config(
+        await configure(
             mesh,
             "extensionProviders:\n- name: otel\n  envoyOtelAls:\n    service: 127.0.0.1\n"
             f"    port: {collector.port}\n    logFormat: {{text: 'took %DURATION%', labels: {labels}}}\n"
@@ -147,7 +140,7 @@ def attributes(record):
 
 async def test_fluentd_takes_records_by_its_forward_protocol(mesh):
     async with fluentd() as collector:
-        await mesh_config(
+        await configure(
             mesh,
             "extensionProviders:\n- name: fluent\n  envoyFluentd:\n    service: 127.0.0.1\n"
             f"    port: {collector.port}\n    tag: shop.access\n    flushInterval: 100ms\n"
@@ -182,7 +175,7 @@ async def test_a_connection_is_logged_once_when_it_ends(mesh):
 
 
 async def test_the_mesh_config_says_how_paths_are_normalized_and_connections_made(mesh):
-    await mesh_config(
+    await configure(
         mesh, "pathNormalization: {normalization: MERGE_SLASHES}\nconnectTimeout: 3s\ntcpKeepalive: {time: 60s}"
     )
     assert (await ask(mesh, "/a///b")).seen["path"] == "/a/b"
@@ -213,5 +206,5 @@ async def test_the_mesh_config_says_how_paths_are_normalized_and_connections_mad
 )
 async def test_a_mesh_config_that_cannot_be_is_refused_with_its_place(mesh, text, problem):
     with pytest.raises(Exception) as refused:
-        await mesh_config(mesh, text)
+        await configure(mesh, text)
     assert problem in str(refused.value)

@@ -5,7 +5,7 @@ import json
 import pytest
 import pytest_asyncio
 from collectors_fakes import otlp, zipkin
-from xds_mesh import Mesh, until
+from xds_mesh import Mesh, mesh_config, telemetry, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,15 +30,8 @@ async def plain(mesh):
 
 
 async def providers(mesh, text, sampling=100):
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
     config = f"extensionProviders: [{text}]\ndefaultConfig: {{tracing: {{sampling: {sampling}}}}}\n"
-    return await mesh.apply(json.dumps({**manifest, "data": {"mesh": config}}))
-
-
-async def telemetry(mesh, spec, name="default"):
-    head = f"apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}, namespace: shop}}\n"
-    await mesh.apply(f"{head}spec: {spec}\n")
-    await mesh.drained()
+    return await mesh.apply(mesh_config(config))
 
 
 async def ask(mesh, path="", **headers):

@@ -63,6 +63,19 @@ def together(*documents):
     return "\n---\n".join(documents)
 
 
+def mesh_config(text):
+    """MeshConfig, which is YAML, as the object that holds it."""
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+    return f"{head}data: {{mesh: {json.dumps(text)}}}\n"
+
+
+async def telemetry(mesh, spec, name="default", namespace=NAMESPACE):
+    """Have a Telemetry obeyed, also by the listeners of connections that are open."""
+    head = f"apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+    await mesh.apply(f"{head}spec: {spec}\n")
+    await mesh.drained()
+
+
 class WallClock:
     def now_ms(self):
         return time.time_ns() // 1_000_000
