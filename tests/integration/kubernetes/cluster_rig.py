@@ -47,6 +47,11 @@ class Cluster:
         """Delete it."""
         await self._api.send("DELETE", f"{self._path(item)}/{item['metadata']['name']}")
 
+    async def names(self, path: str) -> set[tuple[str, str]]:
+        """List objects, by namespace and name."""
+        items = (await self._api.send("GET", path))["items"]
+        return {(one["metadata"].get("namespace", ""), one["metadata"]["name"]) for one in items}
+
     async def close(self) -> None:
         """End connections."""
         await self._api.close()

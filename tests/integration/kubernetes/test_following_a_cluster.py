@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from api_server import HTTP_ROUTES, ISTIO, VIRTUAL_SERVICES, ApiServer
 from cluster_objects import deployment, pod, service, virtual_service
-from cluster_rig import Cluster, Followed, following, write_kubeconfig
+from cluster_rig import PATIENCE_S, Cluster, Followed, following, write_kubeconfig
 
 from collectors.kubernetes.api import ApiError
 from collectors.kubernetes.config import ClusterConfig
@@ -20,7 +20,19 @@ def names(followed: Followed) -> set[str]:
 
 
 class TestAnyCluster:
-    """On a real cluster, too, where there is one."""
+    """On a real cluster, too, where ``KUBECONFIG`` names one; see ``conftest.py`` on which of these write to it."""
+
+    async def test_what_there_is_is_known(self, read_only: Cluster) -> None:
+        async with following(read_only.config) as followed, asyncio.timeout(PATIENCE_S):
+            for path, seen in (
+                ("/api/v1/namespaces", lambda: [one for one in followed.objects.declared if one.kind == "Namespace"]),
+                ("/api/v1/services", lambda: [one for one in followed.objects.declared if one.kind == "Service"]),
+                ("/api/v1/pods", lambda: followed.objects.pods),
+            ):
+                # asked again each time: in a real cluster things come and go
+                while not await read_only.names(path) <= {(one.namespace, one.name) for one in seen()}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert followed.objects.pods
 
     async def test_what_appears_is_known_and_what_is_deleted_goes(self, cluster: Cluster) -> None:
         front = deployment("front", namespace=cluster.namespace)
