@@ -93,6 +93,8 @@ class Health:
     """0: the application's own."""
     encrypted: bool = False
     """Ask with HTTPS, whatever certificate is shown."""
+    grpc: str | None = None
+    """Ready while gRPC's health service says that this service is; ``""``: the server as a whole."""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     """Nobody asks before that."""

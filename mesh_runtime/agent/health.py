@@ -13,6 +13,8 @@ __all__ = ["Health", "watch"]
 
 LISTEN_POLL_S = 0.05
 """How often an application is asked that has not answered yet."""
+_CHECK = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"
 
 
 async def watch(health: Health, port: int, tell: Callable[[bool], None]) -> None:
@@ -30,6 +32,8 @@ async def watch(health: Health, port: int, tell: Callable[[bool], None]) -> None
 
 
 async def _is_there(session: aiohttp.ClientSession, health: Health, port: int) -> bool:
+    if health.grpc is not None:
+        return await _serves(health, health.grpc, port)
     if not health.path:
         return await _listens(health, port)
     url = f"{'https' if health.encrypted else 'http'}://{_in_url(health.host)}:{port}{health.path}"
@@ -42,6 +46,21 @@ async def _is_there(session: aiohttp.ClientSession, health: Health, port: int) -
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+async def _serves(health: Health, service: str, port: int) -> bool:
+    import grpc  # noqa: PLC0415 - few agents ask in gRPC, and all are to be small
+
+    name = service.encode()
+    request = b"\x0a" + bytes([len(name)]) + name  # field 1, as bytes: the protocol's whole message
+    # The agent's own environment may name a proxy.
+    options = (("grpc.enable_http_proxy", 0),)
+    async with grpc.aio.insecure_channel(f"{_in_url(health.host)}:{port}", options=options) as channel:
+        try:
+            answer: bytes = await channel.unary_unary(_CHECK)(request, timeout=health.timeout_s)
+        except grpc.aio.AioRpcError:
+            return False
+    return answer == _SERVING
 
 
 async def _listens(health: Health, port: int) -> bool:

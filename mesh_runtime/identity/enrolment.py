@@ -37,17 +37,19 @@ def group_of(config: Config, registration: Registration) -> WorkloadGroup | None
 
 
 def health_of(group: WorkloadGroup | None) -> Health | None:
-    """Return how a group's workloads are asked whether they are ready; commands and gRPC are not for agents."""
+    """Return how a group's workloads are asked whether they are ready; ``None``: it does not say."""
     if group is None or group.probe is None:
         return None
     probe, http = group.probe, group.probe.http_get
     asked = http or probe.tcp_socket
-    if asked is None:
+    place = asked or probe.grpc
+    if place is None:
         return None
     return Health(
         path=f"/{http.path.removeprefix('/')}" if http else "",
-        host=asked.host or "127.0.0.1",
-        port=asked.port,
+        host=asked.host if asked and asked.host else "127.0.0.1",
+        port=place.port,
+        grpc=probe.grpc.service if probe.grpc else None,
         encrypted=bool(http and http.scheme == "HTTPS"),
         headers={header.name: header.value for header in http.http_headers} if http else {},
         delay_s=probe.initial_delay_seconds,

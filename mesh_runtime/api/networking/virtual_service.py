@@ -104,13 +104,17 @@ class HTTPRoute(Spec):
 class L4MatchAttributes(Spec):
     """What is known of a TCP connection."""
 
-    later = frozenset({"sourceSubnet"})
-
+    source_subnet: str = ""
     destination_subnets: Many[Subnet] = ()
     port: Port | None = None
     source_labels: Labels = Field(default_factory=dict)
     gateways: Many[GatewayName] = ()
     source_namespace: DnsLabel = ""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Istio's API has a field that says nothing."""
+        if self.source_subnet:
+            yield Flaw(("sourceSubnet",), "no proxy of Istio looks at it", "use sourceLabels or sourceNamespace")
 
 
 class TLSMatchAttributes(L4MatchAttributes):

@@ -20,6 +20,10 @@ def _probe_header(value: str) -> str | None:
     return None if _PROBE_HEADER.fullmatch(value) else f"{quoted(value)} is not the name of a probe's header"
 
 
+def _ascii(value: str) -> str | None:
+    return None if value.isascii() else f"{quoted(value)} is not the name of a gRPC service"
+
+
 ProbeHeader = Annotated[str, AfterValidator(text(_probe_header, "use letters, digits, '-' and '_'"))]
 Seconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -65,7 +69,7 @@ class GRPCHealthCheck(Spec):
     """gRPC's health checking protocol."""
 
     port: Port
-    service: str = ""
+    service: Annotated[str, Field(max_length=127), AfterValidator(text(_ascii))] = ""
 
 
 class ReadinessProbe(Spec):
@@ -88,6 +92,9 @@ class ReadinessProbe(Spec):
     def flaws(self) -> Iterator[Flaw]:
         """One way of asking."""
         yield from self.one_of("http_get", "tcp_socket", "exec", "grpc")
+        if self.exec:
+            # As their agent's user, on every machine where a workload joins the group.
+            yield Flaw(("exec",), "agents run no commands of config", "use httpGet, tcpSocket or grpc")
 
 
 class GroupTemplate(WorkloadTemplate):

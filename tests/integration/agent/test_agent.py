@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 
 from mesh_runtime.agent import wire
-from mesh_runtime.agent.health import Health
+from mesh_runtime.agent.health import Health, watch
 from mesh_runtime.agent.member import Restart
 from mesh_runtime.agent.process import Plan, leaves
 
@@ -185,6 +186,32 @@ async def test_without_a_health_check_of_its_own_an_application_is_asked_as_its_
     async with running(server, member):
         ill.touch()
         await server.until(lambda: server.instances["shop/catalog~0"].starting)
+
+
+async def test_an_application_is_ready_while_its_grpc_health_service_says_that_it_serves():
+    said = {b"\x0a\x05rates": b"\x08\x02"}
+    told = asyncio.Queue()
+
+    async def check(request, _context):
+        return said[request]
+
+    application = grpc.aio.server()
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    application.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+    port = application.add_insecure_port("127.0.0.1:0")
+    await application.start()
+    health = Health(grpc="rates", interval_s=0.02, failures=1)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watching = group.create_task(watch(health, port, told.put_nowait))
+        said[b"\x0a\x05rates"] = b"\x08\x01"
+        assert await told.get()
+        said[b"\x0a\x05rates"] = b"\x08\x02"
+        assert not await told.get()
+        said[b"\x0a\x05rates"] = b"\x08\x01"
+        assert await told.get()
+        await application.stop(None)
+        assert not await told.get()
+        watching.cancel()
 
 
 ENDS_WELL_THE_THIRD_TIME = """

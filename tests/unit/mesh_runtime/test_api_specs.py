@@ -436,6 +436,16 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "spec.probe",
             "exclude each other",
         ),
+        (
+            manifest("WorkloadGroup", "a", {"template": {}, "probe": {"exec": {"command": ["a"]}}}),
+            "spec.probe.exec",
+            "agents run no commands of config; use httpGet, tcpSocket or grpc",
+        ),
+        (
+            virtual_service(tcp=[{"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [to("catalog")]}]),
+            "spec.tcp[0].match[0].sourceSubnet",
+            "no proxy of Istio looks at it",
+        ),
         (manifest("WorkloadEntry", "a", {"address": "a b"}), "spec.address", "neither an IP address nor a DNS name"),
         (
             manifest("PeerAuthentication", "a", {"mtls": {"mode": "strict"}}),

@@ -24,7 +24,7 @@ def group(probe):
     ("probe", "health"),
     [
         (None, None),
-        ({"exec": {"command": ["true"]}}, None),
+        ({"grpc": {"port": 9, "service": "rates"}}, Health(port=9, grpc="rates", interval_s=10)),
         ({"tcpSocket": {"port": 9}}, Health(port=9, interval_s=10)),
         (
             {"httpGet": {"port": 8, "path": "ready", "httpHeaders": [{"name": "x-a", "value": "1"}]}},
