@@ -8,25 +8,19 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
-from xds_mesh import FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, Mesh, free_echo_server, together
+from xds_mesh import FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, Mesh, free_echo_server, mesh_config, together
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ALIASES = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data: {mesh: "trustDomainAliases: [old.example]"}
-"""
+ALIASES = mesh_config("trustDomainAliases: [old.example]")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("orders")
         await mesh.workload("catalog", ports={"http-admin": 1})
@@ -34,8 +28,6 @@ async def mesh():
         await mesh.gateway("ingress", istio="ingress")
         await mesh.apply(together(FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, ALIASES))
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

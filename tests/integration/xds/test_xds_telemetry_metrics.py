@@ -14,22 +14,18 @@ TOTAL = "istio_requests_total"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def mesh():
-    mesh = await Mesh().start()
-    try:
+    async with Mesh() as mesh:
         await mesh.workload("frontend")
         await mesh.workload("catalog", "v1")
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         yield mesh
-    finally:
-        await mesh.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def plain(mesh):
     """Forget what the test before did."""
     yield
-    config = mesh.store.current.objects
-    await mesh.delete(*(key for key in config if key.kind in ("Telemetry", "VirtualService", "DestinationRule")))
+    await mesh.forget("Telemetry", "VirtualService", "DestinationRule")
 
 
 @pytest.fixture
