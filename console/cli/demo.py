@@ -51,7 +51,8 @@ def _run(data: DataDir, port: int | None, *, load: bool) -> int:
     # Not above: `demo fault` must not pay for it.
     from console.cli.mesh import added, end  # noqa: PLC0415
     from console.demo.members import MissingDatabaseError  # noqa: PLC0415
-    from console.demo.supervisor import Demo, DemoError, chosen_ports  # noqa: PLC0415
+    from console.demo.ports import TakenError, chosen_ports  # noqa: PLC0415
+    from console.demo.supervisor import Demo, DemoError  # noqa: PLC0415
     from mesh_runtime.agent.process import leaves  # noqa: PLC0415
     from mesh_runtime.sidecar.binary import SidecarError  # noqa: PLC0415
 
@@ -70,7 +71,15 @@ def _run(data: DataDir, port: int | None, *, load: bool) -> int:
             for sentence in told:
                 say(sentence)
             asyncio.run(_until_told(Demo(data, ports, load=load, say=say), say, greet))
-    except* (DemoError, SidecarError, MissingDatabaseError, DataDirError, click.ClickException, OSError) as errors:
+    except* (
+        DemoError,
+        TakenError,
+        SidecarError,
+        MissingDatabaseError,
+        DataDirError,
+        click.ClickException,
+        OSError,
+    ) as errors:
         troubles.extend(leaves(errors))
     for one in added(data.path):  # what users put beside the shop
         end(one)

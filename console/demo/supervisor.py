@@ -7,16 +7,15 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from console.datadir import DataDir, DataDirError, ServerInfo
-from console.demo.members import free_ports, gateway_of, members
+from console.demo.members import gateway_of, members
+from console.demo.ports import Ports
 from console.webhooks.signing import new_secret
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.files import trim_log
@@ -36,17 +35,6 @@ GRACE_S = 8.0
 
 class DemoError(Exception):
     """The demo cannot start; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Where the demo's own processes listen on 127.0.0.1."""
-
-    page: int
-    otlp_grpc: int
-    otlp_http: int
-    inbox: int
-    payments: int
 
 
 class Demo:
@@ -206,63 +194,6 @@ class Demo:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
-
-
-@contextmanager
-def chosen_ports(page: int | None) -> Iterator[tuple[Ports, list[str]]]:
-    """Choose where to listen: the customary numbers, or the next free ones, and a sentence for each that was taken.
-
-    A *page* port that was asked for is taken or refused with :class:`DemoError`; 0 is any. During the block no
-    other demo chooses the same ones, though nobody may listen there yet.
-    """
-    told: list[str] = []
-    with contextlib.ExitStack() as claims:
-
-        def claimed(port: int) -> bool:
-            return _is_free(port) and _claim(port, claims)
-
-        def near(name: str, wanted: int) -> int:
-            port = next(port for port in range(wanted, wanted + 1000) if claimed(port))
-            if port != wanted:
-                told.append(f"port {wanted} is taken; {name} uses {port}")
-            return port
-
-        if page and not claimed(page):
-            raise DemoError(f"port {page} is taken; choose another --port, or leave it out to get the next free one")
-        ports = Ports(
-            page=near("the page", 20001) if page is None else page or next(filter(claimed, free_ports())),
-            otlp_grpc=near("OTLP over gRPC", 4317),
-            otlp_http=near("OTLP over HTTP", 4318),
-            inbox=near("the alert inbox", 9481),
-            payments=near("the payment provider", 9480),
-        )
-        yield ports, told
-
-
-def _claim(port: int, claims: contextlib.ExitStack) -> bool:
-    """Claim a port among demos, by an abstract Unix socket: it ends with the process."""
-    claim = socket.socket(socket.AF_UNIX)
-    try:
-        claim.bind(f"\0meshscope/port/{port}")
-    except OSError:
-        claim.close()
-        return False
-    claims.callback(claim.close)
-    return True
-
-
-def _is_free(port: int) -> bool:
-    # gRPC listens on IPv6 and means both: binding the IPv4 address beside it would succeed.
-    with socket.socket() as caller:
-        if caller.connect_ex(("127.0.0.1", port)) == 0:
-            return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _apply_shop(data: Path, payments_port: int) -> None:

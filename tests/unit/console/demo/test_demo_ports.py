@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from console.demo.members import free_ports, members
-from console.demo.supervisor import DemoError, chosen_ports
+from console.demo.ports import TakenError, chosen_ports
 from mesh_runtime.registry import Role
 
 
@@ -22,7 +22,7 @@ def numbers(ports):
 
 
 def test_a_port_that_was_asked_for_is_never_replaced(taken):
-    with pytest.raises(DemoError, match=f"port {taken} is taken; choose another --port"), chosen_ports(taken):
+    with pytest.raises(TakenError, match=f"port {taken} is taken; choose another --port"), chosen_ports(taken):
         pass
 
 
