@@ -43,6 +43,10 @@ CREATE TABLE IF NOT EXISTS disabled_endpoints (
     reason TEXT NOT NULL
 );
 """
+NEXT_OF_EACH_SUBJECT = """FROM deliveries AS d WHERE endpoint = ? AND state = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS e
+    WHERE e.endpoint = d.endpoint AND e.subject = d.subject AND e.state = 'pending' AND e.number < d.number
+)"""
 
 
 class State(StrEnum):
@@ -138,10 +142,7 @@ class DeliveryLog:
 
         def work(c: sqlite3.Connection) -> Delivery | None:
             row = c.execute(
-                "SELECT * FROM deliveries AS d WHERE endpoint = ? AND state = 'pending' AND next_ms <= ?"
-                " AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE e.endpoint = d.endpoint"
-                "  AND e.subject = d.subject AND e.state = 'pending' AND e.number < d.number)"
-                " ORDER BY next_ms, number LIMIT 1",
+                f"SELECT * {NEXT_OF_EACH_SUBJECT} AND next_ms <= ? ORDER BY next_ms, number LIMIT 1",
                 (endpoint, now_ms),
             ).fetchone()
             return _delivery(row) if row else None
@@ -152,13 +153,8 @@ class DeliveryLog:
         """Tell when to look again; ``None``: nothing is pending."""
 
         def work(c: sqlite3.Connection) -> int | None:
-            row = c.execute(
-                "SELECT min(next_ms) AS at FROM deliveries AS d WHERE endpoint = ? AND state = 'pending'"
-                " AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE e.endpoint = d.endpoint"
-                "  AND e.subject = d.subject AND e.state = 'pending' AND e.number < d.number)",
-                (endpoint,),
-            ).fetchone()
-            at: int | None = row["at"]
+            at: int | None
+            (at,) = c.execute(f"SELECT min(next_ms) {NEXT_OF_EACH_SUBJECT}", (endpoint,)).fetchone()
             return at
 
         return await self._database.run(work)
