@@ -101,6 +101,11 @@ async def test_http_filters_and_headers_are_added_on_either_side_of_a_call(mesh)
     await seen(mesh, x_lua_inbound="hello", x_lua_outbound="hello", x_host_inbound="hello", x_host_outbound="hello")
 
 
+async def test_a_script_merged_into_every_filter_does_not_meet_the_mesh_s_own(mesh):
+    await mesh.apply(envoy_filter("all", patch("HTTP_FILTER", "ANY", "MERGE", {**lua("x", "y"), "name": ""})))
+    assert (await call(mesh)).status == 200
+
+
 async def test_a_cluster_is_told_to_speak_http2_by_the_field_that_users_know(mesh):
     inbound = patch("VIRTUAL_HOST", "SIDECAR_INBOUND", "MERGE", adds("x-arrived-by", "%PROTOCOL%"))
     await mesh.apply(envoy_filter("how", inbound))

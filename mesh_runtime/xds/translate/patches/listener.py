@@ -11,6 +11,7 @@ from mesh_runtime.api.networking.envoy_filter import MANAGER, ConfigPatch, Filte
 from mesh_runtime.xds import protos
 from mesh_runtime.xds.translate.patches.lists import MERGES, arranged, merge, merge_filter, merge_held, named, put
 from mesh_runtime.xds.translate.patches.route import RoutesPlace, patch_routes
+from mesh_runtime.xds.translate.telemetry.grpc_messages import OWN
 
 _ANYTHING = ListenerMatch()
 _ANY_CHAIN = FilterChainMatch()
@@ -153,5 +154,5 @@ def _http_filters(manager: Any, patches: Sequence[ConfigPatch]) -> None:
     for patch in patches:
         wanted = (_filter(patch) or FilterMatch()).sub_filter
         for item in manager.http_filters if patch.patch.operation in MERGES else ():
-            if wanted is None or wanted.name == item.name:
+            if wanted.name == item.name if wanted else not item.name.startswith(OWN):
                 merge_filter(item, patch)

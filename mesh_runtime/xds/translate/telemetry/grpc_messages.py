@@ -12,8 +12,10 @@ from typing import Final
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 
+OWN: Final = "meshscope."
+"""How names of filters begin that Istio's proxies do not have: a patch for all filters does not mean them."""
 _COUNTING: Final = "envoy.filters.http.grpc_stats"
-_TELLING: Final = "meshscope.grpc_messages"
+_TELLING: Final = f"{OWN}grpc_messages"
 FILTERS: Final = (_TELLING, _COUNTING)
 """The names of :func:`message_filters`."""
 _SCRIPT: Final = f"""
