@@ -234,10 +234,6 @@ def found_in(services: Mapping[str, MeshService], host: str) -> MeshService | No
     return max(wide, key=lambda service: len(service.host), default=None)
 
 
-def _with_spec(_: ObjectKey, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:
-    return item, spec_of(item, VirtualService)
-
-
 def _age(item: tuple[ObjectKey, ConfigObject]) -> tuple[int, ObjectKey]:
     return item[1].since, item[0]
 

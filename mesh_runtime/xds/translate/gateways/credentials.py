@@ -38,14 +38,6 @@ def authorities_name(namespace: str, name: str) -> str:
     return f"{certificate_name(namespace, name).removesuffix(AUTHORITIES)}{AUTHORITIES}"
 
 
-def credential_secrets(world: World, namespace: str, name: str) -> Group:
-    """Return a credential's certificate with its key, and its authorities: those of the two that are there and sound.
-
-    A proxy may have the Secrets of its own *namespace* only; a name such as ``other/name`` yields none.
-    """
-    return secrets_named(world, (certificate_name(namespace, name), authorities_name(namespace, name)))
-
-
 def secrets_named(world: World, names: Iterable[str]) -> Group:
     """Return the secrets of these resource names, each once, in the names' order; leaves out what cannot be served."""
     found = (secret_named(world, name) for name in sorted(set(names)))

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import MESH, L4MatchAttributes, RouteDestination, VirtualService
 from mesh_runtime.api.objects import ConfigObject
-from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate.ports import TcpBinding
 from mesh_runtime.xds.translate.routing.host_rules import virtual_services_for
 from mesh_runtime.xds.translate.routing.http_route import Caller, destination_cluster
 from mesh_runtime.xds.translate.services import MeshService
-from mesh_runtime.xds.translate.sidecar_scope import find_service, follows, scope_of
+from mesh_runtime.xds.translate.sidecar_scope import find_service, follows
 from mesh_runtime.xds.translate.world import World
 
 _Rule = tuple[tuple[str, ...], tuple[str, ...], Sequence[RouteDestination]]
@@ -63,13 +61,6 @@ def l4_chains(world: World, caller: Caller, hosts: Iterable[str], *, tls: bool) 
         for rule in (_tls_rules(spec, caller, item) if tls else _tcp_rules(spec, caller, item))
     )
     return tuple(_chains(world, caller, rules))
-
-
-def tcp_route(world: World, instance: Instance, binding: TcpBinding) -> Envoy | None:
-    """Return where VirtualServices send all connections to a service's port; ``None``: none speaks of them."""
-    caller = Caller(scope=scope_of(world, instance), labels=instance.labels, port=binding.port.number)
-    found = l4_chains(world, caller, [binding.service.host], tls=False)
-    return next((chain.clusters for chain in found if not chain.match), None)
 
 
 def _is_bound(caller: Caller, item: ConfigObject, spec: VirtualService) -> bool:
