@@ -5,7 +5,7 @@ Everything here belongs to one thread (the console's loop); snapshots may go any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -73,7 +73,6 @@ class LiveGraph:
         self._ledger = Ledger(started, capacity=capacity)
         self._marks = Marks(started)
         self._inventory = Inventory()
-        self._listeners: list[Callable[[int], None]] = []
         self._doubts: dict[str, Doubts] = {}
         self._swept_ms = started
         self._shape: tuple[int, int] = (-1, -1)
@@ -121,14 +120,7 @@ class LiveGraph:
         self._refresh()
         self.revision += 1
         self._made = {key: made for key, made in self._made.items() if made.snapshot.revision >= self.revision - KEPT}
-        for listener in tuple(self._listeners):
-            listener(self.revision)
         return self.revision
-
-    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
-        """Have the listener called with each new revision, in the tick; returns what ends it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     @property
     def at_ms(self) -> int:

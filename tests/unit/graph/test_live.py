@@ -337,16 +337,6 @@ def test_a_course_reaches_back_to_before_something_was_first_counted():
     assert (course.p95_ms[0], course.p95_ms[-1] is None) == (None, False)
 
 
-def test_listeners_hear_each_revision_until_they_leave():
-    graph = LiveGraph(clock=FixedClock())
-    heard: list[int] = []
-    leave = graph.subscribe(heard.append)
-    graph.tick(T0 + 1000)
-    leave()
-    graph.tick(T0 + 2000)
-    assert heard == [1]
-
-
 def test_series_of_the_dead_are_forgotten_and_the_living_keep_their_numbers():
     calls, dead = edge("web", "cart"), edge("old", "cart")
     graph = live(seen(dead, answered(5), at=1, instance="old"), seen(calls, answered(50), at=1), after=2)
