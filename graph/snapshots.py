@@ -140,7 +140,7 @@ class Builder:
         self._reasons = {"": 0}
         """Reasons for staleness by number, so that a change of them is found as any other."""
         self._principals = _principals(self.edge, voices)
-        self._origin = dict(zip(self._slot.tolist(), (voice.origin for voice in voices.all), strict=True))
+        self._origin = voices.origins(self._slot)
 
     @classmethod
     def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:

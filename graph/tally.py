@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 TCP = [Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED]
 """The first columns of every ledger."""
 
+ORIGINS = 3
+"""So many sources of one word are named."""
 STALE_INTERVALS = 3
 """An instance silent for so many of its intervals is no longer believed."""
 
@@ -62,6 +65,18 @@ class Voices:
             if voice.key.operation and is_unknown(edge.source):
                 asked.setdefault(edge, set()).add(voice.key.operation)
         return asked
+
+    def origins(self, places: Ints) -> dict[int, str]:
+        """Name, per place that series speak for, where they come from: all of it, or the first and how many more."""
+        origins: dict[int, str] = {}
+        several: defaultdict[int, set[str]] = defaultdict(set)
+        for place, voice in zip(places.tolist(), self.all, strict=True):
+            if origins.setdefault(place, voice.origin) != voice.origin:
+                several[place].add(voice.origin)
+        for place, others in several.items():
+            named, more = sorted({origins[place], *others}), len(others) + 1 - ORIGINS
+            origins[place] = "; ".join([*named[:ORIGINS], *([f"and {more} more"] if more > 0 else [])])
+        return origins
 
 
 class Hearing(NamedTuple):

@@ -60,6 +60,18 @@ def test_two_replicas_of_a_caller_count_twice():
     assert found.evidence[0].instances == 2
 
 
+def test_everywhere_that_a_word_comes_from_is_named_the_first_ones_where_they_are_many():
+    calls = edge("web", "cart")
+
+    def told(*origins):
+        return only_edge(
+            live(*(seen(calls, answered(7), at=10, instance=origin, origin=origin) for origin in origins))
+        ).evidence[0]
+
+    assert told("OTLP spans, sampled", "OTLP spans").origin == "OTLP spans; OTLP spans, sampled"
+    assert told(*"edcba").origin == "a; b; c; and 2 more"
+
+
 def test_the_callee_is_believed_where_no_caller_reports():
     found = only_edge(live(seen(edge("web", "cart"), answered(9), at=10, by=Reporter.DESTINATION)))
     assert found.signals.requests == 9
