@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Protocol
 
 from graph.ports import Clock
+from mesh_runtime.pauses import growing
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,7 @@ class Restarting:
             self.restarts += 1
 
     def _pauses(self) -> Iterator[float]:
-        pause = self._first_s
-        while True:
-            yield pause
-            pause = min(pause * 2, self._most_s)
+        return growing(self._first_s, self._most_s)
 
 
 def restarting(clock: Clock, *services: Service) -> tuple[Restarting, ...]:

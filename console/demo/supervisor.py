@@ -20,8 +20,8 @@ from console.webhooks.signing import new_secret
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.files import trim_log
 from mesh_runtime.agent.process import Plan
+from mesh_runtime.pauses import Pauses
 from mesh_runtime.sidecar.child import Child
-from mesh_runtime.sidecar.pauses import Pauses
 
 PYTHON = (sys.executable, "-m")
 POLL_S = 0.05

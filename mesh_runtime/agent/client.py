@@ -13,6 +13,7 @@ from typing import Self
 import aiohttp
 
 from mesh_runtime.agent import wire
+from mesh_runtime.pauses import growing
 from mesh_runtime.registration import Grant, Registration
 
 log = logging.getLogger(__name__)
@@ -56,15 +57,14 @@ class AgentClient:
 
     async def register(self, registration: Registration) -> Grant:
         """Register, waiting for as long as the server is away. Raises :class:`RefusedError`."""
-        pause_s, level = RETRY_S, logging.WARNING
+        pauses, level = growing(RETRY_S, RETRY_MOST_S), logging.WARNING
         while True:
             try:
                 return wire.decode(Grant, await self._post(wire.REGISTER, registration, REGISTER_TIMEOUT_S))
             except ServerAwayError as away:
                 log.log(level, "waiting for the server: %s", away, extra={"service": registration.service})
                 level = logging.DEBUG  # once is enough
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, RETRY_MOST_S)
+            await asyncio.sleep(next(pauses))
 
     async def heartbeat(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Prolong leases; returns what must be registered again. Raises :class:`ServerAwayError`."""

@@ -15,12 +15,12 @@ from mesh_runtime.agent.client import AgentClient, AgentError
 from mesh_runtime.agent.environment import environment
 from mesh_runtime.agent.files import trim_log
 from mesh_runtime.agent.health import Health, watch
+from mesh_runtime.pauses import Pauses
 from mesh_runtime.registration import Grant, Registration
 from mesh_runtime.registry import Role
 from mesh_runtime.sidecar.bootstrap import bootstrap
 from mesh_runtime.sidecar.child import Child
 from mesh_runtime.sidecar.envoy import DRAIN_S, Envoy
-from mesh_runtime.sidecar.pauses import Pauses
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How long to wait before something that ended is started again."""
+"""How long to wait before something is tried or started again."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ class Pauses:
     """Grows from one end to the next, and forgets when something ran well for a while."""
 
     def __init__(self) -> None:
-        self._pauses = _growing()
+        self._pauses = growing(FIRST_S, MOST_S)
         self._started = time.monotonic()
 
     def next(self) -> float:
         """Return how many seconds to wait now."""
         if time.monotonic() - self._started > LIVED_WELL_S:
-            self._pauses = _growing()
+            self._pauses = growing(FIRST_S, MOST_S)
         pause = next(self._pauses)
         self._started = time.monotonic() + pause
         return pause
 
 
-def _growing() -> Iterator[float]:
-    pause = FIRST_S
+def growing(first_s: float, most_s: float) -> Iterator[float]:
+    """Yield seconds without end, each time twice as many."""
+    pause = first_s
     while True:
         yield pause
-        pause = min(pause * 2, MOST_S)
+        pause = min(pause * 2, most_s)
