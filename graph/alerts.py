@@ -316,7 +316,7 @@ def _found(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_F
         silent = edge.presence is Presence.STALE
         matches = condition.matches_edge(edge, whole)
         # Old figures decide nothing; that they are old may be what is looked for.
-        known = not silent or (matches and not condition.matches_edge(replace(edge, presence=Presence.LIVE), whole))
+        known = not silent or (matches and not condition.matches_edge(edge._replace(presence=Presence.LIVE), whole))
         if matches or not known:
             yield _Finding(edge.id, target.namespace, f"{_named(source)} → {_named(target)}: {rule.find}", 1.0, known)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import is_
 from typing import TypeVar
 
 from graph.groups import groups_of, same_place
-from graph.model import Delta, Edge, Group, Node, Signals, Snapshot
+from graph.model import Delta, Edge, Group, Node, Snapshot
 
 Item = TypeVar("Item", Node, Edge)
 
@@ -15,7 +16,7 @@ Item = TypeVar("Item", Node, Edge)
 def delta(old: Snapshot, new: Snapshot) -> Delta:
     """What turns the old snapshot into the new one: changed things whole, gone things by id."""
     nodes = _changed(old.nodes, new.nodes)
-    gone = tuple(id_ for id_ in old.nodes if id_ not in new.nodes)
+    gone = _gone(old.nodes, new.nodes)
     groups, gone_groups = _regrouped(old, new) if gone or any(map(_moves(old), nodes)) else ((), ())
     return Delta(
         source=old.revision,
@@ -24,7 +25,7 @@ def delta(old: Snapshot, new: Snapshot) -> Delta:
         nodes=nodes,
         edges=_changed(old.edges, new.edges),
         gone_nodes=gone,
-        gone_edges=tuple(id_ for id_ in old.edges if id_ not in new.edges),
+        gone_edges=_gone(old.edges, new.edges),
         groups=groups,
         gone_groups=gone_groups,
     )
@@ -43,7 +44,18 @@ def apply(old: Snapshot, change: Delta) -> Snapshot:
 
 def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ...]:
     # Snapshots share what did not change, so that mostly a look at the identity is enough.
-    return tuple([item for id_, item in new.items() if (known := old.get(id_)) is not item and _differ(known, item)])
+    before = old.values() if _same_ids(old, new) else map(old.get, new)
+    pairs = zip(before, new.values(), strict=True)
+    return tuple([item for known, item in pairs if known is not item and known != item])
+
+
+def _gone(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[str, ...]:
+    return () if _same_ids(old, new) else tuple(id_ for id_ in old if id_ not in new)
+
+
+def _same_ids(old: Mapping[str, Item], new: Mapping[str, Item]) -> bool:
+    """Whether both hold the same ids in the same order, as snapshots do that follow each other: no need to look up."""
+    return len(old) == len(new) and all(map(is_, old, new))
 
 
 def _moves(old: Snapshot) -> Callable[[Node], bool]:
@@ -55,19 +67,6 @@ def _regrouped(old: Snapshot, new: Snapshot) -> tuple[tuple[Group, ...], tuple[s
     before, after = groups_of(old.nodes.values()), groups_of(new.nodes.values())
     changed = tuple(group for id_, group in after.items() if group != before.get(id_))
     return changed, tuple(id_ for id_ in before if id_ not in after)
-
-
-def _differ(known: Item | None, item: Item) -> bool:
-    # Of two made anew mostly one was heard later, or counts more: no need to look at everything else.
-    if isinstance(known, Edge) and isinstance(item, Edge) and known.at_ms != item.at_ms:
-        return True
-    if isinstance(known, Node) and isinstance(item, Node) and _requests(known.inbound) != _requests(item.inbound):
-        return True
-    return known != item
-
-
-def _requests(signals: Signals | None) -> float:
-    return signals.requests if signals else 0.0
 
 
 def _applied(old: Mapping[str, Item], changed: tuple[Item, ...], gone: tuple[str, ...]) -> dict[str, Item]:

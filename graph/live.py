@@ -30,6 +30,7 @@ SWEEP_EVERY_MS = 60_000
 KEPT = 30
 """A snapshot that nobody asked for in so many ticks is let go."""
 
+NO_CELLS: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 Doubts = Mapping[tuple[str, EdgeKey | None], str]
 """By instance, and by what one instance counts on one edge: why it may not be believed, and the way out."""
@@ -81,7 +82,7 @@ class LiveGraph:
         self._reading = Reading(self._ledger.columns)
         self._judge = Judge(self._ledger.columns, tolerances)
         self._hearing = Hearing(np.zeros(0, np.int64), np.zeros(0, bool))
-        self._cells: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._cells = NO_CELLS
         self._builders: dict[GraphType, Builder] = {}
         self._tallies: dict[tuple[int, bool], Tally] = {}
         self._made: dict[tuple[GraphType, int], Made] = {}
@@ -219,12 +220,14 @@ class LiveGraph:
             if shape[0] != self._shape[0]:
                 voices = [Voice(one.key, one.origin, one.since_ms) for one in ledger.series]
                 self._voices = Voices(voices, self._inventory)
+                self._cells = NO_CELLS
             self._reading = Reading(tuple(ledger.columns))
             self._judge = Judge(tuple(ledger.columns), self.tolerances)
             self._builders.clear()
             self._shape = shape
         self._hearing = self._heard()
-        self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
+        if len(ledger.values) != len(self._cells[0]):
+            self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
         self._tallies.clear()
 
     def _heard(self) -> Hearing:

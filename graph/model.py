@@ -183,8 +183,7 @@ class Presence(StrEnum):
     """Reporters are heard, no traffic in the window."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One reporter's word on an edge within the window: the provenance that a user can look up."""
 
     reporter: Reporter
@@ -194,8 +193,10 @@ class Evidence:
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signals:
+NO_OUTCOMES: Mapping[Outcome, float] = {}
+
+
+class Signals(NamedTuple):
     """The golden signals of one edge or node in one window. Rates are per second."""
 
     window_s: int
@@ -207,7 +208,7 @@ class Signals:
     errors: float = 0.0
     """Requests in the window that failed: 5xx, no response, or a gRPC status other than 0."""
     error_ratio: float = 0.0
-    outcomes: Mapping[Outcome, float] = field(default_factory=dict)
+    outcomes: Mapping[Outcome, float] = NO_OUTCOMES
     """Requests in the window by outcome."""
     p50_ms: float | None = None
     p95_ms: float | None = None
@@ -277,8 +278,7 @@ class GraphType(StrEnum):
     """Every edge by itself: caller, service, callee, protocol, operation and host; for machines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(NamedTuple):
     """One node of a projection. ``id`` is stable across revisions and readable in a URL."""
 
     id: str
@@ -290,10 +290,6 @@ class Node:
     version: str = ""
     workload: str = ""
     service: str = ""
-    health: Health = Health.IDLE
-    inbound: Signals | None = None
-    outbound: Signals | None = None
-    """``None``: no traffic in that direction."""
     replicas: int | None = None
     badges: tuple[str, ...] = ()
     """From the config: ``virtual-service``, ``gateway-api``, ``request-routing``, ``traffic-shifting``,
@@ -309,10 +305,14 @@ class Node:
     """Of a gateway: the hosts that it serves; of a host outside: what was declared."""
     labels: tuple[tuple[str, str], ...] = ()
     """As the inventory knows them."""
+    health: Health = Health.IDLE
+    """What follows from numbers comes last: :mod:`graph.snapshots` completes what a projection knows."""
+    inbound: Signals | None = None
+    outbound: Signals | None = None
+    """``None``: no traffic in that direction."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(NamedTuple):
     """One edge of a projection; ``source`` and ``target`` are node ids."""
 
     id: str

@@ -1,28 +1,36 @@
-"""Making frozen records by the thousand.
+"""Making named tuples by the thousand.
 
-A frozen dataclass sets each field through ``object.__setattr__``, which takes seven times as long as plain assignment
-(measured: 1.7 µs against 0.2 µs for the 15 fields of ``Signals``). A snapshot makes thousands of them each second.
+A snapshot makes thousands of records each second. Made of whole columns, without a call in Python for each, one of
+21 fields takes a quarter of a microsecond: half of what its constructor takes, a fifth of a frozen dataclass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, make_dataclass
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
-Record = TypeVar("Record")
+import numpy as np
+import numpy.typing as npt
+
+Objects = npt.NDArray[np.object_]
+
+Record = TypeVar("Record", bound=tuple[object, ...])
 
 
-def maker(record: type[Record]) -> Callable[..., Record]:
-    """Return a constructor that takes all fields of a frozen slotted dataclass in their order.
+def records(of: type[Record], *columns: Iterable[object]) -> list[Record]:
+    """Make one record of each row; the columns are all its fields, in their order."""
+    return list(map(partial(tuple.__new__, of), zip(*columns, strict=True)))
 
-    It fills an unfrozen twin of the same layout, which then becomes the record.
-    """
-    twin: Any = make_dataclass(record.__name__, [(one.name, Any) for one in fields(record)], slots=True)  # type: ignore[arg-type]
 
-    def make(*values: Any) -> Record:
-        made = twin(*values)
-        made.__class__ = record
-        return made  # type: ignore[no-any-return]
+def column(values: Collection[object]) -> Objects:
+    """Objects side by side, tuples too, of which any selection can be had at once."""
+    return np.fromiter(values, object, len(values))
 
-    return make
+
+def table(rows: Sequence[tuple[object, ...]], width: int) -> Objects:
+    """Rows of objects, of which any selection can be had as columns at once."""
+    made = np.empty((len(rows), width), object)
+    for number, one in enumerate(zip(*rows, strict=True)):
+        made[:, number] = column(one)
+    return made

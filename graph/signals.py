@@ -9,12 +9,14 @@ import numpy as np
 from graph.health import is_error
 from graph.merge import LATENCY, Bucket, Column, Field, Floats, Requests
 from graph.model import Histogram, Outcome, Signals
-from graph.records import maker
+from graph.records import records
 from graph.tally import Flags
 from graph.windows import Scale
 
 QUANTILES = (0.50, 0.95, 0.99)
 TOLD = 4
+TRANSPORT = [list(Field).index(field) for field in (Field.SENT, Field.RECEIVED, Field.OPENED)]
+"""The columns of TCP that are shown."""
 AMOUNTS = [
     list(Field).index(field)
     for field in (Field.REQUEST_MESSAGES, Field.RESPONSE_MESSAGES, Field.REQUEST_BYTES, Field.RESPONSE_BYTES)
@@ -62,24 +64,20 @@ class Reading:
         for row, column, count in zip(*(one.tolist() for one in where), by_outcome[where].tolist(), strict=True):
             outcomes[row][self._outcomes[column]] = count
         quantiles = self.quantiles(rows)
-        return list(
-            map(
-                _signals,
-                [window_s] * len(rows),
-                covered_s.tolist(),
-                requests.tolist(),
-                (requests * per_second).tolist(),
-                errors.tolist(),
-                _ratio(errors, requests).tolist(),
-                outcomes,
-                *(_known(quantiles[:, number], samples) for number in range(len(QUANTILES))),
-                _known(_ratio(rows[:, LATENCY], samples), samples),
-                (rows[:, 0] * per_second).tolist(),
-                (rows[:, 1] * per_second).tolist(),
-                (rows[:, 2] * per_second).tolist(),
-                _known(*_protected(rows)),
-                *((rows[:, column] * per_second).tolist() for column in AMOUNTS),
-            )
+        return records(
+            Signals,
+            [window_s] * len(rows),
+            _listed(covered_s),
+            _listed(requests),
+            _listed(requests * per_second),
+            _listed(errors),
+            _listed(_ratio(errors, requests)),
+            outcomes,
+            *(_known(quantiles[:, number], samples) for number in range(len(QUANTILES))),
+            _known(_ratio(rows[:, LATENCY], samples), samples),
+            *(_listed(rows[:, column] * per_second) for column in TRANSPORT),
+            _known(*_protected(rows)),
+            *(_listed(rows[:, column] * per_second) for column in AMOUNTS),
         )
 
     def histograms(self, rows: Floats) -> list[Histogram | None]:
@@ -95,9 +93,6 @@ class Reading:
         return Histogram(tuple(bounds), tuple(np.cumsum(list(counts.values())).tolist()), float(row[LATENCY]))
 
 
-_signals = maker(Signals)
-
-
 def _protected(rows: Floats) -> tuple[Floats, Floats]:
     """The share of the traffic over mutual TLS, and in how many kinds it is known: bytes never outweigh requests."""
     told, mutual = rows[:, [-4, -2]], rows[:, [-3, -1]]
@@ -106,9 +101,17 @@ def _protected(rows: Floats) -> tuple[Floats, Floats]:
     return _ratio(shares.sum(axis=1), kinds), kinds
 
 
-def _known(values: Floats, weight: Floats) -> list[float | None]:
+def _listed(values: Floats) -> list[float]:
+    """The values; zeros, which most columns hold nothing else than, are one object."""
+    return values.tolist() if values.any() else [0.0] * len(values)
+
+
+def _known(values: Floats, weight: Floats) -> Sequence[float | None]:
     """The values, ``None`` where nothing was measured."""
-    return [value if known else None for value, known in zip(values.tolist(), (weight > 0).tolist(), strict=True)]
+    known, all_values = weight > 0, list[float](values.tolist())
+    if known.all():
+        return all_values
+    return [value if told else None for value, told in zip(all_values, known.tolist(), strict=True)]
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

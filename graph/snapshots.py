@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +24,11 @@ from graph.model import (
     Signals,
     Snapshot,
 )
-from graph.records import maker
+from graph.records import column, records, table
+from graph.sides import Sides
 from graph.signals import TOLD, Reading
 from graph.strands import Strands
-from graph.tally import Flags, Hearing, Tally, Voices, add_up
+from graph.tally import Flags, Hearing, Period, Tally, Voices, add_up
 from graph.types import ProjectedEdge, Projection, project, unravel
 
 GONE_AFTER_S = 300
@@ -35,18 +37,18 @@ GONE_AFTER_S = 300
 REFRESH_MS = 10_000
 """How far ``at_ms`` of an edge may lag behind its newest reading while nothing else about it changes."""
 
-_ORDERS = [
-    sorted(range(len(REPORTERS)), key=lambda rank: (rank != chosen, rank)) for chosen in range(len(REPORTERS) + 1)
-]
+_ORDERS = np.array(
+    [sorted(range(len(REPORTERS)), key=lambda rank: (rank != chosen, rank)) for chosen in range(len(REPORTERS) + 1)]
+)
 """Per chosen reporter (or none) the order in which evidence is shown."""
 
 PRESENCES = (Presence.LIVE, Presence.IDLE, Presence.STALE)
 
+KNOWN = Node._fields.index("health")
+"""So many fields of a node come before those that follow from numbers."""
 
 KINDS = {NodeKind.APP: "app", NodeKind.SERVICE: "service", NodeKind.WORKLOAD: "workload", NodeKind.GATEWAY: "workload"}
 """What Kiali's tolerances call a node."""
-
-_edge, _node, _evidence = maker(Edge), maker(Node), maker(Evidence)
 
 
 class EdgeFacts(NamedTuple):
@@ -64,8 +66,8 @@ class EdgeFacts(NamedTuple):
     heard_ms: Ints
     evidence: tuple[Floats, Ints, Ints]
     """Per edge and reporter: requests, instances, when."""
-    reasons: tuple[str, ...]
-    """Per edge why it is stale, where its source says."""
+    reasons: Ints
+    """Per edge the number of why it is stale, as its source says; 0: nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +83,6 @@ class Made:
     snapshot: Snapshot
 
 
-class Sides:
-    """Adds edge rows up to node rows."""
-
-    def __init__(self, projection: Projection) -> None:
-        self._size = len(projection.nodes)
-        edges = projection.edges
-        ends = (
-            np.array([edge.target for edge in edges], np.int64),
-            np.array([edge.source for edge in edges], np.int64),
-        )
-        self._orders = [np.argsort(end, kind="stable") for end in ends]
-        self._starts = [np.unique(end[order], return_index=True) for end, order in zip(ends, self._orders, strict=True)]
-
-    def total(self, rows: Floats, side: int) -> Floats:
-        """Per node the sum of the rows of its edges; side 0: inbound, 1: outbound."""
-        total = np.zeros((self._size, rows.shape[1]))
-        nodes, starts = self._starts[side]
-        if len(nodes):
-            total[nodes] = np.add.reduceat(rows[self._orders[side]], starts, axis=0)
-        return total
-
-
 class Builder:
     """Builds the snapshots of one projection; stands until the projection, the series or the columns change."""
 
@@ -116,10 +96,6 @@ class Builder:
         self._judge = judge
         self._mutual = voices.mutual
         self._sides = Sides(projection)
-        self._ends = [
-            np.array([edge.source for edge in projection.edges], np.int64),
-            np.array([edge.target for edge in projection.edges], np.int64),
-        ]
         self._rules = np.array([judge.rule(item_of(node)) for node in projection.nodes], np.int64)
         self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
         self._nowhere = np.array([_leads_nowhere(projection, edge) for edge in projection.edges], bool)
@@ -139,8 +115,13 @@ class Builder:
         self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
         self._reasons = {"": 0}
         """Reasons for staleness by number, so that a change of them is found as any other."""
-        self._principals = _principals(self.edge, voices)
-        self._origin = voices.origins(self._slot)
+        self._placed: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._fixed_edges = table([_fixed(projection, edge) for edge in projection.edges], 8)
+        self._fixed_nodes = table([node[:KNOWN] for node in projection.nodes], KNOWN)
+        self._floor = np.array([PRIORITY.index(_by_replicas(node)) for node in projection.nodes], np.int64)
+        self._principals = column(_principals(self.edge, voices, len(projection.edges)))
+        origins = voices.origins(self._slot)
+        self._origins = column([origins.get(slot, "") for slot in range(len(projection.edges) * len(REPORTERS))])
 
     @classmethod
     def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
@@ -160,7 +141,7 @@ class Builder:
             last = None
         changed = _changed(facts, last)
         edges = self._edges(facts, changed, window_s, last)
-        nodes, sides = self._nodes(facts, window_s, last)
+        nodes, sides = self._nodes(facts, changed, window_s, last)
         shown = np.where(changed, facts.heard_ms, last.shown_ms) if last else facts.heard_ms
         visible = self._visible(facts)
         snapshot = Snapshot(
@@ -195,12 +176,18 @@ class Builder:
     def rows(self, counted: Tally) -> Floats:
         """The counters of each edge."""
         size, width, period = len(self.projection.edges), self._reading.width, counted.period
-        flat = self.edge[period.cell_series] * width + period.cell_column
-        rows = add_up(flat, counted.counts, size * width).reshape(size, width)
+        rows = add_up(self._cell_of(period), counted.counts, size * width).reshape(size, width)
         for number, told in enumerate(counted.told):
             rows[:, 2 * number - TOLD] = add_up(self.edge, told, size)
             rows[:, 2 * number - TOLD + 1] = add_up(self.edge, told * self._mutual, size)
         return rows
+
+    def _cell_of(self, period: Period) -> Ints:
+        """Per counted cell its place in the rows; found again only where there are new cells."""
+        if period.cell_series is not self._placed[0]:
+            places = self.edge[period.cell_series] * self._reading.width + period.cell_column
+            self._placed = (period.cell_series, places)
+        return self._placed[1]
 
     def _facts(self, counted: Tally, hearing: Hearing, window_s: int) -> EdgeFacts:
         rows, size, period = self.rows(counted), len(self.projection.edges), counted.period
@@ -220,20 +207,19 @@ class Builder:
         requests, instances, at = self._evidence(counted, hearing)
         gone = forgotten | ~own | (self._nowhere & ~active)
         reasons = self._doubted(hearing, ~fresh)
-        said = np.array([self._reasons.setdefault(reason, len(self._reasons)) for reason in reasons], np.int64)
-        words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances, said))
+        words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances, reasons))
         return EdgeFacts(
             rows, words, active, gone, presence, covered, chosen, heard, (requests, instances, at), reasons
         )
 
-    def _doubted(self, hearing: Hearing, stale: Flags) -> tuple[str, ...]:
-        """Per edge the reason of its staleness; of several the one heard last."""
-        reasons = [""] * len(self.projection.edges)
+    def _doubted(self, hearing: Hearing, stale: Flags) -> Ints:
+        """Per edge the number of the reason of its staleness; of several the one heard last."""
+        reasons = np.zeros(len(self.projection.edges), np.int64)
         if hearing.why:
             for series in np.argsort(hearing.at_ms, kind="stable").tolist():
                 if hearing.why[series] and stale[self.edge[series]]:
-                    reasons[self.edge[series]] = hearing.why[series]
-        return tuple(reasons)
+                    reasons[self.edge[series]] = self._reasons.setdefault(hearing.why[series], len(self._reasons))
+        return reasons
 
     def _evidence(self, counted: Tally, hearing: Hearing) -> tuple[Floats, Ints, Ints]:
         slots = len(self.projection.edges) * len(REPORTERS)
@@ -253,54 +239,54 @@ class Builder:
         rows = facts.rows[changed]
         signals = self._reading.signals(rows, facts.covered_s[changed], window_s)
         # An edge is its source's outbound and its target's inbound traffic.
+        inbound, outbound = (self._rules[end[changed]] for end in self._sides.ends)
         levels = np.maximum(
-            self._judge.levels(rows, Direction.OUTBOUND, self._rules[self._ends[0][changed]]),
-            self._judge.levels(rows, Direction.INBOUND, self._rules[self._ends[1][changed]]),
+            self._judge.levels(rows, Direction.OUTBOUND, outbound),
+            self._judge.levels(rows, Direction.INBOUND, inbound),
         )
-        of = [self.projection.edges[number] for number in changed.tolist()]
-        made = map(
-            _edge,
-            [edge.id for edge in of],
-            [self.projection.nodes[edge.source].id for edge in of],
-            [self.projection.nodes[edge.target].id for edge in of],
-            [edge.protocol for edge in of],
+        ids, sources, targets, protocols, keys, services, operations, hosts = self._fixed_edges[changed].T.tolist()
+        reasons = list(self._reasons)
+        made = records(
+            Edge,
+            ids,
+            sources,
+            targets,
+            protocols,
             signals,
             [PRIORITY[level] for level in levels.tolist()],
             [PRESENCES[presence] for presence in facts.presence[changed].tolist()],
             self._words(facts, changed),
-            [edge.keys for edge in of],
+            keys,
             facts.heard_ms[changed].tolist(),
-            [edge.service for edge in of],
-            [facts.reasons[number] for number in changed.tolist()],
-            [edge.operation for edge in of],
-            [edge.host for edge in of],
-            [self._principals.get(number, ()) for number in changed.tolist()],
-            self._reading.histograms(rows) if self.projection.type is GraphType.FINEST else [None] * len(of),
+            services,
+            [reasons[number] for number in facts.reasons[changed].tolist()],
+            operations,
+            hosts,
+            self._principals[changed].tolist(),
+            self._reading.histograms(rows) if self.projection.type is GraphType.FINEST else [None] * len(rows),
         )
-        for gone, edge in zip(facts.gone[changed].tolist(), made, strict=True):
-            if gone:
-                edges.pop(edge.id, None)
-            else:
-                edges[edge.id] = edge
+        edges.update(zip(ids, made, strict=True))
+        for number in np.flatnonzero(different & facts.gone).tolist():
+            del edges[self.projection.edges[number].id]
         return edges
 
-    def _words(self, facts: EdgeFacts, changed: Ints) -> Iterator[tuple[Evidence, ...]]:
+    def _words(self, facts: EdgeFacts, changed: Ints) -> list[tuple[Evidence, ...]]:
         """Per edge the word of each reporter, the chosen one's first."""
-        said = zip(
-            changed.tolist(),
-            facts.chosen[changed].tolist(),
-            *(one[changed].tolist() for one in facts.evidence),
-            strict=True,
-        )
-        for number, chosen, requests, instances, at in said:
-            first = number * len(REPORTERS)
-            yield tuple(
-                [
-                    _evidence(REPORTERS[rank], instances[rank], requests[rank], at[rank], self._origin[first + rank])
-                    for rank in _ORDERS[chosen]
-                    if at[rank]
-                ]
+        order = _ORDERS[facts.chosen[changed]]
+        requests, instances, at = (np.take_along_axis(one[changed], order, axis=1) for one in facts.evidence)
+        said = at > 0
+        slots = changed[:, None] * len(REPORTERS) + order
+        made = iter(
+            records(
+                Evidence,
+                [REPORTERS[rank] for rank in order[said].tolist()],
+                instances[said].tolist(),
+                requests[said].tolist(),
+                at[said].tolist(),
+                self._origins[slots[said]].tolist(),
             )
+        )
+        return [tuple(islice(made, count)) for count in said.sum(axis=1).tolist()]
 
     def _side(
         self, rows: Floats, different: Flags, known: Sequence[Signals | None], covered_s: float, window_s: int
@@ -316,14 +302,16 @@ class Builder:
     def _visible(self, facts: EdgeFacts) -> list[bool]:
         """What exists, and whatever has an edge."""
         seen = self._standing.copy()
-        for ends in self._ends:
+        for ends in self._sides.ends:
             seen[ends[~facts.gone]] = True
         shown: list[bool] = seen.tolist()
         return shown
 
-    def _nodes(self, facts: EdgeFacts, window_s: int, last: Made | None) -> tuple[list[Node], tuple[Floats, Floats]]:
+    def _nodes(
+        self, facts: EdgeFacts, changed: Flags, window_s: int, last: Made | None
+    ) -> tuple[list[Node], tuple[Floats, Floats]]:
         covered = facts.covered_s.max(initial=0.0)
-        sides = (self._sides.total(facts.rows, 0), self._sides.total(facts.rows, 1))
+        sides = self._sides.totals(facts.rows, changed, last.sides if last else None)
         nodes = list(last.nodes) if last else list(self.projection.nodes)
         same_time = last is not None and covered == last.facts.covered_s.max(initial=0.0)
         inward, outward = (
@@ -340,19 +328,27 @@ class Builder:
             self._judge.levels(sides[0][numbers], Direction.INBOUND, self._rules[numbers]),
             self._judge.levels(sides[1][numbers], Direction.OUTBOUND, self._rules[numbers]),
         )
-        for number, came, went, level in zip(numbers.tolist(), inbound, outbound, levels.tolist(), strict=True):
-            nodes[number] = _judged(self.projection.nodes[number], PRIORITY[level], came, went)
+        healths = [PRIORITY[level] for level in np.maximum(levels, self._floor[numbers]).tolist()]
+        made = records(Node, *self._fixed_nodes[numbers].T.tolist(), healths, inbound, outbound)
+        for number, node in zip(numbers.tolist(), made, strict=True):
+            nodes[number] = node
         return nodes, sides
 
 
-def _principals(edges: Ints, voices: Voices) -> dict[int, tuple[tuple[str, str], ...]]:
+def _fixed(projection: Projection, edge: ProjectedEdge) -> tuple[object, ...]:
+    """What stays of an edge whatever is counted on it."""
+    source, target = projection.nodes[edge.source].id, projection.nodes[edge.target].id
+    return edge.id, source, target, edge.protocol, edge.keys, edge.service, edge.operation, edge.host
+
+
+def _principals(edges: Ints, voices: Voices, size: int) -> list[tuple[tuple[str, str], ...]]:
     """Per edge who called whom, as certificates say."""
     found: dict[int, dict[tuple[str, str], None]] = {}
     for edge, voice in zip(edges.tolist(), voices.all, strict=True):
         pair = (voice.key.source_principal, voice.key.destination_principal)
         if any(pair) and len(found.get(edge, ())) < PRINCIPALS:
             found.setdefault(edge, {})[pair] = None
-    return {edge: tuple(pairs) for edge, pairs in found.items()}
+    return [tuple(found.get(edge, ())) for edge in range(size)]
 
 
 def _leads_nowhere(projection: Projection, edge: ProjectedEdge) -> bool:
@@ -370,30 +366,9 @@ def item_of(node: Node) -> Item:
     return Item(node.namespace, kind, node.label, node.tolerances)
 
 
-def _judged(node: Node, health: Health, inbound: Signals | None, outbound: Signals | None) -> Node:
-    """Complete a projection's node; its own health is that of its replicas."""
-    health = worst((health, node.health, Health.NOT_READY if node.replicas == 0 else Health.IDLE))
-    return _node(
-        node.id,
-        node.kind,
-        node.cluster,
-        node.namespace,
-        node.label,
-        node.app,
-        node.version,
-        node.workload,
-        node.service,
-        health,
-        inbound,
-        outbound,
-        node.replicas,
-        node.badges,
-        node.principals,
-        node.tolerances,
-        node.reason,
-        node.hosts,
-        node.labels,
-    )
+def _by_replicas(node: Node) -> Health:
+    """The health of a projection's node, before any traffic."""
+    return worst((node.health, Health.NOT_READY if node.replicas == 0 else Health.IDLE))
 
 
 def _changed(facts: EdgeFacts, last: Made | None) -> Flags:

@@ -139,9 +139,11 @@ def tally(voices: Voices, period: Period, *, by_operation: bool = False) -> Tall
     speaks = np.where(
         is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
     )
-    kinds = (counted, np.arange(len(counted)) < len(TCP))
+    counts, covered = period.counts * speaks, frozenset[int]()
     home = voices.joined.home
-    counts, covered = rest(voices.seams, (home[period.cell_series], period.cell_column), period.counts * speaks, kinds)
+    if voices.seams:
+        kinds = (counted, np.arange(len(counted)) < len(TCP))
+        counts, covered = rest(voices.seams, (home[period.cell_series], period.cell_column), counts, kinds)
     return Tally(
         period,
         counts,

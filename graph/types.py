@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from graph.health import ANNOTATION, judge_workload, worst
@@ -178,7 +178,7 @@ class _Nodes:
         id_ = f"{'unknown' if stranger is UNLABELLED else stranger.aspect}:{key.source.cluster}"
         if id_ not in self.found:
             node = _node(id_, stranger.kind, key.source, stranger.aspect, namespace=UNKNOWN)
-            self.found[id_] = replace(node, reason=stranger.reason)
+            self.found[id_] = node._replace(reason=stranger.reason)
         return id_
 
     def target(self, key: EdgeKey) -> str:
@@ -236,8 +236,7 @@ class _Nodes:
         # An app may be many workloads: it is judged by none of theirs alone.
         ref_alone = self.kind is not GraphType.APP and node.kind is not NodeKind.SERVICE
         if workload:
-            known = replace(
-                known,
+            known = known._replace(
                 kind=workload.kind if workload.kind is not NodeKind.WORKLOAD else known.kind,
                 replicas=(known.replicas or 0) + workload.replicas
                 if node.kind is not NodeKind.SERVICE
@@ -258,7 +257,7 @@ class _Nodes:
             return _node(f"unknown:{ref.cluster}", NodeKind.UNKNOWN, ref, UNKNOWN, namespace=UNKNOWN)
         if is_stranger(ref):
             node = _node(f"{prefix}:{ref.cluster}/{peer}", CALLER_KINDS[prefix], ref, peer, namespace=UNKNOWN)
-            return replace(node, reason=f"It introduces itself as {peer}.")
+            return node._replace(reason=f"It introduces itself as {peer}.")
         if colon and prefix in PEER_PREFIX and not ref.workload:
             id_ = f"{prefix}:{ref.cluster}/{ref.namespace}/{peer}"
             return _node(id_, NodeKind(PEER_PREFIX[prefix]), ref, peer.partition("@")[0] or peer)

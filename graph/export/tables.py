@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv as rfc4180
 import io
 from collections.abc import Iterable
-from dataclasses import fields
 
 from graph.health import status
 from graph.model import Edge, Node, Signals, Snapshot
@@ -15,7 +14,7 @@ from graph.wire import NO_FLAGS
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Texts that begin so are formulas to spreadsheets: they are written with an apostrophe in front (OWASP's advice)."""
 ENDS = ("cluster", "namespace", "label", "version", "kind")
-NUMBERS = tuple(field.name for field in fields(Signals) if field.name != "outcomes")
+NUMBERS = tuple(name for name in Signals._fields if name != "outcomes")
 HEADER = (
     *(f"{end}_{fact}" for end in ("source", "target") for fact in ENDS),
     *("protocol", "service", "operation", "host", "health", "presence"),

@@ -19,7 +19,7 @@ from graph.ports import Span
 def call(source: str, target: str, rate: float = 1.0, *, protocol=Protocol.HTTP, **facts) -> Edge:
     """Ten seconds of requests at a rate; plain TCP has bytes at that rate instead. Facts are of the edge or its signals."""
     counted = {"sent_bps": rate} if protocol is Protocol.TCP else {"rate": rate, "requests": 10 * rate}
-    signals = {name: facts.pop(name) for name in [*facts] if name in Signals.__dataclass_fields__}
+    signals = {name: facts.pop(name) for name in [*facts] if name in Signals._fields}
     known = {
         "id": f"{source}>{target}>{protocol}",
         "source": source,

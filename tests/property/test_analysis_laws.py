@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from itertools import pairwise
 
 from drawn import call, graph, node, span
@@ -203,7 +202,7 @@ def holds(tree, true):
 @laws
 @given(TREES, st.sampled_from([Health.HEALTHY, Health.DEGRADED, Health.FAILURE]), st.booleans())
 def test_not_binds_tighter_than_and_and_and_tighter_than_or(tree, health, dead):
-    shown = replace(node("x"), health=health, replicas=0 if dead else 1)
+    shown = node("x")._replace(health=health, replicas=0 if dead else 1)
     query = parse(said(tree))
     assert isinstance(query, Query), query
     true = {health.value, *(["dead"] if dead else [])}
