@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from collectors.dialects import envoy
-from collectors.dialects.dialect import Gap, Labels, Latency, Need
+from collectors.dialects.dialect import Dialect, Gap, Labels, Latency, Need
 from collectors.dialects.words import Called, End, Words
 
 KRI = re.compile(
@@ -104,7 +105,7 @@ GAPS = (
     Gap(signal="mtls", reason="clusters do not tell who is at the other end", remedy=""),
 )
 
-KUMA2 = Words(
+_BY_NAME = Words(
     requests=envoy.REQUESTS,
     latencies=envoy.LATENCIES,
     tcp=envoy.TCP,
@@ -115,35 +116,21 @@ KUMA2 = Words(
     unpack=_by_name,
     reads=READS,
     makes=("called", "called_in", "called_zone", "caller", "caller_in"),
-).dialect(
-    name="kuma",
-    title="Kuma 2",
-    stats_filter=envoy.STATS_FILTER,
-    probe=envoy.REQUESTS,
-    sample_tells=True,
-    latency=Latency.LAST_BYTE,
-    requires=REQUIRES,
-    gaps=GAPS,
 )
-KUMA3 = Words(
-    requests=envoy.REQUESTS,
-    latencies=envoy.LATENCIES,
-    tcp=envoy.TCP,
-    carriers=True,
-    source=SOURCE,
-    service=SERVICE,
-    code=envoy.CODE,
-    only={"envoy_cluster_name": "kri_.+"},
-    unpack=_identified,
-    reads=READS,
-    makes=("called", "called_in", "called_zone", "caller", "caller_in"),
-).dialect(
-    name="kuma-3",
-    title="Kuma 3",
-    stats_filter=envoy.STATS_FILTER,
-    probe=envoy.REQUESTS,
-    sample_tells=True,
-    latency=Latency.LAST_BYTE,
-    requires=REQUIRES,
-    gaps=GAPS,
-)
+
+
+def _dialect(words: Words, name: str, title: str) -> Dialect:
+    return words.dialect(
+        name=name,
+        title=title,
+        stats_filter=envoy.STATS_FILTER,
+        probe=envoy.REQUESTS,
+        sample_tells=True,
+        latency=Latency.LAST_BYTE,
+        requires=REQUIRES,
+        gaps=GAPS,
+    )
+
+
+KUMA2 = _dialect(_BY_NAME, "kuma", "Kuma 2")
+KUMA3 = _dialect(replace(_BY_NAME, only={"envoy_cluster_name": "kri_.+"}, unpack=_identified), "kuma-3", "Kuma 3")
