@@ -264,16 +264,17 @@ def whole_tables(tables: Iterable[Envoy], hosts: Iterable[Envoy]) -> Iterator[En
         yield {**one, "virtual_hosts": found.get(one["name"], [])} if "vhds" in one else one
 
 
+_NOBODY: Envoy = {"name": "nobody", "domains": ["nobody.invalid"]}
+"""Stands in a table without virtual hosts: Envoy would wait for some, and keep those of before if it were not to."""
+
+
 def split_table(table: Envoy) -> tuple[Envoy, Group]:
     """Return what is sent of a whole table, and the virtual hosts that are sent by themselves."""
     if "vhds" not in table:
         return table, ()
-    name, hosts = table["name"], table.get("virtual_hosts", ())
-    # Envoy would wait for virtual hosts where there are to be none.
-    kept = {field: value for field, value in table.items() if field not in {"virtual_hosts", "vhds"}}
-    if not hosts:
-        return kept, ()
-    return {**kept, "vhds": table["vhds"]}, tuple({**host, "name": vhds_name(name, host["name"])} for host in hosts)
+    name, hosts = table["name"], table.get("virtual_hosts") or (_NOBODY,)
+    kept = {field: value for field, value in table.items() if field != "virtual_hosts"}
+    return kept, tuple({**host, "name": vhds_name(name, host["name"])} for host in hosts)
 
 
 def each_of(groups: Iterable[Group]) -> Iterator[Envoy]:

@@ -5,7 +5,9 @@ import pytest_asyncio
 import yaml
 from xds_mesh import GATEWAY, NAMESPACE, TO_CATALOG, Mesh, together, until
 
+from mesh_runtime.api import load
 from mesh_runtime.api.objects import ConfigError, ObjectKey
+from mesh_runtime.store.port import Change
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -99,6 +101,16 @@ async def test_http_filters_and_headers_are_added_on_either_side_of_a_call(mesh)
             )
         )
     await seen(mesh, x_lua_inbound="hello", x_lua_outbound="hello", x_host_inbound="hello", x_host_outbound="hello")
+
+
+async def test_virtual_hosts_that_were_all_removed_are_not_there_when_others_come(mesh):
+    await mesh.apply(envoy_filter("none", patch("VIRTUAL_HOST", "ANY", "REMOVE")))
+    closed = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: closed}\n"
+    none = ObjectKey("networking.istio.io", "EnvoyFilter", NAMESPACE, "none")
+    objects = load(f"{closed}spec: {{outboundTrafficPolicy: {{mode: REGISTRY_ONLY}}}}\n", default_namespace=NAMESPACE)
+    await mesh._commit(Change(put=tuple(objects), delete=(none,)), settle=True)
+    assert (await call(mesh)).status == 200
+    await mesh.forget("Sidecar")
 
 
 async def test_a_script_merged_into_every_filter_does_not_meet_the_mesh_s_own(mesh):

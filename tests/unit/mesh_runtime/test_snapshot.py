@@ -89,7 +89,9 @@ def test_a_virtual_host_s_own_slashes_do_not_name_another_table():
 
 
 def test_a_table_without_virtual_hosts_lets_nobody_wait_for_them():
-    assert split_table({"name": "r", "vhds": {}, "virtual_hosts": []}) == ({"name": "r"}, ())
+    head, (nobody,) = split_table({"name": "r", "vhds": {}, "virtual_hosts": []})
+    assert head == {"name": "r", "vhds": {}}
+    assert nobody == {"name": "r/nobody", "domains": ["nobody.invalid"]}
 
 
 def test_an_object_that_was_packed_is_not_looked_at_again():
