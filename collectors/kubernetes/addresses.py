@@ -24,14 +24,10 @@ def addresses_of(objects: ClusterObjects, cluster: str) -> Addresses:
     """Say who answers at which address. Pure."""
     pods = [pod for pod in objects.pods if pod.holds_address]
     services = [one for one in objects.declared if (one.group, one.kind) == ("", "Service")]
-    places: dict[Place, Party | None] = {}
-    for place, party in chain(_of_pods(pods, cluster), _of_services(services, cluster)):
-        places[place] = party if places.get(place, party) == party else None
-    for place, party in _of_slices(objects.slices, pods, cluster):
-        if Place(place.address) not in places:
-            places[place] = party if places.get(place, party) == party else None
+    own = _agreed(chain(_of_pods(pods, cluster), _of_services(services, cluster)))
+    others = (one for one in _of_slices(objects.slices, pods, cluster) if Place(one[0].address) not in own)
     return Addresses(
-        places=places,
+        places=_agreed(others) | own,
         nodes=frozenset(pod.host for pod in pods if pod.host),
         node_ports=dict(_node_ports(services, cluster)),
     )
@@ -56,6 +52,14 @@ class Remembered:
         }
         self._now = found.places
         return replace(found, places={place: party for place, (party, _) in self._gone.items()} | {**found.places})
+
+
+def _agreed(answers: Iterable[Answer]) -> dict[Place, Party | None]:
+    """Put answers together; where they differ, it is nobody's."""
+    agreed: dict[Place, Party | None] = {}
+    for place, party in answers:
+        agreed[place] = party if agreed.get(place, party) == party else None
+    return agreed
 
 
 def _of_pods(pods: Iterable[Pod], cluster: str) -> Iterator[Answer]:

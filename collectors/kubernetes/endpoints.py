@@ -10,24 +10,24 @@ from collectors.kubernetes.names import ref_of
 from collectors.kubernetes.objects import ClusterObjects, Endpoint, Pod
 from graph.model import WorkloadRef
 
-Place = tuple[str, str]
-"""Namespace and name of a Service."""
+ServiceName = tuple[str, str]
+"""Namespace and name."""
 
 
-def endpoints_of(objects: ClusterObjects, cluster: str) -> Mapping[Place, Endpoints]:
+def endpoints_of(objects: ClusterObjects, cluster: str) -> Mapping[ServiceName, Endpoints]:
     """Say who answers for the Services that have EndpointSlices: all that select pods, and those led by hand. Pure."""
-    told: defaultdict[Place, dict[str, Endpoint]] = defaultdict(dict)
+    told: defaultdict[ServiceName, dict[str, Endpoint]] = defaultdict(dict)
     for one in objects.slices:
         # a pod is listed once per family of addresses
         told[one.namespace, one.service] |= {each.pod or each.addresses[0]: each for each in one.endpoints}
     pods = _Pods(objects.pods, cluster)
     return {
-        place: Endpoints(
+        (namespace, name): Endpoints(
             ready=sum(one.ready for one in found.values()),
             known=len(found),
-            workloads=pods.behind(place[0], found.values()),
+            workloads=pods.behind(namespace, found.values()),
         )
-        for place, found in told.items()
+        for (namespace, name), found in told.items()
     }
 
 
