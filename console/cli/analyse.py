@@ -9,12 +9,11 @@ import click
 
 from console.cli.choice import moment
 from console.cli.client import Client, with_client
+from console.cli.options import output_option
 from console.cli.output import as_json, table
 
 SHOWN = 8
 """Most nodes that a cell of a table names."""
-
-output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.group()
@@ -25,7 +24,7 @@ def analyse() -> None:
 @analyse.command("blast-radius")
 @click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
 @moment
-@output
+@output_option
 @with_client
 def blast_radius(client: Client, *, nodes: Sequence[str], projection: Mapping[str, str], output: str) -> None:
     """Say who is affected if a node fails, and how much of the traffic that enters the mesh.
@@ -38,7 +37,7 @@ def blast_radius(client: Client, *, nodes: Sequence[str], projection: Mapping[st
 
 @analyse.command("single-points")
 @moment
-@output
+@output_option
 @with_client
 def single_points(client: Client, *, projection: Mapping[str, str], output: str) -> None:
     """List the single points of failure, the one that most hangs on first."""
@@ -58,7 +57,7 @@ def single_points(client: Client, *, projection: Mapping[str, str], output: str)
 
 @analyse.command()
 @moment
-@output
+@output_option
 @with_client
 def cycles(client: Client, *, projection: Mapping[str, str], output: str) -> None:
     """List circles of calls, the busiest first."""
@@ -72,7 +71,7 @@ def cycles(client: Client, *, projection: Mapping[str, str], output: str) -> Non
 @click.option("--trace", default="", help="Of this trace, instead of the graph.")
 @click.option("--quantile", type=click.Choice(["p50", "p95", "p99", "mean"]), default="p95", show_default=True)
 @click.option("--limit", type=click.IntRange(1, 100), default=3, show_default=True, help="How many chains.")
-@output
+@output_option
 @with_client
 def critical_path(
     client: Client, *, projection: Mapping[str, str], trace: str, quantile: str, limit: int, output: str

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 import click
 
-from console.datadir import DataDir, DataDirError, default_path
+from console.cli.options import data_option, server_option, token_option
+from console.datadir import DataDir, DataDirError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,17 +130,12 @@ class Client:
 def with_client(command: Callable[P, R]) -> Callable[..., R]:
     """Give a command the options that choose a server, and the client as its argument ``client``."""
 
-    @click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        envvar="MESHSCOPE_DATA",
-        help="Data directory of the server on this machine.",
-    )
-    @click.option("--server", envvar="MESHSCOPE_SERVER", default="", help="URL of a server elsewhere.")
-    @click.option("--token", envvar="MESHSCOPE_TOKEN", default="", help="What the server elsewhere asks for.")
+    @data_option
+    @server_option
+    @token_option
     @wraps(command)
-    def wrapped(*args: Any, data: Path | None, server: str, token: str, **options: Any) -> R:
-        options["client"] = Client(data=data or default_path(), server=server, token=token)
+    def wrapped(*args: Any, data: Path, server: str, token: str, **options: Any) -> R:
+        options["client"] = Client(data=data, server=server, token=token)
         return command(*args, **options)
 
     return wrapped

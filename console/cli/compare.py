@@ -10,6 +10,7 @@ import click
 
 from console.cli.choice import which
 from console.cli.client import Client, with_client
+from console.cli.options import output_option
 from console.cli.output import as_json
 
 SIGNS = {
@@ -42,7 +43,7 @@ SIGNS = {
     help="When the later window ends; default: now, or a window after the revision.",
 )
 @click.option("--window", default="5m", show_default=True, help="Length of both windows.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @with_client
 def compare(client: Client, *, projection: Mapping[str, str], before: str, to: str, window: str, output: str) -> None:
     """Say what is different between two moments, or before and after a change of config.

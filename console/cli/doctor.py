@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from console.cli.client import Client, ServerError
+from console.cli.options import data_option, output_option, server_option, settings_option, token_option
 from console.cli.up import prometheus_table
-from console.datadir import DataDir, DataDirError, default_path
+from console.datadir import DataDir, DataDirError
 from console.settings import Settings, SettingsError, load
 from console.signals.signal import Area, Presence, Signal
 
@@ -30,21 +31,16 @@ Told = dict[str, Any]
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), envvar="MESHSCOPE_DATA", help="Data directory.")
-@click.option(
-    "--settings",
-    type=click.Path(path_type=Path),
-    envvar="MESHSCOPE_SETTINGS",
-    help="Settings file; meshscope.toml here.",
-)
+@data_option
+@settings_option
 @click.option("--prometheus", multiple=True, metavar="[NAME=]URL", help="Look into this one, too; repeatable.")
-@click.option("--server", envvar="MESHSCOPE_SERVER", default="", help="URL of a server elsewhere; only that is asked.")
-@click.option("--token", envvar="MESHSCOPE_TOKEN", default="", help="What the server elsewhere asks for.")
+@server_option
+@token_option
 @click.option("-v", "--verbose", is_flag=True, help="With advice on what is fine, too.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def doctor(
     *,
-    data: Path | None,
+    data: Path,
     settings: Path | None,
     prometheus: Sequence[str],
     server: str,
@@ -54,14 +50,14 @@ def doctor(
 ) -> None:
     """Check the machine, the settings and every source of telemetry; say what to do where something is missing.
 
-    A running server is asked how its sources do; where none runs, they are asked from here. Exits with 1 where something
-    fails.
+    A running server is asked how its sources do; where none runs, they are asked from here. With --server only that
+    one is asked. Exits with 1 where something fails.
     """
     logging.basicConfig(level=logging.ERROR)  # what is wrong is said in place
     if server:
-        found = Client(data=data or default_path(), server=server, token=token).get("/signals")["items"]
+        found = Client(data=data, server=server, token=token).get("/signals")["items"]
     else:
-        found = _examined(DataDir(data or default_path()), settings, prometheus)
+        found = _examined(DataDir(data), settings, prometheus)
     told = [{"verdict": Presence(one["presence"]).verdict, **one} for one in found]
     if output == "json":
         click.echo(json.dumps({"items": told}, ensure_ascii=False, indent=2))

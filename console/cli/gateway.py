@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from console.cli.run import data_option, label_option, namespace_option, start, valid_registration
+from console.cli.options import data_option, namespace_option
+from console.cli.run import label_option, start, valid_registration
 from mesh_runtime.agent.member import Member
 from mesh_runtime.registry import Role
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from console.cli.client import Client
-from console.cli.run import data_option, namespace_option
+from console.cli.options import data_option, namespace_option, output_option, server_option, token_option
 from console.datadir import DataDir
 
 POLL_S = 0.2
@@ -57,9 +57,9 @@ class Search:
 @click.option("--until", default="", help="An instant, or how long ago.")
 @click.option("--trace", default="", help="Lines of this trace, of whichever workload.")
 @click.option("--source", "sources", type=click.Choice(SOURCES), multiple=True, help="Which of its logs; repeatable.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--server", envvar="MESHSCOPE_SERVER", default="", help="URL of a server elsewhere.")
-@click.option("--token", envvar="MESHSCOPE_TOKEN", default="", help="What the server elsewhere asks for.")
+@output_option
+@server_option
+@token_option
 @data_option
 def logs(
     *,

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from console.cli.run import data_option, namespace_option, plan_of, valid_registration, workload_options
+from console.cli.options import data_option, namespace_option
+from console.cli.run import plan_of, valid_registration, workload_options
 from console.datadir import DataDir
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.files import pid_in

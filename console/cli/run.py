@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from console.datadir import DataDir, DataDirError, default_path
+from console.cli.options import data_option, namespace_option
+from console.datadir import DataDir, DataDirError
 from mesh_runtime.agent.client import AgentError
 from mesh_runtime.agent.health import Health
 from mesh_runtime.agent.member import Member, Restart
@@ -30,13 +31,6 @@ def labels_of(_context: click.Context, _option: click.Parameter, pairs: tuple[st
     return labels
 
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="MESHSCOPE_DATA",
-    default=default_path,
-    help="Data directory of the server on this machine.",
-)
 label_option = click.option(
     "--label", "labels", multiple=True, callback=labels_of, help="A label, KEY=VALUE; repeatable."
 )
@@ -51,9 +45,6 @@ def ports_of(_context: click.Context, _option: click.Parameter, pairs: tuple[str
             raise click.BadParameter(f"{pair!r} is not NAME=PORT, such as http-admin=9000")
         ports[name] = int(number)
     return ports
-
-
-namespace_option = click.option("-n", "--namespace", default="default", show_default=True, help="Its namespace.")
 
 
 _WORKLOAD_OPTIONS = (

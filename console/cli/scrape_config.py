@@ -8,14 +8,15 @@ from typing import Any
 import click
 import yaml
 
-from console.datadir import DataDir, DataDirError, default_path
+from console.cli.options import data_option
+from console.datadir import DataDir, DataDirError
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), envvar="MESHSCOPE_DATA", help="Data directory of the server.")
+@data_option
 @click.option("--address", metavar="HOST:PORT", help="How the Prometheus reaches the server; as the server is told.")
 @click.option("--token-file", metavar="PATH", help="Where the Prometheus finds the token; DATA/token if there is one.")
-def scrape_config(*, data: Path | None, address: str | None, token_file: str | None) -> None:
+def scrape_config(*, data: Path, address: str | None, token_file: str | None) -> None:
     """Print the jobs by which a Prometheus scrapes the server's graph and its mesh's proxies.
 
     The graph comes in Istio's standard metrics from /metrics; the proxies are discovered by /api/v1/sd, and their
@@ -23,7 +24,7 @@ def scrape_config(*, data: Path | None, address: str | None, token_file: str | N
     Prometheus sends what the file holds, so copy it to where Prometheus runs. The address must be the server's own, or
     a name that was given with `up --allow-host`.
     """
-    directory = DataDir(data or default_path())
+    directory = DataDir(data)
     try:
         server = directory.read_server()
     except DataDirError as trouble:

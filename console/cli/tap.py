@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from console.cli.client import Client, with_client
+from console.cli.options import output_option
 
 PATH_CHARS = 60
 
@@ -28,7 +29,7 @@ PATH_CHARS = 60
 )
 @click.option("--no-follow", is_flag=True, help="Only what the server still has.")
 @click.option("--no-switch", is_flag=True, help="Leave the config alone: see only what proxies log anyway.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @with_client
 def tap(
     client: Client, *, recent: int, no_follow: bool, no_switch: bool, output: str, min_ms: float, **wanted: Any

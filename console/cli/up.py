@@ -14,20 +14,16 @@ from typing import Any
 
 import click
 
-from console.datadir import DataDir, DataDirError, ServerInfo, default_path
+from console.cli.options import data_option, settings_option
+from console.datadir import DataDir, DataDirError, ServerInfo
 
 READY = "READY"
 """The word before ``server.json``'s content on the line that says: usable now."""
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), envvar="MESHSCOPE_DATA", help="Data directory.")
-@click.option(
-    "--settings",
-    type=click.Path(path_type=Path),
-    envvar="MESHSCOPE_SETTINGS",
-    help="Settings file; meshscope.toml here.",
-)
+@data_option
+@settings_option
 @click.option(
     "--listen",
     help="Address of the console; any but a loopback one needs a token from visitors, a Prometheus too (see scrape-config).",
@@ -61,7 +57,7 @@ READY = "READY"
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(
     *,
-    data: Path | None,
+    data: Path,
     settings: Path | None,
     listen: str | None,
     allowed_hosts: Sequence[str],
@@ -91,7 +87,7 @@ def up(
         ],
         "clusters": [_context(one) for one in contexts],
     }
-    asyncio.run(_serve(DataDir(data or default_path()), settings, flags, demo=demo))
+    asyncio.run(_serve(DataDir(data), settings, flags, demo=demo))
 
 
 async def _serve(data: DataDir, file: Path | None, flags: dict[str, Any], *, demo: bool) -> None:
