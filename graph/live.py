@@ -142,11 +142,19 @@ class LiveGraph:
         return made.snapshot
 
     def series(
-        self, kind: GraphType, window_s: int, id_: str, points: int = 60, direction: Direction | None = None
+        self,
+        kind: GraphType,
+        window_s: int,
+        id_: str,
+        points: int = 60,
+        *,
+        direction: Direction | None = None,
+        evenly: bool = True,
     ) -> Series:
         """A node's or an edge's course over the window; empty if unknown.
 
-        Of a node all its traffic in the *direction*; without one, inbound if it has any.
+        Of a node all its traffic in the *direction*; without one, inbound if it has any. Not *evenly*: with more points
+        where memory has more, so that they must be placed by their instants.
         """
         builder = self._builder(kind)
         wanted = builder.edges_of(id_, direction)
@@ -155,7 +163,7 @@ class LiveGraph:
         counted = self._tally(kind, window_s)
         cells = builder.cells_of(wanted, counted)
         columns = counted.period.cell_column[cells]
-        marks = self._marks.within(window_s, points)
+        marks = self._marks.within(window_s, points, evenly=evenly)
         known = len(self._marks.now.values)
         rows = np.array(
             [

@@ -135,12 +135,16 @@ class Marks:
         past: Sequence[Mark | Packed] = self.marks or (self.now,)
         return min(past, key=lambda mark: abs(mark.at_ms - start))
 
-    def within(self, window_s: int, points: int) -> list[Mark | Packed]:
-        """Marks about evenly spread over a window, oldest first, at most ``points`` + 1."""
+    def within(self, window_s: int, points: int, *, evenly: bool = True) -> list[Mark | Packed]:
+        """Marks about evenly spread over a window, oldest first, at most ``points`` + 1.
+
+        Not *evenly*: the closer together the younger they are, as far as ``points`` allows.
+        """
         first = self.then(window_s)
-        step = max(step_ms(1000 * window_s), 1000 * window_s / points)
         spread: list[Mark | Packed] = [self.now]
         for mark in reversed(self.marks):
+            oldest_ms = 1000 * window_s if evenly else self.now.at_ms - mark.at_ms
+            step = max(step_ms(oldest_ms), 1000 * window_s / points)
             if mark.at_ms >= first.at_ms and spread[-1].at_ms - mark.at_ms >= 0.9 * step:
                 spread.append(mark)
         return spread[::-1][-points - 1 :]

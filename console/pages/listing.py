@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
     from console.context import Console
+    from graph.health import Direction
+    from graph.live import Series
+    from graph.model import GraphType, Node
 
 WINDOW_S = 60
 """What all numbers of these pages are about."""
+POINTS = 120
+"""Of a chart, at most."""
 NAME_PARTS = 2
 HEALTH = "health"
 """The order where none is asked for."""
@@ -35,6 +40,11 @@ class Subject:
     cluster: str
     """``""``: whichever has it."""
     span_s: int
+
+
+def course_of(console: Console, kind: GraphType, subject: Subject, node: Node, direction: Direction) -> Series:
+    """How its traffic went, with as many points as are kept."""
+    return console.live.series(kind, subject.span_s, node.id, POINTS, direction=direction, evenly=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

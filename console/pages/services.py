@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from console.pages.listing import WINDOW_S, Pages, Subject
+from console.pages.listing import WINDOW_S, Pages, Subject, course_of
 from console.recent import recent
 from console.views import links
 from console.views import services as views
@@ -77,9 +77,7 @@ async def _one(console: Console, subject: Subject, node: Node | None) -> list[Co
         ref,
         services=services,
         workloads=console.live.snapshot(GraphType.WORKLOAD, WINDOW_S),
-        course=console.live.series(GraphType.SERVICE, subject.span_s, node.id, direction=Direction.INBOUND)
-        if node
-        else Series(),
+        course=course_of(console, GraphType.SERVICE, subject, node, Direction.INBOUND) if node else Series(),
         span_s=subject.span_s,
         reason=reason(services, node, None, console.live.tolerances) if node else "",
         config=console.store.current,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from console.clusters import object_of
-from console.pages.listing import WINDOW_S, Pages, Subject
+from console.pages.listing import WINDOW_S, Pages, Subject, course_of
 from console.pages.proxies import labels_of
 from console.recent import recent
 from console.views import certificates, instances, links, proxies
@@ -71,9 +71,7 @@ async def _one(console: Console, subject: Subject, node: Node) -> list[Component
     query = TraceQuery(
         namespace=node.namespace, app=node.app or node.workload, version=node.version, limit=TRACES_SHOWN
     )
-    courses = {
-        one: console.live.series(GraphType.WORKLOAD, subject.span_s, node.id, direction=one) for one in Direction
-    }
+    courses = {one: course_of(console, GraphType.WORKLOAD, subject, node, one) for one in Direction}
     view = views.detail(
         node,
         workloads=workloads,

@@ -11,7 +11,7 @@ from graph.model import Health, Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One of them, and the traffic that came to it."""
+    """One of them, and its traffic."""
 
     cluster: str
     namespace: str
@@ -25,6 +25,8 @@ class Row:
     error_ratio: float | None
     p95_ms: float | None
     mtls: float | None
+    sends: bool = False
+    """Nobody calls it: the numbers are of what it sends."""
     versions: tuple[str, ...] = ()
     replicas: int | None = None
     shift: str = ""
@@ -71,8 +73,8 @@ def row(
     replicas: int | None = None,
     shift: str = "",
 ) -> Row:
-    """Describe a node by the traffic that came to it."""
-    seen = node.inbound
+    """Describe a node by the traffic that came to it, or that it sends where nothing comes."""
+    seen = node.inbound or node.outbound
     return Row(
         cluster=node.cluster,
         namespace=node.namespace,
@@ -85,6 +87,7 @@ def row(
         error_ratio=seen.error_ratio if seen and seen.requests else None,
         p95_ms=seen.p95_ms if seen else None,
         mtls=seen.mtls if seen else None,
+        sends=node.outbound is not None and node.inbound is None,
         versions=tuple(versions),
         replicas=replicas,
         shift=shift,

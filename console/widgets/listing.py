@@ -68,7 +68,7 @@ def _name(row: Row) -> Component:
 
 def _traffic(row: Row) -> Component:
     text = f"{fmt.rate(row.rate)} rps" if row.rate or not row.throughput else fmt.throughput(row.throughput)
-    return html.Td(text, className="num")
+    return html.Td([text, html.Span(" sent", className="muted") if row.sends else None], className="num")
 
 
 def _errors(row: Row) -> Component:

@@ -57,6 +57,14 @@ def test_points_of_a_window_are_evenly_spread(old, window_s):
     assert steps.max() <= 2.1 * steps.min()
 
 
+def test_points_not_evenly_spread_are_as_close_together_as_memory_has_them(old):
+    instants = [mark.at_ms for mark in old.within(900, 60, evenly=False)]
+    steps = np.diff(instants)
+    assert instants[-1] == old.now.at_ms
+    assert instants[0] == old.then(900).at_ms
+    assert steps[-1] < 20_000 < steps[0]
+
+
 def test_a_clock_set_back_keeps_the_order():
     marks = after(5)
     marks.add(Mark(T0, np.array([6.0])))
