@@ -100,4 +100,4 @@ async def _one(console: Console, trace_id: str) -> Component:
                 parts.link("All traces", PATH),
             ),
         )
-    return html.Div(widgets.waterfall(views.waterfall(spans)), className="page")
+    return html.Div(widgets.waterfall(views.waterfall(spans, console.clock.now_ms())), className="page")

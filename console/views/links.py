@@ -13,6 +13,11 @@ def graph(selection: str, **parameters: str) -> str:
     return "/graph?" + urlencode({**parameters, "sel": selection})
 
 
+def on_graph(trace: str, at_ms: int) -> str:
+    """The graph with a trace's critical path lit, at a moment; 0: now."""
+    return "/graph?" + urlencode({"trace": trace, **({"at": at_ms} if at_ms else {})})
+
+
 def service(namespace: str, name: str, cluster: str = "", **parameters: str) -> str:
     """A service's page; *cluster* where namespace and name alone do not say which one."""
     return _named("services", namespace, name, {"cluster": cluster, **parameters})

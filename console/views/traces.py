@@ -10,6 +10,10 @@ from console.views import format as fmt
 from console.views import links
 from graph.ports import Span, TraceQuery, TraceSummary
 
+RECENT_S = 8
+"""So long the graph's usual window of 10 s holds a trace that has ended."""
+READ_S = 3
+"""So much later proxies have been asked for what they counted."""
 COLORS = 8
 """How many colours the style sheet has for services."""
 
@@ -55,6 +59,10 @@ class Bar:
     """When after the trace's start, name, attributes."""
     logs: str
     """Where the lines are that its workload wrote in this trace."""
+    workload: str
+    """Its workload's page; ``""``: not known."""
+    led_by: tuple[str, ...]
+    """Traces with spans that led to this one without being its parent, as messages do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +78,8 @@ class Waterfall:
     apps: tuple[tuple[str, int], ...]
     ticks: tuple[str, ...]
     bars: tuple[Bar, ...]
+    graph: str
+    """The graph of that moment, with its critical path."""
 
 
 def query(parameters: Mapping[str, str]) -> TraceQuery:
@@ -115,7 +125,7 @@ def rows(found: Sequence[TraceSummary]) -> tuple[Row, ...]:
     )
 
 
-def waterfall(spans: Sequence[Span]) -> Waterfall:
+def waterfall(spans: Sequence[Span], now_ms: int) -> Waterfall:
     """Order spans as a tree; a span whose parent is not here is a root."""
     began = min(span.start_ns for span in spans)
     ended = max(span.end_ns for span in spans)
@@ -137,7 +147,13 @@ def waterfall(spans: Sequence[Span]) -> Waterfall:
         apps=tuple(colors.items()),
         ticks=tuple(fmt.nanoseconds(whole * quarter // 4) for quarter in range(5)),
         bars=bars,
+        graph=links.on_graph(spans[0].trace_id, _moment(ended // 1_000_000, now_ms)),
     )
+
+
+def _moment(ended_ms: int, now_ms: int) -> int:
+    """When the graph has a trace's requests in its window; 0: it has them now."""
+    return 0 if now_ms - ended_ms < 1000 * RECENT_S else ended_ms + 1000 * READ_S
 
 
 def _children(spans: Sequence[Span]) -> Mapping[str, list[Span]]:
@@ -187,6 +203,8 @@ def _bar(span: Span, depth: int, children: Sequence[Span], *, whole: tuple[int, 
             for at, name, attributes in span.events
         ),
         logs=links.logs(trace=span.trace_id, namespace=span.namespace, workload=span.workload),
+        workload=links.workload(span.namespace, span.workload) if span.workload else "",
+        led_by=tuple(dict.fromkeys(trace for trace, _ in span.links if trace != span.trace_id)),
     )
 
 

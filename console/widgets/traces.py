@@ -88,6 +88,7 @@ def waterfall(view: Waterfall) -> list[Component]:
             html.Span(fmt.plural(view.errors, "error"), className="health error")
             if view.errors
             else html.Span("No errors", className="health ok"),
+            parts.link([icon("workflow"), "On the graph"], view.graph, "button"),
             parts.link([icon("scroll-text"), "Logs"], links.logs(trace=view.trace_id), "button"),
             parts.link([icon("arrow-left"), "All traces"], "/traces", "button"),
             subtitle=f"{fmt.moment(view.at_ms)} · {view.duration} · {fmt.plural(view.spans, 'span')}",
@@ -177,7 +178,12 @@ def _inside(bar: Bar) -> Component:
         content.append(parts.note("error", html.B("Failed. "), bar.status or "The span gives no reason."))
     content += [
         html.Div(
-            [parts.facts(*timing), parts.link([icon("scroll-text"), f"What {bar.app} logged here"], bar.logs)],
+            [
+                parts.facts(*timing),
+                parts.link([icon("scroll-text"), f"What {bar.app} logged here"], bar.logs),
+                parts.link([icon("box"), "Its workload"], bar.workload) if bar.workload else None,
+                *(parts.link([icon("activity"), "A trace that led to this"], f"/traces/{one}") for one in bar.led_by),
+            ],
             className="stack",
         ),
         parts.section("Attributes", parts.facts(*bar.facts), level=3),
