@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from dash import Dash, Input
 
 from console.signals import signals
-from console.signals.signal import Presence
+from console.signals.signal import Area, Presence
+from console.tapping.switch import AUTHOR as TAP
 from console.views import overview as views
 from console.views.health import TONES, WORDS
 from console.views.selection import Course
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     from console.context import Console
     from mesh_runtime.control import ProxyStatus
+    from mesh_runtime.store.port import Revision
 
 PATH = "/overview"
 TITLE = "Overview"
 WINDOW_S = 60
-COURSE_S = 900
+COURSE_S = 300
 CHANGES_SHOWN = 5
+CHANGES_LOOKED_AT = 100
 
 
 async def show(console: Console, _rest: Sequence[str], _parameters: Mapping[str, str]) -> Component:
@@ -73,17 +76,20 @@ async def _view(console: Console) -> views.Overview:
             ("OTLP over gRPC, HTTP", f"ports {console.otlp.grpc_port}, {console.otlp.http_port}"),
         ),
         out_of_sync=tuple(astray),
-        changes=views.changes(await console.store.history(limit=CHANGES_SHOWN)),
-        certificates=tuple(
-            views.certificate(leaf.workload, leaf.identity, leaf.not_after_ms, leaf.not_before_ms, now_ms)
-            for leaf in leaves
-        ),
+        changes=views.changes(await _changes(console)),
+        certificates=tuple(views.certificate(leaf, now_ms) for leaf in leaves),
         sources=tuple(
             views.Source(name=item.name, ok=item.ok, text=item.text)
             for item in await signals(console)
-            if item.presence is not Presence.OFF
+            if not item.ok or (item.presence is Presence.PRESENT and item.area is not Area.CONSOLE)
         ),
     )
+
+
+async def _changes(console: Console) -> Sequence[Revision]:
+    """The newest changes that somebody meant: those by which the tap listens come and go by themselves."""
+    history = await console.store.history(limit=CHANGES_LOOKED_AT)
+    return [one for one in history if one.author != TAP][:CHANGES_SHOWN]
 
 
 def _why(proxy: ProxyStatus) -> str:

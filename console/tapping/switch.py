@@ -17,6 +17,7 @@ from mesh_runtime.registry import RegistryReader
 from mesh_runtime.store.port import Change, ConfigStore, StoreError
 
 log = logging.getLogger(__name__)
+AUTHOR = "tap"
 LINGER_MS = 15_000
 """How long workloads go on logging when nobody watches any more: who looks at a trace and comes back needs no new config."""
 LOOK_S = 2.0
@@ -106,6 +107,6 @@ class TapSwitch:
         named = ", ".join(f"{key.namespace}/{key.name}" for key in (*(one.key for one in put), *delete))
         reason = f"requests are watched: {named}" if put else f"nobody watches any more: {named}"
         try:
-            await self._store.commit(Change(put=tuple(put), delete=tuple(delete), author="tap", reason=reason))
+            await self._store.commit(Change(put=tuple(put), delete=tuple(delete), author=AUTHOR, reason=reason))
         except (ConfigError, StoreError) as trouble:
             log.warning("the tap's config is not taken", extra={"error": str(trouble)})

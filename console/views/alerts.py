@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from console.alerts import Noted
 from console.state.deliveries import Delivery, State
@@ -89,9 +90,8 @@ class Alerts:
     """Name, URL and, where it is disabled, why."""
 
 
-def row(alert: Alert, state: str, tone: str, at_ms: int) -> Row:
-    """One alert."""
-    on_graph = alert.kind not in {RuleKind.CERTIFICATE_EXPIRY, RuleKind.CONFIG_REJECTED}
+def row(alert: Alert, state: str, tone: str, at_ms: int, *, is_past: bool = False) -> Row:
+    """One alert, as it is or as it was."""
     return Row(
         rule=alert.rule,
         summary=alert.summary,
@@ -99,20 +99,31 @@ def row(alert: Alert, state: str, tone: str, at_ms: int) -> Row:
         state=state,
         tone=tone,
         at_ms=at_ms,
-        href=links.graph(alert.subject) if on_graph else "/overview",
+        href=subject(alert, at_ms if is_past else 0),
     )
+
+
+def subject(alert: Alert, at_ms: int = 0) -> str:
+    """Where what an alert is about is shown: now, or in the graph of an earlier moment."""
+    match alert.kind:
+        case RuleKind.CERTIFICATE_EXPIRY:
+            return f"/certificates?{urlencode({'q': alert.subject})}"
+        case RuleKind.CONFIG_REJECTED:
+            return f"/proxies?{urlencode({'q': alert.subject})}"
+    return links.graph(alert.subject, **({"at": str(at_ms)} if at_ms else {}))
 
 
 def past(events: Sequence[Noted]) -> tuple[Row, ...]:
     """What began and ended, newest first."""
     return tuple(
-        row(event.alert, event.status, "ok" if event.status == "resolved" else "error", event.at_ms) for event in events
+        row(event.alert, event.status, "ok" if event.status == "resolved" else "error", event.at_ms, is_past=True)
+        for event in events
     )
 
 
 def rule(item: Rule, firing: Sequence[Alert]) -> RuleRow:
     """One rule in words."""
-    scope = " / ".join(filter(None, (item.namespace, item.app))) or "everything"
+    scope = " / ".join(filter(None, (item.namespace, item.app))) or "all of the mesh"
     held = f" for {fmt.duration(item.for_s)}" if item.for_s else ""
     return RuleRow(
         name=item.name,

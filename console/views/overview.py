@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views import links
+from console.views.item import several_clusters
 from console.views.selection import Course, Metric, edge_name
 from console.views.spark import spark
 from graph.alerts import Alert
 from graph.model import Edge, Health, Node, Presence, Snapshot
+from mesh_runtime.control import CertificateInfo
 from mesh_runtime.store.port import Revision
 
 
@@ -29,6 +31,7 @@ class Certificate:
     """A workload's certificate."""
 
     workload: str
+    href: str
     identity: str
     left: str
     soon: bool
@@ -132,6 +135,7 @@ def metrics(snapshot: Snapshot, course: Course, mtls: tuple[str, str, str]) -> t
 def trouble(snapshot: Snapshot) -> tuple[Trouble, ...]:
     """Edges that are not well, worst first, and stale ones."""
     found = []
+    several = several_clusters(snapshot)
     for edge in snapshot.edges.values():
         if edge.presence is Presence.STALE:
             text, health = "Its proxies are silent; these numbers are old.", Health.NOT_READY
@@ -147,10 +151,21 @@ def trouble(snapshot: Snapshot) -> tuple[Trouble, ...]:
         found.append(
             (
                 edge.signals.error_ratio,
-                Trouble(href=links.graph(edge.id), name=edge_name(snapshot, edge), health=health, text=text),
+                Trouble(
+                    href=links.graph(edge.id),
+                    name=edge_name(snapshot, edge) + (f" in {_clusters(snapshot, edge)}" if several else ""),
+                    health=health,
+                    text=text,
+                ),
             )
         )
     return tuple(item for _, item in sorted(found, key=lambda pair: -pair[0]))
+
+
+def _clusters(snapshot: Snapshot, edge: Edge) -> str:
+    """The cluster of both ends, or those of each."""
+    ends = (snapshot.nodes[end].cluster for end in (edge.source, edge.target) if end in snapshot.nodes)
+    return " → ".join(dict.fromkeys(ends))
 
 
 def verdict(by_health: Mapping[Health, int], firing: Sequence[Alert], out_of_sync: int) -> tuple[str, str]:
@@ -181,12 +196,13 @@ def changes(history: Sequence[Revision]) -> tuple[Change, ...]:
     )
 
 
-def certificate(workload: str, identity: str, not_after_ms: int, not_before_ms: int, now_ms: int) -> Certificate:
+def certificate(leaf: CertificateInfo, now_ms: int) -> Certificate:
     """How long a certificate still holds; "soon" is less than a quarter of its life."""
-    left = not_after_ms - now_ms
+    left = leaf.not_after_ms - now_ms
     return Certificate(
-        workload=workload,
-        identity=identity,
+        workload=leaf.workload,
+        href=links.certificate(leaf.instance_id),
+        identity=leaf.identity,
         left=fmt.duration(left / 1000) if left > 0 else "expired",
-        soon=left < (not_after_ms - not_before_ms) / 4,
+        soon=left < (leaf.not_after_ms - leaf.not_before_ms) / 4,
     )

@@ -7,6 +7,7 @@ from dash.development.base_component import Component
 
 from console.views import format as fmt
 from console.views import links
+from console.views.alerts import subject
 from console.views.overview import Overview
 from console.widgets import parts
 from console.widgets.parts import icon
@@ -60,7 +61,7 @@ def _trouble(view: Overview) -> Component:
                 html.Span([icon("bell"), "Alert"], className="health error"),
                 html.Div(
                     [
-                        parts.link(alert.rule, "/alerts"),
+                        parts.link(alert.rule, subject(alert)),
                         html.Div(
                             [alert.summary, " · began ", parts.instant(alert.since_ms, view.now_ms)], className="muted"
                         ),
@@ -124,7 +125,7 @@ def _certificates(view: Overview) -> Component:
         return parts.card("Certificates", html.P("None issued: no workload has joined yet.", className="muted"))
     rows = [
         (
-            html.Th(item.workload, scope="row"),
+            html.Th(parts.link(item.workload, item.href), scope="row"),
             html.Td(item.identity, className="mono"),
             html.Td(item.left, className="num bad" if item.soon else "num"),
         )
@@ -166,4 +167,5 @@ def _sources(view: Overview) -> Component:
             ],
             className="entries",
         ),
+        action=parts.link("All", "/signals"),
     )
