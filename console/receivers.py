@@ -30,6 +30,7 @@ from console.services import Service
 from console.settings import Settings
 from console.signals.pushed import of_remote_write
 from console.signals.signal import Advice, Area, Presence, Signal, numbers, present
+from console.views import format as fmt
 from graph.model import WorkloadRef
 from graph.ports import Clock
 from mesh_runtime.registry import RegistryReader
@@ -94,7 +95,8 @@ class Receivers:
 
     async def _logs(self) -> Signal:
         state = await self.logs.state()
-        text = state.error or f"{state.lines} lines, {state.bytes / max(1, state.capacity_bytes):.0%} full"
+        full = fmt.percent(state.bytes / max(1, state.capacity_bytes))
+        text = state.error or f"{fmt.plural(state.lines, 'line')}, {full} full"
         counters = numbers(asdict(state)) | numbers(asdict(self.tail.state)) | numbers(asdict(self.otlp_logs.state))
         counters |= {f"refused_{reason}": float(count) for reason, count in self.otlp_logs.drops.items()}
         return Signal(area=Area.LOGS, name="logs", text=text, presence=present(not state.error), counters=counters)
@@ -114,7 +116,11 @@ class Receivers:
 
     def _tap(self) -> Signal:
         state = self.tap.state
-        text = f"{state.requests} requests of {state.edges} edges" if state.requests else "no proxy logs access yet"
+        text = (
+            f"{fmt.plural(state.requests, 'request')} of {fmt.plural(state.edges, 'edge')}"
+            if state.requests
+            else "nobody has watched requests yet"
+        )
         counters = numbers({"requests": state.requests, "edges": state.edges, "readers": state.readers})
         counters |= {f"dropped_{reason}": float(count) for reason, count in state.drops.items()}
         presence = Presence.PRESENT if state.requests else Presence.OFF

@@ -48,6 +48,9 @@ export function ago(milliseconds) {
     return `${Math.round(seconds / 3600)} h`;
 }
 
+/** `1 line`, `3 lines`. */
+export const plural = (number, one) => `${number} ${number === 1 ? one : `${one}s`}`;
+
 /** The version, unless the name says it already, as a workload's does. */
 export const version = (node) => (node.version && !node.label.endsWith(`-${node.version}`) ? node.version : "");
 

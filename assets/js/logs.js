@@ -1,6 +1,7 @@
 // The log lines of a page: what matches its filters, and what is written now.
 
 import { Feed, exactly, make } from "./feed.js";
+import { plural } from "./format.js";
 
 const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g; // colours, as terminals show them
 const ACCESS = /^\[[^\]]+\] "(?:(\S+) (\S*) \S+|[^"]*)" (\d+) .*? \d+ \d+ (\d+) \S+ "[^"]*" "[^"]*" "[^"]*" "([^"]*)"/;
@@ -82,7 +83,7 @@ export class Logs {
         const attributes = Object.entries(line.attributes);
         if (!attributes.length) return null;
         const facts = attributes.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
-        return make("details", { class: "more" }, make("summary", {}, `${attributes.length} attributes`), make("dl", { class: "facts" }, ...facts));
+        return make("details", { class: "more" }, make("summary", {}, plural(attributes.length, "attribute")), make("dl", { class: "facts" }, ...facts));
     }
 
     #say(news) {
@@ -94,7 +95,7 @@ export class Logs {
             const waiting = news.waiting ? `, ${news.waiting} waiting` : "";
             const missed = news.missed ? `; ${news.missed} were too fast to be shown` : "";
             const none = this.answer?.store.lines ? "No line matches; loosen a filter or look further back" : this.root.dataset.empty;
-            this.#tell(news.shown ? `${news.shown} lines${waiting}${missed}${cut}` : none, "");
+            this.#tell(news.shown ? `${plural(news.shown, "line")}${waiting}${missed}${cut}` : none, "");
         }
     }
 

@@ -69,7 +69,7 @@ export class Tap {
         else if ("shown" in news) {
             const waiting = news.waiting ? `, ${news.waiting} waiting` : "";
             const missed = news.missed ? `; ${news.missed} were too fast to be shown` : "";
-            this.#tell(news.shown ? `${news.shown} requests${waiting}${missed}` : this.root.dataset.empty, "");
+            this.#tell(news.shown ? `${format.plural(news.shown, "request")}${waiting}${missed}` : this.root.dataset.empty, "");
         }
     }
 

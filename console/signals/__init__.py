@@ -9,6 +9,7 @@ from console.context import Console
 from console.signals.clusters import of_clusters
 from console.signals.metrics import of_sources
 from console.signals.signal import Advice, Area, Presence, Signal, numbers, present
+from console.views import format as fmt
 from graph.ports import TraceStoreState
 
 
@@ -45,7 +46,7 @@ def _proxies(console: Console) -> Signal:
     known = console.control.status()
     away = [p.instance_id for p in known if not p.connected]
     refused = [p.instance_id for p in known if p.problem or any(t.rejected for t in p.types.values())]
-    text = f"{len(known)} proxies" if known else "no proxy yet"
+    text = fmt.plural(len(known), "proxy", "proxies") if known else "no proxy yet"
     advice = () if known else (Advice(text="Run something in the mesh:", paste=RUN),)
     if away:
         text += f"; not connected: {', '.join(away[:5])}"
@@ -67,17 +68,20 @@ RUN = "meshscope run --service web -n default --port 8080 -- python -m http.serv
 
 def _graph(console: Console) -> Signal:
     state = console.live.state()
-    return Signal(area=Area.METRICS, name="graph", text=f"{state.edges} edges", counters=numbers(asdict(state)))
+    return Signal(
+        area=Area.METRICS, name="graph", text=fmt.plural(state.edges, "edge"), counters=numbers(asdict(state))
+    )
 
 
 async def _history(console: Console) -> Signal:
     """How far back the frames on disk reach."""
     reach = await console.histories[0].reach() if console.histories else None
-    hours = (reach[1] - reach[0]) / 3_600_000 if reach else 0.0
     return Signal(
         area=Area.CONSOLE,
         name="history",
-        text=f"{hours:.1f} h can be replayed from disk" if reach else "nothing yet: the first frame is to come",
+        text=f"{fmt.duration((reach[1] - reach[0]) / 1000)} can be replayed from disk"
+        if reach
+        else "nothing yet: the first frame is to come",
         counters=numbers({"oldest_ms": reach[0], "newest_ms": reach[1]} if reach else {}),
     )
 
@@ -89,7 +93,7 @@ def _spans(console: Console) -> Signal:
     return Signal(
         area=Area.SPANS,
         name="spans",
-        text=f"{state.spans} spans" if state.spans else "no spans yet",
+        text=fmt.plural(state.spans, "span") if state.spans else "no spans yet",
         presence=Presence.PRESENT if state.spans else Presence.OFF,
         advice=() if state.spans else (Advice(text=EXPORTER, paste=f"OTEL_EXPORTER_OTLP_ENDPOINT={address}"),),
         counters=numbers(asdict(state)) | drops,
@@ -100,7 +104,7 @@ EXPORTER = "Point the OpenTelemetry exporter of an application here (what `meshs
 
 
 def _traces(state: TraceStoreState) -> Signal:
-    text = f"{state.traces} traces, {state.bytes / max(1, state.capacity_bytes):.0%} full"
+    text = f"{fmt.plural(state.traces, 'trace')}, {fmt.percent(state.bytes / max(1, state.capacity_bytes))} full"
     if state.backend != "embedded":
         text = f"kept by {state.backend}"
     return Signal(
@@ -117,9 +121,16 @@ def _webhooks(counts: Mapping[str, int]) -> Signal:
     return Signal(
         area=Area.CONSOLE,
         name="webhooks",
-        text="some deliveries have failed; see the log on the Alerts page" if failed else "delivered",
+        text="some deliveries have failed; see the log on the Alerts page" if failed else _delivered(counts),
         presence=present(not failed),
         counters=numbers(counts),
+    )
+
+
+def _delivered(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    return (
+        f"{counts.get('delivered', 0)} of {fmt.plural(total, 'letter')} delivered" if total else "nothing to send yet"
     )
 
 
@@ -128,7 +139,7 @@ def _stream(console: Console) -> Signal:
     return Signal(
         area=Area.CONSOLE,
         name="stream",
-        text=f"{stream.readers} browser{'' if stream.readers == 1 else 's'}",
+        text=fmt.plural(stream.readers, "browser"),
         counters=numbers({"readers": stream.readers, "messages": stream.messages, "resyncs": stream.resyncs}),
     )
 
