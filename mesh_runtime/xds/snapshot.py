@@ -218,15 +218,22 @@ class Packer:
     def _group(self, kind: Kind, contents: Group) -> PackedGroup:
         group = self._groups.get((kind, id(contents)))
         if group is None:
-            group = PackedGroup(contents=contents, runs=tuple(self._run(kind, one) for one in _runs(contents)))
+            group = PackedGroup(contents=contents, runs=tuple(self._packed_runs(kind, contents)))
             self._groups[kind, id(contents)] = group
         return group
 
+    def _packed_runs(self, kind: Kind, contents: Group) -> Iterator[Run]:
+        """Yield the runs that a group is made of; one that is made of resources is itself all there is."""
+        known = self._runs.get((kind, id(contents)))
+        smaller = () if known else [one for one in contents if isinstance(one, tuple)]
+        for one in smaller:
+            yield from self._packed_runs(kind, one)
+        if not smaller:
+            yield known or self._run(kind, contents)
+
     def _run(self, kind: Kind, contents: Group) -> Run:
-        run = self._runs.get((kind, id(contents)))
-        if run is None:
-            found = [self._pack(kind, one) for one in each_of((contents,))]
-            run = self._runs[kind, id(contents)] = _packed_run(kind, contents, found)
+        run = _joined_run(kind, contents, [self._pack(kind, one) for one in each_of((contents,))])
+        self._runs[kind, id(contents)] = run
         return run
 
     def _pack(self, kind: Kind, content: Envoy) -> Packed:
@@ -287,16 +294,7 @@ def each_of(groups: Iterable[Group]) -> Iterator[Envoy]:
                 yield one
 
 
-def _runs(contents: Group) -> Iterator[Group]:
-    """Yield the groups that a group is made of; one that is made of resources is itself all there is."""
-    smaller = [one for one in contents if isinstance(one, tuple)]
-    if not smaller:
-        yield contents
-    for one in smaller:
-        yield from _runs(one)
-
-
-def _packed_run(kind: Kind, contents: Group, found: Sequence[Packed]) -> Run:
+def _joined_run(kind: Kind, contents: Group, found: Sequence[Packed]) -> Run:
     named = {packed.name: packed for packed in found}
     if len(named) < len(found):
         raise _twice(kind, [packed.name for packed in found])

@@ -110,8 +110,7 @@ def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
     scope = scope_of(world, instance)
     numbers = {one.port.number for one in spoken_to(world, scope) if one.port and by_word(one.port.protocol) in HTTP}
     if world.settings.port_listeners:
-        services = known_services(world, scope).values()
-        numbers |= {port.number for service in services for port in service.ports if port.is_http}
+        numbers |= request_numbers(world, scope)
     taken = _own_ports(world, instance)
     ports: dict[int, int] = {}
     for number in sorted(numbers, reverse=True):
@@ -121,6 +120,15 @@ def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
         taken.add(bound)
         ports[number] = bound
     return dict(sorted(ports.items()))
+
+
+def request_numbers(world: World, scope: SidecarScope) -> frozenset[int]:
+    """Return the numbers of the ports of services where requests go."""
+    services = known_services(world, scope)
+    return world.once(
+        ("request numbers", scope),
+        lambda: frozenset(port.number for service in services.values() for port in service.ports if port.is_http),
+    )
 
 
 def _own_ports(world: World, instance: Instance) -> set[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Final, TypeVar
+from zlib import crc32
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
@@ -27,7 +28,9 @@ from mesh_runtime.xds.translate.spec import spec_of
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+R = TypeVar("R")
 RUN: Final = 32
+"""How many items of a large collection are looked at together, on average."""
 _Label = tuple[str, str, str]
 """Namespace, name and value."""
 
@@ -87,13 +90,23 @@ class World:
         """Return what *make* makes of each name and item, run again only where the item or what it reads changed."""
         return self._memo.each(key, items, make)
 
-    def runs(self, key: Hashable, items: Sequence[T]) -> tuple[tuple[T, ...], ...]:
-        """Cut a long sequence into short ones, each the same object as before where nothing in it is different."""
-        cut = self.once(
-            ("runs", key),
-            lambda: {start: tuple(items[start : start + RUN]) for start in range(0, len(items), RUN)},
-        )
-        return self.once(("all runs", key), lambda: tuple(cut.values()))
+    def in_runs(
+        self,
+        key: Hashable,
+        items: Mapping[K, V],
+        make: Callable[[K, V], T],
+        join: Callable[[Iterable[T]], R],
+    ) -> tuple[R, ...]:
+        """Return what *join* makes of what *make* makes of each name and item, one run of neighbours at a time.
+
+        A run in which nothing is different stays the same object, and costs next to nothing.
+        """
+
+        def of_run(after: K | None, run: Mapping[K, V]) -> R:
+            return join(self.each((key, after), run, make).values())
+
+        cut = self.once(("cut", key), lambda: _cut(items))
+        return tuple(self.each(("runs", key), cut, of_run).values())
 
     def objects(self, kind: str, namespace: str | None = None) -> Sequence[ConfigObject]:
         """Return the objects of a kind, the oldest first: of several for the same thing it counts, as in Istio."""
@@ -236,6 +249,20 @@ def found_in(services: Mapping[str, MeshService], host: str) -> MeshService | No
 
 def _age(item: tuple[ObjectKey, ConfigObject]) -> tuple[int, ObjectKey]:
     return item[1].since, item[0]
+
+
+def _cut(items: Mapping[K, V]) -> dict[K | None, dict[K, V]]:
+    """Cut items into runs, by the name behind which each begins.
+
+    A name ends a run if a hash of it says so: what comes or goes concerns the run where it is, not those behind it.
+    """
+    runs: dict[K | None, dict[K, V]] = {}
+    run = runs[None] = {}
+    for name, item in items.items():
+        run[name] = item
+        if crc32(str(name).encode()) % RUN == 0:
+            run = runs[name] = {}
+    return runs
 
 
 def _places(item: ConfigObject) -> Iterator[Hashable]:

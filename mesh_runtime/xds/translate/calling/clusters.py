@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypedDict
 
 from mesh_runtime.api.networking import ConnectionPool, HTTPSettings, OutlierDetection, RetryBudget
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
@@ -61,6 +62,14 @@ _Built = tuple[Envoy, Envoy | None, tuple[str, ...]]
 """A cluster, its assignment if it has one by itself, and the secrets it needs."""
 
 
+class _Run(TypedDict):
+    """The same of some services."""
+
+    clusters: Group
+    assignments: Group
+    secrets: tuple[str, ...]
+
+
 def outbound_name(service: MeshService, port: MeshPort, subset: str = "") -> str:
     """Return Istio's name of a cluster."""
     return f"outbound|{port.number}|{subset}|{service.host}"
@@ -79,15 +88,24 @@ def outbound_clusters(world: World, client: Client) -> Outbound:
 
     def build() -> Outbound:
         services = reached_services(world, client.scope)
-        built = [one for found in world.each(("clusters of", client), services, of_service).values() for one in found]
+        runs = world.in_runs(("clusters of", client), services, of_service, _by_type)
         # Each by itself, so that one stays the same object while the other changes.
         return Outbound(
-            clusters=world.runs(("just clusters", client), [cluster for cluster, _, _ in built]),
-            assignments=world.runs(("just assignments", client), [known for _, known, _ in built if known is not None]),
-            secrets=tuple(sorted({name for _, _, names in built for name in names})),
+            clusters=world.once(("just clusters", client), lambda: tuple(run["clusters"] for run in runs)),
+            assignments=world.once(("just assignments", client), lambda: tuple(run["assignments"] for run in runs)),
+            secrets=tuple(sorted({name for run in runs for name in run["secrets"]})),
         )
 
     return world.once(("clusters", client), build)
+
+
+def _by_type(found: Iterable[tuple[_Built, ...]]) -> _Run:
+    built = tuple(chain.from_iterable(found))
+    return {
+        "clusters": tuple(cluster for cluster, _, _ in built),
+        "assignments": tuple(known for _, known, _ in built if known is not None),
+        "secrets": tuple(sorted({name for _, _, names in built for name in names})),
+    }
 
 
 def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, pool: ConnectionPool | None) -> Envoy:

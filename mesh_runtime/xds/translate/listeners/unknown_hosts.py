@@ -51,6 +51,6 @@ def _own_names(world: World) -> str:
     """Return the pattern of hosts that only the mesh can know."""
     spaces = {item.key.name for item in world.objects("Namespace")}
     spaces |= {instance.namespace for instance in world.sidecars}
-    spaces |= {service.namespace for service in world.services.values()}
+    spaces |= world.once("namespaces", lambda: {service.namespace for service in world.services.values()})
     domains = "|".join(["svc", f"svc.{DOMAIN}".replace(".", r"\."), *sorted(spaces)])
     return rf"(?i){_LOOP}|([^.:\[\]]*|.*\.({domains}))(:[0-9]*)?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -14,6 +14,7 @@ from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_r
 from mesh_runtime.xds.translate.listeners.filters import FILTER_ON, GRPC_WEB_FILTER
 from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
+from mesh_runtime.xds.translate.ports import request_numbers
 from mesh_runtime.xds.translate.routing.host_rules import (
     DEFAULT_PORT,
     host_routes,
@@ -44,12 +45,9 @@ def outbound_routes(world: World) -> Group:
 
 def outbound_hosts(world: World, alike: Alike) -> Group:
     """Return the virtual hosts of :func:`outbound_routes`; an unknown one leads nowhere."""
-
-    def find() -> Group:
-        hosts = [*_once_each(world, alike, _outbound_hosts(world, alike)), _in_table(unknown_host(world, alike.scope))]
-        return world.runs(("virtual hosts", alike), hosts)
-
-    return world.once(("outbound hosts", alike), find)
+    return world.once(
+        ("outbound hosts", alike), lambda: (*_hosts_of_services(world, alike), _hosts_of_nobody(world, alike))
+    )
 
 
 def _in_table(host: Envoy) -> Envoy:
@@ -96,7 +94,7 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
 
 
 def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
-    hosts = _once_each(world, (alike, number), list(_port_hosts(world, alike, number)))
+    hosts = _once_each(_port_hosts(world, alike, number))
     table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world, alike.scope)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
 
@@ -105,23 +103,14 @@ def _options(world: World) -> Envoy:
     return {**lookups(world), "max_direct_response_body_size_bytes": MAX_BODY}
 
 
-def _once_each(world: World, key: Hashable, hosts: Sequence[Envoy]) -> Iterable[Envoy]:
-    """Return virtual hosts with the names that none before them has taken; *key* names the table."""
-    wanted = tuple(host["domains"] for host in hosts)
-    left = world.once(("taken domains", key), lambda: dict(_left(wanted)))
-    if not left:
-        return hosts
-    kept = ((host, left.get(position, host["domains"])) for position, host in enumerate(hosts))
-    return [{**host, "domains": domains} for host, domains in kept if domains]
-
-
-def _left(wanted: Iterable[Sequence[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the positions of those who want what is taken, and what is left for them."""
-    taken: set[str] = set()
-    for position, domains in enumerate(wanted):
-        if not taken.isdisjoint(domains):
-            yield position, [domain for domain in domains if domain not in taken]
-        taken.update(domains)
+def _once_each(hosts: Iterable[Envoy], taken: Container[str] = ()) -> Iterator[Envoy]:
+    """Yield virtual hosts with the names that nobody has *taken*, nor one before them."""
+    seen: set[str] = set()
+    for host in hosts:
+        domains = [domain for domain in host["domains"] if domain not in seen and domain not in taken]
+        seen.update(domains)
+        if domains:
+            yield {**host, "domains": domains}
 
 
 def _port_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
@@ -132,40 +121,87 @@ def _port_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
     yield from _other_hosts(world, alike, number)
 
 
-def _outbound_hosts(world: World, alike: Alike) -> list[Envoy]:
-    def of_service(_: str, service: MeshService) -> tuple[Envoy, ...]:
-        return tuple(map(_in_table, _hosts_of_service(world, alike, service)))
+def _hosts_of_services(world: World, alike: Alike) -> tuple[Group, ...]:
+    left = _left(world, alike.scope)
+
+    def of_service(_: str, service: MeshService) -> Group:
+        return tuple(map(_in_table, _hosts_of_service(world, alike, service, left)))
 
     services = known_services(world, alike.scope)
-    found = world.each(("virtual hosts", alike), services, of_service)
-    return [*chain.from_iterable(found.values()), *_other_hosts_of_all_ports(world, alike)]
+    return world.in_runs(("virtual hosts", alike), services, of_service, _in_one)
+
+
+def _in_one(groups: Iterable[Group]) -> Group:
+    return tuple(chain.from_iterable(groups))
+
+
+def _hosts_of_nobody(world: World, alike: Alike) -> Group:
+    def find() -> Group:
+        others = tuple(_other_hosts_of_all_ports(world, alike))
+        wanted = frozenset(name for host in others for name in host["domains"])
+        return (*_once_each(others, _taken(world, alike.scope, wanted)), _in_table(unknown_host(world, alike.scope)))
+
+    return world.once(("hosts of nobody", alike), find)
 
 
 def _other_hosts_of_all_ports(world: World, alike: Alike) -> Iterator[Envoy]:
-    for number in sorted(_request_ports(world, alike.scope)):
+    # Hosts that are no service's are reached at the default port, too.
+    for number in sorted(request_numbers(world, alike.scope) | {DEFAULT_PORT}):
         for known in _other_hosts(world, alike, number):
             domains = _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)
             yield _in_table({**known, "domains": domains})
 
 
-def _hosts_of_service(world: World, alike: Alike, service: MeshService) -> Iterator[Envoy]:
-    names = service_names(service, alike.namespace)
+_Port = tuple[str, int]
+"""The host of a service, and a port of it."""
+
+
+def _hosts_of_service(
+    world: World, alike: Alike, service: MeshService, left: Mapping[_Port, Sequence[str]]
+) -> Iterator[Envoy]:
     for port in service.ports:
-        if port.is_http:
-            domains = _domains(names, port.number, port is service.default_http_port)
+        domains = left.get((service.host, port.number), _names_at(service, port, alike.namespace))
+        if domains and port.is_http:
             yield _service_host(world, alike, service, port, domains)
-        else:
-            yield _tunnels_host(service, port, _domains(names, port.number, False))
+        elif domains:
+            yield _tunnels_host(service, port, domains)
 
 
-def _request_ports(world: World, scope: SidecarScope) -> set[int]:
-    """Return all ports that take requests; hosts that are no service's are reached at the default one."""
+def _names_at(service: MeshService, port: MeshPort, namespace: str) -> list[str]:
+    """Return what callers may write who mean a port of a service."""
+    return _domains(service_names(service, namespace), port.number, port is service.default_http_port)
+
+
+def _left(world: World, scope: SidecarScope) -> Mapping[_Port, Sequence[str]]:
+    """Return what is left for the ports of which others, before them, have names."""
     services = known_services(world, scope)
 
-    def find() -> set[int]:
-        return {DEFAULT_PORT} | {port.number for service in services.values() for port in service.ports if port.is_http}
+    def find() -> dict[_Port, Sequence[str]]:
+        taken: set[str] = set()
+        found: dict[_Port, Sequence[str]] = {}
+        for service in services.values():
+            for port in service.ports:
+                names = _names_at(service, port, scope.namespace)
+                if not taken.isdisjoint(names):
+                    found[service.host, port.number] = [name for name in names if name not in taken]
+                taken.update(names)
+        return found
 
-    return world.once(("request ports", scope), find)
+    return world.once(("names left", scope), find)
+
+
+def _taken(world: World, scope: SidecarScope, wanted: frozenset[str]) -> frozenset[str]:
+    """Return those of some names that are services'."""
+    services = known_services(world, scope) if wanted else {}
+    return world.once(
+        ("names taken", scope, wanted),
+        lambda: wanted.intersection(
+            name
+            for service in services.values()
+            for port in service.ports
+            for name in _names_at(service, port, scope.namespace)
+        ),
+    )
 
 
 def _other_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
