@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import ConfigError, ConfigObject, Problem
 from mesh_runtime.api.problems import path
 from mesh_runtime.api.redaction import is_redacted, redaction
+
+
+def kept_key(path: Path) -> bytes:
+    """Return the key under which secrets are redacted; the first time it is made, and readable by its owner only."""
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        fresh.replace(path)
+    return path.read_bytes()
 
 
 def restored(item: ConfigObject, stored: ConfigObject | None) -> ConfigObject:

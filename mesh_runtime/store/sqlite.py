@@ -18,9 +18,10 @@ from typing import Any, Self, TypeVar
 from mesh_runtime.api.admission import admit as admit_references
 from mesh_runtime.api.manifest import parse
 from mesh_runtime.api.objects import Config, ConfigError, ConfigObject, ObjectKey
+from mesh_runtime.api.redaction import use_key
 from mesh_runtime.api.spec import repeated
 from mesh_runtime.store.port import Admit, Before, Change, Conflict, Revision, StoreError
-from mesh_runtime.store.secrets import restored
+from mesh_runtime.store.secrets import kept_key, restored
 
 T = TypeVar("T")
 
@@ -158,6 +159,7 @@ class SqliteConfig:
             # It holds keys. SQLite gives what it writes beside it the same mode.
             Path(self._path).touch(mode=0o600)
             Path(self._path).chmod(0o600)
+            use_key(kept_key(Path(self._path).with_suffix(".key")))
         self._db = sqlite3.connect(self._path, isolation_level=None, timeout=5)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")

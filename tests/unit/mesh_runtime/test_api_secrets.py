@@ -109,6 +109,16 @@ async def test_what_was_read_can_be_written_back_with_its_values_kept():
         assert stored.spec.content("tls.key").decode() == WEB.key_pem
 
 
+async def test_a_guess_cannot_be_confirmed_elsewhere_and_what_was_read_holds_after_a_restart(tmp_path):
+    seen = []
+    for name in ("one", "one", "other"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        async with SqliteConfig(tmp_path / name / "config.db"):
+            seen.append(redaction("MQ=="))
+    assert seen[0] == seen[1] != seen[2]
+    assert (tmp_path / "one" / "config.key").stat().st_mode & 0o777 == 0o600
+
+
 async def test_one_value_can_be_changed_beside_redacted_ones():
     async with SqliteConfig(MEMORY) as store:
         await store.commit(Change(put=(one(secret("a", {"x": "1", "y": "2"})),)))
