@@ -140,7 +140,7 @@ def shift_button(service: str) -> Component:
 
 
 def _insight(item: Insight) -> Component:
-    lit = {"light": " ".join(item.light)} if item.light else {"blast": item.select}
+    lit = {"light": "\n".join(item.light)} if item.light else {"blast": item.select}
     return html.Li(
         [
             html.Button(item.text, className="link-button", type="button", **parts.data(select=item.select, **lit)),
