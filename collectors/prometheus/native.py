@@ -80,7 +80,7 @@ def _below(buckets: Iterable[Bucket], bounds: Sequence[float]) -> Floats:
     for low, high, count in buckets:
         if math.isinf(high):
             break
-        ends += [max(0.0, low), high]
+        ends += [max(0.0, low), max(0.0, high)]
         counts += [counted, counted + count]
         counted += count
     return np.interp(bounds, ends, counts)

@@ -37,6 +37,7 @@ _MESSAGES = messages(
 )
 """The same in both versions of remote-write."""
 RESET, GAUGE = 1, 3
+"""Of ``reset_hint``."""
 
 
 class Native(NamedTuple):
@@ -57,6 +58,7 @@ class Native(NamedTuple):
     bounds: tuple[float, ...]
     """Of the schema :data:`CUSTOM`."""
     hint: int
+    """:data:`RESET`, :data:`GAUGE`, or nothing that matters."""
 
 
 class Grown(NamedTuple):

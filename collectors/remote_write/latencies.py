@@ -13,7 +13,7 @@ from collectors.dialects import COLLECTED_BY, Dialect, Identity, LatencyBucket, 
 from collectors.prometheus.increases import observed
 from collectors.prometheus.native import Latencies, latencies
 from collectors.prometheus.samples import LOOKBACK_MS, Samples
-from collectors.remote_write.histogram import Native, grown
+from collectors.remote_write.histogram import GAUGE, Native, grown
 from collectors.remote_write.refused import AHEAD_MS, SETTLED_MS, Refused
 from graph.merge import Floats
 from graph.model import Observation
@@ -155,7 +155,10 @@ class NativeLatencies:
 
 
 def _goes_on(followed: _Followed, scrape: tuple[str, ...], now: Native) -> bool:
-    """Whether this is the next one: of the replica that is followed, or of another one once that is silent."""
-    if now.at_ms <= followed.at_ms or math.isnan(now.total):
+    """Whether this is the next one: of the replica that is followed, or of another one once that is silent.
+
+    Gauges count nothing; a sum that is no number says that the series has ended.
+    """
+    if now.at_ms <= followed.at_ms or now.hint == GAUGE or math.isnan(now.total):
         return False
     return followed.last is None or scrape == followed.scrape or now.at_ms - followed.at_ms > FOLLOW_MS

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.otlp.limits import MalformedError
 from collectors.protobuf import messages
@@ -24,7 +24,7 @@ SENT = messages(
         "Histogram": [
             *((1, "count_int", "uint64"), (2, "count_float", "double"), (3, "sum", "double"), (4, "schema", "sint32")),
             *((11, "spans", "*Span"), (12, "deltas", "*sint64"), (13, "counts", "*double")),
-            *((15, "timestamp", "int64"), (16, "custom_values", "*double")),
+            *((14, "hint", "int32"), (15, "timestamp", "int64"), (16, "custom_values", "*double")),
         ],
     },
 )
@@ -63,6 +63,7 @@ def sent(native: Native) -> bytes:
         schema=native.schema,
         spans=spans,
         deltas=[now - before for before, now in zip([0, *counts], counts, strict=False)],
+        hint=native.hint,
         timestamp=native.at_ms,
         custom_values=native.bounds,
     ).SerializeToString()
@@ -197,6 +198,15 @@ async def test_histograms_out_of_order_or_of_the_future_are_refused(receiver: Re
     receiver.take(histogram({4: 1}, 15_000))
     assert receiver.take(histogram({4: 1}), histogram({4: 2}, 15_000)) == {Refused.OUT_OF_ORDER: 1}
     assert receiver.take(histogram({4: 1}, 1_000_000)) == {Refused.AHEAD: 1}
+
+
+async def test_gauges_and_the_end_of_a_series_count_nothing(receiver: Receiver) -> None:
+    receiver.take(histogram({4: 5}), histogram({4: 9}, 1000, hint=3))
+    receiver.take(histogram({}, 2000)._replace(total=math.nan))
+    receiver.take(histogram({4: 6}, 3000))
+    told = await receiver.latency()
+    assert told is not None
+    assert told.counts[-1] == 1
 
 
 async def test_what_is_not_of_a_mesh_is_taken_and_forgotten(receiver: Receiver) -> None:
