@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.cli.config import COLUMNS
+from console.cli.columns import COLUMNS
 from console.views import certificates, proxies
 from console.views.declare import service_entry
 from console.views.flags import explained
