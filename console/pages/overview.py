@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dash import Dash, Input
 
+from console.leased import leased_objects
 from console.signals import signals
 from console.signals.signal import Area, Presence
 from console.tapping.switch import AUTHOR as TAP
@@ -72,7 +73,7 @@ async def _view(console: Console) -> views.Overview:
             ("Proxies connected", f"{sum(proxy.connected for proxy in proxies)} of {len(proxies)}"),
             ("Proxies in sync", f"{len(proxies) - len(astray)} of {len(proxies)}"),
             ("Config revision", str(console.store.current.revision)),
-            ("Config objects", str(len(console.store.current.objects))),
+            ("Config objects", _objects(console)),
             ("OTLP over gRPC, HTTP", f"ports {console.otlp.grpc_port}, {console.otlp.http_port}"),
         ),
         out_of_sync=tuple(astray),
@@ -84,6 +85,12 @@ async def _view(console: Console) -> views.Overview:
             if not item.ok or (item.presence is Presence.PRESENT and item.area is not Area.CONSOLE)
         ),
     )
+
+
+def _objects(console: Console) -> str:
+    """As the config page counts them."""
+    leased = sum(1 for _ in leased_objects(console.registry.current))
+    return f"{len(console.store.current.objects) + leased}, {leased} of them leased by agents"
 
 
 async def _changes(console: Console) -> Sequence[Revision]:

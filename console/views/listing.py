@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from console.views.health import PRIORITY
 from graph.model import Health, Node
 
+SHOWN = 200
+"""Rows at most; the search finds the others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -55,6 +58,8 @@ class Listing:
     """The table."""
 
     rows: tuple[Row, ...]
+    hidden: int
+    """So many more fit, beyond :data:`SHOWN`."""
     total: int
     sort: str
     reverse: bool
@@ -101,4 +106,12 @@ def listing(found: Sequence[Row], *, text: str = "", sort: str = "health", rever
     kept = [one for one in found if all(word in one.place.lower() for word in words)]
     order = sort if sort in KEYS else "health"
     kept.sort(key=KEYS[order], reverse=reverse)  # type: ignore[arg-type]
-    return Listing(rows=tuple(kept), total=len(found), sort=order, reverse=reverse, text=text, several_clusters=several)
+    return Listing(
+        rows=tuple(kept[:SHOWN]),
+        hidden=max(0, len(kept) - SHOWN),
+        total=len(found),
+        sort=order,
+        reverse=reverse,
+        text=text,
+        several_clusters=several,
+    )

@@ -102,9 +102,10 @@ class Detail:
     facts: tuple[tuple[str, str], ...]
     is_gateway: bool
     served: tuple[Served, ...]
+    workload_href: str
     logs_href: str
     tap_href: str
-    """Log lines and live requests of its workload."""
+    """Its workload's page, log lines and live requests."""
     now_ms: int
 
 
@@ -179,6 +180,7 @@ def detail(
         ),
         is_gateway=gateway is not None,
         served=tuple(_served(gateway, proxy.notes, labels, config)) if gateway else (),
+        workload_href=links.workload(proxy.namespace, proxy.workload),
         logs_href=links.logs(namespace=proxy.namespace, workload=proxy.workload),
         tap_href=links.tap(source=f"{proxy.workload}.{proxy.namespace}"),
         now_ms=now_ms,

@@ -198,8 +198,7 @@ def _rows(view: Page) -> list[Component]:
     )
     body = [_row(row, view.now_ms) for row in view.rows]
     table = parts.table(head, body, "Certificates", [row.instance for row in view.rows])
-    more = [html.P(f"{fmt.count(view.hidden)} more fit; search to see them.", className="muted")] if view.hidden else []
-    return [parts.scrolling("Certificates", table), *more]
+    return [parts.scrolling("Certificates", table), *parts.hidden(view.hidden)]
 
 
 def _row(row: Row, now_ms: int) -> tuple[Component, ...]:

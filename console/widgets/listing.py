@@ -40,7 +40,7 @@ def table(view: Listing, noun: str, hidden: Collection[str], nothing: Component)
         className="table",
         **parts.aria(label=title),
     )
-    return parts.scrolling(title, content)
+    return html.Div([parts.scrolling(title, content), *parts.hidden(view.hidden)], className="stack")
 
 
 def _heading(view: Listing, page: str, column: Column) -> Component:

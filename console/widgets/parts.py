@@ -115,6 +115,11 @@ def scrolling(label: str, content: Content) -> Component:
     return html.Div(content, className="card scroll-x", tabIndex=0, role="region", **aria(label=label))
 
 
+def hidden(number: int) -> list[Component]:
+    """How many rows are not shown; nothing where all are."""
+    return [html.P(f"{fmt.count(number)} more fit; search to see them.", className="muted")] if number else []
+
+
 def link(content: Content, href: str, name: str = "") -> Component:
     """A link within the console; ``assets/js/shell.js`` follows it without loading the page anew."""
     return html.A(content, href=href, className=name or None)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dash import html
 from dash.development.base_component import Component
 
-from console.views import format as fmt
 from console.views import links
 from console.views.mentions import Piece
 from console.views.proxies import TYPES, Detail, Listing, Row, Served, Sync, Trouble
@@ -30,9 +29,7 @@ def listing(view: Listing) -> list[Component]:
                 html.Code("meshscope run --service hello --port 8000 -- python3 -m http.server 8000"),
             )
         ]
-    content = [_table(view)]
-    if view.hidden:
-        content.append(html.P(f"{fmt.count(view.hidden)} more fit; search to see them.", className="muted"))
+    content = [_table(view), *parts.hidden(view.hidden)]
     if view.troubled:
         content.insert(0, html.Div([_of(row) for row in view.troubled], className="stack tight"))
     return content
@@ -94,6 +91,7 @@ def detail(view: Detail) -> list[Component]:
                 html.Div([html.H1(row.instance), html.P(view.subtitle)]),
                 html.Span([html.Span(className=f"dot {row.tone}"), row.word], className=f"health {row.tone}"),
                 html.Span(className="grow"),
+                parts.link([icon("box"), "Workload"], view.workload_href, "button"),
                 parts.link([icon("scroll-text"), "Logs"], view.logs_href, "button"),
                 parts.link([icon("zap"), "Live requests"], view.tap_href, "button"),
                 parts.link([icon("badge-check"), "Certificate"], links.certificate(row.instance), "button"),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from console.views.listing import Row, listing
+from console.views.listing import SHOWN, Row, listing
 from graph.model import Health
 
 
@@ -57,3 +57,8 @@ def test_every_word_must_be_found_in_namespace_or_name():
 
 def test_an_unknown_order_in_the_address_is_no_error():
     assert names(sort="colour") == names()
+
+
+def test_of_very_many_the_first_are_shown_and_the_others_counted():
+    found = listing([row(f"cart-{number:04}") for number in range(SHOWN + 7)], sort="name")
+    assert (len(found.rows), found.hidden, found.total) == (SHOWN, 7, SHOWN + 7)
