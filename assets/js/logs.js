@@ -10,6 +10,7 @@ const ASKED = ["namespace", "workload", "instance", "source", "grep", "regex", "
 export class Logs {
     constructor(root) {
         this.root = root;
+        this.fixed = "asked" in root.dataset;
         this.state = root.querySelector(".feed-state");
         this.pause = root.querySelector("[data-pause]");
         this.pause.addEventListener("click", () => this.#pause(!this.feed.paused));
@@ -29,7 +30,7 @@ export class Logs {
 
     /** The address says what is wanted; as a part of another page, that page does. */
     follow() {
-        const address = new URLSearchParams(this.root.dataset.asked ?? location.search);
+        const address = new URLSearchParams(this.fixed ? this.root.dataset.asked : location.search);
         const query = new URLSearchParams();
         for (const name of ASKED) if (address.get(name)) query.set(name, address.get(name));
         this.text = (address.get("grep") || "").toLowerCase();
@@ -54,12 +55,20 @@ export class Logs {
             { class: `log ${line.level}` },
             make("time", { datetime: line.at, title: new Date(line.at).toLocaleString() }, exactly(line.at)),
             make("span", { class: "log-level" }, line.level || "–"),
-            make("span", { class: "log-who", title: `${who}, ${line.source}` }, who),
+            this.#who(line, who),
             make("span", { class: "log-text" }, ...(this.#access(line, text) || this.#marked(text)), this.#more(line)),
             line.traceId
                 ? make("a", { href: `/traces/${line.traceId}`, class: "log-trace", title: "The trace that this line belongs to" }, "Trace")
                 : null,
         );
+    }
+
+    /** Who wrote it, leading to the workload's page unless that is where we are. */
+    #who(line, who) {
+        const named = { class: "log-who", title: `${who}, ${line.source}` };
+        if (this.fixed || !line.workload) return make("span", named, who);
+        const href = `/workloads/${encodeURIComponent(line.namespace)}/${encodeURIComponent(line.workload)}`;
+        return make("a", { ...named, href }, who);
     }
 
     /** What a proxy logs of a request, short; the whole line is behind it. */
