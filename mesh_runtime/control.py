@@ -42,7 +42,7 @@ from mesh_runtime.xds.snapshot import Kind, whole_tables
 from mesh_runtime.xds.translate import MeshSettings
 from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
-from mesh_runtime.xds.translate.unheard import unheard_policies
+from mesh_runtime.xds.translate.unheard import unheard_config
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]
 
@@ -245,7 +245,7 @@ class ControlPlane:
         return [instance for _, instance in sorted(self._registry.current.instances.items())]
 
     def _notes(self, instance: Instance) -> tuple[str, ...]:
-        notes = gateway_notes if instance.role is Role.GATEWAY else unheard_policies
+        notes = gateway_notes if instance.role is Role.GATEWAY else unheard_config
         return notes(self._publisher.world, instance)
 
     def _proves(self, node_id: str, token: str) -> bool:

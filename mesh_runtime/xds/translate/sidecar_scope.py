@@ -7,7 +7,7 @@ that it does follow leads to such a host, the cluster is there, and only the nam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import EgressListener, Sidecar, VirtualService
@@ -20,8 +20,6 @@ from mesh_runtime.xds.translate.routing.delegation import is_exported
 from mesh_runtime.xds.translate.services import MeshService, by_host
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.world import World, found_in, selects
-
-_EVERYTHING: Final[tuple[EgressListener, ...]] = ()
 
 
 class SidecarScope(NamedTuple):
@@ -47,36 +45,42 @@ def scope_of(world: World, instance: Instance) -> SidecarScope:
     return SidecarScope(instance.namespace, item.key if item else None)
 
 
+def egress_listeners(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
+    """Return what says which hosts are known; nothing: all are."""
+    spec = _sidecar(world, scope)
+    return spec.egress if spec else ()
+
+
 def known_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
     """Return the services that can be called by name, with those of their ports that can be, by host."""
-    if not _egress(world, scope):
+    if not egress_listeners(world, scope):
         return world.services_for(scope.namespace)
     return world.once(("known services", scope), lambda: _known(world, scope))
 
 
 def reached_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
     """Return the services that can be called, also those to which only rules and the mesh's own settings lead."""
-    if not _egress(world, scope):
+    if not egress_listeners(world, scope):
         return world.services_for(scope.namespace)
     return world.once(("reached services", scope), lambda: _reached(world, scope))
 
 
 def find_service(world: World, scope: SidecarScope, host: str) -> MeshService | None:
     """Return the service that is reached by this full name, also by a ServiceEntry's wildcard."""
-    if not _egress(world, scope):
+    if not egress_listeners(world, scope):
         return world.find_service(host, scope.namespace)
     return world.once(("find reached", scope, host), lambda: found_in(reached_services(world, scope), host))
 
 
 def follows(world: World, scope: SidecarScope, port: int, item: ConfigObject, spec: VirtualService) -> bool:
     """Tell whether a workload follows a VirtualService, which its namespace may see, for what it calls at a port."""
-    egress = _egress(world, scope)
+    egress = egress_listeners(world, scope)
     return not egress or _is_followed(_listener(egress, port), scope.namespace, item, spec)
 
 
 def spoken_to(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
     """Return the listeners with a port to which applications speak."""
-    return tuple(one for one in _egress(world, scope) if one.port and one.is_spoken_to)
+    return tuple(one for one in egress_listeners(world, scope) if one.port and one.is_spoken_to)
 
 
 def passes_unknown(world: World, scope: SidecarScope) -> bool:
@@ -98,11 +102,6 @@ def _sidecar(world: World, scope: SidecarScope) -> Sidecar | None:
     return next((spec_of(item, Sidecar) for item in found if item.key == scope.sidecar), None)
 
 
-def _egress(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
-    spec = _sidecar(world, scope)
-    return spec.egress if spec else _EVERYTHING
-
-
 def _listener(egress: Sequence[EgressListener], port: int) -> EgressListener | None:
     """Return the listener of a port, else the one of all other ports."""
     exact = (one for one in egress if one.port and one.port.number == port)
@@ -118,7 +117,7 @@ def _hosts(listener: EgressListener | None, own: str, namespace: str) -> Iterato
 
 
 def _known(world: World, scope: SidecarScope) -> dict[str, MeshService]:
-    egress = _egress(world, scope)
+    egress = egress_listeners(world, scope)
     visible = (service for service in world.every_service if service.is_visible(scope.namespace))
     kept = [left for service in visible if (left := _narrowed(service, scope.namespace, egress)).ports]
     return by_host(sorted(kept, key=lambda service: service.namespace != scope.namespace))
@@ -150,7 +149,7 @@ def _reached(world: World, scope: SidecarScope) -> dict[str, MeshService]:
 
 def _led_to(world: World, scope: SidecarScope) -> dict[str, MeshService]:
     """Return the services to which those lead that are known."""
-    egress = _egress(world, scope)
+    egress = egress_listeners(world, scope)
     hosts = [*_named_by_mesh(world)]
     for item, spec in world.virtual_services:
         if is_exported(item, spec, scope.namespace) and any(

@@ -1,25 +1,45 @@
-"""Policies that say nothing, because an older one of their kind is for the same: as Istio, without being silent of it."""
+"""Config that says nothing to a workload: as in Istio, but without being silent of it.
+
+Of several policies for the same the oldest counts, and a Sidecar may name hosts that nobody has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import Sidecar
+from mesh_runtime.api.networking.sidecar import ANY, NONE, OWN
 from mesh_runtime.api.objects import ROOT_NAMESPACE, ConfigObject
 from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.telemetry import Telemetry
 from mesh_runtime.registry import Instance
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, egress_listeners, scope_of
 from mesh_runtime.xds.translate.world import World, selects
 
 _Group = tuple[str, Sequence[ConfigObject]]
 """Policies of one width, the oldest first, and what they are for."""
 
 
-def unheard_policies(world: World, instance: Instance) -> tuple[str, ...]:
-    """Say which policies would hold for a workload if no older one did."""
-    namespace, labels = instance.namespace, dict(instance.labels)
+def unheard_config(world: World, instance: Instance) -> tuple[str, ...]:
+    """Say which policies would hold for a workload if no older one did, and which hosts of its Sidecar are nobody's."""
+    scope, namespace, labels = scope_of(world, instance), instance.namespace, dict(instance.labels)
     key = "unheard", namespace, tuple(sorted(labels.items()))
-    return world.once(key, lambda: tuple(_unheard(world, namespace, labels)))
+    return world.once(key, lambda: (*_unheard(world, namespace, labels), *_nobody_s(world, scope)))
+
+
+def _nobody_s(world: World, scope: SidecarScope) -> Iterator[str]:
+    """Name hosts in full that no service or rule has: to be known, a host must be written with all of its name."""
+    owned = [(service.namespace, service.known_as) for service in world.services_for(scope.namespace).values()]
+    for item, spec in world.virtual_services:
+        owned += ((item.key.namespace, resolve_host(host, item.key.namespace)) for host in spec.hosts)
+    for written in (host for listener in egress_listeners(world, scope) for host in listener.hosts):
+        where, _, name = written.partition("/")
+        spaces = {ANY: {space for space, _ in owned}, OWN: {scope.namespace}}.get(where, {where})
+        found = [host for space, host in owned if space in spaces]
+        if where != NONE and "*" not in name and not any(matches(host, name) for host in found):
+            meant = next((f"; did you mean {where}/{host}?" for host in found if host.startswith(f"{name}.")), "")
+            yield f"{scope.sidecar} names {written}, which is nobody's{meant}"
 
 
 def _unheard(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:

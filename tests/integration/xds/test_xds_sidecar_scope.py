@@ -124,6 +124,16 @@ async def test_a_rule_of_hosts_that_are_not_known_is_not_followed(mesh, frontend
     assert (await mesh.get(frontend, "catalog/audit")).app == "audit"
 
 
+async def test_a_name_in_a_sidecar_that_is_nobody_s_is_told_of(mesh, frontend):
+    full = "catalog.shop.svc.cluster.local"
+    await mesh.apply(sidecar(egress("./catalog", f"./{full}", f"other/{full}", "istio-system/*", "~/nobody")))
+    notes = {note for proxy in mesh.control.status() for note in proxy.notes}
+    assert notes == {
+        f"Sidecar shop/default names ./catalog, which is nobody's; did you mean ./{full}?",
+        f"Sidecar shop/default names other/{full}, which is nobody's",
+    }
+
+
 async def test_raw_connections_have_no_place_where_their_service_is_not_known(mesh, frontend):
     async def answered():
         reader, writer = await asyncio.open_connection(frontend.address, 15001)
