@@ -92,7 +92,7 @@ class NativeLatencies:
 
     def observe(self) -> list[Observation]:
         """Say what has been counted by those who were heard of since the last time; where classic buckets tell, they do."""
-        touched, self._touched = self._touched, set()
+        touched, self._touched = self._touched & self._of.keys(), set()
         return [seen for whose in touched if not self._is_classic(whose) for seen in self._observed(whose)]
 
     def forget(self, now_ms: int) -> None:
@@ -128,9 +128,10 @@ class NativeLatencies:
 
     def _is_whole(self, one: _Followed, now: Native) -> bool:
         """Whether all of a first histogram was counted since we listen: it says so, or its process is known longer."""
+        if now.start_ms:
+            return now.start_ms >= self._since_ms
         unit = self._samples.units.get(one.whose[0])
-        young = unit is not None and unit.first_ms and now.at_ms - unit.first_ms > SETTLED_MS
-        return bool(young) if not now.start_ms else now.start_ms >= self._since_ms
+        return unit is not None and 0 < unit.first_ms < now.at_ms - SETTLED_MS
 
     def _is_classic(self, whose: Whose) -> bool:
         name, identity = whose

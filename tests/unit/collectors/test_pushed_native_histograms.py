@@ -148,7 +148,7 @@ class Receiver:
             "response_code": "200",
             "instance": "10.0.0.1:15020",
         } | labels
-        self.clock.now = T0 + 60_000
+        self.clock.now = max(self.clock.now, T0 + 60_000)
         pairs = [(key.encode(), value.encode()) for key, value in {"__name__": name, **told}.items()]
         values = [] if samples is None else [(self.clock.now, samples)]
         bodies = [sent(one) for one in histograms]
@@ -198,6 +198,29 @@ async def test_histograms_out_of_order_or_of_the_future_are_refused(receiver: Re
     receiver.take(histogram({4: 1}, 15_000))
     assert receiver.take(histogram({4: 1}), histogram({4: 2}, 15_000)) == {Refused.OUT_OF_ORDER: 1}
     assert receiver.take(histogram({4: 1}, 1_000_000)) == {Refused.AHEAD: 1}
+
+
+async def test_a_histogram_that_begins_while_its_process_is_known_counts_from_nothing(receiver: Receiver) -> None:
+    receiver.take(name="istio_requests_total", samples=3)
+    assert await receiver.latency() is None
+    receiver.clock.now = T0 + 150_000
+    receiver.take(histogram({4: 3}, 150_000))
+    told = await receiver.latency()
+    assert told is not None
+    assert told.counts[-1] == 3
+
+
+async def test_what_is_too_long_ago_is_only_what_later_ones_are_compared_with(receiver: Receiver) -> None:
+    receiver.take(histogram({4: 1}, -700_000), histogram({4: 50}, -600_000), histogram({4: 60}, 60_000))
+    told = await receiver.latency()
+    assert told is not None
+    assert told.counts[-1] == 10
+
+
+async def test_what_comes_after_it_is_forgotten_is_no_trouble(receiver: Receiver) -> None:
+    receiver.clock.now += 9_000_000
+    receiver.take(histogram({4: 1}, 4_000_000))
+    assert await receiver.latency() is None
 
 
 async def test_gauges_and_the_end_of_a_series_count_nothing(receiver: Receiver) -> None:
