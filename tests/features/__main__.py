@@ -40,7 +40,7 @@ class Feature(NamedTuple):
     name: str
     config: str
     test: str
-    """The test that shows it with real traffic: ``file::name``."""
+    """The test that shows it: ``file::name``."""
 
 
 def features() -> Iterator[Feature]:

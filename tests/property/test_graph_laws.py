@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from clocks import FixedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,17 +34,6 @@ laws = settings(max_examples=60, deadline=None)
 T0 = 1_700_000_000_000
 OK, FAILED = Outcome("200", "", "-"), Outcome("503", "", "UF")
 BOUNDS = (1.0, 10.0, 100.0, float("inf"))
-
-
-class StillClock:
-    def now_ms(self) -> int:
-        return T0
-
-    async def every(self, interval_s: float) -> AsyncIterator[int]:
-        yield T0
-
-    async def sleep(self, seconds: float) -> None:
-        return
 
 
 WORKLOADS = [WorkloadRef("c", "ns", f"{app}-{version}", app, version) for app in "ab" for version in ("v1", "v2")]
@@ -111,7 +100,7 @@ def folded(batch) -> dict[object, float]:
 
 
 def watched(batches) -> LiveGraph:
-    graph = LiveGraph(clock=StillClock())
+    graph = LiveGraph(clock=FixedClock(T0))
     for second, batch in enumerate(batches, start=1):
         graph.observe(batch)
         graph.tick(T0 + 1000 * second)
@@ -206,7 +195,7 @@ def test_every_projection_adds_up_to_the_whole(histories, kind):
 @given(HISTORIES, st.sampled_from(list(GraphType)), st.sampled_from([10, 60]))
 @laws
 def test_a_delta_applied_to_the_old_snapshot_gives_the_new_one(histories, kind, window_s):
-    graph = LiveGraph(clock=StillClock())
+    graph = LiveGraph(clock=FixedClock(T0))
     old = graph.snapshot(kind, window_s)
     for second, batch in enumerate(by_second(readings(histories)), start=1):
         graph.observe(batch)
@@ -220,7 +209,7 @@ def test_a_delta_applied_to_the_old_snapshot_gives_the_new_one(histories, kind, 
 @laws
 def test_a_snapshot_does_not_depend_on_the_ones_before(histories):
     batches = by_second(readings(histories))
-    told_often, told_once = LiveGraph(clock=StillClock()), watched(batches)
+    told_often, told_once = LiveGraph(clock=FixedClock(T0)), watched(batches)
     for second, batch in enumerate(batches, start=1):
         told_often.observe(batch)
         told_often.tick(T0 + 1000 * second)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 import pytest_asyncio
-from collector_fakes import FakeClock
+from clocks import FakeClock
 from known_truth import T0, Mesh, by_class, ends, envoy, istio, open_metrics
 from prometheus_rig import PROMETHEUS, Misbehaving, Prometheus, served
 

@@ -8,7 +8,6 @@ import json
 import shutil
 import ssl
 import tempfile
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from console.clock import SystemClock
 from mesh_runtime.addresses import AddressPlan
 from mesh_runtime.api import load
 from mesh_runtime.control import ControlPlane
@@ -76,16 +76,6 @@ async def telemetry(mesh, spec, name="default", namespace=NAMESPACE):
     await mesh.drained()
 
 
-class WallClock:
-    def now_ms(self):
-        return time.time_ns() // 1_000_000
-
-    async def every(self, interval_s):
-        while True:
-            yield self.now_ms()
-            await asyncio.sleep(interval_s)
-
-
 async def until(happened, timeout_s=30):
     """Wait until *happened*, an async function, says so."""
     async with asyncio.timeout(timeout_s):
@@ -134,7 +124,7 @@ class Mesh:
         # Socket paths must stay below 108 bytes: pytest's tmp_path may be longer.
         self.dir = Path(tempfile.mkdtemp(prefix="xds"))
         self.stack = AsyncExitStack()
-        self.clock = WallClock()
+        self.clock = SystemClock()
         self.workloads = {}
         self.envoys = {}
         self._services = None

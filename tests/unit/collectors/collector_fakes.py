@@ -9,26 +9,6 @@ from graph.model import Inventory, Observation, Service, ServiceRef
 from mesh_runtime.registry import Instance, RegistryState, Role
 
 
-class FakeClock:
-    def __init__(self, now_ms: int = 1_000_000) -> None:
-        self.now = now_ms
-        self.slept: list[float] = []
-
-    def now_ms(self) -> int:
-        return self.now
-
-    async def every(self, interval_s: float) -> AsyncIterator[int]:
-        while True:
-            yield self.now
-            self.now += int(interval_s * 1000)
-            await asyncio.sleep(0)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += int(seconds * 1000)
-        await asyncio.sleep(0)
-
-
 class Remembering:
     def __init__(self) -> None:
         self.observations: list[Observation] = []

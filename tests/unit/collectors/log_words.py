@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.logs.sqlite import SqliteLogs
 from graph.model import WorkloadRef

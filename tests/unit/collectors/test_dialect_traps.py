@@ -1,6 +1,7 @@
 """What makes numbers of meshes untrue, and that it does not happen here."""
 
 import pytest
+from clocks import FixedClock
 
 from collectors.counting import counters
 from collectors.dialects import Gap, Latency, Need, detect, first_known, flavours, known, missing
@@ -52,11 +53,7 @@ def test_hubbles_two_reporters_of_a_request_are_told_apart(reported):
 
 
 def test_both_of_hubbles_reporters_together_are_one_request():
-    class Clock:
-        def now_ms(self):
-            return 61_000
-
-    live = LiveGraph(clock=Clock())
+    live = LiveGraph(clock=FixedClock(61_000))
     exposition = Exposition(ALL["hubble"], cluster="c")
     labels = {"source_namespace": "n", "source_workload": "web", "destination_namespace": "n"}
     labels |= {"destination_workload": "cart", "status": "200"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_truth import T0, Mesh, by_class, ends, envoy, istio, quantile, requests, spans, target, without_flags

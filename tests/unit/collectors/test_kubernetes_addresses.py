@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.addresses import Addresses, Party, Place
 from collectors.als.ends import request_of

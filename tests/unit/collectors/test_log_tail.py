@@ -1,5 +1,5 @@
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 from log_words import CATALOG, NOW_MS, logs, texts
 
 from collectors.logs.tail import Tail

@@ -2,7 +2,8 @@ import asyncio
 import itertools
 
 import pytest
-from collector_fakes import FakeClock, Remembering
+from clocks import FakeClock
+from collector_fakes import Remembering
 from otlp_fakes import request, resource, span
 
 from collectors.errors import CollectorError

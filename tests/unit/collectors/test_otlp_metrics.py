@@ -3,7 +3,8 @@ import math
 from pathlib import Path
 
 import pytest
-from collector_fakes import FakeClock, Remembering, instance, inventory
+from clocks import FakeClock
+from collector_fakes import Remembering, instance, inventory
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,

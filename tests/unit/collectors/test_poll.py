@@ -1,6 +1,7 @@
 import asyncio
 
-from collector_fakes import FakeClock, Remembering
+from clocks import FakeClock
+from collector_fakes import Remembering
 
 from collectors.errors import CollectorError
 from collectors.poll import MetricsPoll

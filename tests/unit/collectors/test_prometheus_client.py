@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 from aiohttp import web
-from collector_fakes import FakeClock
+from clocks import FakeClock
 from own_ca import OwnCA
 
 from collectors.errors import CollectorError

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.dialects import istio
 from collectors.prometheus.samples import Samples

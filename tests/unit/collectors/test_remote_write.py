@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import cramjam
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.errors import CollectorError
 from collectors.protobuf import messages

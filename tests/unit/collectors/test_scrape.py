@@ -2,7 +2,8 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from collector_fakes import FakeClock, FixedRegistry, instance
+from clocks import FakeClock
+from collector_fakes import FixedRegistry, instance
 
 from collectors.scrape import AdminScrape
 from graph.live import LiveGraph

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth, web
-from collector_fakes import FakeClock
+from clocks import FakeClock
 from own_ca import OwnCA
 
 from collectors.errors import CollectorError

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from collector_fakes import FakeClock
+from clocks import FakeClock
 
 from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from asgi import listening, with_routes
+from clocks import FixedClock
 from otlp_fakes import START_NS, request, resource, span
 from trace_servers import as_json, serving
 
@@ -65,7 +66,7 @@ async def embedded(tmp_path):
 @asynccontextmanager
 async def behind_jaeger(tmp_path):
     async with embedded(tmp_path) as store:
-        console = SimpleNamespace(traces=store, clock=SimpleNamespace(now_ms=lambda: UNTIL_MS))
+        console = SimpleNamespace(traces=store, clock=FixedClock(UNTIL_MS))
         async with (
             listening(with_routes(console, jaeger.api, prefix=jaeger.PREFIX)) as url,
             JaegerTraces(Remote(url=f"{url}/jaeger")) as reader,

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from asgi import Visitor, listening, with_routes
 from click.testing import CliRunner
+from clocks import FixedClock
 
 from collectors.errors import CollectorError
 from console.cli import graph as command
@@ -72,7 +73,7 @@ class Traces:
 @pytest.fixture
 def visitor():
     """A front calls a cart of two versions, most requests the first one; both call the stock, and the stock the cart."""
-    clock = SimpleNamespace(now_ms=lambda: T0)
+    clock = FixedClock(T0)
     live = LiveGraph(clock=clock)
     live.observe(
         [

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from graph_words import T0, FixedClock, edge, latency, seen, service, workload
+from clocks import FixedClock
+from graph_words import T0, edge, latency, seen, service, workload
 
 from collectors.dialects import istio
 from collectors.exposition import Exposition

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from asgi import Visitor, listening, with_routes
 from click.testing import CliRunner
+from clocks import FixedClock
 
 from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots
@@ -46,14 +47,6 @@ metadata: {name: shop}
 """
 
 
-class Clock:
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def now_ms(self) -> int:
-        return self.now
-
-
 def seen(at_ms, ok, failed=0.0, *, epoch=T0):
     return Observation(
         edge=EDGE,
@@ -86,7 +79,7 @@ class OtherHistory:
 @pytest.fixture
 async def console(tmp_path):
     """A server that has watched for a quarter of an hour; after ten minutes a change of config made a tenth fail."""
-    clock = Clock(T0)
+    clock = FixedClock(T0)
     live, recorder = LiveGraph(clock=clock), Recorder()
     async with (
         SqliteSnapshots(tmp_path / "snapshots.db", 10**6) as frames,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from asgi import Visitor, with_routes
+from clocks import FixedClock
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Status
@@ -63,7 +64,7 @@ PURCHASES = [purchase(1, user="bob"), purchase(2, version="v2"), purchase(3, fai
 
 
 def application(traces):
-    console = SimpleNamespace(traces=traces, clock=SimpleNamespace(now_ms=lambda: NOW_MS))
+    console = SimpleNamespace(traces=traces, clock=FixedClock(NOW_MS))
     return Visitor(with_routes(console, jaeger.api, prefix=jaeger.PREFIX))
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from asgi import Visitor, with_routes
+from clocks import FixedClock
 
 from console.web.api import kiali
 from graph.live import LiveGraph
@@ -44,7 +45,7 @@ def call(source: WorkloadRef, target: WorkloadRef, requests: float, operation: s
 
 @pytest.fixture
 def visitor():
-    live = LiveGraph(clock=SimpleNamespace(now_ms=lambda: T0))
+    live = LiveGraph(clock=FixedClock(T0))
     workloads = [ref("web"), ref("cart"), ref("idle"), ref("pay", "bank")]
     live.inventory(
         Inventory(workloads={one: Workload(ref=one, kind=NodeKind.WORKLOAD, replicas=1) for one in workloads})
@@ -56,7 +57,7 @@ def visitor():
         ]
     )
     live.tick(T0 + 20_000)
-    console = SimpleNamespace(live=live, clock=SimpleNamespace(now_ms=lambda: T0 + 20_000), histories=())
+    console = SimpleNamespace(live=live, clock=FixedClock(T0 + 20_000), histories=())
     return Visitor(with_routes(console, kiali.api, prefix=kiali.PREFIX))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from graph.model import (
     Counters,
     EdgeKey,
@@ -24,22 +22,6 @@ from graph.model import (
 T0 = 1_700_000_000_000
 BOUNDS = (0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, float("inf"))
 NOBODY = WorkloadRef("Kubernetes", "unknown", "unknown", "unknown", "")
-
-
-class FixedClock:
-    """A clock that stands still; the graph asks it once, at its birth."""
-
-    def __init__(self, now_ms: int = T0) -> None:
-        self.now = now_ms
-
-    def now_ms(self) -> int:
-        return self.now
-
-    async def every(self, interval_s: float) -> AsyncIterator[int]:
-        yield self.now
-
-    async def sleep(self, seconds: float) -> None:
-        return
 
 
 def workload(app: str, version: str = "", namespace: str = "shop") -> WorkloadRef:

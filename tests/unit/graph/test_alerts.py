@@ -6,7 +6,8 @@ import json
 import re
 
 import pytest
-from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
+from clocks import FixedClock
+from graph_words import T0, answered, edge, inventory, seen, workload
 
 from graph.alerts import Certificate, Facts, Proxy, Rule, RuleKind, State, evaluate, state_json, state_of
 from graph.live import LiveGraph

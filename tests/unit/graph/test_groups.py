@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graph_words import T0, FixedClock, answered, edge, seen
+from clocks import FixedClock
+from graph_words import T0, answered, edge, seen
 from hypothesis import given
 from hypothesis import strategies as st
 

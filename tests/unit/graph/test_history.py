@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from graph_words import T0, FixedClock, answered, edge, inventory, seen, service, workload
+from clocks import FixedClock
+from graph_words import T0, answered, edge, inventory, seen, service, workload
 
 from graph.frames import KEY_EVERY_MS, FrameError, Recorder, decode, encode, run_of
 from graph.history import Stamp, is_watched, legs, rebuild

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from graph_words import NOBODY, T0, FixedClock, answered, edge, inventory, seen, service, workload
+from clocks import FixedClock
+from graph_words import NOBODY, T0, answered, edge, inventory, seen, service, workload
 
 from graph.differ import apply, delta
 from graph.health import Direction

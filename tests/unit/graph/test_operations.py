@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from graph_words import T0, FixedClock, answered, edge, latency, seen, workload
+from clocks import FixedClock
+from graph_words import T0, answered, edge, latency, seen, workload
 
 from graph.live import LiveGraph
 from graph.model import OPERATIONS, OTHER, Counters, GraphType, Inventory, NodeKind, Outcome, Protocol, Reporter

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from clocks import FixedClock
 from drawn import call, graph, node
-from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
+from graph_words import T0, answered, edge, inventory, seen, workload
 
 from graph.live import LiveGraph
 from graph.model import GraphType, Health, NodeKind, Outcome, Presence, Protocol, Reporter, Security, Signals

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from graph_words import NOBODY, T0, FixedClock, answered, edge, inventory, seen, service, workload
+from clocks import FixedClock
+from graph_words import NOBODY, T0, answered, edge, inventory, seen, service, workload
 
 from graph.live import LiveGraph
 from graph.model import GraphType, Inventory, NodeKind, Reporter, WorkloadRef

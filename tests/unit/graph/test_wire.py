@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from graph_words import T0, FixedClock, answered, edge, inventory, seen, workload
+from clocks import FixedClock
+from graph_words import T0, answered, edge, inventory, seen, workload
 
 from graph.differ import delta
 from graph.live import LiveGraph
