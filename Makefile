@@ -47,7 +47,7 @@ $(VENV)/bin/python:
 	@echo "Creating $(VENV) ..."
 	@python3 -m venv $(VENV)
 
-$(VENV)/.ready: requirements.lock build-constraints.txt pyproject.toml setup.py xds_export.py | $(VENV)/bin/python
+$(VENV)/.ready: requirements.lock build-constraints.txt pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "Installing dependencies (about half a minute) ..."
 	@$(PIP) --require-hashes -r requirements.lock
 	@echo "Building the Envoy API descriptors ..."
