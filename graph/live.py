@@ -19,7 +19,7 @@ from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Sn
 from graph.ports import Clock
 from graph.signals import Reading
 from graph.snapshots import Builder, Made
-from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, tally
+from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, same_names, tally
 from graph.windows import Mark, Marks, Packed
 
 FORGET_AFTER_MS = 3_900_000
@@ -78,6 +78,8 @@ class LiveGraph:
         self._swept_ms = started
         self._shape: tuple[int, int] = (-1, -1)
         """The ledger's version and the number of columns that the following were made for."""
+        self._renewed = self._renamed = False
+        """Whether the inventory is another one than they were made for, and calls something otherwise."""
         self._voices = Voices((), self._inventory)
         self._reading = Reading(self._ledger.columns)
         self._judge = Judge(self._ledger.columns, tolerances)
@@ -105,8 +107,9 @@ class LiveGraph:
     def inventory(self, inventory: Inventory) -> None:
         """Say what exists; shows from the next tick on."""
         if inventory != self._inventory:
+            self._renamed |= not same_names(inventory, self._inventory)
+            self._renewed = True
             self._inventory = inventory
-            self._shape = (-1, -1)
 
     @property
     def inventoried(self) -> Inventory:
@@ -224,15 +227,17 @@ class LiveGraph:
         """Bring what depends on the series up to this step."""
         ledger = self._ledger
         shape = (ledger.version, len(ledger.columns))
-        if shape != self._shape:
-            if shape[0] != self._shape[0]:
-                voices = [Voice(one.key, one.origin, one.since_ms) for one in ledger.series]
-                self._voices = Voices(voices, self._inventory)
-                self._cells = NO_CELLS
+        if shape[1] != self._shape[1]:
             self._reading = Reading(tuple(ledger.columns))
             self._judge = Judge(tuple(ledger.columns), self.tolerances)
+        if shape[0] != self._shape[0] or self._renamed:
+            self._voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], self._inventory)
+            self._cells = NO_CELLS
+        if shape != self._shape or self._renamed:
             self._builders.clear()
-            self._shape = shape
+        elif self._renewed:
+            self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
+        self._shape, self._renewed, self._renamed = shape, False, False
         self._hearing = self._heard()
         if len(ledger.values) != len(self._cells[0]):
             self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())

@@ -29,7 +29,7 @@ from graph.sides import Sides
 from graph.signals import TOLD, Reading
 from graph.strands import Strands
 from graph.tally import Flags, Hearing, Period, Tally, Voices, add_up
-from graph.types import ProjectedEdge, Projection, project, unravel
+from graph.types import ProjectedEdge, Projection, project, renew, unravel
 
 GONE_AFTER_S = 300
 """An edge without traffic whose reporters have been silent for this long (and the window) is left out."""
@@ -87,7 +87,6 @@ class Builder:
     """Builds the snapshots of one projection; stands until the projection, the series or the columns change."""
 
     def __init__(self, projection: Projection, voices: Voices, reading: Reading, judge: Judge) -> None:
-        self.projection = projection
         self._edge_of: Ints = np.array(projection.edge_of, np.int64)
         self.edge = self._edge_of[voices.joined.home]
         """Per series the projected edge that it counts for."""
@@ -96,9 +95,6 @@ class Builder:
         self._judge = judge
         self._mutual = voices.mutual
         self._sides = Sides(projection)
-        self._rules = np.array([judge.rule(item_of(node)) for node in projection.nodes], np.int64)
-        self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
-        self._nowhere = np.array([_leads_nowhere(projection, edge) for edge in projection.edges], bool)
         self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
         np.minimum.at(self._since, self.edge, voices.since_ms)
         witness = self.edge.copy()
@@ -117,11 +113,19 @@ class Builder:
         """Reasons for staleness by number, so that a change of them is found as any other."""
         self._placed: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._fixed_edges = table([_fixed(projection, edge) for edge in projection.edges], 8)
-        self._fixed_nodes = table([node[:KNOWN] for node in projection.nodes], KNOWN)
-        self._floor = np.array([PRIORITY.index(_by_replicas(node)) for node in projection.nodes], np.int64)
         self._principals = column(_principals(self.edge, voices, len(projection.edges)))
         origins = voices.origins(self._slot)
         self._origins = column([origins.get(slot, "") for slot in range(len(projection.edges) * len(REPORTERS))])
+        self._know(projection)
+
+    def _know(self, projection: Projection) -> None:
+        """Take what is known of the nodes."""
+        self.projection = projection
+        self._rules = np.array([self._judge.rule(item_of(node)) for node in projection.nodes], np.int64)
+        self._standing = np.array([node.id in projection.standing for node in projection.nodes], bool)
+        self._nowhere = np.array([_leads_nowhere(projection, edge) for edge in projection.edges], bool)
+        self._fixed_nodes = table([node[:KNOWN] for node in projection.nodes], KNOWN)
+        self._floor = np.array([PRIORITY.index(_by_replicas(node)) for node in projection.nodes], np.int64)
 
     @classmethod
     def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
@@ -132,16 +136,24 @@ class Builder:
         strands = Strands(voices, kind)
         return cls(unravel(kind, strands.strands, inventory, asked), strands, reading, judge)
 
+    def renewed(self, inventory: Inventory) -> bool:
+        """Go on with an inventory that calls everything the same; ``False``: it must be projected anew."""
+        if self.projection.naming is None:
+            return False
+        self._know(renew(self.projection, self.projection.naming, inventory))
+        return True
+
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
         """Make the snapshot; what is as in the last one is taken from it."""
         if isinstance(self._voices, Strands):
             counted, hearing = self._voices.lay(counted, hearing)
         facts = self._facts(counted, hearing, window_s)
-        if last is not None and last.projection is not self.projection:
+        if last is not None and last.projection.edges is not self.projection.edges:
             last = None
-        changed = _changed(facts, last)
+        renewed = self._known_anew(last)
+        changed = _changed(facts, last) | np.logical_or(*(renewed[end] for end in self._sides.ends))
         edges = self._edges(facts, changed, window_s, last)
-        nodes, sides = self._nodes(facts, changed, window_s, last)
+        nodes, sides = self._nodes(facts, changed, renewed, window_s, last)
         shown = np.where(changed, facts.heard_ms, last.shown_ms) if last else facts.heard_ms
         visible = self._visible(facts)
         snapshot = Snapshot(
@@ -307,8 +319,16 @@ class Builder:
         shown: list[bool] = seen.tolist()
         return shown
 
+    def _known_anew(self, last: Made | None) -> Flags:
+        """Which nodes are known as something else than in the last snapshot."""
+        nodes = self.projection.nodes
+        if last is None or last.projection is self.projection:
+            return np.full(len(nodes), last is None)
+        pairs = zip(nodes, last.projection.nodes, strict=True)
+        return np.array([node != before for node, before in pairs], bool)
+
     def _nodes(
-        self, facts: EdgeFacts, changed: Flags, window_s: int, last: Made | None
+        self, facts: EdgeFacts, changed: Flags, renewed: Flags, window_s: int, last: Made | None
     ) -> tuple[list[Node], tuple[Floats, Floats]]:
         covered = facts.covered_s.max(initial=0.0)
         sides = self._sides.totals(facts.rows, changed, last.sides if last else None)
@@ -320,7 +340,7 @@ class Builder:
             else np.full(len(nodes), True)
             for number, side in enumerate(sides)
         )
-        numbers = np.flatnonzero(inward | outward)
+        numbers = np.flatnonzero(inward | outward | renewed)
         known = [nodes[number] for number in numbers.tolist()]
         inbound = self._side(sides[0][numbers], inward[numbers], [node.inbound for node in known], covered, window_s)
         outbound = self._side(sides[1][numbers], outward[numbers], [node.outbound for node in known], covered, window_s)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from graph.joins import Joined, is_unknown, join
 from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
-from graph.model import EdgeKey, Inventory, Reporter, Security
+from graph.model import EdgeKey, Inventory, Reporter, Security, ServiceRef, WorkloadRef
 from graph.stitch import agree, rest, seams, stitched
 
 Flags = npt.NDArray[np.bool_]
@@ -77,6 +77,21 @@ class Voices:
             named, more = sorted({origins[place], *others}), len(others) + 1 - ORIGINS
             origins[place] = "; ".join([*named[:ORIGINS], *([f"and {more} more"] if more > 0 else [])])
         return origins
+
+
+def same_names(one: Inventory, other: Inventory) -> bool:
+    """Tell whether nothing differs that says whose traffic is whose: names, addresses, accounts, what is behind what."""
+    return _names(one) == _names(other)
+
+
+def _names(inventory: Inventory) -> tuple[dict[WorkloadRef, object], dict[ServiceRef, object]]:
+    return (
+        {ref: (one.kind, one.service_account, one.hosts) for ref, one in inventory.workloads.items()},
+        {
+            ref: (one.kind, one.entry, one.hosts, one.addresses, one.workloads)
+            for ref, one in inventory.services.items()
+        },
+    )
 
 
 class Hearing(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from graph.health import ANNOTATION, judge_workload, worst
@@ -45,6 +45,15 @@ Asked = Mapping[EdgeKey, Collection[str]]
 NOTHING: Asked = {}
 
 
+class Naming(NamedTuple):
+    """All that the nodes of a projection were named by, beside the inventory."""
+
+    keys: Sequence[EdgeKey]
+    """The edges that met a node, or what stands behind one, first."""
+    asked: Asked
+    behind: Mapping[WorkloadRef, ServiceRef]
+
+
 class ProjectedEdge(NamedTuple):
     """One edge of a projection before it has numbers; ``source`` and ``target`` are positions in ``nodes``."""
 
@@ -68,12 +77,20 @@ class Projection:
     edge_of: tuple[int, ...]
     standing: frozenset[str]
     """The nodes that the inventory knows: they are there without traffic, too."""
+    naming: Naming | None = None
+    """What :func:`renew` goes by, where it can."""
 
 
 def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, asked: Asked = NOTHING) -> Projection:
     """Project the edges, and add what exists without traffic."""
-    nodes = _Nodes(kind, keys, inventory, asked)
-    ends = [(nodes.source(key), nodes.target(key), key.protocol) for key in keys]
+    behind = _services_of(keys, inventory) if kind is GraphType.SERVICE else {}
+    nodes = _Nodes(kind, behind, inventory, asked)
+    ends, naming = [], []
+    for key in keys:
+        met = nodes.met
+        ends.append((nodes.source(key), nodes.target(key), key.protocol))
+        if nodes.met > met:
+            naming.append(key)
     standing = nodes.add_idle()
     members: defaultdict[tuple[str, str, Protocol], list[EdgeKey]] = defaultdict(list)
     for end, key in zip(ends, keys, strict=True):
@@ -92,13 +109,24 @@ def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, aske
         edges=edges,
         edge_of=tuple(number_of[end] for end in ends),
         standing=standing,
+        naming=Naming(naming, asked, behind),
     )
+
+
+def renew(projection: Projection, naming: Naming, inventory: Inventory) -> Projection:
+    """Project anew for an inventory that calls everything the same (:func:`graph.tally.same_names`): edges stay."""
+    nodes = _Nodes(projection.type, naming.behind, inventory, naming.asked)
+    for key in naming.keys:
+        nodes.source(key)
+        nodes.target(key)
+    standing = nodes.add_idle()
+    return replace(projection, nodes=tuple(nodes.found.values()), standing=standing)
 
 
 def unravel(kind: GraphType, strands: Sequence[Strand], inventory: Inventory, asked: Asked = NOTHING) -> Projection:
     """Project strands: onto operations between caller and callee, or each onto an edge of its own."""
     keys = [strand.edge for strand in strands]
-    nodes = _Nodes(GraphType.WORKLOAD, keys, inventory, asked)
+    nodes = _Nodes(GraphType.WORKLOAD, {}, inventory, asked)
     ends = []
     for strand, key in zip(strands, keys, strict=True):
         source, target = nodes.source(key), nodes.target(key)
@@ -154,7 +182,9 @@ def _called(keys: Iterable[EdgeKey]) -> str:
 class _Nodes:
     """The nodes met so far, by id."""
 
-    def __init__(self, kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, asked: Asked) -> None:
+    def __init__(
+        self, kind: GraphType, behind: Mapping[WorkloadRef, ServiceRef], inventory: Inventory, asked: Asked
+    ) -> None:
         self._asked = asked
         self.found: dict[str, Node] = {}
         self.inventory = inventory
@@ -165,8 +195,13 @@ class _Nodes:
             GraphType.WORKLOAD: self._workload,
             GraphType.SERVICE: self._behind_service,
         }[kind]
-        self._services = _services_of(keys, inventory) if kind is GraphType.SERVICE else {}
+        self._behind = behind
         self._ids: dict[WorkloadRef | ServiceRef, str] = {}
+
+    @property
+    def met(self) -> int:
+        """Count the nodes, and what stands behind them."""
+        return len(self.found) + len(self._ids)
 
     def source(self, key: EdgeKey) -> str:
         if is_unknown(key.source):
@@ -279,7 +314,7 @@ class _Nodes:
         return _node(id_, NodeKind.WORKLOAD, ref, name, app=ref.app, version=ref.version, workload=name)
 
     def _behind_service(self, ref: WorkloadRef) -> Node:
-        service = self._services.get(ref)
+        service = self._behind.get(ref)
         return self._service(service) if service else self._workload(ref)
 
     def _service(self, ref: ServiceRef) -> Node:

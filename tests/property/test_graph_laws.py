@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from graph.differ import apply, delta
 from graph.frames import decode, encode
+from graph.health import ANNOTATION
 from graph.history import rebuild
 from graph.live import LiveGraph
 from graph.merge import Ledger
@@ -19,12 +20,16 @@ from graph.model import (
     EdgeKey,
     GraphType,
     Histogram,
+    Inventory,
+    NodeKind,
     Observation,
     Outcome,
     Protocol,
     Reporter,
     Security,
+    Service,
     ServiceRef,
+    Workload,
     WorkloadRef,
 )
 
@@ -229,6 +234,69 @@ def test_a_frame_from_the_disk_gives_the_snapshot_it_was_taken_of(histories, kin
     rebuilt = rebuild([decode(encode(graph.frame()))], kind, 3600, T0 + 10_000_000)
     assert rebuilt is not None
     assert rebuilt == graph.snapshot(kind, 3600)
+
+
+KNOWN = st.builds(
+    lambda ref, kind, replicas, account, badges, annotation: Workload(
+        ref=ref,
+        kind=kind,
+        replicas=replicas,
+        desired=1,
+        service_account=account,
+        badges=badges,
+        annotations={ANNOTATION: annotation},
+    ),
+    st.sampled_from([*WORKLOADS, WorkloadRef("c", "ns", "idle", "idle", "")]),
+    st.sampled_from([NodeKind.WORKLOAD, NodeKind.GATEWAY]),
+    st.integers(0, 2),
+    st.sampled_from(["", "one"]),
+    st.sampled_from([(), ("no-sidecar",)]),
+    st.sampled_from(["", "5XX,1,2,http,inbound"]),
+)
+CALLED = st.builds(
+    lambda app, kind, workloads, labels: Service(
+        ref=ServiceRef("c", "ns", app), kind=kind, hosts=(app,), workloads=tuple(workloads), labels=labels
+    ),
+    st.sampled_from("ab"),
+    st.sampled_from([NodeKind.SERVICE, NodeKind.EXTERNAL]),
+    st.lists(st.sampled_from(WORKLOADS), unique=True, max_size=2),
+    st.sampled_from([{}, {"team": "red"}]),
+)
+INVENTORIES = st.builds(
+    lambda workloads, services: Inventory(
+        workloads={one.ref: one for one in workloads}, services={one.ref: one for one in services}
+    ),
+    st.lists(KNOWN, max_size=4),
+    st.lists(CALLED, max_size=2),
+)
+
+
+@given(HISTORIES, st.lists(INVENTORIES, min_size=2, max_size=4), st.booleans(), st.sampled_from(list(GraphType)))
+@laws
+def test_what_was_known_before_does_not_show(histories, inventories, only_told_more, kind):
+    if only_told_more:
+        first = inventories[0]
+        more = {"badges": ("waypoint",), "annotations": {ANNOTATION: "5XX,1,2,http,inbound"}}
+        again = {ref: replace(one, replicas=one.replicas + 1, **more) for ref, one in first.workloads.items()}
+        inventories = [first, Inventory(workloads=again, services=first.services)]
+    changing, settled = LiveGraph(clock=StillClock()), LiveGraph(clock=StillClock())
+    for graph in (changing, settled):
+        graph.inventory(inventories[0 if graph is changing else -1])
+        graph.observe(readings(histories))
+        graph.tick(T0 + 10_000)
+    for known in inventories:
+        changing.snapshot(kind, 60)
+        changing.inventory(known)
+        changing.tick(T0 + 10_000)
+        settled.tick(T0 + 10_000)
+    shown, expected = changing.snapshot(kind, 60), settled.snapshot(kind, 60)
+    assert dict(shown.nodes) == dict(expected.nodes)
+    # As above, an edge without traffic keeps what was covered when it fell silent.
+    edges, known = (
+        {one.id: one if one.signals.requests else one._replace(signals=None) for one in graph.edges.values()}
+        for graph in (shown, expected)
+    )
+    assert edges == known
 
 
 @given(HISTORIES)
