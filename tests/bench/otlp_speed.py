@@ -7,6 +7,7 @@ the live graph once a second and, where the store is on, everything that it does
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import os
@@ -143,6 +144,9 @@ def _until_taken(call: Callable[[], object]) -> None:
 
 
 async def _serve(store: str) -> None:
+    # As the server does once it has started.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
     clock = SystemClock()
     live = LiveGraph(clock=clock)
     async with AsyncExitStack() as stack:

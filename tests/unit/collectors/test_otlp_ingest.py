@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import tracemalloc
 
 import pytest
 from clocks import FakeClock
@@ -22,6 +23,11 @@ class Broken:
 
     def flush(self):
         raise CollectorError("the disk is full")
+
+
+class Forgetful:
+    def observe(self, batch):
+        pass
 
 
 async def after(*requests, **options):
@@ -107,6 +113,20 @@ async def test_what_was_counted_is_in_the_graph_even_if_the_service_ends_in_the_
         assert len(live.observations) < 1000
         running.cancel()
     assert len({one.edge for one in live.observations}) == 1000
+
+
+async def test_telling_the_graph_of_many_edges_takes_no_more_memory_than_of_few():
+    async def peak(edges: int) -> int:
+        sink = Ingest(Forgetful(), FakeClock())
+        calls = [span("client", one, db__system="redis", server__address=f"cache-{one}") for one in range(1, edges + 1)]
+        sink.ingest(request((resource("web"), calls)))
+        tracemalloc.start()
+        await sink.flush()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert await peak(2000) < 1.5 * await peak(500)
 
 
 async def test_a_retry_of_a_request_is_counted_once():
