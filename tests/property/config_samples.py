@@ -302,6 +302,7 @@ spec:
     captureMode: NONE
     defaultEndpoint: 127.0.0.1:8080
     connectionPool: {tcp: {maxConnections: 5}}
+    tls: {mode: SIMPLE, credentialName: web}
   inboundConnectionPool: {http: {http2MaxRequests: 5}}
   egress:
   - {port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*]}

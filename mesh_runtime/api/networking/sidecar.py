@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.networking.destination_rule import ConnectionPool
+from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.networking.service_entry import UNIX, WorkloadSelector, socket_complaint
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, not_yet, repeated, text, unsupported
@@ -69,8 +70,6 @@ class ListenerPort(Spec):
 class IngressListener(Spec):
     """One port of the workload as others call it, and where the application is."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"tls"})
-
     port: ListenerPort
     bind: Bind = ""
     capture_mode: CaptureMode = "DEFAULT"
@@ -80,6 +79,13 @@ class IngressListener(Spec):
     ] = ""
     """Empty: the same port of the application."""
     connection_pool: ConnectionPool | None = None
+    tls: ServerTLS | None = None
+    """Holds where mutual TLS is switched off for the port, as in Istio."""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """TLS of callers outside of the mesh ends here."""
+        if self.tls and self.tls.mode not in {"SIMPLE", "MUTUAL"}:
+            yield Flaw(("tls", "mode"), f"{self.tls.mode} is for gateways", "use SIMPLE or MUTUAL")
 
     def endpoint(self, own: str) -> tuple[str, int]:
         """Return where the application is, whose usual address is *own*: an address (or socket) and a port."""

@@ -13,7 +13,12 @@ from mesh_runtime.xds.translate.gateways.listeners import gateway_credentials, g
 from mesh_runtime.xds.translate.gateways.passthrough import passing_clusters
 from mesh_runtime.xds.translate.gateways.routes import gateway_routes
 from mesh_runtime.xds.translate.listeners.connect import TUNNEL_CLUSTER, raw_tunnel_cluster
-from mesh_runtime.xds.translate.listeners.inbound import inbound_listener, inbound_pool, inbound_service
+from mesh_runtime.xds.translate.listeners.inbound import (
+    inbound_credentials,
+    inbound_listener,
+    inbound_pool,
+    inbound_service,
+)
 from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
 from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
 from mesh_runtime.xds.translate.patches.patches import Resources, patched, patches_of
@@ -56,7 +61,7 @@ def _translated(world: World, instance: Instance) -> Resources:
         ("kin", instance.id), lambda: (client_of(world, instance), callers_like(world, instance))
     )
     common = world.once(("common", client, alike), lambda: _common(world, client, alike))
-    own = world.once(("own", instance.id), lambda: _own(world, instance))
+    own = world.once(("own", instance.id), lambda: _own(world, instance, client))
     return {kind: (*common.get(kind, ()), *own.get(kind, ())) for kind in Kind}
 
 
@@ -86,13 +91,16 @@ def _common(world: World, client: Client, alike: Alike) -> Resources:
     }
 
 
-def _own(world: World, instance: Instance) -> Resources:
+def _own(world: World, instance: Instance, client: Client) -> Resources:
+    shared = outbound_clusters(world, client).secrets
+    needed = tuple(name for name in inbound_credentials(world, instance) if name not in shared)
     return {
         Kind.CDS: (keys_clusters(world, instance), _kept(world, instance, "own clusters", _own_clusters)),
         Kind.LDS: (
             _kept(world, instance, "outbound listeners", outbound_listeners),
             _kept(world, instance, "inbound listeners", _inbound_listeners),
         ),
+        Kind.SDS: (_secrets(world, needed),),
         Kind.RDS: (_kept(world, instance, "port routes", _port_routes),),
     }
 

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from own_ca import OwnCA, tls_secret
+from tls_visits import visit
 from xds_mesh import Mesh, free_echo_server, mesh_config, together
 
 from mesh_runtime.api.objects import ObjectKey
@@ -30,6 +32,13 @@ metadata: {name: catalog}
 spec: {selector: {app: catalog}, ports: [{name: http, port: 80, targetPort: http}, {name: http-more, port: 9090, targetPort: http}]}
 """
 
+PLAIN = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: catalog}}
+spec: {{selector: {{matchLabels: {{app: catalog}}}}, portLevelMtls: {{"{}": {{mode: DISABLE}}}}}}
+"""
+
 
 def sidecar(spec, name="default", namespace="shop"):
     return f"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}"
@@ -52,7 +61,7 @@ async def mesh():
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def nothing_left(mesh):
     yield
-    await mesh.forget("Sidecar", "VirtualService", "ConfigMap")
+    await mesh.forget("Sidecar", "VirtualService", "ConfigMap", "PeerAuthentication")
 
 
 @pytest.fixture
@@ -213,6 +222,24 @@ async def test_a_port_that_only_the_sidecar_opens_leads_to_a_unix_socket(mesh, f
     assert answer.app == "socket"
     assert "x-forwarded-client-cert" in {name.lower() for name in answer.seen["headers"]}
     await mesh.delete(ObjectKey("", "Service", "shop", "socket"))
+
+
+@pytest.mark.parametrize("source", ["credentialName: door", "serverCertificate: {cert}, privateKey: {key}"])
+async def test_callers_outside_of_the_mesh_end_their_tls_at_the_sidecar(mesh, frontend, source):
+    authority, catalog = OwnCA(), mesh.workloads["catalog"]
+    pair = authority.issue("catalog.example.com")
+    for name, content in (("cert", pair.pem), ("key", pair.key_pem)):
+        (mesh.dir / name).write_text(content)
+    tls = source.format(cert=mesh.dir / "cert", key=mesh.dir / "key")
+    port = f"{{number: {catalog.port}, protocol: HTTPS, name: web}}"
+    own = sidecar(f"{CATALOG_ONLY}ingress: [{{port: {port}, tls: {{mode: SIMPLE, {tls}}}}}]")
+    off = PLAIN.format(catalog.port)
+    await mesh.apply(together(own, off, tls_secret("door", pair)))
+    answer = await visit(catalog.address, 15006, "catalog.example.com", authority.client())
+    assert (answer.status, answer.headers["x-app"]) == (200, "catalog")
+    await mesh.forget("PeerAuthentication")
+    with pytest.raises(OSError):
+        await visit(catalog.address, 15006, "catalog.example.com", authority.client())
 
 
 @pytest.mark.parametrize(

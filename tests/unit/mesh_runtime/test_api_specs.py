@@ -487,7 +487,7 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "spec.ingress[0].defaultEndpoint",
             "is not a place of the workload itself; write 127.0.0.1:PORT",
         ),
-        (sidecar(ingress=[{"port": PORT, "tls": {}}]), "spec.ingress[0].tls", "does not support it yet"),
+        (sidecar(ingress=[{"port": PORT, "tls": {}}]), "spec.ingress[0].tls.mode", "PASSTHROUGH is for gateways"),
         (sidecar(outboundTrafficPolicy={"mode": "ANY"}), "spec.outboundTrafficPolicy.mode", "must be one of"),
         (service(ports=[]), "spec.ports", "is empty"),
         (service(ports=[{"port": 80}, {"port": 81}]), "spec.ports[0].name", "where there are several ports"),

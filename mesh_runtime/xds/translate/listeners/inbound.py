@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mesh_runtime.api.networking import ConnectionPool, Sidecar
+from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.protocols import by_port, by_word
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.clusters import inbound_name
 from mesh_runtime.xds.translate.calling.rules import rules_for
+from mesh_runtime.xds.translate.gateways.termination import terminating, termination_complaint, termination_names
 from mesh_runtime.xds.translate.listeners.filters import (
     PLAIN_HTTP,
     grpc_web,
@@ -19,7 +21,7 @@ from mesh_runtime.xds.translate.listeners.filters import (
     manager,
     tcp_proxy,
 )
-from mesh_runtime.xds.translate.ports import InboundPort, inbound_port
+from mesh_runtime.xds.translate.ports import InboundPort, inbound_port, inbound_ports
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
@@ -36,6 +38,7 @@ _PLAIN: Final[Mapping[str, Sequence[Envoy]]] = {"PERMISSIVE": ({}, {"transport_p
 """What is taken as it comes. Envoy does not look further once the transport has matched: where callers of the mesh
 are looked for in TLS, the application's own has to be named."""
 RAW: Final[frozenset[Protocol]] = frozenset({"tcp", "tls"})
+_ALPN: Final = ("h2", "http/1.1")
 _KNOWN_CALLERS: Envoy = {"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 0}
 """Connect to the application when the caller has shown its certificate: before, nobody could say who it is."""
 
@@ -45,6 +48,10 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
     service, protocol = inbound_service(world, instance, port)
     if protocol == "auto":
         return _sniffing_listener(world, instance, port, service)
+    ended = ended_tls(world, instance, port)
+    if ended:
+        chain = _ended_chain(world, instance, port, service, ended)
+        return listener(instance.address, port.listen_port, "INBOUND", [chain])
     mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
     chains: list[Envoy] = []
     if mode != "DISABLE":
@@ -63,6 +70,37 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
         chains += [{**plain, "filter_chain_match": match} for match in _PLAIN[mode]]
     inspect = inspected("tls") if mode == "PERMISSIVE" else {}
     return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
+
+
+def ended_tls(world: World, instance: Instance, port: InboundPort) -> ServerTLS | None:
+    """Return how TLS of callers outside of the mesh ends at a port: where mutual TLS is off, as its Sidecar says."""
+    tls = port.ingress.tls if port.ingress else None
+    off = tls and mtls_mode(world, instance.namespace, instance.labels, port.app_port) == "DISABLE"
+    return tls if off else None
+
+
+def inbound_credentials(world: World, instance: Instance) -> tuple[str, ...]:
+    """Return the resource names of the secrets with which TLS ends at an instance's ports; all of them can be served."""
+    ended = (ended_tls(world, instance, port) for port in inbound_ports(world, instance))
+    served = (tls for tls in ended if tls and not termination_complaint(world, tls, instance.namespace))
+    return tuple(dict.fromkeys(name for tls in served for name in termination_names(tls, instance.namespace)))
+
+
+def _ended_chain(
+    world: World, instance: Instance, port: InboundPort, service: MeshService | None, tls: ServerTLS
+) -> Envoy:
+    """Return the chain of what is decrypted. Without its certificate every connection is closed."""
+    spoken = by_word(port.ingress.port.protocol) if port.ingress else "tcp"
+    encrypted = port.ingress is not None and port.ingress.port.protocol == "HTTPS"
+    protocol: Protocol = "http" if encrypted else "tcp" if spoken == "tls" else spoken
+    if termination_complaint(world, tls, instance.namespace):
+        logs = telemetry.tcp_destination_logs(world, instance, service, mutual=False)
+        return {"name": "tls", "filters": [tcp_proxy(inbound_name(port), logs, cluster=NOWHERE)]}
+    return {
+        "name": "tls",
+        "transport_socket": terminating(tls, instance.namespace, () if protocol in RAW else _ALPN),
+        "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False),
+    }
 
 
 def _sniffing_listener(world: World, instance: Instance, port: InboundPort, service: MeshService | None) -> Envoy:
