@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from graph.kiali.options import Options
 from graph.kiali.traffic import Traffic, TrafficEdge
-from graph.merge import Bucket
+from graph.latency import quantiles
 from graph.model import Edge, Histogram
-from graph.windows import Scale
 
 QUANTILES = {"50": 0.5, "95": 0.95, "99": 0.99}
 
@@ -48,17 +45,9 @@ def append_security(traffic: Traffic) -> None:
 
 
 def _time(samples: list[Histogram], asked: str) -> float:
-    count = sum(one.counts[-1] for one in samples)
     if asked == "avg":
-        return sum(one.total for one in samples) / count
-    buckets: dict[Bucket, float] = {}
-    for one in samples:
-        below, low = 0.0, 0.0
-        for bound, upto in zip(one.bounds, one.counts, strict=True):
-            buckets[Bucket(low, bound)] = buckets.get(Bucket(low, bound), 0.0) + upto - below
-            below, low = upto, bound
-    scale = Scale(tuple(buckets))
-    return float(scale.quantiles(np.array([list(buckets.values())]), (QUANTILES[asked],))[0, 0])
+        return sum(one.total for one in samples) / sum(one.counts[-1] for one in samples)
+    return quantiles(samples, (QUANTILES[asked],))[0]
 
 
 def _mutual(edges: Iterable[Edge]) -> float | None:

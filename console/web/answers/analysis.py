@@ -147,3 +147,21 @@ class TracePath(Answer):
     segments: list[Segment]
     spans: list[Waited]
     apart: int
+
+
+class Between(Answer):
+    """What two ends exchange, each a node or a group that stands for its nodes: quantiles of all requests."""
+
+    source: str
+    target: str
+    protocol: str
+    edges: list[str]
+    p50: float
+    p95: float
+    p99: float
+
+
+class Latencies(Of):
+    """How long requests to and from groups took."""
+
+    items: list[Between]

@@ -11,16 +11,20 @@ from typing import Annotated, Any
 from fastapi import Query
 from starlette.responses import Response
 
+from console.moments import moment
 from console.web.answers import analysis as answers
-from console.web.api.common import router
-from console.web.api.projection import Projected, named
+from console.web.api.common import Here, router
+from console.web.api.projection import Projected, Viewed, named, names_in
 from console.web.errors import Json
 from graph.analysis.words import Quantile
-from graph.model import Snapshot
+from graph.latency import latencies
+from graph.model import GraphType, Snapshot
 
 # The questions are imported where they are asked: networkx costs the server's start half a second.
 
 api = router("analysis")
+
+QUANTILES = (0.5, 0.95, 0.99)
 
 Names = Annotated[
     list[Annotated[str, Query(max_length=300)]],
@@ -82,6 +86,36 @@ async def critical_paths(
 
     found = await asyncio.to_thread(chains.slowest_chains, snapshot, quantile, limit)
     return _answer(snapshot, {"quantile": quantile, "items": [wire.chain_json(one, snapshot) for one in found]})
+
+
+@api.get("/analysis/latency", response_model=answers.Latencies)
+async def latency(
+    here: Here,
+    snapshot: Viewed,
+    shut: Annotated[str, Query(max_length=8000, description="ids of groups, as /graph gives them, by commas")],
+) -> Response:
+    """Say how long the requests took that groups exchange with others: the quantiles of all, not of each edge's.
+
+    Each item sums up the ``edges`` between two ends, of which at least one is a group in ``shut``. What ``hide`` hides
+    is left out.
+    """
+    shown = snapshot.snapshot
+    finest = await moment(
+        here, GraphType.FINEST, shown.window_s, shown.at_ms if shown.at_ms < here.live.at_ms else None
+    )
+    found = await asyncio.to_thread(latencies, shown, finest, names_in(shut), QUANTILES)
+    items = [
+        {
+            "source": one.source,
+            "target": one.target,
+            "protocol": one.protocol,
+            "edges": [edge.id for edge in one.edges],
+            **dict(zip(("p50", "p95", "p99"), (round(value, 3) for value in took), strict=True)),
+        }
+        for one, took in found
+        if took
+    ]
+    return _answer(shown, {"items": items})
 
 
 def _answer(snapshot: Snapshot, found: dict[str, Any]) -> Response:
