@@ -15,7 +15,8 @@ from collectors.prometheus.answers import Answer
 from collectors.prometheus.client import TooMuchError
 from collectors.prometheus.increases import observed
 from collectors.prometheus.samples import LOOKBACK_MS
-from collectors.prometheus.source import GARBAGE, PrometheusSource, Track
+from collectors.prometheus.source import PrometheusSource
+from collectors.prometheus.track import GARBAGE, Track
 from graph.health import DEFAULT, Tolerance
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.moment import snapshot_of

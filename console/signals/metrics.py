@@ -8,7 +8,8 @@ from dataclasses import asdict
 from collectors.dialects import Need
 from collectors.poll import MetricsPoll, PollState
 from collectors.prometheus.relabelling import Loss
-from collectors.prometheus.source import DialectState, Mode, PrometheusSource, PrometheusState
+from collectors.prometheus.source import PrometheusSource, PrometheusState
+from collectors.prometheus.track import DialectState, Mode
 from collectors.scrape import ScrapeSource
 from console.signals.scraped import of_scrape
 from console.signals.signal import Advice, Area, Presence, Signal, numbers

@@ -11,7 +11,8 @@ from prometheus_rig import Exporter, Job, Misbehaving, Prometheus, served, until
 from collectors.poll import MetricsPoll
 from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.history import PrometheusHistory, WindowError
-from collectors.prometheus.source import Mode, PrometheusSource
+from collectors.prometheus.source import PrometheusSource
+from collectors.prometheus.track import Mode
 from console.clock import SystemClock
 from graph.live import LiveGraph
 from graph.model import GraphType, Inventory, Presence
