@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from collectors.inventory.objects import part
+from console.clusters import object_of
 from console.pages.listing import WINDOW_S, Pages, Subject, course_of
 from console.recent import recent
 from console.views import links
 from console.views import services as views
+from console.views.applied import Applied, applied, applied_in_cluster
 from console.views.listing import Row
 from console.views.reasons import reason
 from console.views.shiftable import shiftable
@@ -18,7 +21,7 @@ from graph.health import Direction
 from graph.live import Series
 from graph.model import GraphType, Node, NodeKind, ServiceRef
 from graph.ports import TraceQuery
-from mesh_runtime.api.objects import CLUSTER
+from mesh_runtime.api.objects import CLUSTER, ObjectKey
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -80,13 +83,30 @@ async def _one(console: Console, subject: Subject, node: Node | None) -> list[Co
         course=course_of(console, GraphType.SERVICE, subject, node, Direction.INBOUND) if node else Series(),
         span_s=subject.span_s,
         reason=reason(services, node, None, console.live.tolerances) if node else "",
-        config=console.store.current,
+        known=console.live.inventoried.services.get(ref),
+        selector=_selector(console, ref),
+        config=_config(console, ref),
         traces=() if outside else await recent(console, query),
         shiftable=_shiftable(console),
         now_ms=console.clock.now_ms(),
     )
     spans = item.spans(subject.span_s, links.service(subject.namespace, subject.name, subject.cluster))
     return widgets.detail(view, spans)
+
+
+def _selector(console: Console, ref: ServiceRef) -> Mapping[str, str]:
+    """The labels by which its Service finds workloads."""
+    key = ObjectKey("", "Service", ref.namespace, ref.name)
+    cluster = console.clusters.find(ref.cluster)
+    declared = cluster.declared.get(key) if cluster else console.store.current.objects.get(key)
+    return part(part(declared.manifest, "spec"), "selector") if declared else {}
+
+
+def _config(console: Console, ref: ServiceRef) -> tuple[Applied, ...]:
+    if cluster := console.clusters.find(ref.cluster):
+        objects = [object_of(one) for one in cluster.declared.values()]
+        return applied_in_cluster(objects, ref.cluster, ref.namespace, _selector(console, ref), (ref.name,))
+    return applied(console.store.current, ref.namespace, ref.name) if ref.cluster == CLUSTER else ()
 
 
 PAGES = Pages(one="service", many="services", rows=_rows, table=widgets.listing, detail=_detail)

@@ -110,7 +110,7 @@ def _instances(console: Console, node: Node) -> tuple[Instance, ...]:
 def _config(console: Console, node: Node, services: Sequence[str]) -> tuple[Applied, ...]:
     labels = dict(node.labels)
     if cluster := console.clusters.find(node.cluster):
-        objects = map(object_of, cluster.declared.values())
+        objects = [object_of(one) for one in cluster.declared.values()]
         return applied_in_cluster(objects, node.cluster, node.namespace, labels, services)
     if node.cluster != CLUSTER:
         return ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import links
+from console.views.naming import naming
 from console.views.selecting import icon as icon_of
 from console.views.selecting import phrase, selecting
 from mesh_runtime.api.core import Service
@@ -63,12 +64,14 @@ def applied_to_workload(
 
 
 def applied_in_cluster(
-    objects: Iterable[ConfigObject], cluster: str, namespace: str, labels: Mapping[str, str], services: Collection[str]
+    objects: Sequence[ConfigObject], cluster: str, namespace: str, labels: Mapping[str, str], services: Collection[str]
 ) -> tuple[Applied, ...]:
-    """Objects of a cluster that select a workload of it."""
+    """Objects of a cluster: those about its services, then those that select workloads with these labels."""
+    found = {one.item.key: one for service in services for one in naming(objects, service_host(service, namespace))}
+    for one in selecting(objects, namespace, labels, services):
+        found.setdefault(one.item.key, one)
     return tuple(
-        Applied(key=item.key, icon=icon, text=text, revision=0, cluster=cluster)
-        for item, icon, text in selecting(objects, namespace, labels, services)
+        Applied(key=key, icon=icon, text=text, revision=0, cluster=cluster) for key, (_, icon, text) in found.items()
     )
 
 

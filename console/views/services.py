@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views import links
-from console.views.applied import Applied, applied
+from console.views.applied import Applied
 from console.views.item import Neighbour, Side, Version, mtls, neighbours, several_clusters, side, versions
 from console.views.listing import Row, row
 from console.views.selection import Trace, trace_line
 from graph.health import Direction
 from graph.live import Series
-from graph.model import UNDECLARED, Edge, Health, Inventory, Node, NodeKind, ServiceRef, Signals, Snapshot
+from graph.model import UNDECLARED, Edge, Health, Inventory, Node, NodeKind, Service, ServiceRef, Signals, Snapshot
 from graph.ports import TraceSummary
-from mesh_runtime.api.core import Service
-from mesh_runtime.api.objects import CLUSTER, Config
+from mesh_runtime.api.objects import CLUSTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +83,18 @@ def detail(
     course: Series,
     span_s: int,
     reason: str,
-    config: Config,
+    known: Service | None,
+    selector: Mapping[str, str],
+    config: tuple[Applied, ...],
     traces: Sequence[TraceSummary],
     shiftable: Mapping[str, Sequence[str]],
     now_ms: int,
 ) -> Detail:
-    """Describe one service; *node* is ``None`` where nothing of it has been seen."""
+    """Describe one service; *node* is ``None`` where nothing of it has been seen; *known*: by the inventory."""
     seen = node.inbound if node else None
     inbound = calls(workloads, ref)
     callees = [edge for edge in services.edges.values() if node and edge.source == node.id]
     silence = f"Nobody has called it in the last {fmt.window(services.window_s)}."
-    own = config if ref.cluster == CLUSTER else Config()
     where = f" of {ref.cluster}" if several_clusters(services) else ""
     outside = node is not None and node.kind is NodeKind.EXTERNAL
     return Detail(
@@ -107,23 +107,20 @@ def detail(
         versions=versions(workloads, inbound),
         callers=neighbours(workloads, inbound, callers=True, whole=True),
         callees=neighbours(services, callees, callers=False),
-        facts=_facts(own, ref, seen),
-        config=applied(own, ref.namespace, ref.name),
+        facts=_facts(known, selector, seen),
+        config=config,
         traces=tuple(trace_line(item) for item in traces),
         shift=_shift(node, shiftable) if node else "",
         graph_href=links.graph(node.id, type="service", focus=node.id) if node else "/graph",
     )
 
 
-def _facts(config: Config, ref: ServiceRef, seen: Signals | None) -> tuple[tuple[str, str], ...]:
-    pairs: list[tuple[str, str]] = []
-    for item in config.of("Service", ref.namespace):
-        if item.key.name == ref.name and isinstance(item.spec, Service):
-            ports = ", ".join(f"{port.port} {port.mesh_protocol}" for port in item.spec.ports)
-            pairs.append(("Ports", ports))
-            if item.spec.selector:
-                pairs.append(("Selects", ", ".join(f"{key}={value}" for key, value in item.spec.selector.items())))
-            pairs.append(("DNS", f"{ref.name}.{ref.namespace}.svc.cluster.local"))
-    if seen is not None:
-        pairs.append(("Mutual TLS", mtls(seen.mtls)))
-    return tuple(pairs)
+def _facts(known: Service | None, selector: Mapping[str, str], seen: Signals | None) -> tuple[tuple[str, str], ...]:
+    ports = ", ".join(f"{number} {protocol}" for number, protocol in known.ports.items()) if known else ""
+    pairs = [
+        ("Ports", ports),
+        ("Selects", ", ".join(f"{name}={value}" for name, value in selector.items())),
+        ("Hosts", ", ".join(known.hosts[:5]) if known else ""),
+        ("Mutual TLS", mtls(seen.mtls) if seen else ""),
+    ]
+    return tuple((name, value) for name, value in pairs if value)
