@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from graph.model import GraphType
+from console.moments import moment
+from console.web.errors import NotFound
+from graph.model import GraphType, Signals
 from graph.ports import TraceQuery
-from graph.windows import REACH_S
+from graph.windows import REACH_S, SHORTEST_S
 
 if TYPE_CHECKING:
     from console.context import Console
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
 
 COURSE_S = 300
 """Courses reach at least this far back, however short the window."""
+STEPS = 15
+"""Where memory does not reach, a course has so many points: each is a window that a history is asked for."""
+SCRAPES_S = 60
+"""Sources that are scraped seldom cannot tell shorter windows; where the window asked for is shorter, it is taken."""
+FEWEST = 8
+"""Memory thins with age; where it has fewer points, the histories are asked."""
 REVISIONS = 1000
 """How far back the config of a moment is looked for."""
 
@@ -76,9 +85,38 @@ async def config_at(console: Console, at_ms: int | None) -> Config:
     return await console.store.at(then.number) if then else console.store.current
 
 
-def course(console: Console, at: Looked, selected: str) -> dict[str, Sequence[float | None]]:
-    """Return how the signals went; only memory knows it step by step."""
-    if not at.is_live:
-        return {}
-    series = console.live.series(at.kind, max(at.window_s, COURSE_S), selected)
-    return {"rate": series.rate, "error_ratio": series.error_ratio, "p95_ms": series.p95_ms}
+async def course(console: Console, at: Looked, selected: str) -> dict[str, Sequence[float | None]]:
+    """Return how the signals went until the moment, oldest first: from memory, or as the histories tell."""
+    span_s = max(at.window_s, COURSE_S)
+    now_ms = console.clock.now_ms()
+    end_ms = at.at_ms or now_ms
+    ago_s = max(0, now_ms - end_ms) // 1000
+    if ago_s + span_s <= REACH_S:
+        series = console.live.series(at.kind, ago_s + span_s, selected, evenly=not ago_s)
+        shown = slice(None, bisect_right(series.at_ms, end_ms))
+        if at.is_live or len(series.at_ms[shown]) >= FEWEST:
+            return {
+                "rate": series.rate[shown],
+                "error_ratio": series.error_ratio[shown],
+                "p95_ms": series.p95_ms[shown],
+            }
+    each_s = max(SHORTEST_S, span_s // STEPS, min(at.window_s, SCRAPES_S))
+    steps = [end_ms - 1000 * span_s * left // STEPS for left in reversed(range(STEPS))]
+    told = [await _told(console, at.kind, each_s, step_ms, selected) for step_ms in steps]
+    return {
+        "rate": [signals and signals.rate for signals in told],
+        "error_ratio": [signals and signals.error_ratio for signals in told],
+        "p95_ms": [signals and signals.p95_ms for signals in told],
+    }
+
+
+async def _told(console: Console, kind: GraphType, window_s: int, at_ms: int, selected: str) -> Signals | None:
+    """Find the signals of a node or an edge at one instant; ``None``: nobody knows."""
+    try:
+        snapshot = await moment(console, kind, window_s, at_ms)
+    except NotFound:
+        return None
+    if edge := snapshot.edges.get(selected):
+        return edge.signals
+    node = snapshot.nodes.get(selected)
+    return node and (node.inbound or node.outbound)

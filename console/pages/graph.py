@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from console.moments import moment, oldest_ms
 from console.recent import recent
 from console.views import comparison, groups
 from console.views import selection as views
+from console.views.dependence import Dependence, dependence
 from console.views.shiftable import shiftable
 from console.web.errors import NotFound
 from console.widgets import compared, live, panel
@@ -83,14 +85,15 @@ async def _described(
         return panel.mesh(views.mesh_view(group.snapshot, {}, title=group.label, about=group.about))
     node, edge = snapshot.nodes.get(selected), snapshot.edges.get(selected)
     context: dict[str, Any] = {
-        "course": views.Course(**course(console, at, selected)),
+        "course": views.Course(**await course(console, at, selected)),
         "config": await config_at(console, at.at_ms),
         "shiftable": versions,
         "now_ms": console.clock.now_ms(),
     }
     if node:
         found = await recent(console, _of_node(node, at))
-        return panel.selection(views.node_view(snapshot, node, traces=found, **context), focus=node.id)
+        view = views.node_view(snapshot, node, traces=found, **context)
+        return panel.selection(view, focus=node.id, needed=await asyncio.to_thread(_needed, snapshot, node))
     if edge:
         found = await _of_edge(console, snapshot, edge, at)
         return panel.selection(views.edge_view(snapshot, edge, traces=found, **context))
@@ -104,6 +107,13 @@ async def _compared(console: Console, selected: str | None, at: Looked) -> list[
     if changed:
         return compared.change(changed)
     return compared.overview(comparison.overview(found), is_chosen=bool(selected))
+
+
+def _needed(snapshot: Snapshot, node: Node) -> Dependence | None:
+    # here, not above: networkx costs the server's start half a second
+    from graph.analysis.blast import blast_radius  # noqa: PLC0415
+
+    return dependence(snapshot, blast_radius(snapshot, [node.id]))
 
 
 def _of_node(node: Node, at: Looked) -> TraceQuery:

@@ -12,6 +12,7 @@ from console.views.applied import Applied, applied
 from console.views.flags import explained
 from console.views.health import PRIORITY
 from console.views.spark import Spark, spark
+from console.views.ways import Way, ways_of_edge, ways_of_node
 from graph.model import (
     OUTSIDE,
     UNDECLARED,
@@ -146,8 +147,7 @@ class Selection:
     config: tuple[Applied, ...] = ()
     sources: tuple[Source, ...] = ()
     traces: tuple[Trace, ...] = ()
-    traces_href: str = ""
-    service_href: str = ""
+    ways: tuple[Way, ...] = ()
     shift: str = ""
     """``namespace/service`` whose traffic can be shifted."""
 
@@ -199,8 +199,7 @@ def node_view(
         config=applied(config, node.namespace, service) if service and node.kind not in OUTSIDE else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
         traces=tuple(trace_line(item) for item in traces),
-        traces_href=links.traces(app=node.app, version=node.version) if node.app else "",
-        service_href=links.service(node.namespace, service) if service else "",
+        ways=ways_of_node(node, service),
         shift=_shift(f"{node.namespace}/{service}", shiftable),
     )
 
@@ -238,10 +237,7 @@ def edge_view(
         config=applied(config, namespace, service) if declared else (),
         sources=_sources(edge.evidence),
         traces=tuple(trace_line(item) for item in traces),
-        traces_href=links.traces(app=source.app, peer=f"{target.app} {target.version}".strip())
-        if source and target and source.app and target.app
-        else "",
-        service_href=links.service(namespace, service) if declared else "",
+        ways=ways_of_edge(source, target, edge.service if declared else ""),
         shift=_shift(edge.service, shiftable),
     )
 

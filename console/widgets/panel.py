@@ -7,14 +7,16 @@ from dash.development.base_component import Component
 
 from console.views import format as fmt
 from console.views.applied import Applied
+from console.views.dependence import Dependence
 from console.views.groups import Insight
 from console.views.selection import Mesh, Peer, Selection, Trace, Undeclared
 from console.widgets import parts
+from console.widgets.dependence import dependence
 from console.widgets.parts import icon
 
 
-def selection(view: Selection, *, focus: str = "") -> list[Component]:
-    """One node or edge. *focus*: the node that the picture can be narrowed to."""
+def selection(view: Selection, *, focus: str = "", needed: Dependence | None = None) -> list[Component]:
+    """One node or edge. *focus*: the node that the picture can be narrowed to; *needed*: who depends on it."""
     content: list[Component] = [_head(view), _actions(view, focus)]
     if view.silence:
         content.append(parts.note("info", view.silence))
@@ -31,6 +33,8 @@ def selection(view: Selection, *, focus: str = "") -> list[Component]:
         content.append(parts.section("Inbound", _peers(view.inbound, "Inbound")))
     if view.outbound:
         content.append(parts.section("Outbound", _peers(view.outbound, "Outbound")))
+    if needed:
+        content.append(dependence(needed))
     if view.outcomes:
         content.append(parts.section("Answers", _outcomes(view), *_flags(view)))
     if not view.undeclared:
@@ -153,10 +157,7 @@ def _actions(view: Selection, focus: str) -> Component:
     buttons: list[Component] = []
     if view.shift:
         buttons.append(shift_button(view.shift))
-    if view.traces_href:
-        buttons.append(parts.link([icon("activity"), "Traces"], view.traces_href, "button"))
-    if view.service_href:
-        buttons.append(parts.link([icon("server"), "Service"], view.service_href, "button"))
+    buttons += [parts.link([icon(way.icon), way.text], way.href, "button") for way in view.ways]
     if focus:
         buttons.append(_action("crosshair", "Focus", focus=focus))
         buttons.append(_action("radar", "Who depends on it", blast=focus))

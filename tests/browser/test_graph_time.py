@@ -42,6 +42,7 @@ async def test_the_panel_tells_of_the_moment_that_is_shown(visitor: Visitor) -> 
         text = await panel(visit, "Earlier.")
         shown = await visit.ask(f"Meshscope.page.graph.edges.get('{EDGE}').rate")
         assert f"{shown:.1f}" in text.split("Requests")[1][:40]
+        assert await visit.page.locator("#live-graph-panel .metric img").count() == 3
         await visit.page.get_by_role("button", name="Back to live").click()
         await visit.until("!document.querySelector('#live-graph-panel').innerText.includes('Earlier.')")
     finally:
