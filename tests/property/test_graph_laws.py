@@ -279,7 +279,7 @@ def test_what_was_known_before_does_not_show(histories, inventories, only_told_m
         more = {"badges": ("waypoint",), "annotations": {ANNOTATION: "5XX,1,2,http,inbound"}}
         again = {ref: replace(one, replicas=one.replicas + 1, **more) for ref, one in first.workloads.items()}
         inventories = [first, Inventory(workloads=again, services=first.services)]
-    changing, settled = LiveGraph(clock=StillClock()), LiveGraph(clock=StillClock())
+    changing, settled = LiveGraph(clock=FixedClock(T0)), LiveGraph(clock=FixedClock(T0))
     for graph in (changing, settled):
         graph.inventory(inventories[0 if graph is changing else -1])
         graph.observe(readings(histories))
