@@ -48,9 +48,9 @@ export function namespaces(nodes) {
 
 /**
  * The graph with one node for each box in `shut`, without what is `hidden` in it; `stand` tells which element stands
- * for a node or an edge that is not there itself. Latencies of several edges cannot be put together from quantiles.
+ * for a node or an edge that is not there itself. `latency(id)` gives the quantiles of several edges' requests.
  */
-export function condensed(graph, shut, hidden) {
+export function condensed(graph, shut, hidden, latency) {
     if (!shut.size) return { nodes: graph.nodes, edges: graph.edges, stand: new Map() };
     const nodes = new Map();
     const edges = new Map();
@@ -73,6 +73,7 @@ export function condensed(graph, shut, hidden) {
             if (!hidden.has(edge.id) && nodes.has(source) && nodes.has(target)) sum(edges, { id, source, target, via: target === edge.target ? source : target }, edge);
         }
     }
+    for (const [id, edge] of edges) if (edge.members) Object.assign(edge, latency(id));
     return { nodes, edges, stand };
 }
 

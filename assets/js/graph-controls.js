@@ -49,7 +49,7 @@ export class Controls {
         for (const [action, on] of Object.entries(pressed)) this.pick(`[data-action="${action}"]`).setAttribute("aria-pressed", String(on));
         this.pick("#graph-table").hidden = !state.table;
         this.pick("#graph-canvas").style.visibility = state.table ? "hidden" : "";
-        for (const floating of this.root.querySelectorAll("#graph-traffic, .legend, .graph-foot")) floating.hidden = state.table;
+        for (const floating of this.root.querySelectorAll("#graph-crowd, #graph-traffic, .legend, .graph-foot")) floating.hidden = state.table;
     }
 
     /** A tick box for each namespace of the graph. */

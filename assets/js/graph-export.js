@@ -11,10 +11,10 @@ function save(href, name) {
 }
 
 /** Saves the graph of a state; PNG is what `view` shows. */
-export function exported(format, { type, window, at, focus }, view) {
+export async function exported(format, { type, window, at, focus }, view) {
     const name = `meshscope-${type}-${new Date(at || Date.now()).toISOString().slice(0, 19).replaceAll(":", "")}`;
     if (format === "png") {
-        const address = URL.createObjectURL(view.picture(SCALE));
+        const address = URL.createObjectURL(await view.picture(SCALE));
         save(address, `${name}.png`);
         setTimeout(() => URL.revokeObjectURL(address), 10000);
         return;

@@ -48,7 +48,7 @@ const toolbar = `
       <div><p class="section-title menu-title">On edges</p>${checks("label", LABELS)}</div>
       <div><p class="section-title menu-title">Boxes</p>${checks("box", BOX_KINDS)}
       <p class="section-title menu-title">Show</p>${checks("display", DISPLAY)}</div>
-      <div class="wide"><p class="section-title menu-title">Namespaces</p><div id="graph-namespaces"></div></div>
+      <div class="wide"><p class="section-title menu-title">Namespaces, and whoever they talk to</p><div id="graph-namespaces"></div></div>
     </div>
   </details>
   <span class="grow"></span>
@@ -100,6 +100,7 @@ const stage = `
   <div class="graph-lit" hidden>${icon("radar")}<b></b><button type="button" class="link-button" data-action="unlight">Show all</button></div>
 </div>
 <div class="graph-stage">
+  <canvas id="graph-crowd" aria-hidden="true"></canvas>
   <div id="graph-canvas" role="application" tabindex="0" aria-describedby="graph-summary"
     aria-label="Traffic graph. Arrow keys move along the nodes, Enter focuses on one, m opens its menu; press t for tables."></div>
   <canvas id="graph-traffic" aria-hidden="true"></canvas>

@@ -5,10 +5,11 @@ import { Comparing } from "./graph-compare.js";
 import { Controls } from "./graph-controls.js";
 import { exported } from "./graph-export.js";
 import { dependants, near } from "./graph-focus.js";
+import { Latencies } from "./graph-latency.js";
 import { markup } from "./graph-markup.js";
 import { Menu } from "./graph-menu.js";
 import { Replay } from "./graph-replay.js";
-import { Search } from "./graph-search.js";
+import { Search, shownNamespaces } from "./graph-search.js";
 import { differing, remember, rephrase, restored } from "./graph-state.js";
 import { styled } from "./graph-style.js";
 import { Summary } from "./graph-summary.js";
@@ -17,6 +18,7 @@ import { WindowPicker } from "./graph-window.js";
 import { criticalPath, onPath } from "./graph-trace.js";
 import { past } from "./moments.js";
 
+const NOTHING = new Set();
 const PATHS = new Set(["/", "/graph"]);
 const CROWDED = 160;
 const STREAMED_S = 3600;
@@ -55,14 +57,15 @@ export class GraphPage {
         this.replay = new Replay(root, oldestMs, (changes) => this.set(changes));
         this.comparing = new Comparing(root, oldestMs, (from) => this.set({ from }));
         this.controls = new Controls(root, this);
-        this.summary = new Summary(root, (id) => this.select(id));
+        this.summary = new Summary(root);
         this.menu = new Menu(this.pick("#graph-menu"));
+        this.latencies = new Latencies(() => this.#draw());
     }
 
     async start() {
         const [cytoscape] = await Promise.all([loadLibrary(), styled()]);
         if (!this.root.isConnected) return;
-        const places = { container: this.pick("#graph-canvas"), overlay: this.pick("#graph-traffic"), tip: this.pick("#graph-tip") };
+        const places = { container: this.pick("#graph-canvas"), crowd: this.pick("#graph-crowd"), overlay: this.pick("#graph-traffic"), tip: this.pick("#graph-tip") };
         this.view = new GraphView(cytoscape, places, {
             selected: (id) => this.select(id),
             opened: (id) => this.opened(id),
@@ -301,7 +304,9 @@ export class GraphPage {
         const part = state.focus && graph.nodes.has(state.focus) ? near(graph, state.focus, state.up, state.down) : graph;
         this.part = part;
         if (this.view) {
-            const { nodes, edges, stand } = condensed(part, state.focus ? new Set() : this.shut, hidden);
+            const shut = state.focus ? NOTHING : this.shut;
+            if (!state.from) this.latencies.follow(state, shut, shownNamespaces(graph, state), graph.revision);
+            const { nodes, edges, stand } = condensed(part, shut, hidden, (id) => this.latencies.of(id));
             const lit = this.#lit(part);
             const drawn = (ids) => new Set([...ids].map((id) => stand.get(id) || id));
             this.view.show({ nodes, edges, ...boxed(nodes, state.boxes) });

@@ -96,20 +96,32 @@ function distance(some, other) {
 }
 
 /** The namespaces a person chose; none where all are shown. */
-function shownNamespaces(graph, { hiddenNamespaces }) {
+export function shownNamespaces(graph, { hiddenNamespaces }) {
     if (!hiddenNamespaces.size) return [];
-    return [...graph.nodes.values()].map((node) => node.namespace).filter((name) => !hiddenNamespaces.has(name));
+    const names = new Set([...graph.nodes.values()].map((node) => node.namespace));
+    return [...names].filter((name) => !hiddenNamespaces.has(name));
+}
+
+/** As the API's parameter `namespaces`: what lies neither in these namespaces nor talks to what does. */
+function beyond(graph, state) {
+    if (!state.hiddenNamespaces.size) return new Set();
+    const chosen = new Set(shownNamespaces(graph, state));
+    const isOwn = (id) => chosen.has(graph.nodes.get(id)?.namespace);
+    const far = new Set([...graph.nodes.keys()].filter((id) => !isOwn(id)));
+    for (const { id, source, target } of graph.edges.values()) {
+        if (!isOwn(source) && !isOwn(target)) far.add(id);
+        else for (const end of [source, target]) far.delete(end);
+    }
+    return far;
 }
 
 function hiddenIn(graph, state, unwanted) {
-    const hidden = new Set();
-    for (const node of graph.nodes.values()) {
-        if (unwanted?.node(node) || state.hiddenNamespaces.has(node.namespace)) hidden.add(node.id);
-    }
+    const hidden = beyond(graph, state);
+    for (const node of graph.nodes.values()) if (unwanted?.node(node)) hidden.add(node.id);
     const connected = new Set();
     for (const edge of graph.edges.values()) {
         const idle = !state.idle && edge.presence === "idle";
-        if (unwanted?.edge(edge) || idle || hidden.has(edge.source) || hidden.has(edge.target)) hidden.add(edge.id);
+        if (unwanted?.edge(edge) || idle || hidden.has(edge.id) || hidden.has(edge.source) || hidden.has(edge.target)) hidden.add(edge.id);
         else connected.add(edge.source).add(edge.target);
     }
     for (const node of graph.nodes.values()) {

@@ -1,6 +1,6 @@
 // How nodes and edges look. Calm by default, loud on trouble: healthy edges are slate.
 
-import { KINDS, badgesOf } from "./badges.js";
+import { KINDS } from "./badges.js";
 import { lines } from "./layout.js";
 
 const TOKENS = {
@@ -8,8 +8,6 @@ const TOKENS = {
     accent: "--accent", button: "--button", ok: "--ok-graphic", warn: "--warn-graphic", error: "--error-graphic",
     warnText: "--warn", errorText: "--error", idle: "--idle", edge: "--edge", tcp: "--tcp", find: "--find", surface: "--surface", box: "--box",
 };
-
-const SHOWN_BADGES = 2;
 
 export function tokens() {
     const style = getComputedStyle(document.documentElement);
@@ -32,6 +30,9 @@ export function iconMarkup(name, color) {
 
 const uri = (markup) => `data:image/svg+xml;utf8,${encodeURIComponent(markup)}`;
 
+/** Of a box without a picture cytoscape 3.34 takes the picture for late, and restyles it, with all in it, at each drawing. */
+const BLANK = uri("<svg xmlns='http://www.w3.org/2000/svg' width='1' height='1'/>");
+
 const cache = new Map();
 function remembered(key, make) {
     if (!cache.has(key)) cache.set(key, make());
@@ -50,9 +51,16 @@ function badgeImage(name, fill, color, ring) {
 }
 
 /** What is behind a node or an edge. */
-function ground(element, theme) {
-    if (element.isNode()) return element.parent().is('[box="namespace"]') ? theme.box : theme.canvas;
-    return element.source().isChild() && element.target().isChild() ? theme.box : theme.canvas;
+const ground = (element, theme) => (element.data("onBox") ? theme.box : theme.canvas);
+
+/** The pictures on a node, each property of theirs in a list. */
+function pictures(node, theme) {
+    const { health, kind, badges, onBox } = node.data();
+    return remembered(`pictures ${health} ${kind} ${badges} ${onBox} ${theme.node} ${theme.button}`, () => {
+        const list = images(node, theme);
+        const of = (name) => list.map((one) => one[name]);
+        return { image: of("image"), size: of("size"), x: of("x"), y: of("y"), dx: of("dx"), dy: of("dy"), clip: list.map(() => "none"), containment: list.map(() => "over") };
+    });
 }
 
 /** The icon in the middle, then what the config does to it (top right) and trouble (top left). */
@@ -63,7 +71,7 @@ function images(node, theme) {
         const color = health === "failure" ? theme.error : theme.warn;
         list.push({ image: badgeImage("triangle-alert", color, "#fff", ground(node, theme)), size: 21, x: "0%", y: "0%", dx: -9, dy: -9 });
     }
-    badgesOf(node.data()).slice(0, SHOWN_BADGES).forEach(({ icon }, index) => {
+    node.data("badges").forEach((icon, index) => {
         list.push({ image: badgeImage(icon, theme.button, "#fff", ground(node, theme)), size: 21, x: "100%", y: "0%", dx: 9 - index * 20, dy: -9 });
     });
     return list;
@@ -104,15 +112,15 @@ export function stylesheet(theme) {
                 ...font,
                 shape: "round-rectangle", "corner-radius": 13, width: 52, height: 52,
                 "background-color": theme.node, "border-width": 2, "border-color": (node) => healthColor(theme, node.data("health")),
-                "background-image": (node) => images(node, theme).map((item) => item.image),
-                "background-width": (node) => images(node, theme).map((item) => item.size),
-                "background-height": (node) => images(node, theme).map((item) => item.size),
-                "background-position-x": (node) => images(node, theme).map((item) => item.x),
-                "background-position-y": (node) => images(node, theme).map((item) => item.y),
-                "background-offset-x": (node) => images(node, theme).map((item) => item.dx),
-                "background-offset-y": (node) => images(node, theme).map((item) => item.dy),
-                "background-clip": (node) => images(node, theme).map(() => "none"),
-                "background-image-containment": (node) => images(node, theme).map(() => "over"),
+                "background-image": (node) => pictures(node, theme).image,
+                "background-width": (node) => pictures(node, theme).size,
+                "background-height": (node) => pictures(node, theme).size,
+                "background-position-x": (node) => pictures(node, theme).x,
+                "background-position-y": (node) => pictures(node, theme).y,
+                "background-offset-x": (node) => pictures(node, theme).dx,
+                "background-offset-y": (node) => pictures(node, theme).dy,
+                "background-clip": (node) => pictures(node, theme).clip,
+                "background-image-containment": (node) => pictures(node, theme).containment,
                 "bounds-expansion": 10,
                 label, "text-wrap": "wrap", "line-height": 1.18, "font-size": 16.5, "font-weight": 600, color: theme.text,
                 "text-valign": "bottom", "text-margin-y": 6, "min-zoomed-font-size": 5,
@@ -140,6 +148,7 @@ export function stylesheet(theme) {
                 ...font,
                 shape: "round-rectangle", "corner-radius": 18, padding: 20,
                 "background-color": theme.box, "border-width": 1, "border-color": theme.line2,
+                "background-image": BLANK, "background-image-containment": "over", "background-width": 1, "background-height": 1,
                 label: "data(label)", "font-size": 13.5, "font-weight": 700, color: theme.text3,
                 "text-valign": "top", "text-halign": "center", "text-margin-y": -6, "text-transform": "uppercase",
             },
@@ -148,7 +157,7 @@ export function stylesheet(theme) {
             selector: "edge",
             style: {
                 ...font,
-                width: (edge) => 1.3 + Math.min(4, Math.log2(1 + (edge.data("rate") || 0)) / 2.3),
+                width: "data(width)",
                 "line-color": (edge) => edgeColor(theme, edge), "target-arrow-color": (edge) => edgeColor(theme, edge),
                 "line-opacity": (edge) => (isBad(edge) ? 0.95 : 0.75),
                 "line-style": (edge) => (edge.data("presence") !== "live" ? "dotted" : edge.data("protocol") === "tcp" ? "dashed" : "solid"),
@@ -163,8 +172,7 @@ export function stylesheet(theme) {
         { selector: 'node[box="cluster"]', style: { "border-style": "dashed", "background-opacity": 0.35, padding: 24 } },
         { selector: 'node[box="app"]', style: { "corner-radius": 14, padding: 14, "font-size": 12, "text-transform": "none", "background-color": theme.canvas } },
         { selector: 'node[kind="group"]', style: { width: 60, height: 52, "corner-radius": 16, "border-style": "double", "border-width": 5, "background-color": theme.box } },
-        { selector: "edge[?calm]", style: { width: 1, "line-opacity": 0.22, "arrow-scale": 0.5 } },
-        { selector: "edge[?calm].near", style: { width: 1.8, "line-opacity": 0.9 } },
+        { selector: "node[box][?crowded]", style: { "background-opacity": 0 } },
         { selector: 'edge[verdict="gone"]', style: { "line-style": "dashed", width: 2.4, "line-opacity": 1 } },
         { selector: 'edge[verdict="same"]', style: { width: 1.3 } },
         { selector: 'node[verdict="gone"]', style: { "border-style": "dashed", "border-color": theme.idle, "background-opacity": 0.4 } },

@@ -10,9 +10,8 @@ function put(element, text) {
 }
 
 export class Summary {
-    constructor(root, select) {
+    constructor(root) {
         this.pick = (selector) => root.querySelector(selector);
-        this.select = select;
     }
 
     put(page) {
@@ -39,9 +38,9 @@ export class Summary {
         put(this.pick("#graph-summary"), `${nodes.length} nodes, ${edges.length} edges. ${failing.length ? `In trouble: ${failing.sort().join(", ")}.` : "Nothing is failing."}`);
     }
 
-    table({ state, part, hidden }) {
+    table({ state, part, found, hidden }) {
         if (!state.table || !part || !hidden) return;
-        renderTable(this.pick("#graph-table"), part, { hidden, selection: state.selection, select: this.select });
+        renderTable(this.pick("#graph-table"), part, { found, hidden, selection: state.selection });
     }
 
     /** Where a person is: everything, then each node that was focused on; and how far around the last one. */

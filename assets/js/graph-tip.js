@@ -46,11 +46,12 @@ function ofEdge(edge, name) {
 }
 
 export class Tip {
-    /** `element` floats in the stage; `cy` is the picture. */
-    constructor(element, cy) {
+    /** `element` floats in the stage; `cy` is the picture; `find(id)` gives a node or an edge. */
+    constructor(element, cy, find) {
         this.element = element;
         this.cy = cy;
-        cy.on("mouseover", "node[kind], edge", (event) => this.#show(event.target));
+        this.find = find;
+        cy.on("mouseover", "node[kind], edge", ({ target }) => this.show(target.id(), target.isNode() ? null : target.renderedMidpoint(), target));
         cy.on("mouseout pan zoom tapstart", () => this.hide());
     }
 
@@ -58,11 +59,14 @@ export class Tip {
         this.element.hidden = true;
     }
 
-    #show(target) {
-        const name = (id) => format.nodeName(this.cy.getElementById(id).data());
-        this.element.replaceChildren(...(target.isNode() ? ofNode(target.data()) : ofEdge(target.data(), name)));
+    /** Tells of a node beside its element, or of an edge beside a point. */
+    show(id, point, element = null) {
+        const item = this.find(id);
+        if (!item) return;
+        const name = (end) => format.nodeName(this.find(end));
+        this.element.replaceChildren(...(point ? ofEdge(item, name) : ofNode(item)));
         this.element.hidden = false;
-        this.#place(target.isNode() ? target.renderedBoundingBox({ includeLabels: false }) : around(target.renderedMidpoint()));
+        this.#place(point ? around(point) : element.renderedBoundingBox({ includeLabels: false }));
     }
 
     #place(box) {

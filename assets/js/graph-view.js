@@ -1,6 +1,7 @@
 // Keeps a cytoscape picture in step with the live graph. Numbers change in place; nothing jumps.
 
-import * as format from "./format.js";
+import { Crowd } from "./graph-crowd.js";
+import { edgeLook, lookKey, nodeLook } from "./graph-looks.js";
 import { Tip } from "./graph-tip.js";
 import { MANY_EDGES, Places } from "./layout.js";
 import { stylesheet, tokens } from "./graph-style.js";
@@ -9,6 +10,8 @@ import { Traffic } from "./traffic.js";
 const CYTOSCAPE = "/assets/vendor/cytoscape.min.js";
 const RICH_EDGES = 300;
 const SETTLE_MS = 220;
+/** In a crowd so many edges in trouble are told of one by one. */
+const MOST_TOLD = 120;
 
 let library = null;
 
@@ -23,31 +26,16 @@ export async function loadLibrary() {
     return library;
 }
 
-/** What an edge says, by the labels a person chose. */
-export function edgeText(edge, labels) {
-    if (edge.presence === "stale") return "stale";
-    if (edge.presence !== "live") return "";
-    const lines = [];
-    if (edge.protocol === "tcp" && !edge.requests) {
-        if (labels.has("rate")) lines.push(format.bytesPerSecond((edge.sent || 0) + (edge.received || 0)));
-    } else {
-        if (labels.has("rate")) lines.push(`${format.rate(edge.rate)} rps`);
-        if (labels.has("errors") && edge.errors > 0) lines.push(`${format.percent(edge.errorRatio)} err`);
-        for (const quantile of ["p50", "p95", "p99"]) {
-            if (labels.has(quantile) && edge[quantile] !== null) lines.push(format.milliseconds(edge[quantile]));
-        }
-    }
-    return lines.join("\n");
-}
-
 export class GraphView {
     /**
      * `selected(id | null)` when a person picks something, `opened(id)` on a double click, `asked(id, place)` for a menu;
      * `placed()` after a layout, `moved(camera)` when a person has looked elsewhere, null: at everything.
      */
-    constructor(cytoscape, { container, overlay, tip }, { selected, opened, asked, placed, moved }) {
+    constructor(cytoscape, { container, crowd, overlay, tip }, { selected, opened, asked, placed, moved }) {
         this.theme = tokens();
         this.labels = new Set();
+        this.graph = null;
+        this.marks = { found: new Set(), hidden: new Set(), lit: null };
         this.selected = selected;
         this.opened = opened;
         this.asked = asked;
@@ -64,8 +52,11 @@ export class GraphView {
             boxSelectionEnabled: false,
             textureOnViewport: false,
         });
-        this.traffic = new Traffic(overlay, this.cy, this.theme);
-        this.tip = new Tip(tip, this.cy);
+        const find = (id) => this.graph?.nodes.get(id) || this.graph?.edges.get(id);
+        this.crowd = new Crowd(crowd, this.cy, () => this.places.nodes, () => this.cy.nodes("[box]").not(".hidden").map((box) => box.boundingBox({ includeLabels: false })));
+        this.crowd.theme = this.theme;
+        this.traffic = new Traffic(overlay, this.cy, this.theme, find);
+        this.tip = new Tip(tip, this.cy, find);
         this.#listen();
         this.resizing = new ResizeObserver(() => {
             this.cy.resize();
@@ -84,27 +75,33 @@ export class GraphView {
 
     #listen() {
         const { cy } = this;
+        const pick = (id) => queueMicrotask(() => this.pick(id)); // after cytoscape has selected what it thinks was meant
         cy.on("tap", (event) => {
-            if (event.target === cy) this.pick(null);
+            if (event.target === cy) pick(this.crowd.at(event.position));
         });
-        cy.on("tap", "node, edge", (event) => this.pick(event.target.id()));
+        cy.on("mousemove", (event) => {
+            const isGround = event.target === cy || event.target.data("box");
+            if (isGround && this.crowd.edges.size) this.#overCrowd(event);
+        });
+        cy.on("tap", "node, edge", ({ target, position }) => pick((target.data("box") && this.crowd.at(position)) || target.id()));
         cy.on("dbltap", "node", (event) => this.opened(event.target.id()));
         cy.on("cxttap", "node, edge", (event) => this.asked(event.target.id(), event.renderedPosition));
         cy.on("mouseover", "node[kind]", (event) => {
-            const near = event.target.closedNeighborhood();
-            cy.batch(() => {
-                cy.elements("node[kind], edge").not(near).addClass("dim");
-                near.addClass("near");
-            });
             this.container.style.cursor = "pointer";
+            this.crowd.stress(event.target.id());
+            if (this.isCrowded) return;
+            const near = event.target.closedNeighborhood();
+            cy.batch(() => cy.elements("node[kind], edge").not(near).addClass("dim"));
         });
         cy.on("mouseover", "edge", () => { this.container.style.cursor = "pointer"; });
         cy.on("mouseout", "node[kind], edge", () => {
-            cy.elements().removeClass("dim near");
+            cy.elements(".dim").removeClass("dim");
+            this.crowd.stress(this.chosen);
             this.container.style.cursor = "";
         });
         cy.on("dragfree", "node[kind]", (event) => {
             this.places.move(event.target.id(), event.target.position());
+            this.crowd.redraw();
             this.#route(event.target.connectedEdges());
         });
         cy.on("dragpan scrollzoom pinchzoom", () => this.#turned());
@@ -112,6 +109,8 @@ export class GraphView {
 
     setTheme() {
         this.theme = tokens();
+        this.crowd.theme = this.theme;
+        this.crowd.redraw();
         this.cy.style(stylesheet(this.theme));
         this.traffic.setTheme(this.theme);
     }
@@ -121,81 +120,110 @@ export class GraphView {
         this.places = new Places(name, passing);
         this.touched = false;
         this.cy.elements().remove();
+        this.looks = new Map();
+        this.marked = new Map();
         this.graph = null;
         this.container.classList.add("arranging");
     }
 
-    /** Shows `{nodes, edges, boxes, inside}`: what is the same object as before is not touched. */
+    /** Shows `{nodes, edges, boxes, inside}`; what looks the same as before is not touched. */
     show(graph) {
-        const before = this.graph;
-        this.graph = { ...graph, nodes: new Map(graph.nodes), edges: new Map(graph.edges) };
-        const same = before && sameKeys(before.nodes, graph.nodes) && sameKeys(before.edges, graph.edges) && sameBoxes(before, graph);
-        if (!same) {
-            this.#sync();
-            return;
-        }
-        this.cy.batch(() => {
-            for (const node of news(before.nodes, graph.nodes)) this.cy.getElementById(node.id).data(this.#nodeData(node));
-            for (const edge of news(before.edges, graph.edges)) this.cy.getElementById(edge.id).data(this.#edgeData(edge));
-        });
+        this.graph = graph;
+        clearTimeout(this.timer);
+        const isKnown = this.places.knows(graph);
+        // Thousands of elements are made only once they have places.
+        if (isKnown || !this.isCrowded) this.#reconcile(isKnown);
+        if (!isKnown) this.timer = setTimeout(() => this.#arrange(), SETTLE_MS);
     }
 
     relabel(labels) {
         this.labels = labels;
         this.traffic.locks = labels.has("mtls");
         this.traffic.moved = true;
-        if (!this.graph) return;
-        this.cy.batch(() => {
-            for (const edge of this.graph.edges.values()) this.cy.getElementById(edge.id).data(this.#edgeData(edge));
-        });
+        if (this.graph) this.show(this.graph);
     }
 
     arrangeAnew() {
         if (!this.graph) return;
         this.places.forget();
         this.refit();
-        this.#sync();
+        this.show(this.graph);
     }
 
-    #nodeData(node) {
-        return { verdict: "", ...node, parent: this.graph.inside.get(node.id) || null };
-    }
-
-    #edgeData(edge) {
-        const isCalm = this.isCrowded && edge.presence === "live" && edge.health !== "failure" && edge.health !== "degraded";
-        const text = isCalm ? "" : edge.text ?? edgeText(edge, this.labels);
-        return { verdict: "", ...edge, text, labelAt: this.places.routes[edge.id]?.label, calm: isCalm };
-    }
-
-    /** Of so many edges only what is wrong is told, until the pointer asks. */
+    /** Of so many edges only what is wrong is told one by one. */
     get isCrowded() {
-        return this.graph.edges.size > MANY_EDGES;
+        return this.graph?.edges.size > MANY_EDGES;
     }
 
-    #sync() {
-        const { cy, graph } = this;
-        const ids = new Set([...graph.nodes.keys(), ...graph.edges.keys(), ...graph.boxes.keys()]);
+    /** The edges that are elements of the picture; in a crowd those in trouble, and the one that is chosen. */
+    #told() {
+        const { edges } = this.graph;
+        if (!this.isCrowded) return edges;
+        const worst = [...edges.values()].filter(isTelling).sort((a, b) => b.errors - a.errors).slice(0, MOST_TOLD);
+        const chosen = edges.get(this.chosen);
+        return new Map([...worst, ...(chosen ? [chosen] : [])].map((edge) => [edge.id, edge]));
+    }
+
+    /** Makes the picture's elements equal to the graph. */
+    #reconcile(isKnown) {
+        const { cy, graph, looks } = this;
+        const told = this.#told();
+        const wanted = this.#wanted(told);
+        const fresh = [];
+        let isAnother = false;
         cy.batch(() => {
-            for (const { id, label, kind, parent } of graph.boxes.values()) this.#put("nodes", { id, label, box: kind, parent });
-            for (const node of graph.nodes.values()) this.#put("nodes", this.#nodeData(node), this.places.nodes[node.id]);
-            for (const edge of graph.edges.values()) this.#put("edges", this.#edgeData(edge));
-            cy.elements().filter((element) => !ids.has(element.id())).remove();
+            for (const [id, key] of looks) {
+                if (wanted.has(id)) continue;
+                cy.getElementById(id).remove();
+                looks.delete(id);
+                this.marked.delete(id);
+                isAnother ||= !key.startsWith("edge");
+            }
+            for (const [id, [group, look]] of wanted) {
+                const key = `${group}\n${lookKey(look)}`;
+                if (looks.get(id) === key) continue;
+                if (!looks.has(id)) fresh.push({ group, data: look, position: { ...this.places.nodes[id] } });
+                else isAnother = this.#change(cy.getElementById(id), look) || isAnother;
+                looks.set(id, key);
+            }
         });
+        const added = cy.add(fresh);
+        if (fresh.length) this.mark(this.marks);
         this.traffic.isCrowded = this.isCrowded;
-        cy.renderer().textureOnViewport = graph.edges.size > RICH_EDGES; // panning stays smooth on large graphs
-        clearTimeout(this.timer);
-        if (this.places.knows(graph)) this.#apply(false);
-        else this.timer = setTimeout(() => this.#arrange(), SETTLE_MS);
+        cy.renderer().textureOnViewport = told.size > RICH_EDGES || graph.nodes.size > RICH_EDGES; // panning stays smooth
+        this.crowd.show(this.isCrowded ? new Map([...graph.edges].filter(([id]) => !told.has(id))) : new Map());
+        if (!isKnown) return;
+        if (isAnother || added.nodes().nonempty() || (added.nonempty() && !this.isCrowded)) this.#apply(false);
+        else cy.batch(() => this.#route(added));
     }
 
-    #put(group, data, position) {
-        const element = this.cy.getElementById(data.id);
-        if (element.nonempty()) {
-            if (group === "nodes" && (element.data("parent") || null) !== (data.parent || null)) element.move({ parent: data.parent || null });
-            element.data(data);
-        } else {
-            this.cy.add({ group, data, position: position ? { x: position.x, y: position.y } : undefined });
+    /** By id: group and look of every element that there is to be. */
+    #wanted(told) {
+        const { inside, boxes, nodes } = this.graph;
+        const onBox = (id) => boxes.get(inside.get(id))?.kind === "namespace";
+        const wanted = new Map();
+        for (const { id, label, kind, parent } of boxes.values()) wanted.set(id, ["nodes", { id, label, box: kind, parent, crowded: this.isCrowded }]);
+        for (const node of nodes.values()) wanted.set(node.id, ["nodes", nodeLook(node, inside.get(node.id) || null, onBox(node.id))]);
+        for (const edge of told.values()) {
+            const isInside = Boolean(inside.get(edge.source) && inside.get(edge.target));
+            wanted.set(edge.id, ["edges", edgeLook(edge, this.labels, this.places.routes[edge.id]?.label, isInside)]);
         }
+        return wanted;
+    }
+
+    /** Gives an element another look; true where it stands in another box now. */
+    #change(element, look) {
+        const isMoved = element.isNode() && (element.data("parent") || null) !== (look.parent || null);
+        if (isMoved) element.move({ parent: look.parent || null });
+        element.data(look);
+        return isMoved;
+    }
+
+    #overCrowd({ position, renderedPosition }) {
+        const id = this.crowd.at(position);
+        this.container.style.cursor = id ? "pointer" : "";
+        if (id) this.tip.show(id, renderedPosition);
+        else this.tip.hide();
     }
 
     async #arrange() {
@@ -204,13 +232,14 @@ export class GraphView {
         const fresh = Object.keys(places.nodes).length === 0;
         await places.arrange(this.graph, { aspect: Math.max(0.6, (cy.width() - 40) / Math.max(200, cy.height() - 150)) });
         if (this.places !== places || cy.destroyed()) return;
-        this.#apply(!fresh);
         if (!places.knows(this.graph)) this.#arrange(); // it grew meanwhile
+        else if (this.isCrowded) this.show(this.graph);
+        this.#apply(!fresh);
     }
 
     #apply(animated) {
         const { cy, places } = this;
-        const smooth = animated && !this.traffic.reduced.matches;
+        const smooth = animated && !this.isCrowded && !this.traffic.reduced.matches;
         cy.nodes("[kind]").forEach((node) => {
             const place = places.nodes[node.id()];
             if (!place) return;
@@ -249,6 +278,11 @@ export class GraphView {
     }
 
     highlight(id) {
+        if (this.chosen !== id) {
+            this.chosen = id;
+            this.crowd.stress(id);
+            if (this.isCrowded && this.looks.size) this.#reconcile(true);
+        }
         const wanted = id ? this.cy.getElementById(id) : this.cy.collection();
         this.cy.elements(":selected").not(wanted).unselect();
         wanted.not(":selected").select();
@@ -256,24 +290,38 @@ export class GraphView {
 
     /** Classes from find, hide and what is lit (null: everything); hidden nodes take their edges with them. */
     mark({ found, hidden, lit }) {
-        this.cy.batch(() => {
-            this.cy.elements().forEach((element) => {
-                if (!element.isEdge() && !element.data("kind")) return;
-                element.toggleClass("found", found.has(element.id()));
-                element.toggleClass("hidden", hidden.has(element.id()));
-                element.toggleClass("faded", Boolean(lit) && !lit.has(element.id()));
-            });
-            this.cy.nodes("[box]").forEach((box) => {
-                box.toggleClass("hidden", box.descendants("[kind]").every((inner) => inner.hasClass("hidden")));
-            });
+        const { cy, marked, graph } = this;
+        this.marks = { found, hidden, lit };
+        this.crowd.mark(this.marks);
+        const filled = this.#filledBoxes(hidden);
+        cy.batch(() => {
+            for (const id of this.looks.keys()) {
+                const isBox = graph.boxes.has(id);
+                const classes = { found: found.has(id), hidden: isBox ? !filled.has(id) : hidden.has(id), faded: !isBox && Boolean(lit) && !lit.has(id) };
+                const key = Object.values(classes).join();
+                if ((marked.get(id) || UNMARKED) === key) continue;
+                marked.set(id, key);
+                const element = cy.getElementById(id);
+                for (const [name, on] of Object.entries(classes)) element.toggleClass(name, on);
+            }
         });
+    }
+
+    /** The boxes in which something is not hidden. */
+    #filledBoxes(hidden) {
+        const { inside, boxes, nodes } = this.graph;
+        const filled = new Set();
+        for (const id of nodes.keys()) {
+            for (let box = hidden.has(id) ? null : inside.get(id); box && !filled.has(box); box = boxes.get(box)?.parent) filled.add(box);
+        }
+        return filled;
     }
 
     fit() {
         const { cy } = this;
         const visible = cy.elements().not(".hidden");
         if (visible.empty()) return;
-        const bounds = visible.boundingBox();
+        const bounds = this.isCrowded ? around(visible.nodes("[kind]")) : visible.boundingBox();
         const width = cy.width();
         const height = cy.height();
         const bottom = height > 460 ? 78 : 16; // the legend and the counters float there
@@ -307,8 +355,18 @@ export class GraphView {
     }
 
     /** The whole picture as a PNG. */
-    picture(scale) {
-        return this.cy.png({ full: true, scale, bg: this.theme.canvas, output: "blob" });
+    async picture(scale) {
+        const { x1, y1 } = this.cy.elements().boundingBox();
+        const elements = await createImageBitmap(await this.cy.png({ full: true, scale, output: "blob-promise" }));
+        const canvas = new OffscreenCanvas(elements.width, elements.height);
+        const context = canvas.getContext("2d");
+        context.fillStyle = this.theme.canvas;
+        context.fillRect(0, 0, canvas.width, canvas.height);
+        context.setTransform(scale, 0, 0, scale, -x1 * scale, -y1 * scale);
+        if (this.isCrowded) this.crowd.paint(context, this.theme);
+        context.setTransform(1, 0, 0, 1, 0, 0);
+        context.drawImage(elements, 0, 0);
+        return canvas.convertToBlob();
     }
 
     zoomBy(factor) {
@@ -336,11 +394,17 @@ export class GraphView {
     }
 }
 
-const sameKeys = (some, other) => some.size === other.size && [...other.keys()].every((key) => some.has(key));
+const UNMARKED = "false,false,false";
 
-const sameBoxes = (some, other) => sameKeys(some.boxes, other.boxes) && [...other.inside].every(([node, box]) => some.inside.get(node) === box);
+const isTelling = ({ presence, health, verdict }) => (verdict ? verdict !== "same" : presence === "live" && (health === "failure" || health === "degraded"));
 
-const news = (before, now) => [...now.values()].filter((item) => before.get(item.id) !== item);
+/** The rectangle round the places of many nodes, with room for their names: asking each for its own takes seconds. */
+function around(nodes) {
+    const room = 60;
+    const [xs, ys] = ["x", "y"].map((axis) => nodes.map((node) => node.position(axis)));
+    const [x1, x2, y1, y2] = [Math.min(...xs) - room, Math.max(...xs) + room, Math.min(...ys) - room, Math.max(...ys) + room];
+    return { x1, x2, y1, y2, w: x2 - x1, h: y2 - y1 };
+}
 
 function routeStyle({ start, bends, end }, source, target) {
     const style = {

@@ -7,7 +7,9 @@ const SLOW_FRAME_MS = 4;
 const MIN_ZOOM = 0.28;
 
 export class Traffic {
-    constructor(canvas, cy, theme) {
+    /** `find(id)` gives an edge's numbers. */
+    constructor(canvas, cy, theme, find) {
+        this.find = find;
         this.canvas = canvas;
         this.context = canvas.getContext("2d");
         this.cy = cy;
@@ -99,7 +101,7 @@ export class Traffic {
         if (view.zoom < MIN_ZOOM || this.isCrowded) return;
         for (const edge of cy.edges().toArray()) {
             if (edge.hasClass("hidden") || edge.hasClass("dim") || edge.hasClass("faded") || !edge.visible()) continue;
-            const data = edge.data();
+            const data = { ...edge.data(), ...this.find(edge.id()) };
             const path = this.#path(edge);
             if (!onScreen(path, view)) continue;
             if (this.locks && data.mtls >= 0.999) this.#lock(path, view);

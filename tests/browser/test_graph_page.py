@@ -7,6 +7,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EDGE = "vapp:Kubernetes/shop/frontend/v1>vapp:Kubernetes/shop/catalog/v2>http"
 NODE = "vapp:Kubernetes/shop/catalog/v2"
+WAYS = {
+    "Traces": "/traces?app=catalog&version=v2",
+    "Live requests": "/tap?target=catalog-v2.shop",
+    "Logs": "/logs?namespace=shop&workload=catalog-v2",
+    "Workload": "/workloads/shop/catalog-v2",
+    "Service": "/services/shop/catalog",
+}
 POSITIONS = "Object.fromEntries(Meshscope.page.view.cy.nodes('[kind]').map(n => [n.id(), n.position()]))"
 TEXT = f"Meshscope.page.view.cy.getElementById('{EDGE}').data('text')"
 
@@ -74,6 +81,15 @@ async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visi
         "GET /",
     ):
         assert expected in text
+    needed = panel.locator(".panel-section", has=visit.page.get_by_role("heading", name="Who depends on it"))
+    answer = await visit.ask(
+        f"fetch('/api/v1/analysis/blast-radius?window=10&node={NODE}').then((answer) => answer.json())"
+    )
+    assert {one["label"] for one in answer["callers"]} >= {"frontend", "ingress"}
+    for caller in answer["callers"]:
+        await needed.get_by_role("button", name=caller["label"]).first.wait_for()
+    ways = {name: await panel.get_by_role("link", name=name, exact=True).get_attribute("href") for name in WAYS}
+    assert ways == WAYS
 
 
 async def test_a_peer_in_the_panel_leads_to_its_edge(visitor: Visitor) -> None:
@@ -96,6 +112,18 @@ async def test_find_marks_and_hide_takes_away_and_the_address_remembers(visitor:
     assert await again.ask("document.getElementById('graph-find').value") == "%err > 1"
     await again.until("Meshscope.page.found?.size === 2")
     assert await again.ask("Meshscope.page.view.cy.nodes('[label=\"orders\"]').every(n => n.hasClass('hidden'))")
+
+
+async def test_whoever_talks_to_the_namespaces_that_are_shown_is_outside_as_in_the_api(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph("/graph?without=shop&find=outside&window=300")
+    await visit.until("Meshscope.page.found?.size > 0")
+    told = await visit.ask(
+        "fetch('/api/v1/graph?namespaces=unknown&find=outside&window=300').then((answer) => answer.json())"
+    )
+    assert sorted(await visit.ask("[...Meshscope.page.found]")) == sorted(told["found"]["nodes"])
+    shown = "Meshscope.page.view.cy.nodes('[kind]').not('.hidden').map(node => node.id()).sort()"
+    assert await visit.ask(shown) == sorted(node["id"] for node in told["nodes"])
 
 
 async def test_a_mistake_in_find_is_explained(visitor: Visitor) -> None:
