@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 WIDTH, HEIGHT = 200, 46
+PLAIN = ",/:;=()"
+"""What an address may hold as it is: pictures are sent with every change."""
 COLORS = {"accent": "#6366f1", "ok": "#22a35a", "warn": "#e08a0b", "error": "#e5484d", "tcp": "#3b82f6"}
 
 
@@ -70,7 +72,7 @@ def _picture(content: str, text: str) -> Spark:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none">'
         f"{content}</svg>"
     )
-    return Spark(source="data:image/svg+xml," + quote(svg), text=text)
+    return Spark(source="data:image/svg+xml," + quote(svg, safe=PLAIN), text=text)
 
 
 def _run(points: Sequence[tuple[float, float]], color: str) -> str:
@@ -87,4 +89,4 @@ def _line(points: Sequence[tuple[float, float]], color: str) -> str:
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
