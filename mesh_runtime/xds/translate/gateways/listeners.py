@@ -21,7 +21,7 @@ from mesh_runtime.xds.translate.routing.l4_route import l4_chains
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
-from mesh_runtime.xds.translate.telemetry.grpc_messages import message_filters
+from mesh_runtime.xds.translate.telemetry.grpc_messages import callers_filters
 from mesh_runtime.xds.translate.world import World
 
 _ALPN: Final = ("h2", "http/1.1")
@@ -148,7 +148,7 @@ def _requests(world: World, instance: Instance, servers: Iterable[Server], prefi
         prefix,
         telemetry.source_logs(world, instance),
         rds=rds(routes),
-        guards=(*http_guards(world, instance, None), *translation, *message_filters()),
+        guards=(*http_guards(world, instance, None), *translation, *callers_filters(world)),
         **options,
     )
 

@@ -11,7 +11,7 @@ from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.endpoints import address
 from mesh_runtime.xds.translate.listeners.lookup import lookup_filter
 from mesh_runtime.xds.translate.routing.http_options import PER_ROUTE_FILTERS
-from mesh_runtime.xds.translate.telemetry.grpc_messages import message_filters
+from mesh_runtime.xds.translate.telemetry.grpc_messages import callers_filters
 from mesh_runtime.xds.translate.telemetry.rules import Side
 from mesh_runtime.xds.translate.telemetry.tracing import tracing
 from mesh_runtime.xds.translate.tls import ADS
@@ -52,7 +52,7 @@ def manager(
     if "rds" in options:
         # Off, and so free of cost, except on routes that configure them.
         optional = [{"name": name, "typed_config": one, "disabled": True} for name, one in PER_ROUTE_FILTERS.items()]
-        counted = [{**one, "disabled": True} for one in (grpc_web(), *message_filters())]
+        counted = [{**one, "disabled": True} for one in (grpc_web(), *callers_filters(world))]
         filters = [*counted, *optional, lookup_filter(), *filters]
     config = any_of(
         _HCM,

@@ -28,7 +28,7 @@ from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.sidecar_scope import sidecar_of
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
-from mesh_runtime.xds.translate.telemetry.grpc_messages import message_filters
+from mesh_runtime.xds.translate.telemetry.grpc_messages import is_counted, message_filters
 from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
 
@@ -243,5 +243,5 @@ def _inbound_filters(
 def _of_grpc(protocol: Protocol) -> Iterator[Envoy]:
     if protocol == "grpc-web":
         yield grpc_web()
-    if protocol != "http":
+    if is_counted(protocol):
         yield from message_filters()

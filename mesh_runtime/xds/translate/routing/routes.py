@@ -25,7 +25,7 @@ from mesh_runtime.xds.translate.routing.host_rules import (
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service, known_services, scope_of
-from mesh_runtime.xds.translate.telemetry.grpc_messages import FILTERS
+from mesh_runtime.xds.translate.telemetry.grpc_messages import FILTERS, is_counted
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
@@ -244,7 +244,7 @@ def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPo
 
 def _of_grpc(protocol: Protocol) -> Envoy:
     """Turn on what gRPC has beyond HTTP, where it may be spoken."""
-    if protocol == "http":
+    if not is_counted(protocol):
         return {}
     filters = (*FILTERS, *((GRPC_WEB_FILTER,) if protocol == "grpc-web" else ()))
     return {"typed_per_filter_config": dict.fromkeys(filters, FILTER_ON)}

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from mesh_runtime.api.protocols import HTTP2, Protocol
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.world import World
 
 OWN: Final = "meshscope."
 """How names of filters begin that Istio's proxies do not have: a patch for all filters does not mean them."""
@@ -41,6 +43,23 @@ function envoy_on_response(handle)
   tell(handle)
 end
 """
+
+
+def is_counted(protocol: Protocol) -> bool:
+    """Tell whether gRPC may be spoken at a port, so that its virtual host turns the counting on."""
+    return protocol in HTTP2 or protocol == "auto"
+
+
+def callers_filters(world: World) -> tuple[Envoy, ...]:
+    """Return :func:`message_filters` for listeners of calls to any service, if one of them may be called by gRPC.
+
+    A script costs each listener 200 kB.
+    """
+
+    def needed() -> bool:
+        return any(is_counted(port.protocol) for service in world.every_service for port in service.ports)
+
+    return tuple(message_filters()) if world.once("may be called by gRPC", needed) else ()
 
 
 def message_filters() -> Iterator[Envoy]:
