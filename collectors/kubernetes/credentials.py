@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import yaml
 from cryptography import x509
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
-from kubernetes.aio.config.exec_provider import ExecProvider
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 from kubernetes.aio.config.kube_config import (
     KUBE_CONFIG_DEFAULT_LOCATION,
+    FileOrData,
     KubeConfigLoader,
     KubeConfigMerger,
     list_kube_config_contexts,
@@ -22,9 +21,10 @@ from kubernetes.aio.config.kube_config import (
 
 from collectors.errors import CollectorError
 from collectors.kubernetes.config import ClusterConfig
+from collectors.kubernetes.plugin import credential
 
 SHOWN = 300
-"""Most characters of a plugin's complaint."""
+"""Most characters of a complaint."""
 
 
 def check(config: ClusterConfig) -> None:
@@ -51,18 +51,14 @@ async def client_of(config: ClusterConfig) -> ApiClient:
     settings.connection_pool_maxsize = 0  # each watch holds a connection
     where = config.service_account if config.in_cluster else _kubeconfig(config)
     try:
-        async with asyncio.timeout(config.timeout_s):
-            if config.in_cluster:
-                _of_pod(config, settings)
-            else:
-                merged = KubeConfigMerger(where).config
-                loader: Any = _Loader
-                await loader(merged, config.context or None, config_base_path=None).load_and_set(settings)
+        if config.in_cluster:
+            _of_pod(config, settings)
+        else:
+            await _of_kubeconfig(config, settings)
         if settings.cert_file:
             _check_time(settings.cert_file, where)
-    except (ConfigException, TimeoutError) as trouble:
-        why = str(trouble)[:SHOWN] or f"the credential plugin in {where} did not answer in {config.timeout_s:g} s"
-        raise CollectorError(f"cluster {config.title}: {why}") from trouble
+    except (ConfigException, CollectorError) as trouble:
+        raise CollectorError(f"cluster {config.title}: {str(trouble)[:SHOWN]}") from trouble
     except Exception as trouble:
         raise CollectorError(
             f"cluster {config.title}: the credentials in {where} cannot be read ({type(trouble).__name__})"
@@ -70,25 +66,30 @@ async def client_of(config: ClusterConfig) -> ApiClient:
     return ApiClient(settings)
 
 
+async def _of_kubeconfig(config: ClusterConfig, settings: Configuration) -> None:
+    merged = KubeConfigMerger(_kubeconfig(config)).config
+    loader: Any = _Loader(merged, config.context or None, config_base_path=None)  # type: ignore[no-untyped-call]
+    loader.plugin_s = config.timeout_s
+    await loader.load_and_set(settings)
+
+
 class _Loader(KubeConfigLoader):
     """The client's reader of kubeconfigs, where a plugin that fails says why, and each secret is sent safely."""
 
+    plugin_s: float
+    """Time for a plugin."""
     _user: Any
 
     async def load_from_exec_plugin(self) -> bool:
-        """Ask the plugin; raise :class:`ConfigException` with its words where it gives nothing.
-
-        The client writes them to its log and goes on without credentials.
-        """
-        loaded: bool = await super().load_from_exec_plugin()  # type: ignore[no-untyped-call]
-        if not loaded:
-            plugin: Any = self._user["exec"]
-            try:
-                await ExecProvider(plugin).run()
-            except OSError as trouble:
-                hint = str(plugin.safe_get("installHint") or "").strip()
-                raise ConfigException(f"exec: {plugin['command']}: {trouble.strerror}. {hint}".strip()) from trouble
-            raise ConfigException(f"exec: {plugin['command']} gives no usable credentials")
+        """Ask the plugin. The client's own way waits for ever, and goes on without credentials where it fails."""
+        status = await credential(self._user["exec"].value, self.plugin_s)
+        if "token" in status:
+            self.token = f"Bearer {status['token']}"
+        if "clientCertificateData" in status:
+            self.cert_file, self.key_file = (
+                FileOrData(status, None, data_key_name=name, file_base_path="", base64_file_content=False).as_file()
+                for name in ("clientCertificateData", "clientKeyData")
+            )
         return True
 
     async def _refresh_oidc(self, _provider: object) -> None:

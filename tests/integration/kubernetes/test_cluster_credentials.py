@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from api_server import TOKEN, ApiServer
 from cluster_objects import deployment
-from cluster_rig import following, write_kubeconfig
+from cluster_rig import PATIENCE_S, following, write_kubeconfig
 from own_ca import OwnCA
 
 from collectors.errors import CollectorError
@@ -35,14 +36,14 @@ def trusting(authority: OwnCA) -> dict[str, str]:
     return {"certificate-authority-data": base64.b64encode(authority.pem.encode()).decode()}
 
 
-def asked(path: Path, script: str) -> dict[str, object]:
+def asked(path: Path, script: str) -> dict[str, dict[str, str]]:
     """A credential plugin, as cloud providers have them, that does this."""
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(path)}}
 
 
-def plugin(path: Path, answer: str) -> dict[str, object]:
+def plugin(path: Path, answer: str) -> dict[str, dict[str, str]]:
     """A credential plugin that writes this."""
     return asked(path, f"cat <<'END'\n{answer}\nEND")
 
@@ -100,16 +101,26 @@ async def told(user: dict[str, object], server: ApiServer, tmp_path: Path, **set
 async def test_a_plugin_that_fails_is_told_in_its_own_words(server: ApiServer, tmp_path: Path) -> None:
     said = await told(asked(tmp_path / "plugin", "echo 'log in first' >&2; exit 1"), server, tmp_path)
     assert "log in first" in said
-    assert "missing key 'apiVersion'" in await told(plugin(tmp_path / "plugin", "{}"), server, tmp_path)
+    assert "writes no ExecCredential" in await told(plugin(tmp_path / "plugin", "{}"), server, tmp_path)
+    other = json.dumps({"apiVersion": "client.authentication.k8s.io/v1beta1", "status": {"token": TOKEN}})
+    assert "v1beta1; it should be" in await told(plugin(tmp_path / "plugin", other), server, tmp_path)
     absent = {"exec": {"apiVersion": "v1", "command": "no-such-plugin", "installHint": "Install it from here."}}
     assert (await told(absent, server, tmp_path)).endswith(
-        "exec: no-such-plugin: No such file or directory. Install it from here."
+        "the credential plugin no-such-plugin: No such file or directory. Install it from here."
     )
 
 
-async def test_a_plugin_that_waits_for_somebody_is_not_waited_for(server: ApiServer, tmp_path: Path) -> None:
-    said = await told(asked(tmp_path / "plugin", "exec sleep 600"), server, tmp_path, timeout_s=0.2)
-    assert "did not answer in 0.2 s" in said
+async def test_a_plugin_that_waits_for_somebody_is_ended_with_all_that_it_started(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    script = f"sleep 600 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
+    said = await told(asked(tmp_path / "plugin", script), server, tmp_path, timeout_s=0.5)
+    assert "did not answer in 0.5 s" in said
+    if (tmp_path / "pid").exists():  # in half a second it may have come to nothing yet
+        status = Path("/proc") / (tmp_path / "pid").read_text().strip() / "status"
+        async with asyncio.timeout(PATIENCE_S):
+            while status.exists() and "State:\tZ" not in status.read_text():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
 
 
 async def test_an_id_token_is_used_until_it_expires(server: ApiServer, tmp_path: Path) -> None:
