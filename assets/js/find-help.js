@@ -33,7 +33,7 @@ export const HELP = {
         ["dead", "dead", "nothing of them runs"],
         ["unknown", "unknown", "callers without labels"],
         ["external", "external", "outside the mesh; also serviceentry, se"],
-        ["outside", "outside", "not in the namespaces you ticked in Display, but in touch with them; also outsider"],
+        ["outside", "outside", "not in the namespaces you show, but in touch with them; also outsider"],
         ["inaccessible", "inaccessible", "in namespaces that cannot be looked into"],
         ["database", "database", "also db"],
         ["gateway", "gateway", "at the mesh's edge"],
