@@ -1,5 +1,6 @@
 // The page's script: one live stream for all pages, and the graph page wherever it is shown.
 
+import { ChartTip } from "./chart.js";
 import { GraphPage } from "./graph-page.js";
 import { show } from "./live.js";
 import { Logs } from "./logs.js";
@@ -128,6 +129,7 @@ function asked(parameters) {
     return answer;
 }
 
+new ChartTip();
 const { early } = window.Meshscope;
 window.Meshscope = { stream, page, wizard: new Wizard(setProps), address, ask, live: show };
 for (const news of early) show(...news);

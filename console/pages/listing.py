@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW_S = 60
 """What all numbers of these pages are about."""
-POINTS = 120
+POINTS = 60
 """Of a chart, at most."""
 NAME_PARTS = 2
 HEALTH = "health"

@@ -25,53 +25,76 @@ class Chart:
     """What the uppermost line stands for."""
     legend: tuple[tuple[str, str], ...] = ()
     """Tone and name of each line, where there are several."""
+    points: tuple[tuple[int, str], ...] = ()
+    """Each instant, and what was measured since the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The instants of a course, and where across a picture of the last ``span_s`` each belongs, 0-1."""
+
+    at_ms: Sequence[int]
+    span_s: int
+
+    @property
+    def places(self) -> list[float]:
+        return [1 - (self.at_ms[-1] - at_ms) / (1000 * self.span_s) for at_ms in self.at_ms]
 
 
 def charts(signals: Signals, course: Series, span_s: int, direction: str) -> tuple[Chart, ...]:
     """Requests, errors and latency, and bytes of TCP, over the last *span_s* s; *direction*: ``received`` or ``sent``."""
-    places = [1 - (course.at_ms[-1] - at_ms) / (1000 * span_s) for at_ms in course.at_ms]
-    found = _of_requests(signals, course, places, direction) if signals.requests else ()
-    return (*found, *_of_bytes(signals, course, places)) if signals.sent_bps or signals.received_bps else found
+    axis = _Axis(course.at_ms, span_s)
+    found = _of_requests(signals, course, axis, direction) if signals.requests else ()
+    return (*found, *_of_bytes(signals, course, axis)) if signals.sent_bps or signals.received_bps else found
 
 
-def _of_requests(signals: Signals, course: Series, places: Sequence[float], direction: str) -> tuple[Chart, ...]:
+def _of_requests(signals: Signals, course: Series, axis: _Axis, direction: str) -> tuple[Chart, ...]:
     requests, errors, latency = metrics(signals, Course(), Protocol.HTTP, direction)
     failing = "error" if any(course.error_ratio) else "ok"
     return (
-        _chart(requests, "accent", course.rate, places, lambda top: f"{fmt.rate(top)} rps"),
-        _chart(errors, failing, course.error_ratio, places, fmt.percent),
-        _of_latency(latency, course, places),
+        _chart(requests, "accent", course.rate, axis, lambda value: f"{fmt.rate(value)} rps"),
+        _chart(errors, failing, course.error_ratio, axis, fmt.percent),
+        _of_latency(latency, course, axis),
     )
 
 
-def _of_bytes(signals: Signals, course: Series, places: Sequence[float]) -> tuple[Chart, ...]:
+def _of_bytes(signals: Signals, course: Series, axis: _Axis) -> tuple[Chart, ...]:
     sent, received, opened = volumes(signals)
     return (
-        _chart(sent, "tcp", course.sent_bps, places, fmt.throughput),
-        _chart(received, "tcp", course.received_bps, places, fmt.throughput),
+        _chart(sent, "tcp", course.sent_bps, axis, fmt.throughput),
+        _chart(received, "tcp", course.received_bps, axis, fmt.throughput),
         Chart(metric=opened, picture=None, top=""),
     )
 
 
-def _chart(
-    metric: Metric, tone: str, values: Sequence[float], places: Sequence[float], written: Callable[[float], str]
-) -> Chart:
+def _chart(metric: Metric, tone: str, values: Sequence[float], axis: _Axis, written: Callable[[float], str]) -> Chart:
     """A chart of one line; one that never leaves zero has no scale."""
     top = written(_top(values)) if any(values) else ""
     text = f"{metric.label} over time, now {metric.value} {metric.unit}" + (f", at most {top}" if top else "")
-    return Chart(metric=metric, picture=lines({tone: values}, places, top=_top(values), text=text), top=top)
+    return Chart(
+        metric=metric,
+        picture=lines({tone: values}, axis.places, top=_top(values), text=text),
+        top=top,
+        points=tuple(zip(axis.at_ms, map(written, values), strict=True)),
+    )
 
 
-def _of_latency(metric: Metric, course: Series, places: Sequence[float]) -> Chart:
-    courses = dict(zip((tone for _, tone in LATENCIES), (course.p50_ms, course.p95_ms, course.p99_ms), strict=True))
-    top = max(_top(one) for one in courses.values())
+def _of_latency(metric: Metric, course: Series, axis: _Axis) -> Chart:
+    quantiles = (course.p50_ms, course.p95_ms, course.p99_ms)
+    top = max(map(_top, quantiles))
     text = f"Latency over time, p95 now {metric.value} {metric.unit}, p99 at most {fmt.milliseconds(top)}"
-    picture = lines(courses, places, top=top, text=text)
+    tones = (tone for _, tone in LATENCIES)
+    picture = lines(dict(zip(tones, quantiles, strict=True)), axis.places, top=top, text=text)
+    told = (
+        " · ".join(f"{name} {fmt.milliseconds(value)}" for (name, _), value in zip(LATENCIES, values, strict=True))
+        for values in zip(*quantiles, strict=True)
+    )
     return Chart(
         metric=metric,
         picture=picture,
         top=fmt.milliseconds(top) if picture else "",
         legend=tuple((tone, name) for name, tone in LATENCIES) if picture else (),
+        points=tuple(zip(axis.at_ms, told, strict=True)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from dash import html
@@ -65,7 +66,11 @@ def _chart(view: Chart, span_s: int) -> Component:
         [
             shown,
             html.Div([html.Span(view.top, className="chart-top"), *legend], className="chart-legend"),
-            html.Img(src=view.picture.source, alt=view.picture.text),
+            html.Div(
+                html.Img(src=view.picture.source, alt=view.picture.text),
+                className="chart-plot",
+                **parts.data(points=json.dumps(view.points, ensure_ascii=False), span=str(span_s)),
+            ),
             html.Div(
                 [html.Span(f"{fmt.window(span_s)} ago"), html.Span("now")],
                 className="chart-scale",

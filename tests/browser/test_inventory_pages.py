@@ -95,6 +95,18 @@ async def test_the_same_name_in_two_clusters_is_told_apart(visitor: Visitor, pag
     await visit.page.get_by_alt_text("Requests over time").first.wait_for()
 
 
+async def test_a_chart_tells_what_it_was_at_under_the_pointer(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.go("/workloads/shop/catalog-v1")
+    plot = visit.page.locator(".chart-plot").nth(2)
+    box = await plot.bounding_box()
+    assert box
+    await visit.page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+    await visit.page.locator(".chart-tip", has_text="p50").wait_for()
+    await visit.page.mouse.move(box["x"] + 2, box["y"] + 20)
+    await visit.page.locator(".chart-tip").wait_for(state="hidden")
+
+
 async def test_a_name_that_nobody_has_leads_back_to_the_list(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.go("/workloads/shop/nobody")
