@@ -52,6 +52,8 @@ def request_of(access: Access, peers: Peers, *, reporter: WorkloadRef | None, no
 def _ends(access: Access, peers: Peers, reporter: WorkloadRef | None) -> _Ends:
     direction, port, _, host = (*access.upstream_cluster.split("|"), "", "", "", "")[:4]
     own = reporter or _at(access.downstream_local, peers, None)
+    if own is None and direction != INBOUND:  # a sidecar that was not asked itself: its application calls
+        own = _at(access.downstream_remote, peers, None)
     if direction == INBOUND:
         source = (
             _at(access.downstream_remote, peers, own) or _by_certificate(access.peer, own) or _introduced(access, own)

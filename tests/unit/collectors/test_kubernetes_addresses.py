@@ -168,6 +168,17 @@ class TestPeers:
         sent = Access(1, upstream_cluster="PassthroughCluster", authority="x", upstream_host="10.9.0.1:9100")
         assert request_of(sent, peers, reporter=FRONT, now_ns=1).target == AGENT
 
+    def test_a_sidecar_that_does_not_say_whose_it_is_is_that_of_whoever_calls(self) -> None:
+        peers = Peers(Inventory(), addresses={"prod": addresses_of(SHOPS, "prod")})
+        out = Access(
+            1,
+            upstream_cluster="outbound|80||legacy.shop.svc.cluster.local",
+            downstream_local="10.96.0.2:80",
+            downstream_remote="10.0.0.7:40000",
+        )
+        seen = request_of(out, peers, reporter=None, now_ns=1)
+        assert (seen.source, seen.service) == (FRONT, LEGACY)
+
 
 class TestReadiness:
     """Who is ready to answer for a Service."""
