@@ -30,10 +30,11 @@ function judged(item, change) {
 }
 
 function said(verdict, { before, after }) {
-    if (verdict === "failing" || verdict === "recovered") return `${format.percent(before.errorRatio)} → ${format.percent(after.errorRatio)}`;
-    if (verdict === "slower" || verdict === "faster") return `${format.milliseconds(before.p95)} → ${format.milliseconds(after.p95)}`;
-    if (verdict.endsWith("traffic") && after.requests) return `${format.rate(before.rate)} → ${format.rate(after.rate)} rps`;
-    return WORDS[verdict];
+    // Two lines: as wide as the room that the layout keeps for labels.
+    if (verdict === "failing" || verdict === "recovered") return `${format.percent(before.errorRatio)} →\n${format.percent(after.errorRatio)}`;
+    if (verdict === "slower" || verdict === "faster") return `${format.milliseconds(before.p95)} →\n${format.milliseconds(after.p95)}`;
+    if (verdict.endsWith("traffic") && after.requests) return `${format.rate(before.rate)} →\n${format.rate(after.rate)} rps`;
+    return WORDS[verdict].replace(" ", "\n");
 }
 
 export class Comparing {

@@ -21,6 +21,9 @@ export function edgeLook(edge, labels, labelAt, onBox) {
 /** Equal for what looks the same. */
 export const lookKey = (look) => Object.values(look).join("\n");
 
+/** How many lines an edge's label has at most. */
+export const linesOf = (labels) => ["rate", "errors", "p50", "p95", "p99"].filter((name) => labels.has(name)).length;
+
 /** What an edge says, by the labels a person chose. */
 export function edgeText(edge, labels) {
     if (edge.presence === "stale") return "stale";

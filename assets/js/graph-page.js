@@ -134,6 +134,7 @@ export class GraphPage {
         const names = Object.keys(changes);
         if (names.includes("type")) this.graph = null;
         if (names.some((name) => ANOTHER_LAYOUT.has(name))) this.#topic();
+        else if (names.includes("labels") && this.view && !this.view.hasRoom(this.state.labels)) this.#topic();
         else if (names.includes("camera")) this.view?.look(this.state.camera);
         this.#reflect();
         if (changes.trace) this.#trace();
@@ -210,6 +211,7 @@ export class GraphPage {
     #topic() {
         const { type, boxes, focus, shut, camera } = this.state;
         const passing = Boolean(focus || shut || this.crowded);
+        if (this.view) this.view.labels = this.state.labels;
         this.view?.topic(`${type}.${[...boxes].join("")}`, passing);
         this.view?.look(camera);
     }

@@ -1,7 +1,7 @@
 // Keeps a cytoscape picture in step with the live graph. Numbers change in place; nothing jumps.
 
 import { Crowd } from "./graph-crowd.js";
-import { edgeLook, lookKey, nodeLook } from "./graph-looks.js";
+import { edgeLook, linesOf, lookKey, nodeLook } from "./graph-looks.js";
 import { Tip } from "./graph-tip.js";
 import { MANY_EDGES, Places } from "./layout.js";
 import { stylesheet, tokens } from "./graph-style.js";
@@ -117,7 +117,7 @@ export class GraphView {
 
     /** Shows another topic from scratch, with the places it had last time; those of passing views are not kept. */
     topic(name, passing = false) {
-        this.places = new Places(name, passing);
+        this.places = new Places(name, passing, linesOf(this.labels));
         this.touched = false;
         this.cy.elements().remove();
         this.looks = new Map();
@@ -134,6 +134,11 @@ export class GraphView {
         // Thousands of elements are made only once they have places.
         if (isKnown || !this.isCrowded) this.#reconcile(isKnown);
         if (!isKnown) this.timer = setTimeout(() => this.#arrange(), SETTLE_MS);
+    }
+
+    /** Whether the layout keeps room for so many labels. */
+    hasRoom(labels) {
+        return linesOf(labels) <= this.places.lines;
     }
 
     relabel(labels) {

@@ -6,9 +6,9 @@ import { version } from "./format.js";
 const NODE = 52;
 const API = "/assets/vendor/elk-api.js";
 const WORKER = "/assets/vendor/elk-worker.min.js";
-const STORE = "meshscope.layout.8.";
+const STORE = "meshscope.layout.10.";
 const PADDING = "[top=28,left=20,bottom=44,right=20]";
-const LABEL = { width: 74, height: 36 };
+const LABEL = { width: 80, line: 18, lines: 2 };
 const CHARACTER = 9;
 const LINE = 20;
 const LONG = 13;
@@ -52,9 +52,10 @@ function nameplate(node) {
 
 /** The places of one topic: `nodes[id] = {x, y, moved?}`, `routes[id] = {start, bends, end, label}`. */
 export class Places {
-    /** Those of a passing view last as long as the page. */
-    constructor(topic, passing) {
-        this.key = passing ? null : STORE + topic;
+    /** Those of a passing view last as long as the page. Labels of edges have up to `lines` lines. */
+    constructor(topic, passing, lines) {
+        this.lines = Math.max(LABEL.lines, lines);
+        this.key = passing ? null : `${STORE}${topic}.${this.lines}`;
         const kept = this.key && JSON.parse(localStorage.getItem(this.key) || "null");
         this.nodes = kept?.nodes || {};
         this.routes = kept?.routes || {};
@@ -91,11 +92,11 @@ export class Places {
     async arrange(graph, { aspect }) {
         const engine = await elk();
         let spacing = 40;
-        let result = await engine.layout(isLarge(graph) ? inRows(graph, aspect) : describe(graph, spacing));
+        let result = await engine.layout(isLarge(graph) ? inRows(graph, aspect) : describe(graph, spacing, this.lines));
         // Layers decide the width; what is left of the height goes between the rows.
         for (let stretch = shape(result) / aspect; !isLarge(graph) && stretch > 1.15 && spacing < WIDEST; stretch = shape(result) / aspect) {
             spacing = Math.min(WIDEST, spacing * Math.min(2.4, stretch));
-            result = await engine.layout(describe(graph, spacing));
+            result = await engine.layout(describe(graph, spacing, this.lines));
         }
         const moved = Object.entries(this.nodes).filter(([, place]) => place.moved);
         const { nodes, routes } = collect(result);
@@ -128,7 +129,8 @@ function inRows(graph, aspect) {
     return { id: "root", layoutOptions: { ...options, "org.eclipse.elk.json.shapeCoords": "ROOT" }, children: nested(graph, options, () => ROOM), edges: [] };
 }
 
-function describe(graph, spacing) {
+function describe(graph, spacing, lines) {
+    const label = { text: "label", width: LABEL.width, height: LABEL.line * lines, layoutOptions: { "elk.edgeLabels.inline": "true" } };
     const options = {
         "elk.spacing.nodeNode": String(spacing),
         "elk.layered.spacing.nodeNodeBetweenLayers": "10",
@@ -154,7 +156,7 @@ function describe(graph, spacing) {
             id: edge.id,
             sources: [edge.source],
             targets: [edge.target],
-            labels: [{ text: "label", ...LABEL, layoutOptions: { "elk.edgeLabels.inline": "true" } }],
+            labels: [{ ...label }],
         }));
     return {
         id: "root",

@@ -5,6 +5,12 @@ const FRAME_MS = 32;
 const MAX_SPRITES = 1500;
 const SLOW_FRAME_MS = 4;
 const MIN_ZOOM = 0.28;
+const LOCK_MIN_ZOOM = 0.42;
+/** Past a badge at the node's corner. */
+const LOCK_AT = 16;
+const LOCK_RADIUS = 6;
+const FONT = "600 15px Inter Variable, system-ui, sans-serif"; // as graph-style.js writes labels
+const LINE = 17.5;
 
 export class Traffic {
     /** `find(id)` gives an edge's numbers. */
@@ -14,6 +20,7 @@ export class Traffic {
         this.context = canvas.getContext("2d");
         this.cy = cy;
         this.paths = new Map();
+        this.widths = new Map();
         this.running = true;
         this.locks = true;
         this.isCrowded = false;
@@ -104,7 +111,7 @@ export class Traffic {
             const data = { ...edge.data(), ...this.find(edge.id()) };
             const path = this.#path(edge);
             if (!onScreen(path, view)) continue;
-            if (this.locks && data.mtls >= 0.999) this.#lock(path, view);
+            if (this.locks && data.mtls >= 0.999 && view.zoom >= LOCK_MIN_ZOOM) this.#lock(path, this.#label(data, path), view);
             if (this.animated && data.presence === "live" && (data.rate || data.sent || data.received)) this.#flow(data, path, view, now);
         }
         context.globalAlpha = 1;
@@ -142,18 +149,31 @@ export class Traffic {
         }
     }
 
-    /** A small padlock where the edge leaves its source. */
-    #lock(path, view) {
-        const { x, y } = at(path, Math.min(14, path.length / 3), view);
+    /** The rectangle that an edge's label covers in the picture; null without one. */
+    #label({ text, labelAt = 60 }, path) {
+        if (!text) return null;
+        if (!this.widths.has(text)) {
+            this.context.font = FONT;
+            this.widths.set(text, Math.max(...text.split("\n").map((line) => this.context.measureText(line).width)));
+        }
+        const { x, y } = at(path, labelAt, MODEL);
+        return { x, y, width: this.widths.get(text), height: LINE * text.split("\n").length };
+    }
+
+    /** A small padlock where the edge leaves its source, else where it arrives; never on its label. */
+    #lock(path, label, view) {
+        const place = [LOCK_AT, path.length - 2 * LOCK_AT].find((distance) => distance > LOCK_RADIUS && distance < path.length && !covers(label, at(path, distance, MODEL)));
+        if (place === undefined) return;
+        const { x, y } = at(path, place, view);
         const { context } = this;
-        const unit = Math.max(0.55, Math.min(1.15, view.zoom));
+        const unit = Math.min(1.15, view.zoom);
         context.globalAlpha = 1;
         context.save();
         context.translate(x, y);
         context.scale(unit, unit);
         context.fillStyle = this.lockColors.fill;
         context.beginPath();
-        context.arc(0, 0, 7.5, 0, 7);
+        context.arc(0, 0, LOCK_RADIUS, 0, 7);
         context.fill();
         context.strokeStyle = context.fillStyle = this.lockColors.stroke;
         context.lineWidth = 1.4;
@@ -166,6 +186,10 @@ export class Traffic {
         context.restore();
     }
 }
+
+const MODEL = { zoom: 1, pan: { x: 0, y: 0 } };
+
+const covers = (label, { x, y }) => Boolean(label) && Math.abs(x - label.x) < label.width / 2 + LOCK_RADIUS + 2 && Math.abs(y - label.y) < label.height / 2 + LOCK_RADIUS;
 
 function polyline(edge) {
     const start = edge.sourceEndpoint();

@@ -46,23 +46,42 @@ async def test_nodes_stand_where_they_stood_after_a_reload(visitor: Visitor) -> 
     assert await visit.ask(POSITIONS) == places
 
 
-async def test_no_label_of_an_edge_covers_a_node(visitor: Visitor) -> None:
-    visit = await visitor()
-    await visit.graph()
-    covered = await visit.ask("""() => {
-        const cy = Meshscope.page.view.cy;
-        const hits = [];
-        cy.edges().forEach((edge) => {
-            if (!edge.data('text')) return;
-            const rs = edge._private.rstyle, box = { x: rs.sourceLabelX ?? edge._private.rscratch.sourceLabelX, y: edge._private.rscratch.sourceLabelY };
-            cy.nodes('[kind]').forEach((node) => {
-                const p = node.position();
-                if (Math.abs(p.x - box.x) < 26 + 16 && Math.abs(p.y - box.y) < 26 + 6) hits.push([edge.id(), node.id()]);
-            });
-        });
-        return hits;
-    }""")
-    assert covered == []
+COVERED = """(() => {
+    const { cy } = Meshscope.page.view;
+    const rect = (x, y, width, height) => ({ x1: x - width / 2, x2: x + width / 2, y1: y - height / 2, y2: y + height / 2 });
+    const labels = cy.edges().filter((edge) => edge.data('text')).map((edge) => {
+        edge.boundingBox();
+        return [edge.id(), edge._private.labelBounds.source];
+    });
+    const nodes = cy.nodes('[kind]').flatMap((node) => {
+        const { x, y } = node.position();
+        const badges = node.data('badges').map((_, index) => [`badge of ${node.id()}`, rect(x + 25 - 20 * index, y - 25, 18, 18)]);
+        return [[node.id(), rect(x, y, node.width(), node.height())], ...badges];
+    });
+    const touch = (a, b) => a.x1 < b.x2 - 4 && b.x1 < a.x2 - 4 && a.y1 < b.y2 - 4 && b.y1 < a.y2 - 4;
+    const others = (index) => [...nodes, ...labels.slice(index + 1)];
+    return labels.flatMap(([id, box], index) => others(index).filter(([, other]) => touch(box, other)).map(([other]) => [id, other]));
+})()"""
+
+
+@pytest.mark.parametrize(
+    ("address", "width"),
+    [
+        ("/graph", 1440),
+        ("/graph?labels=rate,errors,p50,p95,p99,mtls", 1920),
+        ("/graph?type=workload&boxes=none&from=-120s", 800),
+        ("/graph?type=operation&labels=rate,p95", 1440),
+    ],
+)
+async def test_labels_badges_and_nodes_do_not_cover_each_other(visitor: Visitor, address: str, width: int) -> None:
+    visit = await visitor(viewport={"width": width, "height": 900})
+    visit.stage.shop.fault("failing")
+    try:
+        await visit.graph(address)
+        assert await visit.ask("Meshscope.page.view.cy.edges().length") > 5
+        assert await visit.ask(COVERED) == []
+    finally:
+        visit.stage.shop.fault("off")
 
 
 async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visitor: Visitor) -> None:
@@ -95,7 +114,7 @@ async def test_the_panel_tells_about_a_node_and_where_its_numbers_come_from(visi
 async def test_a_peer_in_the_panel_leads_to_its_edge(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph(f"/graph?sel={NODE}")
-    await visit.page.locator("#live-graph-panel").get_by_role("button", name="frontend v1").click()
+    await visit.page.locator("#live-graph-panel").get_by_role("button", name="frontend v1").first.click()
     await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
     assert "sel=" in visit.page.url
 
