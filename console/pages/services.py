@@ -13,7 +13,7 @@ from console.views import links
 from console.views import services as views
 from console.views.applied import Applied, applied, applied_in_cluster
 from console.views.listing import Row
-from console.views.reasons import reason
+from console.views.reasons import Reasons
 from console.views.shiftable import shiftable
 from console.widgets import item
 from console.widgets import services as widgets
@@ -46,7 +46,8 @@ def register(app: Dash, console: Console) -> None:
 
 def _rows(console: Console) -> Sequence[Row]:
     services = console.live.snapshot(GraphType.SERVICE, WINDOW_S)
-    return views.rows(services, console.live.inventoried, _shiftable(console))
+    reasons = Reasons(services, console.live.tolerances)
+    return views.rows(services, console.live.inventoried, _shiftable(console), reasons)
 
 
 def _shiftable(console: Console) -> Mapping[str, tuple[str, ...]]:
@@ -82,7 +83,7 @@ async def _one(console: Console, subject: Subject, node: Node | None) -> list[Co
         workloads=console.live.snapshot(GraphType.WORKLOAD, WINDOW_S),
         course=course_of(console, GraphType.SERVICE, subject, node, Direction.INBOUND) if node else Series(),
         span_s=subject.span_s,
-        reason=reason(services, node, None, console.live.tolerances) if node else "",
+        reason=Reasons(services, console.live.tolerances).of(node) if node else "",
         known=console.live.inventoried.services.get(ref),
         selector=_selector(console, ref),
         config=_config(console, ref),

@@ -15,7 +15,7 @@ from console.views.applied import Applied, applied_in_cluster, applied_to_worklo
 from console.views.instances import Instance
 from console.views.item import is_workload
 from console.views.listing import Row
-from console.views.reasons import reason
+from console.views.reasons import Reasons
 from console.views.shiftable import shiftable
 from console.widgets import item
 from console.widgets import workloads as widgets
@@ -46,7 +46,8 @@ def register(app: Dash, console: Console) -> None:
 
 
 def _rows(console: Console) -> Sequence[Row]:
-    return views.rows(console.live.snapshot(GraphType.WORKLOAD, WINDOW_S))
+    workloads = console.live.snapshot(GraphType.WORKLOAD, WINDOW_S)
+    return views.rows(workloads, console.live.inventoried, Reasons(workloads, console.live.tolerances))
 
 
 async def _detail(console: Console, subject: Subject) -> list[Component]:
@@ -77,7 +78,7 @@ async def _one(console: Console, subject: Subject, node: Node) -> list[Component
         workloads=workloads,
         courses=courses,
         span_s=subject.span_s,
-        reason=reason(workloads, node, known[0] if known else None, console.live.tolerances),
+        reason=Reasons(workloads, console.live.tolerances).of(node, known),
         known=known,
         services=services,
         instances=_instances(console, node),

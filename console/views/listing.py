@@ -22,6 +22,8 @@ class Row:
     icon: str
     href: str
     health: Health
+    reason: str = ""
+    """Why it is not well."""
     rate: float
     throughput: float
     """Bytes per second of TCP traffic."""
@@ -74,6 +76,7 @@ def row(
     name: str,
     icon: str,
     href: str,
+    reason: str,
     versions: Iterable[str] = (),
     replicas: int | None = None,
     shift: str = "",
@@ -87,6 +90,7 @@ def row(
         icon=icon,
         href=href,
         health=node.health,
+        reason=reason,
         rate=seen.rate if seen else 0.0,
         throughput=seen.sent_bps + seen.received_bps if seen else 0.0,
         error_ratio=seen.error_ratio if seen and seen.requests else None,

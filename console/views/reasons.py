@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from console.views import format as fmt
 from console.views.health import WORDS
 from graph.health import PRIORITY, Direction, Finding, Tolerance, judge_rates, judge_workload, status, tolerances_of
-from graph.model import Health, Node, Snapshot, Workload
+from graph.model import Edge, Health, Node, Snapshot, Workload
 from graph.snapshots import item_of
 
 WHOSE: Mapping[Direction, str] = {Direction.INBOUND: "that came to it", Direction.OUTBOUND: "that it sent"}
@@ -16,27 +16,43 @@ CODES_NAMED = 3
 UNWELL = frozenset({Health.FAILURE, Health.DEGRADED, Health.NOT_READY})
 
 
-def reason(snapshot: Snapshot, node: Node, workload: Workload | None, tolerances: Sequence[Tolerance]) -> str:
-    """Say what makes a node unwell: requests beyond a tolerance, or its replicas; ``""``: it is well."""
-    if node.health not in UNWELL:
-        return ""
-    own = tolerances_of(item_of(node), tolerances)
-    found = [(judge_rates(_rates(snapshot, node, one), one, own), one) for one in Direction]
-    worst, direction = max(found, key=lambda one: PRIORITY.index(one[0].health))
-    if worst.health is node.health and worst.tolerance:
-        return _of_requests(worst, direction, worst.tolerance, fmt.window(snapshot.window_s))
-    if workload and judge_workload(workload) in UNWELL:
-        return _of_replicas(workload)
-    return "None of its replicas runs." if node.replicas == 0 else ""
+class Reasons:
+    """Why the nodes of a snapshot are not well."""
+
+    def __init__(self, snapshot: Snapshot, tolerances: Sequence[Tolerance]) -> None:
+        self._tolerances = tolerances
+        self._window = fmt.window(snapshot.window_s)
+        self._edges: defaultdict[tuple[str, Direction], list[Edge]] = defaultdict(list)
+        unwell = {node.id for node in snapshot.nodes.values() if node.health in UNWELL}
+        for edge in snapshot.edges.values():
+            for end, direction in ((edge.target, Direction.INBOUND), (edge.source, Direction.OUTBOUND)):
+                if end in unwell:
+                    self._edges[end, direction].append(edge)
+
+    def of(self, node: Node, known: Sequence[Workload] = ()) -> str:
+        """Say what makes a node unwell: requests beyond a tolerance, or its replicas; ``""``: it is well.
+
+        *known*: what the inventory has of it, where it is a workload.
+        """
+        if node.health not in UNWELL:
+            return ""
+        own = tolerances_of(item_of(node), self._tolerances)
+        found = [(judge_rates(_rates(self._edges[node.id, one]), one, own), one) for one in Direction]
+        worst, direction = max(found, key=lambda one: PRIORITY.index(one[0].health))
+        if worst.health is node.health and worst.tolerance:
+            return _of_requests(worst, direction, worst.tolerance, self._window)
+        for workload in known:
+            if judge_workload(workload) in UNWELL:
+                return _of_replicas(workload)
+        return "None of its replicas runs." if node.replicas == 0 else ""
 
 
-def _rates(snapshot: Snapshot, node: Node, direction: Direction) -> Mapping[str, Mapping[str, float]]:
+def _rates(edges: Iterable[Edge]) -> Mapping[str, Mapping[str, float]]:
     """Requests by protocol and code."""
     rates: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for edge in snapshot.edges.values():
-        if node.id == (edge.target if direction is Direction.INBOUND else edge.source):
-            for outcome, count in edge.signals.outcomes.items():
-                rates[edge.protocol][status(edge.protocol, outcome)] += count
+    for edge in edges:
+        for outcome, count in edge.signals.outcomes.items():
+            rates[edge.protocol][status(edge.protocol, outcome)] += count
     return rates
 
 

@@ -10,6 +10,7 @@ from console.views import links
 from console.views.applied import Applied
 from console.views.item import Neighbour, Side, Version, mtls, neighbours, several_clusters, side, versions
 from console.views.listing import Row, row
+from console.views.reasons import Reasons
 from console.views.selection import Trace, trace_line
 from graph.health import Direction
 from graph.live import Series
@@ -39,7 +40,9 @@ class Detail:
     graph_href: str
 
 
-def rows(services: Snapshot, inventory: Inventory, shiftable: Mapping[str, Sequence[str]]) -> tuple[Row, ...]:
+def rows(
+    services: Snapshot, inventory: Inventory, shiftable: Mapping[str, Sequence[str]], reasons: Reasons
+) -> tuple[Row, ...]:
     """Every service of the service graph."""
     several = several_clusters(services)
     return tuple(
@@ -48,6 +51,7 @@ def rows(services: Snapshot, inventory: Inventory, shiftable: Mapping[str, Seque
             name=node.service,
             icon="globe" if node.kind is NodeKind.EXTERNAL else "server",
             href=links.service(node.namespace, node.service, node.cluster if several else ""),
+            reason=reasons.of(node),
             versions=_versions_of(node, inventory, shiftable),
             shift=_shift(node, shiftable),
         )

@@ -11,6 +11,7 @@ from console.views.applied import Applied
 from console.views.instances import Instance
 from console.views.item import Neighbour, Side, Version, is_workload, mtls, neighbours, several_clusters, side, versions
 from console.views.listing import Row, row
+from console.views.reasons import UNWELL, Reasons
 from console.views.selection import KINDS, Trace, trace_line
 from graph.health import Direction
 from graph.live import Series
@@ -57,7 +58,7 @@ class Detail:
     tap_href: str
 
 
-def rows(workloads: Snapshot) -> tuple[Row, ...]:
+def rows(workloads: Snapshot, inventory: Inventory, reasons: Reasons) -> tuple[Row, ...]:
     """Every workload of the workload graph."""
     several = several_clusters(workloads)
     return tuple(
@@ -66,6 +67,7 @@ def rows(workloads: Snapshot) -> tuple[Row, ...]:
             name=node.workload,
             icon=ICONS.get(node.kind, "box"),
             href=links.workload(node.namespace, node.workload, node.cluster if several else ""),
+            reason=reasons.of(node, known_as(inventory, node)) if node.health in UNWELL else "",
             versions=(node.version,) if node.version else (),
             replicas=node.replicas,
         )

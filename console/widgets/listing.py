@@ -101,7 +101,7 @@ COLUMNS = (
     Column("name", "Name", "", _name),
     Column("cluster", "Cluster", "", lambda row: html.Td(row.cluster)),
     Column("namespace", "Namespace", "", lambda row: html.Td(row.namespace)),
-    Column("health", "Health", "", lambda row: html.Td(parts.health_pill(row.health))),
+    Column("health", "Health", "", lambda row: html.Td(parts.health_pill(row.health, row.reason))),
     Column("rate", "Traffic", "num", _traffic),
     Column("errors", "Errors", "num", _errors),
     Column("p95", "p95", "num", lambda row: html.Td(fmt.milliseconds(row.p95_ms), className="num")),

@@ -35,10 +35,10 @@ def icon(name: str) -> Component:
     return html.Span(className=f"ic ic-{name}", **aria(hidden="true"))
 
 
-def health_pill(health: Health) -> Component:
-    """Health as a coloured word with its shape."""
+def health_pill(health: Health, why: str = "") -> Component:
+    """Health as a coloured word with its shape; *why* is told to whoever points at it."""
     tone = TONES[health]
-    return html.Span([html.Span(className=f"dot {tone}"), WORDS[health]], className=f"health {tone}")
+    return html.Span([html.Span(className=f"dot {tone}"), WORDS[health]], className=f"health {tone}", title=why or None)
 
 
 def health_dot(health: Health) -> Component:

@@ -35,7 +35,13 @@ def second_cluster(stage: Stage) -> Iterator[None]:
 async def test_a_workload_tells_why_it_is_not_well_and_where_its_requests_went(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.go("/workloads")
-    await visit.page.get_by_role("table", name="Workloads").get_by_role("link", name="catalog-v2").click()
+    table = visit.page.get_by_role("table", name="Workloads")
+    await (
+        table.locator("tr", has_text="inventory-v1")
+        .get_by_title("requests that it sent in 1 min ended in 502")
+        .wait_for()
+    )
+    await table.get_by_role("link", name="catalog-v2").click()
     main = visit.page.get_by_role("main")
     await main.get_by_text("of the HTTP requests that came to it in 1 min ended in 503").wait_for()
     for direction in ("Inbound", "Outbound"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from console.views.reasons import reason
+from console.views.reasons import Reasons
 from graph.health import DEFAULT
 from graph.model import (
     Edge,
@@ -44,8 +44,9 @@ def snapshot(protocol: Protocol = Protocol.HTTP, *, target: str = "cart", **code
     return Snapshot(type=GraphType.WORKLOAD, window_s=60, revision=1, at_ms=0, nodes={"cart": NODE}, edges={"e": edge})
 
 
-def told(shown: Snapshot, health: Health, workload: Workload | None = None) -> str:
-    return reason(shown, replace(NODE, health=health), workload, DEFAULT)
+def told(shown: Snapshot, health: Health, *known: Workload) -> str:
+    node = NODE._replace(health=health)
+    return Reasons(replace(shown, nodes={node.id: node}), DEFAULT).of(node, known)
 
 
 def test_requests_beyond_a_tolerance_are_named_with_their_codes_and_the_tolerance():
