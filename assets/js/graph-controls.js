@@ -133,6 +133,7 @@ export class Controls {
 
     #pressed(event) {
         const { page } = this;
+        if (event.key === "Escape" && this.#shutMenu()) return;
         if (event.target.closest("input, textarea, select, [role=dialog], [role=menu]") || event.ctrlKey || event.metaKey || event.altKey) {
             if (event.key === "Escape" && event.target.matches("#graph-find, #graph-hide")) event.target.blur();
             return;
@@ -150,12 +151,19 @@ export class Controls {
         }
     }
 
+    /** Shuts the menu that is open and gives the keyboard back to its button; false where none is. */
+    #shutMenu() {
+        const open = this.root.querySelector(".menu[open]");
+        if (!open) return false;
+        open.open = false;
+        open.querySelector("summary").focus();
+        return true;
+    }
+
     /** Takes back the last thing first: the highlight, the selection, the focus. */
     #escape() {
         const { page } = this;
-        const open = this.root.querySelector(".menu[open]");
-        if (open) open.open = false;
-        else if (page.isLit) page.light({});
+        if (page.isLit) page.light({});
         else if (page.state.selection) page.select(null);
         else if (page.state.focus) page.focus(null);
     }

@@ -119,6 +119,7 @@ export class GraphView {
     topic(name, passing = false) {
         this.places = new Places(name, passing, linesOf(this.labels));
         this.touched = false;
+        clearTimeout(this.timer);
         this.cy.elements().remove();
         this.looks = new Map();
         this.marked = new Map();
