@@ -8,15 +8,17 @@ a caller can do without an answer cannot be seen either: shares say who *meets* 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import networkx as nx
+import numpy as np
 
 from graph.analysis.calls import Calls, calls_of, flow
+from graph.merge import Floats
 from graph.model import Snapshot
+from graph.tally import Flags
 
 PRECISION = 1e-9
 ROUNDS = 1000
@@ -34,7 +36,10 @@ class Share(NamedTuple):
     """If nobody who needs one of a caller's callees needs another one."""
 
 
-NONE, ALL = Share(0.0, 0.0, 0.0), Share(1.0, 1.0, 1.0)
+NONE = Share(0.0, 0.0, 0.0)
+
+Shares = Mapping[str, Floats]
+"""Per node the shares of its requests: a row for each way of counting (as in :class:`Share`), a column per failure."""
 
 
 class Caller(NamedTuple):
@@ -79,7 +84,8 @@ def blast_radius(snapshot: Snapshot, failed: Collection[str]) -> BlastRadius:
     """Say what happens if these nodes fail together. Without traffic in the window they harm nobody."""
     calls = calls_of(snapshot)
     gone = frozenset(failed)
-    shares = shares_needing(calls, gone)
+    told = shares_needing(calls, [gone])
+    shares = {id_: Share(*share[:, 0].tolist()) for id_, share in told.items()}
     hops = _hops(calls.graph, gone)
     callers = [Caller(id_, shares[id_], hops[id_]) for id_ in shares.keys() - gone]
     entries = [
@@ -89,7 +95,7 @@ def blast_radius(snapshot: Snapshot, failed: Collection[str]) -> BlastRadius:
     starved = _starved(calls, gone)
     return BlastRadius(
         failed=tuple(sorted(gone)),
-        share=traffic_share(calls, shares),
+        share=traffic_shares(calls, told, 1)[0],
         entry_rate=sum(entry.rate for entry in entries),
         entries=tuple(sorted(entries, key=lambda one: (-one.share.likely, -one.rate, one.id))),
         callers=tuple(sorted(callers, key=lambda one: (-one.share.likely, one.hops, one.id))),
@@ -98,57 +104,74 @@ def blast_radius(snapshot: Snapshot, failed: Collection[str]) -> BlastRadius:
     )
 
 
-def shares_needing(calls: Calls, failed: Collection[str]) -> Mapping[str, Share]:
-    """Return of each node that may need the failed ones the share of its requests that does."""
-    shares = {id_: ALL for id_ in failed if id_ in calls.graph}
+def shares_needing(calls: Calls, failures: Sequence[Collection[str]]) -> Shares:
+    """Return of each node that may need failed ones the share of its requests that does, for each failure by itself."""
+    gone = {
+        id_: np.array([id_ in failed for failed in failures])
+        for id_ in frozenset[str]().union(*failures) & calls.graph.nodes
+    }
+    shares: dict[str, Floats] = {}
     for circle in calls.circles:
-        if any(call.target in shares for id_ in circle for call in calls.of(id_)):
-            _approach(calls, [id_ for id_ in circle if id_ not in failed], shares)
-    entries = calls.entries & (shares.keys() - set(failed))
-    return shares | {id_: _of_entry(calls, id_, shares) for id_ in entries}
+        if any(id_ in gone or any(call.target in shares for call in calls.of(id_)) for id_ in circle):
+            _approach(calls, circle, shares, gone, len(failures))
+    entries = {id_: _of_entry(calls, id_, shares, len(failures)) for id_ in calls.entries & shares.keys()}
+    return shares | {id_: _without(id_, share, gone) for id_, share in entries.items()}
 
 
-def _approach(calls: Calls, circle: Collection[str], shares: dict[str, Share]) -> None:
+def _approach(
+    calls: Calls, circle: Collection[str], shares: dict[str, Floats], gone: Mapping[str, Flags], failures: int
+) -> None:
     """Find the shares of nodes whose callees outside the circle are known."""
-    shares |= dict.fromkeys(circle, NONE)
+    shares |= {id_: _without(id_, np.zeros((len(NONE), failures)), gone) for id_ in circle}
     for _ in range(ROUNDS):
-        before = [shares[id_] for id_ in circle]
-        shares |= {id_: _needing(calls, id_, shares) for id_ in circle}
-        if all(math.dist(old, shares[id_]) < PRECISION for old, id_ in zip(before, circle, strict=True)):
+        found = {id_: _without(id_, _needing(calls, id_, shares, failures), gone) for id_ in circle}
+        moved = max(np.abs(share - shares[id_]).max() for id_, share in found.items())
+        shares |= found
+        if moved < PRECISION:
             return
 
 
-def traffic_share(calls: Calls, shares: Mapping[str, Share]) -> Share:
-    """Return the share of all traffic that enters the mesh."""
+def _without(id_: str, share: Floats, gone: Mapping[str, Flags]) -> Floats:
+    """Where the node itself has failed, all of its requests need it."""
+    return np.where(gone[id_], 1.0, share) if id_ in gone else share
+
+
+def traffic_shares(calls: Calls, shares: Shares, failures: int) -> list[Share]:
+    """Return, for each failure, the share of all traffic that enters the mesh."""
     counted = any(call.edge.signals.rate for id_ in calls.entries for call in calls.of(id_))
-    return _weighed(
-        (call.edge.signals.rate if counted else flow(call.edge), shares.get(id_, NONE))
+    entering = [
+        (call.edge.signals.rate if counted else flow(call.edge), shares.get(id_))
         for id_ in calls.entries
         for call in calls.of(id_)
-    )
+    ]
+    return [Share(*share) for share in _weighed(entering, failures).T.tolist()]
 
 
-def _of_entry(calls: Calls, entry: str, shares: Mapping[str, Share]) -> Share:
+def _of_entry(calls: Calls, entry: str, shares: Shares, failures: int) -> Floats:
     """Weigh an entry's calls: each is a request by itself, not a part of answering one."""
-    return _weighed((flow(call.edge), shares.get(call.target, NONE)) for call in calls.of(entry))
+    return _weighed([(flow(call.edge), shares.get(call.target)) for call in calls.of(entry)], failures)
 
 
-def _weighed(shares: Iterable[tuple[float, Share]]) -> Share:
-    told = list(shares)
+def _weighed(told: Collection[tuple[float, Floats | None]], failures: int) -> Floats:
+    """The mean of shares by weight; ``None``: none."""
+    total = np.zeros((len(NONE), failures))
+    for weight, share in told:
+        if share is not None:
+            total += weight * share
     whole = sum(weight for weight, _ in told)
-    return Share(*(sum(weight * share[way] for weight, share in told) / whole for way in range(3))) if whole else NONE
+    return total / whole if whole else total
 
 
-def _needing(calls: Calls, caller: str, shares: Mapping[str, Share]) -> Share:
-    least, spared, most = 0.0, 1.0, 0.0
-    for group in calls.groups[caller]:
-        by_service = [
-            min(1.0, sum(call.per_request * shares.get(call.target, NONE)[way] for call in group)) for way in range(3)
-        ]
-        least = max(least, by_service[0])
-        spared *= 1.0 - by_service[1]
-        most += by_service[2]
-    return Share(least, 1.0 - spared, min(1.0, most))
+def _needing(calls: Calls, caller: str, shares: Shares, failures: int) -> Floats:
+    least, spared, most = np.zeros(failures), np.ones(failures), np.zeros(failures)
+    for group in calls.groups.get(caller, ()):
+        asked = [(call.per_request, shares[call.target]) for call in group if call.target in shares]
+        if asked:
+            by_service = np.minimum(1.0, sum(per_request * share for per_request, share in asked))
+            least = np.maximum(least, by_service[0])
+            spared *= 1.0 - by_service[1]
+            most += by_service[2]
+    return np.stack((least, 1.0 - spared, np.minimum(1.0, most)))
 
 
 def _starved(calls: Calls, failed: Collection[str]) -> frozenset[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 
-from graph.analysis.blast import Share, shares_needing, traffic_share
+from graph.analysis.blast import Share, shares_needing, traffic_shares
 from graph.analysis.calls import Calls, calls_of
 from graph.analysis.words import Weakness
 from graph.model import STRANGERS, Node, Snapshot
+
+AT_ONCE = 256
+"""So many failures are looked at together: per node, each takes 24 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +41,32 @@ def single_points(snapshot: Snapshot) -> tuple[SinglePoint, ...]:
     cut_off = _dominated(calls)
     bridges = set(nx.articulation_points(calls.graph.to_undirected(as_view=True)))
     stand_ins = _stand_ins(snapshot, calls)
-    found = []
+    weak: dict[str, tuple[Weakness, ...]] = {}
     for id_ in calls.graph:
         node = snapshot.nodes[id_]
         weaknesses = tuple(_weaknesses(node, cut_off[id_], stand_ins[id_], is_bridge=id_ in bridges))
         if weaknesses and node.kind not in STRANGERS:
-            found.append(
-                SinglePoint(
-                    id=id_,
-                    weaknesses=weaknesses,
-                    share=traffic_share(calls, shares_needing(calls, {id_})),
-                    cut_off=tuple(sorted(cut_off[id_])),
-                    replicas=node.replicas,
-                    stand_ins=tuple(sorted(stand_ins[id_])),
-                )
-            )
+            weak[id_] = weaknesses
+    found = [
+        SinglePoint(
+            id=id_,
+            weaknesses=weak[id_],
+            share=share,
+            cut_off=tuple(sorted(cut_off[id_])),
+            replicas=snapshot.nodes[id_].replicas,
+            stand_ins=tuple(sorted(stand_ins[id_])),
+        )
+        for id_, share in _shares(calls, list(weak))
+    ]
     return tuple(sorted(found, key=lambda one: (-one.share.likely, -len(one.cut_off), one.id)))
+
+
+def _shares(calls: Calls, weak: Sequence[str]) -> Iterator[tuple[str, Share]]:
+    """Return what needs each of these nodes."""
+    for first in range(0, len(weak), AT_ONCE):
+        some = weak[first : first + AT_ONCE]
+        shares = shares_needing(calls, [{id_} for id_ in some])
+        yield from zip(some, traffic_shares(calls, shares, len(some)), strict=True)
 
 
 def _weaknesses(
