@@ -74,7 +74,7 @@ class TapSwitch:
         try:
             while True:
                 self._woken.clear()
-                await self._step(self._wanted())
+                await self.look()
                 try:
                     async with asyncio.timeout(LOOK_S):
                         await self._woken.wait()
@@ -82,6 +82,10 @@ class TapSwitch:
                     continue
         finally:
             await self._step(frozenset())
+
+    async def look(self) -> None:
+        """Bring the config in step with who watches now."""
+        await self._step(self._wanted())
 
     def _wanted(self) -> frozenset[Teller]:
         now_ms = self._clock.now_ms()

@@ -124,7 +124,7 @@ async def test_what_a_user_says_of_access_logs_stays_and_the_reader_is_told(swit
 async def test_workloads_that_log_anyway_need_nothing(switched):
     await switched.store.commit(Change(put=(telemetry("all", ON),)))
     with switched.switch.watching(TapQuery()):
-        await switched.switch._step(switched.switch._wanted())
+        await switched.switch.look()
     assert switched.switch.why_not(TapQuery()) == ""
     assert switched.store.current.revision == 1
 
@@ -136,7 +136,7 @@ async def test_what_a_killed_server_left_behind_goes_at_the_next_start_and_nothi
     async with switched.running():
         await switched.becomes("meshscope-tap-db")
         with switched.switch.watching(TapQuery(source="db")):
-            await switched.switch._step(switched.switch._wanted())
+            await switched.switch.look()
     assert switched.store.current.objects[users.key].manifest == users.manifest
 
 
@@ -152,4 +152,5 @@ async def test_who_watches_too_many_has_to_choose(switched):
     assert "21 workloads are too many" in switched.switch.why_not(TapQuery())
     assert switched.switch.why_not(TapQuery(source="w3")) == ""
     with switched.switch.watching(TapQuery()):
-        assert switched.switch._wanted() == frozenset()
+        await switched.switch.look()
+    assert switched.told(switched.store.current) == []
