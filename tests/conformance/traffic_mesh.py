@@ -125,7 +125,7 @@ class TrafficMesh:
             admin=str(self.mesh.dir / f"{app}.admin"),
             epoch=self.mesh.clock.now_ms(),
         )
-        await self.mesh._join(app, workload)
+        await self.mesh.join(app, workload)
 
     async def _start_gateway(self) -> None:
         registration = Registration(
@@ -135,7 +135,7 @@ class TrafficMesh:
             labels=self._ingress["labels"],
             admin=str(self.mesh.dir / "gateway.admin"),
         )
-        await self.mesh._join(GATEWAY, Workload(None, registration))
+        await self.mesh.join(GATEWAY, Workload(None, registration))
 
     def _services(self) -> list[dict[str, Any]]:
         return [self._service(app, described) for app, described in self._apps.items()]

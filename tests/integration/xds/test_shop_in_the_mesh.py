@@ -159,7 +159,7 @@ class Shop:
 
     async def fault(self, mode):
         change = manifests.fault_change(self.mesh.store.current, mode, author="test")
-        settled = await self.mesh._commit(change, settle=True)
+        settled = await self.mesh.commit(change, settle=True)
         assert settled.acknowledged
 
 

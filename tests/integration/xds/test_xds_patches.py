@@ -108,7 +108,7 @@ async def test_virtual_hosts_that_were_all_removed_are_not_there_when_others_com
     closed = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: closed}\n"
     none = ObjectKey("networking.istio.io", "EnvoyFilter", NAMESPACE, "none")
     objects = load(f"{closed}spec: {{outboundTrafficPolicy: {{mode: REGISTRY_ONLY}}}}\n", default_namespace=NAMESPACE)
-    await mesh._commit(Change(put=tuple(objects), delete=(none,)), settle=True)
+    await mesh.commit(Change(put=tuple(objects), delete=(none,)), settle=True)
     assert (await call(mesh)).status == 200
     await mesh.forget("Sidecar")
 

@@ -191,10 +191,10 @@ class Mesh:
 
     async def apply(self, manifests, *, settle=True):
         objects = load(manifests, default_namespace=NAMESPACE)
-        return await self._commit(Change(put=tuple(objects)), settle)
+        return await self.commit(Change(put=tuple(objects)), settle)
 
     async def delete(self, *keys, settle=True):
-        return await self._commit(Change(delete=tuple(keys)), settle)
+        return await self.commit(Change(delete=tuple(keys)), settle)
 
     async def forget(self, *kinds):
         """Delete all objects of these kinds."""
@@ -210,10 +210,10 @@ class Mesh:
 
         await until(are_gone, 15)
 
-    async def _commit(self, change, settle):
+    async def commit(self, change, settle):
         revision = await self.store.commit(change)
         if settle:
-            settled = await self.control.settled(revision.number, 5)
+            settled = await self.control.settled(revision.number, 30)
             assert not settled.waiting, settled
             assert not settled.rejected, settled
             return settled
@@ -238,15 +238,15 @@ class Mesh:
             epoch=self.clock.now_ms(),
             **options,
         )
-        return await self._join(name if namespace == NAMESPACE else f"{name}.{namespace}", workload)
+        return await self.join(name if namespace == NAMESPACE else f"{name}.{namespace}", workload)
 
     async def gateway(self, name, **labels):
         registration = Registration(
             role=Role.GATEWAY, namespace=NAMESPACE, service=name, labels=labels, admin=str(self.dir / f"{name}.admin")
         )
-        return await self._join(name, Workload(None, registration))
+        return await self.join(name, Workload(None, registration))
 
-    async def _join(self, name, workload):
+    async def join(self, name, workload):
         workload.grant = await self.control.register(workload.registration)
         self.workloads[name] = workload
         self.envoys[name] = await self.envoy(name, bootstrap(workload.grant, workload.registration))
