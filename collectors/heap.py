@@ -7,8 +7,9 @@ import ctypes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """As ``malloc.h`` numbers them."""
 
-LARGE = 1024 * 1024
-"""Blocks from this size on are mapped one by one, and so much may lie idle at the end of a heap."""
+LARGE = 128 * 1024
+"""Blocks from this size on are mapped one by one, and so much may lie idle at the end of a heap: glibc's own
+first choice. Bodies of requests, and the marks of the past hour of a large graph, are larger."""
 HEAPS = 2
 
 

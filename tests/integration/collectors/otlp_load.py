@@ -33,6 +33,8 @@ DIFFERENT = 100
 TWICE = 20
 """Every so many requests, one is sent again, as a sender does that got no answer."""
 IN_FLIGHT = 4
+BEHIND_S = 0.5
+"""So much of a delay is made up for."""
 WINDOW_S = 3600
 
 
@@ -104,15 +106,18 @@ def _export(call: grpc.UnaryUnaryMultiCallable, pool: ThreadPoolExecutor, batch:
 async def paced(
     payload: list[bytes], rate: int, seconds: int, export: Callable[[bytes], asyncio.Future[bytes]]
 ) -> tuple[int, int]:
-    """Send whole rounds of the payload until the time is over; return the spans sent, and those sent once more."""
+    """Send whole rounds of the payload until the time is over; return the spans sent, and those sent once more.
+
+    Who was kept waiting goes on at the same pace: to catch up would be a burst, which is another load.
+    """
     sent = repeated = 0
     going: set[asyncio.Future[bytes]] = set()
-    began = time.monotonic()
+    began = due = time.monotonic()
     for number in count():
-        due_s = number * SPANS / rate
-        if due_s > seconds and number % DIFFERENT == 0:
+        if due > began + seconds and number % DIFFERENT == 0:
             break
-        await asyncio.sleep(max(0.0, began + due_s - time.monotonic()))
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        due = max(due, time.monotonic() - BEHIND_S) + SPANS / rate
         batch = again(payload[number % DIFFERENT], 1 + number // DIFFERENT)
         times = 2 if number % TWICE == 0 else 1
         going |= {export(batch) for _ in range(times)}
