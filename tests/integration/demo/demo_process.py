@@ -14,6 +14,8 @@ from console.cli.client import Client, ServerError
 from console.datadir import DataDir
 
 MESHSCOPE = (sys.executable, "-m", "console")
+PATIENCE_S = 100
+"""Longer than anything takes on a slow machine, and less than a test may take."""
 ECHO = (sys.executable, str(Path(__file__).parents[2] / "echo.py"))
 
 
@@ -44,7 +46,7 @@ def name_of(pid):
     return ""
 
 
-def until(condition, timeout_s):
+def until(condition, timeout_s=PATIENCE_S):
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
@@ -103,7 +105,7 @@ class Demo:
         return words in text
 
     def until_open(self):
-        until(lambda: self.says("Ctrl-C here ends all of it"), 60)
+        until(lambda: self.says("Ctrl-C here ends all of it"))
         return self
 
     def edges(self):

@@ -8,7 +8,7 @@ import subprocess
 from urllib.request import urlopen
 
 import pytest
-from demo_process import ECHO, MESHSCOPE, Demo, alive, until
+from demo_process import ECHO, MESHSCOPE, PATIENCE_S, Demo, alive, until
 
 from console.datadir import DataDir
 
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.xdist_group("demo")
 def demo(tmp_path_factory):
     with Demo(tmp_path_factory.mktemp("demo") / "data") as running:
         yield running.until_open()
-
-
-def test_the_first_live_edge_comes_soon(demo):
-    line = next(line for line in demo.output.read_text().splitlines() if "live edges" in line)
-    # 15 s on an idle machine; tests share theirs.
-    assert float(line.split()[0]) < 30, demo.output.read_text()
 
 
 def test_the_page_answers_at_the_url_that_is_printed(demo):
@@ -38,7 +32,7 @@ def test_the_whole_shop_is_in_the_graph(demo):
         return {end for edge in demo.edges() for end in edge}
 
     wanted = ("ingress", "frontend", "catalog", "inventory", "orders", "db", "payments")
-    until(lambda: all(any(name in node for node in seen()) for name in wanted), 30)
+    until(lambda: all(any(name in node for node in seen()) for name in wanted))
 
 
 def test_a_fault_is_switched_on_and_off_by_a_command(demo):
@@ -60,9 +54,9 @@ def test_a_killed_server_is_back_while_proxies_and_programs_go_on(demo):
     assert len(proxies) == 8
     before = DataDir(demo.data).read_server()
     os.kill(before.pid, signal.SIGKILL)
-    after = until(lambda: (info := DataDir(demo.data).read_server()).pid != before.pid and info, 20)
+    after = until(lambda: (info := DataDir(demo.data).read_server()).pid != before.pid and info)
     assert (after.url, after.socket) == (before.url, before.socket)
-    until(demo.edges, 20)
+    until(demo.edges)
     assert (demo.named("_bin/envoy"), demo.named("console.demo.shop")) == (proxies, programs)
 
 
@@ -75,14 +69,14 @@ def test_a_command_of_ones_own_joins_the_mesh_and_leaves_it(demo):
         assert "shop/hello~0 is in the mesh" in process.stderr.readline()
         assert registered()
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert not registered()
 
 
 def test_ctrl_c_ends_all_of_it(demo):
     everyone = demo.family()
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(30) == 0
+    assert demo.process.wait(PATIENCE_S) == 0
     assert alive(everyone) == {}
     assert "nothing is left running" in demo.output.read_text()
     assert [path.name for path in DataDir(demo.data).run_dir().iterdir() if not path.is_socket()] == []
@@ -90,7 +84,7 @@ def test_ctrl_c_ends_all_of_it(demo):
 
 def test_a_second_demo_on_the_same_data_is_quick_and_a_killed_one_leaves_nothing(demo):
     with Demo(demo.data) as again:
-        until(lambda: again.says("live edges"), 60)
+        until(lambda: again.says("live edges"))
         everyone = again.family()
         again.process.kill()
         again.process.wait()
