@@ -155,8 +155,6 @@ class Offer(Mapping[str, Packed]):
 
     def since(self, old: Offer | None) -> Sequence[Difference] | None:
         """Tell group by group what is different from an older offer; ``None``: its groups are others altogether."""
-        if old is self:
-            return ()
         if old is None or len(self.groups) != len(old.groups):
             return None
         pairs = zip(self.groups, old.groups, strict=True)
@@ -200,17 +198,17 @@ class Packer:
 
         Where it had the same groups *before*, its offer stays the same object, and is not checked again.
         """
-        offers = {kind: self._offer(kind, resources.get(kind, ()), before) for kind in Kind}
         known = before.resources if before else {}
-        for kind, offer in offers.items():
-            _refuse_twice(kind, offer, known.get(kind))
-        missing = sorted(set(_missing(offers, known)))
+        offers = {kind: self._offer(kind, resources.get(kind, ()), known.get(kind)) for kind in Kind}
+        since = {kind: offer.since(known.get(kind)) for kind, offer in offers.items() if offer is not known.get(kind)}
+        for kind, found in since.items():
+            _refuse_twice(kind, offers[kind], found)
+        missing = sorted(set(_missing(offers, since)))
         if missing:
             raise InconsistentSnapshotError("; ".join(_dangling(offers, missing)))
         return Snapshot(revision=revision, resources=offers)
 
-    def _offer(self, kind: Kind, groups: Sequence[Group], before: Snapshot | None) -> Offer:
-        known = before.resources[kind] if before else None
+    def _offer(self, kind: Kind, groups: Sequence[Group], known: Offer | None) -> Offer:
         if known is not None and known.is_of(groups):
             return known
         return Offer(tuple(self._group(kind, one) for one in groups), groups)
@@ -304,14 +302,17 @@ def _joined_run(kind: Kind, contents: Group, found: Sequence[Packed]) -> Run:
     return Run(contents=contents, named=named, needs={kind: frozenset(names) for kind, names in needs.items()})
 
 
-def _refuse_twice(kind: Kind, offer: Offer, before: Offer | None) -> None:
-    """Refuse names that are there twice; where none was *before*, only what is new is looked for."""
-    found = offer.since(before)
-    if found is None:
+_Since = Sequence[Difference] | None
+"""What is different in an offer; ``None``: it cannot be compared with the one before."""
+
+
+def _refuse_twice(kind: Kind, offer: Offer, since: _Since) -> None:
+    """Refuse names that are there twice. Only what is new is looked for."""
+    if since is None:
         if len(offer.every()) < len(offer):
             raise _twice(kind, list(offer))
         return
-    for name in chain.from_iterable(one.new for one in found):
+    for name in chain.from_iterable(one.new for one in since):
         if sum(name in run.named for run in offer.runs) > 1:
             raise _twice(kind, list(offer))
 
@@ -321,21 +322,22 @@ def _twice(kind: Kind, names: Sequence[str]) -> InconsistentSnapshotError:
     return InconsistentSnapshotError(f"{kind} {', '.join(repeated)} is there twice")
 
 
-def _missing(offers: Mapping[Kind, Offer], before: Mapping[Kind, Offer]) -> Iterator[Reference]:
-    """Yield what is needed and nobody offers; nothing was missing *before*."""
-    since = {kind: offer.since(before.get(kind)) for kind, offer in offers.items()}
-    known = {kind: found for kind, found in since.items() if found is not None}
-    yield from _newly_missing(offers, known) if len(known) == len(offers) else _missing_at_all(offers)
-
-
-def _newly_missing(offers: Mapping[Kind, Offer], since: Mapping[Kind, Sequence[Difference]]) -> Iterator[Reference]:
-    for difference in chain.from_iterable(since.values()):
-        for kind, names in difference.needs.items():
-            yield from (Reference(kind, name) for name in names - _ELSEWHERE if name not in offers[kind])
+def _missing(offers: Mapping[Kind, Offer], since: Mapping[Kind, _Since]) -> Iterator[Reference]:
+    """Yield what is needed and nobody offers; before what is different nothing was missing."""
     for kind, found in since.items():
-        lost = {name for one in found for name in one.gone if name not in offers[kind]}
-        for run in chain.from_iterable(offer.runs for offer in offers.values()) if lost else ():
-            yield from (Reference(kind, name) for name in lost.intersection(run.needs.get(kind, ())))
+        if found is None:
+            yield from _missing_at_all(offers)
+            return
+        for difference in found:
+            yield from _newly_missing(offers, kind, difference)
+
+
+def _newly_missing(offers: Mapping[Kind, Offer], kind: Kind, difference: Difference) -> Iterator[Reference]:
+    for needed, names in difference.needs.items():
+        yield from (Reference(needed, name) for name in names - _ELSEWHERE if name not in offers[needed])
+    lost = {name for name in difference.gone if name not in offers[kind]}
+    for run in chain.from_iterable(offer.runs for offer in offers.values()) if lost else ():
+        yield from (Reference(kind, name) for name in lost.intersection(run.needs.get(kind, ())))
 
 
 def _missing_at_all(offers: Mapping[Kind, Offer]) -> Iterator[Reference]:
