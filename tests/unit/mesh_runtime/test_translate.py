@@ -329,6 +329,22 @@ def test_what_leads_nowhere_is_still_answered():
     assert host["routes"][0]["route"]["cluster"] == "BlackHoleCluster"
 
 
+@pytest.mark.parametrize(
+    ("http", "is_named"),
+    [
+        ("[{route: [{destination: {host: catalog}}]}]", False),
+        ("[{match: [{uri: {prefix: /a}}], route: [{destination: {host: catalog}}]}]", True),
+        ("[{directResponse: {status: 200}}]", True),
+        ("[{route: [{destination: {host: gone}}]}]", True),
+    ],
+)
+def test_a_virtual_host_names_its_service_where_a_request_may_have_no_cluster_that_does(http, is_named):
+    a_world = world(service("catalog"), virtual_service("[catalog]", http), instances=[FRONTEND])
+    (routes,) = resources(a_world, FRONTEND)[Kind.RDS].values()
+    host = next(host for host in routes["virtual_hosts"] if "catalog" in host["domains"])
+    assert ("metadata" in host) == is_named
+
+
 def test_routes_name_the_object_they_come_from():
     http = "[{route: [{destination: {host: catalog}}]}]"
     a_world = world(service("catalog"), virtual_service("[catalog]", http), instances=[FRONTEND])
