@@ -31,6 +31,11 @@ def groups_of(nodes: Iterable[Node]) -> dict[str, Group]:
     }
 
 
+def around(node: Node) -> tuple[str, ...]:
+    """Name the groups that a node lies in, from the outside in, even where it is alone in its app."""
+    return tuple(place.id for place in _places(node))
+
+
 def namespace_of(node: Node) -> str | None:
     """Name the group of a node's namespace; ``None``: it has none."""
     return None if node.namespace in {"", UNKNOWN} else f"ns:{node.cluster}/{node.namespace}"

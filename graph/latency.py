@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.groups import groups_of
+from graph.groups import around
 from graph.merge import Bucket
 from graph.model import OUTSIDE, STRANGERS, Edge, EdgeKey, Histogram, Protocol, Snapshot
 from graph.windows import Scale
-
-OUTERMOST_FIRST = ("cluster", "namespace", "app")
 
 
 class Between(NamedTuple):
@@ -44,12 +42,11 @@ def between(snapshot: Snapshot, shut: Collection[str]) -> tuple[Between, ...]:
 
     What lies outside the mesh stands for itself, whichever namespace declares it.
     """
-    groups = groups_of(snapshot.nodes.values()).values()
-    stand: dict[str, str] = {}
-    for kind in reversed(OUTERMOST_FIRST):
-        stand |= {node: group.id for group in groups if group.kind == kind and group.id in shut for node in group.nodes}
-    outside = {node.id for node in snapshot.nodes.values() if node.kind in OUTSIDE | STRANGERS}
-    stand = {node: group for node, group in stand.items() if node not in outside}
+    stand = {
+        node.id: next((group for group in around(node) if group in shut), node.id)
+        for node in snapshot.nodes.values()
+        if node.kind not in OUTSIDE | STRANGERS
+    }
     found: defaultdict[tuple[str, str, Protocol], list[Edge]] = defaultdict(list)
     for edge in snapshot.edges.values():
         source, target = stand.get(edge.source, edge.source), stand.get(edge.target, edge.target)

@@ -121,6 +121,15 @@ async def test_find_names_what_it_speaks_of_and_hide_takes_it_away(visitor):
     assert (await ask(visitor, "graph?window=10s"))[1]["found"] is None
 
 
+async def test_latency_between_groups_is_that_of_all_their_requests_but_hidden_ones(visitor):
+    _, body = await ask(visitor, "analysis/latency?window=10s&shut=box:c/shop/cart")
+    took = {(one["source"], one["target"]): (one["p50"], one["p95"], len(one["edges"])) for one in body["items"]}
+    # Of 80 requests 20 took up to 10 ms, the others up to 100.
+    assert took["vapp:c/shop/front", "box:c/shop/cart"] == (40.0, 94.0, 2)
+    _, body = await ask(visitor, "analysis/latency?window=10s&shut=box:c/shop/cart&hide=version+=+v1")
+    assert [(one["p50"], len(one["edges"])) for one in body["items"] if one["source"].endswith("front")] == [(5.0, 1)]
+
+
 async def test_a_mistake_in_an_expression_is_told_with_its_column(visitor):
     status, body = await ask(visitor, "graph?find=rate+%3E+1+and+nam+=+x")
     assert (status, body["parameter"], body["column"], body["expression"]) == (422, "find", 14, "rate > 1 and nam = x")
