@@ -176,7 +176,7 @@ class Tap:
     def record(self, requests: Iterable[TappedRequest]) -> None:
         """Take requests in: those that the tap had room for."""
         with self._lock:
-            new = [one for one in requests if self._is_new(one)]
+            new = [one for one in requests if self._is_new(one) or self._names_caller(one)]
             for one in new:
                 self._keep(one)
             self._requests += len(new)
@@ -206,6 +206,19 @@ class Tap:
             self._told.popitem(last=False)
         # One id may stand for several calls, when a program passes it on: so the sides are counted against each other.
         return told[request.reporter] > sum(told.values()) - told[request.reporter]
+
+    def _names_caller(self, request: TappedRequest) -> bool:
+        """Whether it was told without its caller before, as the callee's proxy does that is first: then this replaces it."""
+        nameless = EdgeEnds(None, request.service, request.target)
+        ring = self._edges.get(nameless) if request.source else None
+        told = next((one for one in ring or () if one.request_id == request.request_id), None)
+        if ring is None or told is None:
+            return False
+        ring.remove(told)
+        if not ring:
+            del self._edges[nameless]
+        self._requests -= 1
+        return True
 
     def _keep(self, request: TappedRequest) -> None:
         ends = EdgeEnds(request.source, request.service, request.target)

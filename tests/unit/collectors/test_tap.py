@@ -75,6 +75,14 @@ def test_what_both_proxies_tell_is_one_request_and_a_second_call_under_the_same_
     assert tap.state.requests == 2
 
 
+def test_whose_proxy_is_first_does_not_hide_who_called():
+    tap = Tap()
+    tap.record([request("/a", source=None, reporter="destination", request_id="id")])
+    tap.record([request("/a", request_id="id"), request("/b", request_id="id")])
+    assert paths(tap, source="frontend") == ["/a", "/b"]
+    assert (tap.state.requests, tap.state.edges) == (2, 1)
+
+
 def test_more_than_can_be_looked_at_is_counted():
     tap = Tap(per_second=10)
     assert sum(tap.room_for(5) for _ in range(10)) in {10, 20}  # a second may begin in between
