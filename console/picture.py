@@ -14,15 +14,19 @@ ZOOM = 2.0
 """Pixels per unit of a drawing."""
 LARGEST = 8_000
 """Pixels in either direction; larger drawings are painted coarser."""
+COARSE = 0.25
+"""With fewer pixels per unit a line is thinner than one: smoothing it shows nothing, and takes most of the time."""
 
 
 def png(svg: str) -> bytes:
     """Paint an SVG drawing of our own."""
     drawing = ET.fromstring(svg)  # noqa: S314  (our own)
     longest = max(float(drawing.attrib["width"]), float(drawing.attrib["height"]))
+    zoom = min(ZOOM, LARGEST / longest)
     return resvg_py.svg_to_bytes(
         svg_string=svg,
-        zoom=min(ZOOM, LARGEST / longest),
+        zoom=zoom,
+        shape_rendering="geometric_precision" if zoom >= COARSE else "optimize_speed",
         skip_system_fonts=True,
         font_files=[str(FONT)],
         font_family="DejaVu Sans Condensed",
