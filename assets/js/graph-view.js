@@ -357,7 +357,7 @@ export class GraphView {
         clearTimeout(this.turning);
         this.turning = setTimeout(() => {
             const { x1, y1, w, h } = this.cy.extent();
-            this.moved([x1 + w / 2, y1 + h / 2, this.cy.zoom()].map((value) => Number(value.toFixed(3))).join());
+            this.moved([x1 + w / 2, y1 + h / 2, this.cy.zoom()].map((value) => Number(value.toFixed(5))).join());
         }, SETTLE_MS);
     }
 
