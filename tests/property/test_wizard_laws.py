@@ -13,7 +13,7 @@ from mesh_runtime.api import Config, dump, load, parse
 from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
 from wizards.apply import Wizards
-from wizards.intents import Foreign, Split, rebalance, share
+from wizards.intents import Foreign, Split, share
 from wizards.plan import plan
 from wizards.ports import Applied, Settlement
 from wizards.writers.istio import read, write
@@ -188,19 +188,6 @@ def test_undoing_everything_restores_the_config_to_the_byte(config: Config, want
 
     before, after = asyncio.run(there_and_back())
     assert after == before
-
-
-weighted = subsets.flatmap(percents)
-
-
-@given(weighted, st.data(), st.integers(-50, 150))
-def test_moving_sliders_keeps_the_total(weights: dict[str, int], data: st.DataObject, to: int) -> None:
-    moved = data.draw(st.sampled_from(sorted(weights)))
-    locked = data.draw(st.sets(st.sampled_from(sorted(weights))))
-    result = rebalance(weights, moved, to, locked)
-    assert sum(result.values()) == 100
-    assert all(0 <= weight <= 100 for weight in result.values())
-    assert all(result[name] == weights[name] for name in locked - {moved})
 
 
 @given(st.integers(0, 1000), st.dictionaries(st.text(max_size=3), st.floats(0, 1e6), min_size=1, max_size=8))

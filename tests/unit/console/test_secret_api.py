@@ -7,7 +7,7 @@ import pytest_asyncio
 from own_ca import OwnCA, secret, tls_secret
 from test_server import started
 
-from console.cli.config import COLUMNS
+from console.cli.columns import COLUMNS
 from console.views import config as views
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
