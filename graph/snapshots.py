@@ -148,7 +148,7 @@ class Builder:
         if isinstance(self._voices, Strands):
             counted, hearing = self._voices.lay(counted, hearing)
         facts = self._facts(counted, hearing, window_s)
-        if last is not None and last.projection.edges is not self.projection.edges:
+        if last is not None and not self._follows(last.projection):
             last = None
         renewed = self._known_anew(last)
         changed = _changed(facts, last) | np.logical_or(*(renewed[end] for end in self._sides.ends))
@@ -318,6 +318,11 @@ class Builder:
             seen[ends[~facts.gone]] = True
         shown: list[bool] = seen.tolist()
         return shown
+
+    def _follows(self, before: Projection) -> bool:
+        """Whether it is the projection before, or that one renewed. All without edges share the empty tuple."""
+        mine = self.projection
+        return before is mine or (before.edges is mine.edges and len(before.nodes) == len(mine.nodes))
 
     def _known_anew(self, last: Made | None) -> Flags:
         """Which nodes are known as something else than in the last snapshot."""

@@ -389,3 +389,11 @@ def test_an_external_host_stays_a_node_of_its_own_in_every_graph():
         (found,) = graph.snapshot(kind, 10).edges.values()
         assert found.target == "ext:Kubernetes/shop/pay.example.com"
     assert service("pay.example.com").name == "pay.example.com"
+
+
+def test_what_comes_to_exist_before_any_traffic_is_shown():
+    graph = LiveGraph(clock=FixedClock(T0))
+    for second, known in enumerate(([], [workload("web")], [workload("web"), workload("cart", "v1")]), 1):
+        graph.inventory(inventory(*known))
+        graph.tick(T0 + 1000 * second)
+        assert len(graph.snapshot(GraphType.WORKLOAD, 60).nodes) == len(known)
