@@ -19,6 +19,7 @@ def ports(settings: Settings) -> Iterator[Signal]:
         ("Zipkin", "zipkin", "port", settings.zipkin.listen, settings.zipkin.port),
         ("Jaeger", "jaeger", "port", settings.jaeger.listen, settings.jaeger.port),
         ("access logs", "als", "port", settings.als.listen, settings.als.port),
+        ("remote-write", "remote_write", "port", settings.remote_write.listen, settings.remote_write.port),
     )
     for title, section, key, listen, port in wanted:
         if port:

@@ -42,13 +42,14 @@ def test_a_healthy_machine_passes(settings, examined):
     assert "starts" in found["Envoy"]["text"]
 
 
-def test_a_taken_port_fails_with_who_has_it_and_another_one(settings, examined):
+@pytest.mark.parametrize(("section", "title"), [("zipkin", "Zipkin"), ("remote_write", "remote-write")])
+def test_a_taken_port_fails_with_who_has_it_and_another_one(settings, examined, section, title):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, found = examined(settings(f"[zipkin]\nport = {port}\n"))
-    told = found[f"port {port} for Zipkin"]
+        code, found = examined(settings(f"[{section}]\nport = {port}\n"))
+    told = found[f"port {port} for {title}"]
     assert (code, told["verdict"]) == (1, "fail")
-    assert [one["paste"] for one in told["advice"]] == [f"ss -ltnp 'sport = :{port}'", "[zipkin]\nport = 0"]
+    assert [one["paste"] for one in told["advice"]] == [f"ss -ltnp 'sport = :{port}'", f"[{section}]\nport = 0"]
 
 
 def test_secrets_that_others_can_read_fail_with_the_command_that_closes_them(settings, examined, tmp_path):
