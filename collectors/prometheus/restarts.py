@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-MANY, FEW = 3.0, 10.0
-"""A counter that began anew has not counted more than so many times what is usual for it, and so much besides."""
+MANY, FEW = 10.0, 10.0
+"""A counter grows by no more than so many times what is usual for it, and so much besides."""
 
 
 class Counted(Protocol):
@@ -96,10 +96,10 @@ def _is_likely(restart: Restart, steps: Iterable[Step]) -> bool:
 
 
 def _went_on(step: Step) -> bool:
-    """Whether a counter is far above what it counts in such a time."""
+    """Whether a counter grew as usual, from a value far above what it could have reached anew."""
     watched_ms = step.at_ms - min(step.process.first_ms, step.from_ms)
-    usual = step.of.total * (step.at_ms - step.from_ms) / watched_ms
-    return not step.fell and step.after > MANY * usual + FEW
+    usual = MANY * step.of.total * (step.at_ms - step.from_ms) / watched_ms + FEW
+    return not step.fell and step.after - step.before <= usual < step.after
 
 
 def _begin_anew(process: Process, steps: Iterable[Step], restarts: Sequence[Restart]) -> None:
