@@ -11,6 +11,8 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 BACKLOG = 512
 STOP_S = 2
@@ -49,6 +51,14 @@ def unix_socket(path: Path) -> socket.socket:
     return sock
 
 
+class _WebSocket(WebSocketsSansIOProtocol):
+    """One that can be ended also while its visitor is leaving, which uvicorn takes for an error."""
+
+    def shutdown(self) -> None:
+        with contextlib.suppress(InvalidState):
+            super().shutdown()
+
+
 class WebServer:
     """A service: one ASGI application on one socket, which it closes in the end.
 
@@ -72,6 +82,7 @@ class WebServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,  # the client's address must not be the client's choice
+            ws=_WebSocket,
             ws_max_size=1024 * 1024,
             ws_per_message_deflate=False,  # would compress each message once per client
             timeout_graceful_shutdown=STOP_S,
