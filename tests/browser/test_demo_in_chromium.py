@@ -142,7 +142,7 @@ async def test_a_newcomer_shifts_traffic_sees_it_happen_and_takes_it_back(visito
     assert versions.total() == REQUESTS
     share = TO_V2 / 100
     assert abs(versions["v2"] - share * REQUESTS) <= 4.5 * math.sqrt(REQUESTS * share * (1 - share)), versions
-    v1, v2 = (datum(TO.format(version), "rate") for version in ("v1", "v2"))
+    v1, v2 = (f"parseFloat({datum(TO.format(version), 'text')})" for version in ("v1", "v2"))
     await visit.until(f"({v2}) > 1.5 * ({v1})", seconds=60)
 
     await dialog.get_by_role("button", name="Undo").click()
