@@ -338,4 +338,4 @@ def test_loss_of_replicas(mesh):
                 victim = next(pid for comm, pid in mesh.processes[replica].children().items() if comm.startswith(what))
                 os.kill(victim, signal.SIGKILL)
                 until(lambda: victim not in mesh.processes[replica].children().values(), 10)  # noqa: B023
-                until(lambda: len(mesh.processes[replica].children()) == 2 and mesh.complete(), 40)  # noqa: B023
+                until(lambda: len(mesh.processes[replica].children()) == 2 and mesh.complete(), 80)  # noqa: B023
