@@ -26,6 +26,8 @@ WINDOW_S = 60
 """What all numbers of these pages are about."""
 POINTS = 60
 """Of a chart, at most."""
+TRACES_SHOWN = 6
+"""Beside one of them: the newest."""
 NAME_PARTS = 2
 HEALTH = "health"
 """The order where none is asked for."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from collectors.inventory.objects import part
 from console.clusters import object_of
-from console.pages.listing import WINDOW_S, Pages, Subject, course_of
+from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, course_of
 from console.recent import recent
 from console.views import links
 from console.views import services as views
@@ -24,24 +24,12 @@ from graph.ports import TraceQuery
 from mesh_runtime.api.objects import CLUSTER, ObjectKey
 
 if TYPE_CHECKING:
-    from dash import Dash
     from dash.development.base_component import Component
 
     from console.context import Console
 
 PATH = "/services"
 TITLE = "Services"
-TRACES_SHOWN = 6
-
-
-async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
-    """Show the table, or one service."""
-    return await PAGES.show(console, rest, parameters)
-
-
-def register(app: Dash, console: Console) -> None:
-    """Search and sort at once, follow the graph."""
-    PAGES.register(app, console)
 
 
 def _rows(console: Console) -> Sequence[Row]:
@@ -111,3 +99,4 @@ def _config(console: Console, ref: ServiceRef) -> tuple[Applied, ...]:
 
 
 PAGES = Pages(one="service", many="services", rows=_rows, table=widgets.listing, detail=_detail)
+show, register = PAGES.show, PAGES.register

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.clusters import object_of
-from console.pages.listing import WINDOW_S, Pages, Subject, course_of
+from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, course_of
 from console.pages.proxies import labels_of
 from console.recent import recent
 from console.views import certificates, instances, links, proxies
@@ -25,24 +25,12 @@ from graph.ports import TraceQuery
 from mesh_runtime.api.objects import CLUSTER
 
 if TYPE_CHECKING:
-    from dash import Dash
     from dash.development.base_component import Component
 
     from console.context import Console
 
 PATH = "/workloads"
 TITLE = "Workloads"
-TRACES_SHOWN = 6
-
-
-async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
-    """Show the table, or one workload."""
-    return await PAGES.show(console, rest, parameters)
-
-
-def register(app: Dash, console: Console) -> None:
-    """Search and sort at once, follow the graph."""
-    PAGES.register(app, console)
 
 
 def _rows(console: Console) -> Sequence[Row]:
@@ -119,3 +107,4 @@ def _config(console: Console, node: Node, services: Sequence[str]) -> tuple[Appl
 
 
 PAGES = Pages(one="workload", many="workloads", rows=_rows, table=widgets.listing, detail=_detail)
+show, register = PAGES.show, PAGES.register
