@@ -81,8 +81,8 @@ async def test_a_workload_shows_its_own_log_lines_while_its_page_is_drawn_anew(v
     visit.page.on("websocket", lambda socket: followed.append(socket.url) if "/logs/live" in socket.url else None)
     await visit.go("/workloads/shop/catalog-v2?span=300")
     await visit.page.get_by_text("5 min ago").first.wait_for()
-    rate = await visit.page.locator(".chart .value").first.inner_text()
-    await visit.until(f"document.querySelector('.chart .value').innerText !== {rate!r}")
+    curve = await visit.page.get_by_alt_text("over time").first.get_attribute("src")
+    await visit.until(f"document.querySelector('img[alt*=\"over time\"]').src !== {curve!r}")
     (url,) = followed
     assert "namespace=shop&workload=catalog-v2" in url
 
