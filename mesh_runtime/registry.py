@@ -19,6 +19,8 @@ from pydantic import TypeAdapter
 
 LEASE_S = 15.0
 """An instance whose agent is silent for this long is no longer sent traffic."""
+_DEAF_MS = 5000
+"""Leases that were not looked at for longer than this belong to a server that stood still."""
 
 
 class Role(StrEnum):
@@ -105,6 +107,7 @@ class Registry:
             "CREATE TABLE IF NOT EXISTS instances (id TEXT PRIMARY KEY, record TEXT NOT NULL, token TEXT NOT NULL)"
         )
         self._tokens: dict[str, str] = {}
+        self._looked_ms = clock_ms()
         instances: dict[str, Instance] = {}
         lease_until_ms = self._lease()
         for key, record, token in self._db.execute("SELECT id, record, token FROM instances ORDER BY id"):
@@ -163,9 +166,16 @@ class Registry:
             self._forget((key,))
 
     def expire(self) -> tuple[str, ...]:
-        """Remove the instances whose lease has run out, and name them."""
-        now_ms = self._clock_ms()
-        gone = tuple(key for key, instance in self._current.instances.items() if instance.lease_until_ms <= now_ms)
+        """Remove the instances whose lease has run out, and name them. To be called every second.
+
+        A server that stood still, on a suspended or very busy machine, could hear nobody: every instance gets a whole
+        lease anew, as on opening.
+        """
+        before_ms, self._looked_ms = self._looked_ms, self._clock_ms()
+        if self._looked_ms - before_ms > _DEAF_MS:
+            self.renew(self._current.instances)
+        found = self._current.instances.items()
+        gone = tuple(key for key, instance in found if instance.lease_until_ms <= self._looked_ms)
         if gone:
             self._forget(gone)
         return gone

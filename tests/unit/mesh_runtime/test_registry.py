@@ -82,11 +82,23 @@ def test_a_restarted_server_forgets_the_instances_whose_proxies_died_too(opened,
 def test_a_silent_instance_leaves_and_a_renewed_one_stays(opened, time):
     registry = opened()
     silent, alive = registry.put(catalog(0)), registry.put(catalog(1))
-    time.pass_s(LEASE_S - 1)
+    for _ in range(int(LEASE_S) - 1):
+        time.pass_s(1)
+        assert registry.expire() == ()
     assert registry.renew([alive.id]) == ()
     time.pass_s(1)
     assert registry.expire() == (silent.id,)
     assert set(registry.current.instances) == {alive.id}
+
+
+def test_nobody_leaves_because_the_server_itself_stood_still(opened, time):
+    registry = opened()
+    instance = registry.put(catalog())
+    time.pass_s(3600)
+    assert registry.expire() == ()
+    time.pass_s(1)
+    assert registry.expire() == ()
+    assert set(registry.current.instances) == {instance.id}
 
 
 def test_a_heartbeat_names_the_ids_to_register_again(opened):
