@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -87,13 +88,20 @@ class Spec(BaseModel):
     ignored: ClassVar[frozenset[str]] = frozenset()
     """Fields that a cluster fills in and this runtime has no use for; left out of the canonical form."""
 
+    spellings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Further names of fields that the API takes, and the canonical ones."""
+
     @model_validator(mode="before")
     @classmethod
     def _drop_absent(cls, data: Any) -> Any:
         """Drop what is written as null: as in Kubernetes it is not there."""
         if not isinstance(data, dict):
             return data
-        return {name: value for name, value in data.items() if value is not None and name not in cls.ignored}
+        given = {name: value for name, value in data.items() if value is not None and name not in cls.ignored}
+        for name, canonical in cls.spellings.items():
+            if name in given and canonical not in given:
+                given[canonical] = given.pop(name)
+        return given
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:

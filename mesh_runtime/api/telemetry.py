@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api import cel
+from mesh_runtime.api.log_format import LogFormat
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security import Targeted
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
@@ -141,18 +142,23 @@ class FromHeader(Spec):
     default_value: str = Field(default="", max_length=1024)
 
 
+class FromFormat(Spec):
+    """What an access log's format makes of the request, such as ``%REQ(:path)%``."""
+
+    value: Annotated[LogFormat, Field(min_length=1)]
+
+
 class CustomTag(Spec):
     """A tag that spans get."""
-
-    later = frozenset({"formatter"})
 
     literal: Literally | None = None
     environment: FromEnvironment | None = None
     header: FromHeader | None = None
+    formatter: FromFormat | None = None
 
     def flaws(self) -> Iterator[Flaw]:
         """One source."""
-        yield from self.one_of("literal", "environment", "header")
+        yield from self.one_of("literal", "environment", "header", "formatter")
 
 
 CustomTags = dict[
@@ -164,13 +170,13 @@ CustomTags = dict[
 class Tracing(Spec):
     """Which requests make spans, who takes them, and what they say."""
 
-    later = frozenset({"disableContextPropagation"})
-
     match: Selector | None = None
     providers: Many[ProviderRef] = ()
     """Of several, the first."""
     random_sampling_percentage: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     disable_span_reporting: bool | None = None
+    disable_context_propagation: bool | None = None
+    """Requests get no headers that would continue their trace; those that they came with stay."""
     custom_tags: CustomTags | None = None
     use_request_id_for_trace_sampling: bool | None = None
     enable_istio_tags: bool | None = None

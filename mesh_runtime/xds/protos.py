@@ -11,6 +11,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import Message
 
+from mesh_runtime.xds import newer
+
 __all__ = ["ParseError", "any_of", "content", "merge", "message", "message_class", "option", "pack", "plain"]
 
 TYPE_PREFIX = "type.googleapis.com/"
@@ -33,6 +35,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
     files = descriptor_pb2.FileDescriptorSet.FromString(
         resources.files("mesh_runtime.xds").joinpath("envoy.fds").read_bytes()
     )
+    newer.complete(files)
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
         pool.Add(file)

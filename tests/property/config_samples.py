@@ -148,7 +148,7 @@ spec:
       outlierDetectionHttpErrorCodes: [429, 503]
     tls: {mode: ISTIO_MUTUAL, sni: a.example.com, subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/a"]}
     proxyProtocol: {version: V2}
-    retryBudget: {percent: 12.5, minRetryConcurrency: 5}
+    retryBudget: {percent: 12.5, minRetryConcurrency: 5, budgetInterval: 10s}
     portLevelSettings:
     - port: {number: 80}
       loadBalancer:
@@ -426,6 +426,8 @@ spec:
       a: {literal: {value: b}}
       c: {header: {name: x-c, defaultValue: none}}
       d: {environment: {name: HOME}}
+      e: {formatter: {value: "%REQ(:METHOD)% of %PROTOCOL%"}}
+    disableContextPropagation: false
     useRequestIdForTraceSampling: false
     enableIstioTags: true
 """)

@@ -183,11 +183,11 @@ class ProxyProtocol(Spec):
 class RetryBudget(Spec):
     """How many retries at once: a share of the active requests."""
 
-    later = frozenset({"budgetInterval"})
-
     percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 20.0
     min_retry_concurrency: Count = 3
     """So many in any case; 0 means 3, as in Istio."""
+    budget_interval: Duration | NoTime | None = None
+    """How long requests count after they began; ``0s``, or nothing: as long as they are active."""
 
 
 class PortPolicy(Spec):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -42,6 +43,8 @@ Audience = Annotated[str, AfterValidator(text(_audience, "write *, . or a namesp
 
 class HTTPRoute(Spec):
     """A rule: the first that matches is used."""
+
+    spellings: ClassVar[Mapping[str, str]] = MappingProxyType({"mirror_percent": "mirrorPercent"})
 
     name: str = ""
     match: Many[HTTPMatchRequest] = ()

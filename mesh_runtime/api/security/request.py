@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -80,6 +81,8 @@ class ClaimToHeader(Spec):
 
 class JWTRule(Spec):
     """An issuer of tokens and its keys. Without places of its own: ``Authorization: Bearer`` and ``access_token``."""
+
+    spellings: ClassVar[Mapping[str, str]] = MappingProxyType({"jwks_uri": "jwksUri"})
 
     issuer: str = ""
     audiences: Many[_Name] = ()

@@ -241,6 +241,18 @@ async def test_a_retry_budget_bounds_the_retries_at_once(mesh, frontend):
     assert 40 <= await fail_everything(mesh, frontend, 40) <= 60
 
 
+async def test_a_retry_budget_may_count_the_requests_of_a_while(mesh, frontend):
+    budget = "retryBudget: {percent: 20, minRetryConcurrency: 1%s}"
+    await mesh.apply(rule(f"trafficPolicy: {{{budget % ', budgetInterval: 60s'}}}") + "---" + RETRIED)
+    assert sum((await mesh.share(frontend, f"{HOST}/", count=120)).values()) == 120
+    before = len(mesh.workloads["catalog-v1"].requests) + len(mesh.workloads["catalog-v2"].requests)
+    assert await fail_everything(mesh, frontend, 20) - before == 80
+    await mesh.apply(rule(f"trafficPolicy: {{{budget % ''}}}"))
+    for workload in mesh.workloads.values():
+        workload.requests.clear()
+    assert await fail_everything(mesh, frontend, 20) < 60
+
+
 async def test_retries_at_once_are_limited_by_number(mesh, frontend):
     await mesh.apply(rule("trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}") + "---" + RETRIED)
     assert 40 <= await fail_everything(mesh, frontend, 40) <= 60

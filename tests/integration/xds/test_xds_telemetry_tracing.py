@@ -58,14 +58,15 @@ def attributes(span):
 async def test_spans_of_both_proxies_come_to_an_opentelemetry_collector_with_tags(mesh):
     async with otlp() as collector:
         await providers(mesh, otel(collector))
-        tags = "{team: {literal: {value: data}}, who: {header: {name: x-user, defaultValue: nobody}}, home: {environment: {name: HOME}}}"
+        tags = "{team: {literal: {value: data}}, who: {header: {name: x-user, defaultValue: nobody}}, home: {environment: {name: HOME}}, "
+        tags += "asked: {formatter: {value: '%REQ(:METHOD)% %REQ(:PATH)%'}}}"
         await telemetry(mesh, f"{{tracing: [{{providers: [{{name: otel}}], customTags: {tags}}}]}}")
         answer = await ask(mesh, traceparent=f"00-{TRACE}-{SPAN}-01", **{"x-user": "ada"})
         spans = await received(collector, 2)
         assert {name for name, _ in spans} == {"frontend.shop", "catalog.shop"}
         for name, span in spans:
             found = attributes(span)
-            assert (found["team"], found["who"]) == ("data", "ada")
+            assert (found["team"], found["who"], found["asked"]) == ("data", "ada", "GET /")
             assert found["istio.canonical_service"] == name.partition(".")[0]
             assert found["istio.namespace"] == "shop"
             assert span.trace_id.hex() == TRACE
@@ -124,6 +125,15 @@ async def test_spans_are_reported_by_nobody_where_that_is_switched_off_and_heade
         await ask(mesh, "later")
         spans = await received(collector, 1)
         assert TRACE not in {span.trace_id.hex() for _, span in spans}
+
+
+async def test_whom_a_workload_calls_need_not_learn_of_the_trace_of_which_spans_are_made(mesh):
+    async with otlp() as collector:
+        await providers(mesh, otel(collector))
+        rule = "{providers: [{name: otel}], match: {mode: CLIENT}, disableContextPropagation: true}"
+        await telemetry(mesh, f"{{tracing: [{rule}]}}")
+        assert "traceparent" not in (await ask(mesh)).seen["headers"]
+        assert [name for name, _ in await received(collector, 1)] == ["frontend.shop"]
 
 
 async def test_a_collector_may_be_a_service_of_the_mesh(mesh):

@@ -540,3 +540,25 @@ def test_a_ports_protocol_is_told_by_app_protocol_then_by_name(name, app_protoco
 def test_durations_are_read_as_go_reads_them_and_written_as_they_were(text, ms):
     assert Duration.parse(text).ms == ms
     assert parse(http(timeout=text)).manifest["spec"]["http"][0]["timeout"] == text
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "value"),
+    [
+        (http(mirror={"host": "catalog"}, mirror_percent=5), ("http", 0, "mirrorPercent"), 5),
+        (
+            manifest(
+                "RequestAuthentication",
+                "a",
+                {"jwtRules": [{"issuer": "a", "jwks_uri": "https://a.example.com/keys"}]},
+            ),
+            ("jwtRules", 0, "jwksUri"),
+            "https://a.example.com/keys",
+        ),
+    ],
+)
+def test_fields_that_istio_takes_by_an_older_spelling_are_written_in_the_newer_one(data, place, value):
+    found = parse(data).manifest["spec"]
+    for step in place:
+        found = found[step]
+    assert found == value

@@ -270,8 +270,11 @@ def limits(pool: ConnectionPool | None, budget: RetryBudget | None = None) -> En
         "track_remaining": True,
     }
     if budget:
-        concurrent = budget.min_retry_concurrency or DEFAULT_CONCURRENCY
-        threshold["retry_budget"] = {"budget_percent": {"value": budget.percent}, "min_retry_concurrency": concurrent}
+        threshold["retry_budget"] = {
+            "budget_percent": {"value": budget.percent},
+            "min_retry_concurrency": budget.min_retry_concurrency or DEFAULT_CONCURRENCY,
+            **({"budget_interval": seconds(budget.budget_interval)} if budget.budget_interval else {}),
+        }
     elif http and http.max_retries:
         threshold["max_retries"] = http.max_retries
     else:

@@ -54,6 +54,8 @@ class TracingRule:
     tags: Mapping[str, CustomTag] = field(default_factory=dict)
     request_id_samples: bool = True
     istio_tags: bool = True
+    propagates: bool = True
+    """Whether what is called is told of the trace."""
 
 
 def applicable(world: World, instance: Instance) -> Sequence[Telemetry]:
@@ -107,6 +109,7 @@ def tracing_rule(world: World, instance: Instance, side: Side) -> TracingRule:
         sampling=last(lambda spec: spec.random_sampling_percentage, defaults.sampling or None),
         tags=last(lambda spec: spec.custom_tags, {}) or defaults.custom_tags,
         request_id_samples=last(lambda spec: spec.use_request_id_for_trace_sampling, True),
+        propagates=not last(lambda spec: spec.disable_context_propagation, False),
         istio_tags=last(lambda spec: spec.enable_istio_tags, defaults.enable_istio_tags),
     )
 

@@ -79,6 +79,7 @@ def _manager_options(rule: TracingRule, options: Mapping[str, Any], sampling: fl
             **options,
             "random_sampling": {"value": sampling if rule.sampling is None else rule.sampling},
             **({"custom_tags": tags} if tags else {}),
+            **({} if rule.propagates else {"no_context_propagation": True}),
         }
     }
     if not rule.request_id_samples:
@@ -179,6 +180,8 @@ def _custom_tags(tags: Mapping[str, CustomTag]) -> Iterator[Envoy]:
             yield {"tag": name, "request_header": _defaulted(tag.header.name, tag.header.default_value)}
         elif tag.environment is not None:
             yield {"tag": name, "environment": _defaulted(tag.environment.name, tag.environment.default_value)}
+        elif tag.formatter is not None:
+            yield {"tag": name, "value": tag.formatter.value}
 
 
 def _defaulted(name: str, default: str) -> Envoy:
