@@ -18,7 +18,8 @@ from graph.health import DEFAULT, Tolerance
 from graph.merge import Column, Field, Floats
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
-from graph.tally import Hearing, Period, Voice, Voices
+from graph.silence import shares, silence
+from graph.tally import Hearing, Period, Speakers, Voice, Voices
 
 SLACK_MS = 15_000
 """A window may end so much later than the newest frame without being about a time when nobody watched."""
@@ -120,8 +121,7 @@ class _Sum:
     def add(self, frame: Frame, earlier: Frame | None) -> None:
         """Add what was counted between two frames, or until one."""
         numbers = [self._columns.setdefault(column, len(self._columns)) for column in frame.columns]
-        counted = frame.values - _aligned(earlier, frame) if earlier else frame.values
-        self._counts.append(np.maximum(counted, 0.0))
+        self._counts.append(_counted(frame, earlier) if earlier else frame.values)
         self._series.append(frame.cell_series + len(self.voices))
         self._column.append(np.array(numbers, np.int64)[frame.cell_column])
         self.heard.append(frame.hearing.at_ms)
@@ -146,6 +146,19 @@ class _Sum:
             tuple(self._columns),
             tuple(gaps),
         )
+
+
+def _counted(frame: Frame, earlier: Frame) -> Floats:
+    """What was counted between two frames."""
+    counts: Floats = np.maximum(frame.values - _aligned(earlier, frame), 0.0)
+    then = silence(_speakers(earlier), earlier.hearing)
+    if then:
+        counts *= shares(then, _speakers(frame), frame.hearing.at_ms, earlier.at_ms)[frame.cell_series]
+    return counts
+
+
+def _speakers(frame: Frame) -> Speakers:
+    return Speakers([voice.key for voice in frame.voices])
 
 
 def _aligned(then: Frame, now: Frame) -> Floats:

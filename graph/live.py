@@ -18,6 +18,7 @@ from graph.merge import Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.signals import Reading
+from graph.silence import shares, silence
 from graph.snapshots import Builder, Made
 from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, same_names, tally
 from graph.windows import Mark, Marks, Packed
@@ -167,10 +168,9 @@ class LiveGraph:
         cells = builder.cells_of(wanted, counted)
         columns = counted.period.cell_column[cells]
         marks = self._marks.within(window_s, points, evenly=evenly)
-        known = len(self._marks.now.values)
         rows = np.array(
             [
-                np.bincount(columns, weights=self._between(then, now, known)[cells], minlength=self._reading.width)
+                np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
                 for then, now in pairwise(marks)
             ]
         ).reshape(-1, self._reading.width)
@@ -239,6 +239,7 @@ class LiveGraph:
             self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
         self._shape, self._renewed, self._renamed = shape, False, False
         self._hearing = self._heard()
+        self._marks.hush(silence(self._voices, self._hearing))
         if len(ledger.values) != len(self._cells[0]):
             self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
         self._tallies.clear()
@@ -262,7 +263,9 @@ class LiveGraph:
         keys = [voice.key for voice in self._voices.all]
         edges = [doubts.get((key.instance, key.edge), "") for key in keys]
         why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
-        return Hearing(heard.at_ms, heard.fresh & np.array([not edge for edge in edges], bool), why)
+        believed = np.array([not edge for edge in edges], bool)
+        own = np.array([one.at_ms for one in self._ledger.series], np.int64)
+        return Hearing(np.where(believed, heard.at_ms, own), heard.fresh & believed, why)
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:
@@ -273,14 +276,18 @@ class LiveGraph:
         key = (window_s, kind is GraphType.OPERATION)
         if key not in self._tallies:
             now, then = self._marks.now, self._marks.then(window_s)
-            counts = self._between(then, now, len(now.values))
+            counts = self._between(then, now)
             period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns)
             self._tallies[key] = tally(self._voices, period, by_operation=kind is GraphType.OPERATION)
         return self._tallies[key]
 
-    @staticmethod
-    def _between(then: Mark | Packed, now: Mark | Packed, cells: int) -> Floats:
-        return np.maximum(now.padded(cells) - then.padded(cells), 0.0)
+    def _between(self, then: Mark | Packed, now: Mark | Packed) -> Floats:
+        cells = len(self._marks.now.values)
+        counts: Floats = np.maximum(now.padded(cells) - then.padded(cells), 0.0)
+        if then.silence and then.silence is not now.silence:
+            heard = np.minimum(self._hearing.at_ms, now.at_ms)
+            counts *= shares(then.silence, self._voices, heard, then.at_ms)[self._cells[0]]
+        return counts
 
 
 def _known(values: Floats) -> tuple[float | None, ...]:

@@ -33,11 +33,29 @@ class Voice(NamedTuple):
     since_ms: int
 
 
-class Voices:
+Speaker = tuple[Reporter, str]
+"""One process, as one side of its calls."""
+
+
+class Speakers:
+    """Series by who counts them."""
+
+    def __init__(self, keys: Sequence[SeriesKey]) -> None:
+        numbers: dict[Speaker, int] = {}
+        self.keys = keys
+        self.instance: Ints = np.array(
+            [numbers.setdefault((key.reporter, key.instance), len(numbers)) for key in keys], np.int64
+        )
+        """Per series the place of its speaker among ``instances``."""
+        self.instances = tuple(numbers)
+
+
+class Voices(Speakers):
     """Who speaks: the series side by side as arrays, and the edges they are evidence of."""
 
     def __init__(self, voices: Sequence[Voice], inventory: Inventory) -> None:
-        keys = stitched([voice.key for voice in voices], inventory)
+        super().__init__([voice.key for voice in voices])
+        keys = stitched(self.keys, inventory)
         self.all = voices
         self.hosts = [key.host for key in keys]
         """Per series the host that was asked for."""
@@ -51,11 +69,6 @@ class Voices:
         self.naming = np.array([bool(key.operation) for key in keys], float)
         self.index: Ints = np.arange(len(keys))
         """Per series its number in the ledger."""
-        numbers: dict[tuple[Reporter, str], int] = {}
-        self.instance: Ints = np.array(
-            [numbers.setdefault((key.reporter, key.instance), len(numbers)) for key in keys], np.int64
-        )
-        self.instances = tuple(numbers)
 
     def asked(self) -> dict[EdgeKey, set[str]]:
         """Per edge of an unnamed caller, what it is told to ask for."""

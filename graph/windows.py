@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graph.merge import Bucket, Column, Floats, Ints
+from graph.silence import NONE, Silence
 
 SHORTEST_S = 10
 """A window shorter than this would mostly show when readings came."""
@@ -58,6 +59,8 @@ class Mark(NamedTuple):
 
     at_ms: int
     values: Floats
+    silence: Silence = NONE
+    """Who was not heard then."""
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -80,6 +83,8 @@ class Packed(NamedTuple):
     others: Places
     """The cells that are kept beside, and their counts."""
     counts: Floats
+    silence: Silence = NONE
+    """Who was not heard then."""
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -94,7 +99,7 @@ class Packed(NamedTuple):
         cells = cells[cells < len(self.offsets)]
         values = self.padded(len(self.offsets))[cells]
         where = np.flatnonzero(np.isin(cells, self.others))
-        return Packed(self.at_ms, base, self.offsets[cells], where.astype(np.int32), values[where])
+        return Packed(self.at_ms, base, self.offsets[cells], where.astype(np.int32), values[where], self.silence)
 
 
 def pack(mark: Mark, base: Floats) -> Packed:
@@ -107,7 +112,7 @@ def pack(mark: Mark, base: Floats) -> Packed:
     others = np.flatnonzero(~whole if wide else ~narrow)
     since[others] = 0.0
     offsets = since.astype(np.uint32) if wide else since.astype(np.uint16)
-    return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others])
+    return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others], mark.silence)
 
 
 class Marks:
@@ -128,6 +133,12 @@ class Marks:
         # A wall clock may stand still or be set back; marks stay in order.
         self.now = Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values)
         self.marks = self._thinned([*self.marks, packed])
+
+    def hush(self, silence: Silence) -> None:
+        """Say who is not heard at the newest mark."""
+        if self.marks and silence == self.marks[-1].silence:
+            silence = self.marks[-1].silence  # held once
+        self.now = self.now._replace(silence=silence)
 
     def then(self, window_s: int) -> Mark | Packed:
         """The mark closest to the start of a window that ends now."""
@@ -156,7 +167,7 @@ class Marks:
         kept = {number: base[cells[cells < len(base)]] for number, base in bases.items()}
         self._base = Mark(self._base.at_ms, kept[id(self._base.values)])
         self.marks = [mark.kept(cells, kept[id(mark.base)]) for mark in self.marks]
-        self.now = Mark(self.now.at_ms, self.now.values[cells[cells < len(self.now.values)]])
+        self.now = self.now._replace(values=self.now.values[cells[cells < len(self.now.values)]])
 
     @property
     def nbytes(self) -> int:

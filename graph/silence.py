@@ -1,0 +1,64 @@
+"""Who was not heard for a while, and what part of what is counted afterwards a window gets.
+
+A counter that is read again after a silence says how much was counted meanwhile, not when. All of it in the window in
+which it is read would be a rush that nobody saw; so it is taken for even over the silence, and a window that begins
+within gets its part. Windows that hold the whole silence stay exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.merge import Floats, Ints
+from graph.model import EdgeKey
+from graph.tally import Hearing, Speaker, Speakers
+
+
+class Silence(NamedTuple):
+    """Who was not heard at an instant, and when they last were."""
+
+    speakers: Mapping[Speaker, int]
+    edges: Mapping[tuple[Speaker, EdgeKey], int]
+    """What speakers did not say while they spoke of other edges."""
+
+    def __bool__(self) -> bool:
+        """Whether anybody was silent."""
+        return bool(self.speakers or self.edges)
+
+
+NONE = Silence({}, {})
+
+
+def silence(voices: Speakers, hearing: Hearing) -> Silence:
+    """Find out who is not heard."""
+    if hearing.fresh.all():
+        return NONE
+    speaking = np.bincount(voices.instance, weights=hearing.fresh, minlength=len(voices.instances)) > 0
+    heard = np.zeros(len(voices.instances), np.int64)
+    np.maximum.at(heard, voices.instance, hearing.at_ms)
+    edges: dict[tuple[Speaker, EdgeKey], int] = {}
+    for series in np.flatnonzero(speaking[voices.instance] & ~hearing.fresh).tolist():
+        of = (voices.instances[voices.instance[series]], voices.keys[series].edge)
+        edges[of] = max(int(hearing.at_ms[series]), edges.get(of, 0))
+    mute = np.flatnonzero(~speaking).tolist()
+    return Silence({voices.instances[one]: int(heard[one]) for one in mute}, edges)
+
+
+def shares(then: Silence, voices: Speakers, heard_ms: Ints, from_ms: int) -> Floats:
+    """Per series, what part belongs after ``from_ms``, an instant of this silence, of what was counted since.
+
+    ``heard_ms``: when each was last heard. Of whoever is silent still nothing was counted: any part will do.
+    """
+    last = np.array([then.speakers.get(one, -1) for one in voices.instances], np.int64)[voices.instance]
+    if then.edges:
+        edges = (
+            then.edges.get((voices.instances[one], key.edge), -1)
+            for one, key in zip(voices.instance.tolist(), voices.keys, strict=True)
+        )
+        last = np.maximum(last, np.fromiter(edges, np.int64, len(last)))
+    spoke = (last >= 0) & (heard_ms > last)
+    part = (heard_ms - from_ms) / np.where(spoke, heard_ms - last, 1)
+    return np.where(spoke, np.clip(part, 0.0, 1.0), 1.0)
