@@ -14,13 +14,13 @@ import numpy as np
 
 from graph.frames import Frame
 from graph.health import DEFAULT, Direction, Judge, Tolerance
-from graph.merge import Floats, Ints, Ledger
+from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.signals import Reading
 from graph.silence import shares, silence
 from graph.snapshots import Builder, Made
-from graph.tally import STALE_INTERVALS, Hearing, Period, Tally, Voice, Voices, same_names, tally
+from graph.tally import Hearing, Period, Tally, Voice, Voices, same_names, tally
 from graph.windows import Mark, Marks, Packed
 
 FORGET_AFTER_MS = 3_900_000

@@ -32,6 +32,10 @@ DEFAULT_INTERVAL_MS = 5_000.0
 """Taken for an instance's reporting interval until two readings tell."""
 
 
+STALE_INTERVALS = 3
+"""An instance silent for so many of its intervals is no longer believed."""
+
+
 class Field(StrEnum):
     """Counters that every edge may have once."""
 
@@ -109,11 +113,12 @@ class Instance:
     interval_ms: float = DEFAULT_INTERVAL_MS
 
     def hear(self, at_ms: int) -> None:
-        """Learn the interval from the gaps between readings."""
+        """Learn the interval from the gaps between readings; a single silence, however long, tells little of it."""
         gap = at_ms - self.at_ms
         if gap > 0:
             first = self.at_ms == self.first_ms
-            self.interval_ms = max(1_000.0, gap if first else 0.8 * self.interval_ms + 0.2 * gap)
+            usual = 0.8 * self.interval_ms + 0.2 * min(gap, STALE_INTERVALS * self.interval_ms)
+            self.interval_ms = max(1_000.0, gap if first else usual)
             self.at_ms = at_ms
 
 

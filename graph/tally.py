@@ -21,8 +21,6 @@ TCP = [Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED]
 
 ORIGINS = 3
 """So many sources of one word are named."""
-STALE_INTERVALS = 3
-"""An instance silent for so many of its intervals is no longer believed."""
 
 
 class Voice(NamedTuple):

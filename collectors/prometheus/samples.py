@@ -315,9 +315,10 @@ class _Target:
         return (count for count in self.unit.counts() if count.followed and count.followed.target is self)
 
     def measure(self, values: Sequence[Sequence[Any]]) -> None:
-        """Learn the interval by the newest two samples."""
+        """Learn the interval by the newest two samples, and little of it where scrapes were missed in between."""
         gap = 1000.0 * (values[-1][0] - values[-2][0])
-        self.interval_ms = 0.8 * self.interval_ms + 0.2 * gap if self.interval_ms else gap
+        usual = 0.8 * self.interval_ms + 0.2 * min(gap, MISSED_INTERVALS * self.interval_ms)
+        self.interval_ms = usual or gap
         self.measured_s = values[-1][0]
 
     def hear(self, at_ms: int) -> None:

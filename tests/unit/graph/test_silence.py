@@ -69,3 +69,11 @@ def test_replay_shows_no_rush_after_a_silence_either(lost):
     for back_s in (0, 10, 20, 30, 40):
         replayed = rebuild(frames, WORKLOADS, 60, frames[-1].at_ms - 1000 * back_s)
         assert rates(replayed) == pytest.approx([PER_SECOND, PER_SECOND])
+
+
+def test_a_second_silence_is_noticed_as_soon_as_the_first():
+    graph = LiveGraph(clock=FixedClock())
+    watch(graph, range(1, SILENT.stop + 3))
+    for second in range(6):
+        graph.tick(T0 + 1000 * (SILENT.stop + 3 + second))
+    assert {one.presence for one in graph.snapshot(WORKLOADS, 10).edges.values()} == {Presence.STALE}
