@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption, title
+from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption, printable, title
 from graph.model import Edge, Health, Node, NodeKind, Snapshot
 from graph.query import Found
 
@@ -49,4 +49,4 @@ def _edge(edge: Edge, *, is_found: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import networkx as nx
 
-from graph.export.words import title
+from graph.export.words import printable, title
 from graph.model import Edge, Node, Snapshot
 from graph.query import Found
 
@@ -15,10 +16,15 @@ def graphml(snapshot: Snapshot, found: Found) -> str:
     """GraphML with every number as an attribute; parallel edges differ by protocol."""
     graph = nx.MultiDiGraph()
     for node in snapshot.nodes.values():
-        graph.add_node(node.id, **_facts_of_node(node), found=node.id in found.nodes)
+        graph.add_node(printable(node.id), **_printable(_facts_of_node(node)), found=node.id in found.nodes)
     for edge in snapshot.edges.values():
-        graph.add_edge(edge.source, edge.target, key=edge.id, **_facts_of_edge(edge), found=edge.id in found.edges)
+        source, target, key = map(printable, (edge.source, edge.target, edge.id))
+        graph.add_edge(source, target, key=key, **_printable(_facts_of_edge(edge)), found=edge.id in found.edges)
     return "\n".join([*nx.generate_graphml(graph), ""])
+
+
+def _printable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
 
 
 def _facts_of_node(node: Node) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from graph.export.layout import HEIGHT, MARGIN, WIDTH, Box, Layout, Point, lay_out
-from graph.export.words import COLOURS, FOUND, box_title, caption, title
+from graph.export.words import COLOURS, FOUND, box_title, caption, printable, title
 from graph.model import Edge, Health, Node, NodeKind, Snapshot
 from graph.query import Found
 
@@ -51,7 +51,7 @@ def svg(snapshot: Snapshot, found: Found) -> str:
         _foot(snapshot, layout),
         "</svg>",
     ]
-    return "\n".join([*lines, ""])
+    return printable("\n".join([*lines, ""]))
 
 
 def _arrow(health: Health) -> str:

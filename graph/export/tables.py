@@ -6,6 +6,7 @@ import csv as rfc4180
 import io
 from collections.abc import Iterable
 
+from graph.export.words import printable
 from graph.health import status
 from graph.model import Edge, Node, Signals, Snapshot
 from graph.query import Found
@@ -67,4 +68,7 @@ def _counts(counts: Iterable[tuple[str, float]]) -> str:
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -16,6 +17,8 @@ COLOURS: Mapping[Health, str] = {
 }
 FOUND = "#e0a100"
 """The colour of what a user found."""
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write: control characters, which names out of spans and metrics may hold."""
 
 
 def caption(edge: Edge) -> str:
@@ -31,6 +34,11 @@ def caption(edge: Edge) -> str:
     if signals.p95_ms is not None:
         words.append(f"p95 {signals.p95_ms:.0f} ms")
     return ", ".join(words)
+
+
+def printable(text: str) -> str:
+    """Put the sign of what is unknown (U+FFFD) in the place of whatever readers of XML and C strings stumble over."""
+    return NOT_XML.sub("\ufffd", text)
 
 
 def title(node: Node) -> str:

@@ -19,6 +19,8 @@ from graph.model import Health, NodeKind, Outcome, Protocol
 from graph.query import Found
 
 EVIL = 'pay "<&>" \\ ] =1'
+UNPRINTABLE = "a\x00b\x07\x1b[31m\ufffe"
+"""What a client may well send as its name."""
 SHOP = graph(
     call("web", "cart", 11, p95_ms=10.0, error_ratio=0.0909, health=Health.DEGRADED,
          outcomes={Outcome("200", "", "-"): 100.0, Outcome("503", "", "UF"): 10.0}),
@@ -130,3 +132,14 @@ def test_a_caption_says_what_flows():
     assert caption(SHOP.edges["web>cart>http"]) == "11.0/s, 9.1% errors, p95 10 ms"
     assert caption(SHOP.edges["cart>redis>tcp"]) == "0.1 kB/s"
     assert caption(SHOP.edges["cart>web>http"]) == "no traffic"
+
+
+def test_readers_get_over_names_that_hold_control_characters():
+    told = graph(
+        call("web", UNPRINTABLE, 1, service=UNPRINTABLE), nodes=[node(UNPRINTABLE, namespace=UNPRINTABLE), node("web")]
+    )
+    texts = {form: write(told, NOTHING) for form, write in FORMATS.items()}
+    read = nx.parse_graphml(texts["graphml"])
+    assert {facts["label"] for _, facts in read.nodes(data=True)} == {"web", "a\ufffdb\ufffd\ufffd[31m\ufffd"}
+    assert len(ET.fromstring(texts["svg"]).findall(".//{*}title")) == 3
+    assert not {"\x00", "\x07", "\x1b"} & set("".join(texts.values()))
