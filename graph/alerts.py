@@ -249,11 +249,15 @@ def _named(node: Node) -> str:
     return f"{node.label} {node.version}".rstrip()
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
 def _error_ratio(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
     for edge, words, namespace, known in _judgeable(rule, facts):
         ratio = edge.signals.error_ratio
         if ratio > rule.threshold or not known:
-            summary = f"{words}: {ratio:.1%} of requests fail (limit {rule.threshold:.1%})"
+            summary = f"{words}: {_percent(ratio)} of requests fail (limit {_percent(rule.threshold)})"
             yield _Finding(edge.id, namespace, summary, ratio, known)
 
 
@@ -282,7 +286,7 @@ def _mtls_lost(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterato
     for edge, source, target in _edges(rule, facts):
         share = edge.signals.mtls
         if share is not None and share < rule.threshold and _in_mesh(source) and _in_mesh(target):
-            summary = f"{_named(source)} → {_named(target)}: {share:.0%} of the traffic over mutual TLS"
+            summary = f"{_named(source)} → {_named(target)}: {_percent(share)} of the traffic over mutual TLS"
             yield _Finding(edge.id, target.namespace, summary, share, edge.presence is not Presence.STALE)
 
 

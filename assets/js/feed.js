@@ -1,6 +1,8 @@
 // A list that grows while one looks: log lines, requests. The newest are at the end, and the list follows them until
 // its reader scrolls up or pauses.
 
+import { clock } from "./format.js";
+
 const KEPT = 2000;
 const FIRST = 300;
 const RETRY_FIRST_MS = 500;
@@ -151,6 +153,5 @@ export function make(tag, attributes = {}, ...children) {
 
 /** 14:03:22.123 where the reader is. */
 export function exactly(at) {
-    const date = new Date(at);
-    return `${date.toLocaleTimeString("en-GB")}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+    return `${clock(at)}.${String(new Date(at).getMilliseconds()).padStart(3, "0")}`;
 }

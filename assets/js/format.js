@@ -37,9 +37,11 @@ export function bytesPerSecond(value) {
     return `${value >= 100 || power === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[power]}`;
 }
 
-export function clock(atMs) {
-    return new Date(atMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-}
+/** The time of day, written as the server writes it. */
+export const clock = (atMs) => new Date(atMs).toLocaleTimeString("en-GB");
+
+/** Date and time, written as the server writes them: `21 Nov 2026, 21:41:18`. */
+export const moment = (atMs) => `${new Date(atMs).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}, ${clock(atMs)}`;
 
 export function ago(milliseconds) {
     const seconds = Math.max(0, Math.round(milliseconds / 1000));

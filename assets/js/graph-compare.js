@@ -109,7 +109,7 @@ function named(from) {
     const ago = from.startsWith("-") && duration(from.slice(1));
     if (ago) return `${spoken(ago)} ago`;
     const at = instant(from, Date.now());
-    return Number.isFinite(at) ? new Date(at).toLocaleString() : from.replace(":", " ");
+    return Number.isFinite(at) ? format.moment(at) : from.replace(":", " ");
 }
 
 function group(label, options) {

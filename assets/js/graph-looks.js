@@ -4,6 +4,7 @@ import { badgesOf } from "./badges.js";
 import * as format from "./format.js";
 
 const SHOWN_BADGES = 2;
+const QUANTILES = ["p50", "p95", "p99"];
 
 /** How a node looks in `parent`, a box or null; `onBox`: whether it stands on a namespace's colour. */
 export function nodeLook(node, parent, onBox) {
@@ -22,7 +23,7 @@ export function edgeLook(edge, labels, labelAt, onBox) {
 export const lookKey = (look) => Object.values(look).join("\n");
 
 /** How many lines an edge's label has at most. */
-export const linesOf = (labels) => ["rate", "errors", "p50", "p95", "p99"].filter((name) => labels.has(name)).length;
+export const linesOf = (labels) => ["rate", "errors", ...QUANTILES].filter((name) => labels.has(name)).length;
 
 /** What an edge says, by the labels a person chose. */
 export function edgeText(edge, labels) {
@@ -34,8 +35,9 @@ export function edgeText(edge, labels) {
     } else {
         if (labels.has("rate")) lines.push(`${format.rate(edge.rate)} rps`);
         if (labels.has("errors") && edge.errors > 0) lines.push(`${format.percent(edge.errorRatio)} err`);
-        for (const quantile of ["p50", "p95", "p99"]) {
-            if (labels.has(quantile) && edge[quantile] !== null) lines.push(format.milliseconds(edge[quantile]));
+        const quantiles = QUANTILES.filter((name) => labels.has(name));
+        for (const name of quantiles.filter((one) => edge[one] !== null)) {
+            lines.push(`${quantiles.length > 1 ? `${name} ` : ""}${format.milliseconds(edge[name])}`);
         }
     }
     return lines.join("\n");

@@ -1,5 +1,6 @@
 // Earlier moments: a bar to move along the time that is remembered, by hand or played.
 
+import * as format from "./format.js";
 import { spoken } from "./graph-window.js";
 
 const SPANS = [600, 3600, 21600, 86400, 604800, 2592000];
@@ -57,7 +58,7 @@ export class Replay {
         this.slider.max = now;
         this.slider.step = this.stepMs;
         this.slider.value = at;
-        this.slider.setAttribute("aria-valuetext", `${new Date(at).toLocaleString()}, ${spoken((now - at) / 1000)} ago`);
+        this.slider.setAttribute("aria-valuetext", `${format.moment(at)}, ${spoken((now - at) / 1000)} ago`);
         const exact = this.pick("#replay-time");
         if (document.activeElement !== exact) exact.value = local(at);
         this.pick("#replay-speed").value = speed;

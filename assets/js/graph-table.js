@@ -20,6 +20,12 @@ function health(value) {
     return ["td", {}, [["span", { class: `dot ${tone}` }, []], ` ${word}`]];
 }
 
+/** How much of an edge mutual TLS protects, in the words of the lists (console/widgets/listing.py). */
+function secured(share) {
+    if (share === null) return "not measured";
+    return share >= 0.9995 ? "all" : share > 0 ? format.percent(share) : "none";
+}
+
 function row(id, text, isChosen, cells) {
     const chooser = ["th", { scope: "row" }, [["button", { class: "link-button", type: "button", "data-select": id }, [text]]]];
     return ["tr", { "data-key": id, "aria-selected": String(isChosen) }, [chooser, ...cells]];
@@ -53,7 +59,7 @@ export function render(container, graph, { found, hidden, selection }) {
         cell(edge.protocol === "tcp" && !edge.requests ? format.bytesPerSecond((edge.sent || 0) + (edge.received || 0)) : `${format.rate(edge.rate)} rps`, "num"),
         cell(format.percent(edge.errorRatio), bad(edge.errorRatio)), cell(format.milliseconds(edge.p50), "num"),
         cell(format.milliseconds(edge.p95), "num"), cell(format.milliseconds(edge.p99), "num"),
-        cell(edge.mtls === null ? "not known" : edge.mtls >= 0.999 ? "mutual TLS" : format.percent(edge.mtls)),
+        cell(secured(edge.mtls)),
     ]);
     patch(container, [...table("Nodes", NODE_COLUMNS, nodes, ofNode), ...table("Edges", EDGE_COLUMNS, edges, ofEdge)]);
 }

@@ -1,7 +1,7 @@
 // The log lines of a page: what matches its filters, and what is written now.
 
 import { Feed, exactly, make } from "./feed.js";
-import { plural } from "./format.js";
+import { moment, plural } from "./format.js";
 
 const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g; // colours, as terminals show them
 const ACCESS = /^\[[^\]]+\] "(?:(\S+) (\S*) \S+|[^"]*)" (\d+) .*? \d+ \d+ (\d+) \S+ "[^"]*" "[^"]*" "[^"]*" "([^"]*)"/;
@@ -53,7 +53,7 @@ export class Logs {
         return make(
             "li",
             { class: `log ${line.level}` },
-            make("time", { datetime: line.at, title: new Date(line.at).toLocaleString() }, exactly(line.at)),
+            make("time", { datetime: line.at, title: moment(line.at) }, exactly(line.at)),
             make("span", { class: "log-level" }, line.level || "–"),
             this.#who(line, who),
             make("span", { class: "log-text" }, ...(this.#access(line, text) || this.#marked(text)), this.#more(line)),

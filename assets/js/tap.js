@@ -50,7 +50,7 @@ export class Tap {
         return make(
             "li",
             { class: `request${request.failed ? " failed" : ""}` },
-            make("time", { datetime: request.at, title: new Date(request.at).toLocaleString() }, exactly(request.at)),
+            make("time", { datetime: request.at, title: format.moment(request.at) }, exactly(request.at)),
             this.fixed ? null : make("span", { class: "request-ends" }, `${name(request.source)} → ${name(request.target) || request.service?.name || "unknown"}`),
             make("span", { class: "request-what", title: `${request.authority}${request.path}` }, ...what),
             make("span", { class: "request-status", title: request.details }, status, flags ? make("i", {}, flags) : null),

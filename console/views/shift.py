@@ -131,7 +131,7 @@ def observed(situation: Situation, recent: Snapshot) -> str:
     if not total:
         return "No requests in the last seconds, so the split cannot be observed yet."
     shares = " · ".join(f"{name} {fmt.percent(rate / total)}" for name, rate in rates.items())
-    return f"Observed over the last {fmt.window(recent.window_s)}: {shares}. Above: the last minute."
+    return f"Observed in the last {fmt.window(recent.window_s)}: {shares}. Each version's own numbers are the last minute's."
 
 
 def _rate(option: Option, recent: Snapshot, namespace: str) -> float:

@@ -46,7 +46,7 @@ def test_more_for_a_version_that_fails_now_is_a_warning(shop: Config, facts: Mak
     failing = (facts("v1"), facts("v2", requests=200, error_ratio=0.31))
     (warning,) = (item for item in check(split(v1=20, v2=80), shop, failing) if item.level is Level.WARNING)
     assert warning.code == "MSC1002"
-    assert "31%" in warning.message
+    assert "31 %" in warning.message
     assert "MSC1002" not in codes(check(split(v1=95, v2=5), shop, failing))
 
 
