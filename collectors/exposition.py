@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
+from io import StringIO
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,14 @@ from collectors.live_bytes import LiveBytes
 from graph.merge import Floats
 from graph.model import Counters, Observation
 
-LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
+SAMPLE = re.compile(r'([ \t]*[a-zA-Z_:][\w:]*[ \t]*(?:\{(?:[^"}\n]|"(?:[^"\\]|\\.)*")*\}[ \t]*|(?<=[ \t])))(\S.*)')
+"""A series with the blanks behind it, and its number with whatever follows."""
 ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 NO_LABELS: Labels = {}
 EXEMPLAR = " # {"
+COMMENTED = ("#", "\n", "\r", "")
+"""How lines without a sample begin."""
 
 _Given = tuple[tuple[str, str], ...]
 """Labels of what was scraped that count for the dialect."""
@@ -92,8 +97,8 @@ class Exposition:
             self._known, self._whose, self._series = {}, {}, 0
         lines: list[tuple[str, Meaning]] = []
         numbers: list[str] = []
-        for line in page.splitlines(keepends=True):
-            if line[0] == "#" or line.isspace():
+        for line in StringIO(page, newline="\n"):
+            if line.lstrip(" \t")[:1] in COMMENTED:
                 lines.append((line, COMMENT))
                 continue
             series, number = _split(line, origin)
@@ -188,14 +193,14 @@ class _Reading(NamedTuple):
 
 
 def _split(line: str, origin: str) -> tuple[str, str]:
-    """A sample's series with the space behind it, and its number with whatever follows."""
-    if EXEMPLAR in line:
-        line = line[: line.rindex(EXEMPLAR)]
-    brace = line.rfind("} ")
-    end = brace + 2 if brace >= 0 else line.find(" ") + 1
-    if not end:
+    """A sample's series with the blanks behind it, and its number with whatever follows."""
+    end = line.rfind("} ") + 2
+    if end > 1 and '"' not in line[end:] and EXEMPLAR not in line:
+        return line[:end], line[end:].rstrip("\n")
+    found = SAMPLE.match(line)
+    if not found:
         raise CollectorError(f"{origin}: {line[:200]!r} is not a line of Prometheus' text format")
-    return line[:end], line[end:].rstrip("\n")
+    return found[1], found[2]
 
 
 def _floats(numbers: Sequence[str], layout: Layout, origin: str) -> Floats:
@@ -216,8 +221,8 @@ def _float(text: str, layout: Layout, position: int, origin: str) -> float:
 
 def read_series(text: str) -> tuple[str, Labels]:
     """Take a series, as a page writes it, apart: its metric and its labels."""
-    metric, _, rest = text.rstrip().partition("{")
-    return metric, dict(_labels(rest))
+    metric, _, rest = text.partition("{")
+    return metric.strip(), dict(_labels(rest))
 
 
 def _labels(text: str) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,10 @@ async def read_text(answer: aiohttp.ClientResponse, who: str, most_bytes: int) -
         size += len(chunk)
         if size > most_bytes:
             raise CollectorError(f"{who} sent more than {most_bytes} bytes; its labels must be too many")
-    return b"".join(chunks).decode()
+    try:
+        return b"".join(chunks).decode()
+    except UnicodeDecodeError:
+        raise CollectorError(f"{who} sent {answer.content_type}, which is no text in UTF-8") from None
 
 
 def unreachable(trouble: Exception, timeout_s: float) -> str:

@@ -14,8 +14,8 @@ from collectors.counting import Plan
 from collectors.dialects import Identity, LatencyBucket, LatencySum, ListenerBytes, Measure
 from graph.merge import Floats, Ints
 
-BOUND = re.compile(r',?le="[^"]*"')
-PART_OF_HISTOGRAM = re.compile(r"_(bucket|sum)(?={| |$)")
+BOUND = re.compile(r',?\s*le\s*=\s*"[^"]*"')
+PART_OF_HISTOGRAM = re.compile(r"_(bucket|sum)(?={|\s|$)")
 
 
 class Whose:
@@ -113,8 +113,9 @@ class Layout:
         ]
 
     def follow(self, numbers: Floats, last: Followed | None) -> Followed:
-        """Go on from the last page, ``None`` if there is none, by the numbers of this one."""
+        """Go on from the last page, ``None`` if there is none, by the numbers of this one. NaN tells nothing new."""
         now = np.append(numbers, np.zeros(self._gone))[self._wanted]
+        now = np.where(np.isfinite(now), now, last.now if last else 0.0)
         if last is None:
             return Followed(now, np.zeros(len(now)))
         fell = now < last.now

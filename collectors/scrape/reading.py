@@ -13,7 +13,7 @@ from collectors.scrape.process import began_ms
 from collectors.scrape.targets import Target
 from graph.model import Observation
 
-NAME = re.compile(r"^([a-zA-Z_:][\w:]*)", re.MULTILINE)
+NAME = re.compile(r"^[ \t]*([a-zA-Z_:][\w:]*)", re.MULTILINE)
 LOOK_AGAIN_MS = 300_000
 SAMPLES = 200
 """Series of one metric that are looked at to find a dialect."""
@@ -118,6 +118,6 @@ class Reading:
 
 def _samples(page: str, metrics: Collection[str], labels: Labels) -> Iterable[Labels]:
     for metric in metrics:
-        series = re.finditer(rf"^{re.escape(metric)}\{{.*\}} ", page, re.MULTILINE)
+        series = re.finditer(rf"^[ \t]*{re.escape(metric)}[ \t]*\{{.*\}}", page, re.MULTILINE)
         for one, _ in zip(series, range(SAMPLES), strict=False):
             yield {**labels, **read_series(one[0])[1], "__name__": metric}

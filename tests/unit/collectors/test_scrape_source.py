@@ -262,6 +262,17 @@ async def test_pages_are_bounded_in_size_and_time(pages):
     assert "cannot be read" in errors[2]
 
 
+async def test_text_is_asked_for_and_whatever_else_comes_is_named(pages):
+    async def protobuf(_request):
+        return web.Response(body=b"\x8a\x01", content_type="application/vnd.google.protobuf")
+
+    pages.pages["/metrics"] = protobuf
+    async with scraping(targets=(pages.address,)) as source:
+        assert await source.observe() == []
+        assert "application/vnd.google.protobuf, which is no text" in source.state.targets[0].error
+    assert pages.headers["Accept"].startswith("text/plain")
+
+
 async def test_our_own_page_is_not_counted_again_but_another_meshscopes_is(pages):
     async def page(_request):
         return web.Response(text=SERIES % ("web", 1), headers={"Meshscope-Run": "1"})
