@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from collectors.errors import CollectorError
-from graph.frames import Frame, FrameError, decode, run_of
+from graph.frames import Frame, FrameError, decode
 from graph.health import DEFAULT, Tolerance
 from graph.history import Stamp, is_watched, legs, rebuild
 from graph.model import GraphType, Snapshot
@@ -110,7 +110,6 @@ class SqliteSnapshots:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(SCHEMA)
-            _adopt(self._connection)
             question = "SELECT at_ms, run, key_ms, length(body) FROM moment ORDER BY at_ms"
             self._index = [Kept(*row) for row in self._connection.execute(question)]
         except sqlite3.Error as trouble:
@@ -121,25 +120,6 @@ class SqliteSnapshots:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-
-
-def _adopt(connection: sqlite3.Connection) -> None:
-    """Take over the frames of the table before this one, which were all complete."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'frame'").fetchone():
-        return
-    connection.create_function("run_of", 2, _run, deterministic=True)
-    with connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO moment SELECT at_ms, run_of(body, at_ms), at_ms, body FROM frame ORDER BY at_ms"
-        )
-        connection.execute("DROP TABLE frame")
-
-
-def _run(body: bytes, at_ms: int) -> int:
-    try:
-        return run_of(body)
-    except FrameError:
-        return at_ms
 
 
 class FrameHistory:

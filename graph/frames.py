@@ -7,7 +7,6 @@ between two key frames hold only what is new since the first: series, columns, a
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +22,6 @@ from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
 from graph.model import (
     EdgeKey,
     Inventory,
-    NodeKind,
     Outcome,
     Protocol,
     Reporter,
@@ -37,9 +35,6 @@ from graph.ports import Kept
 from graph.tally import Hearing, Voice
 
 VERSION = 2
-OLD_VERSION = 1
-"""Frames that were all complete, with counts as doubles, packed by zlib."""
-
 KEY_EVERY_MS = 300_000
 """A key frame begins each slot of this length: coarser tiers of the history consist of them."""
 
@@ -137,17 +132,8 @@ def encode(frame: Frame, key: Frame | None = None) -> bytes:
 def decode(body: bytes, key: Frame | None = None) -> Frame:
     """Unpack a frame; a difference needs its key frame. Raises :class:`FrameError` for anything else."""
     try:
-        return _decoded(body, key) if body[:4] == zstandard.FRAME_HEADER else _decoded_old(body)
-    except (zstandard.ZstdError, zlib.error, ValueError, KeyError, IndexError, TypeError) as wrong:
-        raise FrameError(f"no frame: {wrong}") from wrong
-
-
-def run_of(body: bytes) -> int:
-    """Read from a frame of the old version to which run it belongs."""
-    try:
-        text = zlib.decompressobj().decompress(body, 4096)[16:]
-        return int(text.partition(b'"run":')[2].partition(b",")[0])
-    except (zlib.error, ValueError) as wrong:
+        return _decoded(body, key)
+    except (zstandard.ZstdError, ValueError, KeyError, IndexError, TypeError) as wrong:
         raise FrameError(f"no frame: {wrong}") from wrong
 
 
@@ -207,7 +193,7 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     text, layout, heard, fresh, *counts = (raw[start:end] for start, end in pairwise(ends))
     head = json.loads(text.tobytes())
     if head["version"] != VERSION:
-        raise FrameError(f"a frame of version {head['version']}; this program reads up to version {VERSION}")
+        raise FrameError(f"a frame of version {head['version']}; this program reads version {VERSION}")
     if head["key"] is not None and (key is None or key.at_ms != head["key"]):
         raise FrameError(f"the difference to a frame of {head['key']}, which is not here")
     key = key if head["key"] is not None else None
@@ -236,31 +222,6 @@ def _reasons(told: Sequence[tuple[int, str]], voices: int) -> list[str]:
     for number, why in told:
         reasons[number] = why
     return reasons
-
-
-def _decoded_old(body: bytes) -> Frame:
-    unpacking = zlib.decompressobj()
-    raw = unpacking.decompress(body, MAX_BYTES)
-    if unpacking.unconsumed_tail or not unpacking.eof:
-        raise FrameError("the frame is cut off, or too large")
-    length, cells = (int(size) for size in np.frombuffer(raw, "<i8", 2))
-    head, rest = json.loads(raw[16 : 16 + length]), raw[16 + length :]
-    if head["version"] != OLD_VERSION:
-        raise FrameError(f"a frame of version {head['version']}; this program reads up to version {VERSION}")
-    numbers = np.frombuffer(rest, "<i4", 2 * cells).astype(np.int64).reshape(2, cells)
-    counts = np.frombuffer(rest, np.uint8, 8 * cells, 8 * cells).reshape(8, cells).T.copy().view("<f8").reshape(-1)
-    return Frame(
-        run=head["run"],
-        at_ms=head["at"],
-        revision=head["revision"],
-        voices=_voices_of(head),
-        hearing=Hearing(np.array(head["heard"][0], np.int64), np.array(head["heard"][1], bool)),
-        columns=[_column_of(column) for column in head["columns"]],
-        cell_series=numbers[0],
-        cell_column=numbers[1],
-        values=counts.astype(np.float64),
-        inventory=_old_inventory(head),
-    )
 
 
 def _voices_json(voices: Sequence[Voice]) -> dict[str, Any]:
@@ -334,29 +295,3 @@ def _edge_of(data: Sequence[Any]) -> EdgeKey:
         WorkloadRef(*target) if target else None,
         Protocol(protocol),
     )
-
-
-def _old_inventory(head: Mapping[str, Any]) -> Inventory:
-    workloads = [
-        Workload(
-            ref=WorkloadRef(*ref),
-            kind=NodeKind(kind),
-            replicas=replicas,
-            service_account=account,
-            labels=labels,
-            badges=tuple(badges),
-        )
-        for ref, kind, replicas, account, labels, badges in head["workloads"]
-    ]
-    services = [
-        Service(
-            ref=ServiceRef(*ref),
-            kind=NodeKind(kind),
-            hosts=tuple(hosts),
-            workloads=tuple(WorkloadRef(*one) for one in members),
-            ports=dict(ports),
-            badges=tuple(badges),
-        )
-        for ref, kind, hosts, members, ports, badges in head["services"]
-    ]
-    return _inventory(workloads, services)

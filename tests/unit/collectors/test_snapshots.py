@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import sys
-from pathlib import Path
 
 import pytest
 from clocks import FakeClock
@@ -27,7 +25,6 @@ from graph.model import (
 )
 from graph.ports import Kept
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "history"
 T0 = 1_700_000_000_000
 VAPP = GraphType.VERSIONED_APP
 WEB, CART = (WorkloadRef("c", "shop", app, app, "") for app in ("web", "cart"))
@@ -106,20 +103,6 @@ async def test_a_window_that_spans_a_restart_is_put_together(tmp_path):
         assert await requests(history, 140, T0 + 200_000) == (400 + 590, 40 + 60)
         assert await requests(history, 30, T0 + 90_000) == (300, 30)
         assert await requests(history, 10, T0 + 130_000) is None
-
-
-async def test_frames_of_the_table_before_are_taken_over(tmp_path):
-    with sqlite3.connect(tmp_path / "s.db") as old:
-        old.execute("CREATE TABLE frame (at_ms INTEGER PRIMARY KEY, body BLOB NOT NULL)")
-        for second in (10, 30):
-            body = (GOLDEN / f"version1-{second}s.frame").read_bytes()
-            old.execute("INSERT INTO frame VALUES (?, ?)", (T0 + 1000 * second, body))
-    old.close()
-    for _ in range(2):
-        async with SqliteSnapshots(tmp_path / "s.db", retention_s=10_000) as store:
-            assert [(one.at_ms - T0, one.run) for one in await store.index()] == [(10_000, T0), (30_000, T0)]
-            snapshot = await FrameHistory(store).snapshot(VAPP, 20, T0 + 35_000)
-    assert {edge.signals.requests for edge in snapshot.edges.values()} == {220, 0}
 
 
 async def test_frames_older_than_the_retention_are_let_go(store):
