@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any, Final
 
 from mesh_runtime.registration import Grant, Registration
@@ -45,6 +46,7 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
         "admin": {"address": {"pipe": {"path": registration.admin, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(grant.token), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_xds_cluster(grant.xds_socket), _RELAY]},
+        **_own_source(grant.address),
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
         "stats_config": stats_config(),
         "stats_flush_interval": "1s",
@@ -57,6 +59,17 @@ def bootstrap(grant: Grant, registration: Registration) -> Json:
             }
         ],
     }
+
+
+def _own_source(address: str) -> Json:
+    """Have calls to the mesh's own network come from the proxy's own address, by which policies may know it.
+
+    Clusters that lead elsewhere say so themselves: from a loopback address nobody else could be reached.
+    """
+    own = ip_address(address)
+    if own.version != 4 or not own.is_loopback:
+        return {}
+    return {"cluster_manager": {"upstream_bind_config": {"source_address": {"address": address, "port_value": 0}}}}
 
 
 def _ads(token: str) -> Json:
@@ -81,6 +94,7 @@ def _xds_cluster(socket: str) -> Json:
     return {
         "name": XDS_CLUSTER,
         "type": "STATIC",
+        "upstream_bind_config": {},
         "connect_timeout": "1s",
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -99,6 +113,7 @@ _KEEPALIVE: Final = {"interval": "30s", "timeout": "5s"}
 _RELAY: Final[Json] = {
     "name": RELAY_CLUSTER,
     "type": "STATIC",
+    "upstream_bind_config": {},
     "connect_timeout": "1s",
     "load_assignment": {
         "cluster_name": RELAY_CLUSTER,

@@ -136,6 +136,14 @@ async def test_a_caller_is_known_by(mesh, fields, frontend, orders):
     assert (await status(mesh, "frontend"), await status(mesh, "orders")) == (frontend, orders)
 
 
+async def test_a_workload_calls_from_its_own_address(mesh):
+    frontend = mesh.workloads["frontend"].address
+    await mesh.apply(policy("ALLOW", source(ipBlocks=[frontend])))
+    assert (await status(mesh, "frontend"), await status(mesh, "orders")) == (200, 403)
+    await mesh.apply(policy("DENY", when("source.ip", frontend), app="db"))
+    assert (await echoed(mesh, "frontend"), await echoed(mesh, "orders")) == (b"", b"hello")
+
+
 @pytest.mark.parametrize(
     ("fields", "yes", "no"),
     [
@@ -171,7 +179,7 @@ async def test_a_port_that_a_policy_names_is_the_workloads_own(mesh):
         (when("request.headers[x-user]", "a*"), 200),
         (when("request.headers[x-user]", "*", notValues=["ann"]), 403),
         (when("request.headers[x-other]", "*"), 403),
-        (when("source.ip", "127.0.0.1", "::1"), 200),
+        (when("source.ip", "127.64.0.0/10", "::1"), 200),
         (when("remote.ip", "10.0.0.0/8"), 403),
         (when("source.namespace", "shop"), 200),
         (when("source.principal", "cluster.local/ns/shop/sa/orders"), 403),

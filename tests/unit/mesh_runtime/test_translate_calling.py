@@ -198,3 +198,15 @@ def test_rules_for_different_callers_may_use_the_same_subset_s_name():
         (place,) = resources(a_world, caller)[Kind.EDS][f"outbound|80|v1|{HOST}"]["endpoints"]
         (only,) = place["lb_endpoints"]
         assert only["endpoint"]["address"]["socket_address"]["address"] == expected.address
+
+
+def test_only_in_the_mesh_s_own_network_a_proxy_calls_from_its_own_address():
+    where = "resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: %s}]"
+    head = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: %s}\nspec: {hosts: [%s], %s}"
+    places = {"near.example.com": "127.0.0.1", "far.example.com": "10.1.2.3", "six.example.com": '"::1"'}
+    entries = [head % (host, host, where % place) for host, place in places.items()]
+    clusters = resources(world(service(), *entries, instances=(instance("catalog"),)), instance("catalog"))[Kind.CDS]
+    anywhere = {name for name, one in clusters.items() if one.get("upstream_bind_config") == {}}
+    assert {f"outbound|80||{host}" for host in ("far.example.com", "six.example.com")} <= anywhere
+    assert anywhere.isdisjoint({CLUSTER, "outbound|80||near.example.com"})
+    assert {"PassthroughCluster", "inbound|8080||"} <= anywhere

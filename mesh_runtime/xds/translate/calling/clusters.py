@@ -15,7 +15,14 @@ from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.calling.balancing import load_balancing, seconds
 from mesh_runtime.xds.translate.calling.client_tls import MeshIdentity, credentials, mutual, security, server_names
-from mesh_runtime.xds.translate.calling.endpoints import Endpoint, address, endpoints, identities
+from mesh_runtime.xds.translate.calling.endpoints import (
+    ANY_SOURCE,
+    Endpoint,
+    address,
+    endpoints,
+    identities,
+    source,
+)
 from mesh_runtime.xds.translate.calling.localities import assignment, is_weighted, places, setting_for
 from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import by_request
@@ -117,6 +124,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, p
         "type": "STATIC",
         "connect_timeout": seconds(pool.tcp.connect_timeout if pool and pool.tcp else None) or CONNECT_TIMEOUT,
         "circuit_breakers": limits(pool),
+        **ANY_SOURCE,
         **_keepalive(pool.tcp.tcp_keepalive if pool and pool.tcp else None),
         **_protocol_options(protocol, Policy(connection_pool=pool), upgrade=False),
         "load_assignment": {
@@ -191,10 +199,11 @@ def _out_of_reach(target: _Target) -> _Built:
 
 def _discovery(target: _Target, assigned: Envoy) -> Envoy:
     if target.service.by_request:
-        return {}
+        return ANY_SOURCE
     if not target.service.by_dns and all(one.is_ip for one in target.found):
-        return {"type": "EDS", "eds_cluster_config": {"eds_config": ADS}}
+        return {"type": "EDS", "eds_cluster_config": {"eds_config": ADS}, **source(target.found)}
     return {
+        **ANY_SOURCE,
         "type": "LOGICAL_DNS" if target.service.round_robin and len(target.found) == 1 else "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": "5s",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mesh_runtime.api.networking import WorkloadEntry
 from mesh_runtime.api.networking.service_entry import UNIX
@@ -52,6 +53,14 @@ class Endpoint:
         except ValueError:
             return False
         return True
+
+    @property
+    def is_of_own_network(self) -> bool:
+        """Whether it is where all workloads of this machine are."""
+        try:
+            return ipaddress.IPv4Address(self.address).is_loopback
+        except ValueError:
+            return False
 
 
 def canonical_name(labels: Mapping[str, str], workload: str) -> str:
@@ -129,6 +138,16 @@ def address(host: str, port: int) -> Envoy:
     if host.startswith(UNIX):
         return {"pipe": {"path": host.removeprefix(UNIX)}}
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+ANY_SOURCE: Final[Envoy] = {"upstream_bind_config": {}}
+"""The part of a cluster by which the machine chooses whence it calls: elsewhere than in the mesh's own network
+the proxy's own address, from which it calls otherwise, means nothing."""
+
+
+def source(found: Iterable[Endpoint]) -> Envoy:
+    """Return the part of a cluster that says whence these are called."""
+    return {} if all(one.is_of_own_network for one in found) else ANY_SOURCE
 
 
 def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[Endpoint]:

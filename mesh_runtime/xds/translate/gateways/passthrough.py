@@ -9,7 +9,7 @@ from mesh_runtime.api.hosts import matches
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, limits
-from mesh_runtime.xds.translate.calling.endpoints import endpoints, lb_endpoint
+from mesh_runtime.xds.translate.calling.endpoints import Endpoint, endpoints, lb_endpoint, source
 from mesh_runtime.xds.translate.calling.rules import rules_for
 from mesh_runtime.xds.translate.gateways.servers import merged_gateways
 from mesh_runtime.xds.translate.listeners.filters import tcp_proxy
@@ -52,7 +52,7 @@ def _clusters(world: World, instance: Instance) -> tuple[Group, Group]:
     )
     reached = tuple(_reached(world, instance, hosts)) if hosts else ()
     return (
-        tuple(_cluster(name, service) for name, service, _, _ in reached),
+        tuple(_cluster(world, *found) for found in reached),
         tuple(_assignment(world, *found) for found in reached),
     )
 
@@ -74,11 +74,12 @@ def _name(service: MeshService, port: MeshPort, subset: str) -> str:
     return f"outbound_.{port.number}_.{subset}_.{service.host}"
 
 
-def _cluster(name: str, service: MeshService) -> Envoy:
+def _cluster(world: World, name: str, service: MeshService, port: MeshPort, labels: Mapping[str, str]) -> Envoy:
     return {
         "name": name,
         "type": "EDS",
         "eds_cluster_config": {"eds_config": ADS},
+        **source(_taking(world, service, port, labels)),
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": limits(None),
         **service_metadata(service),
@@ -86,6 +87,10 @@ def _cluster(name: str, service: MeshService) -> Envoy:
 
 
 def _assignment(world: World, name: str, service: MeshService, port: MeshPort, labels: Mapping[str, str]) -> Envoy:
-    """Only those that take mutual TLS: to others the bytes would mean nothing."""
-    found = [one for one in endpoints(world, service, port, labels) if one.accepts_mtls and one.is_ip]
+    found = _taking(world, service, port, labels)
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": [lb_endpoint(one, "all") for one in found]}]}
+
+
+def _taking(world: World, service: MeshService, port: MeshPort, labels: Mapping[str, str]) -> Sequence[Endpoint]:
+    """Return those that take mutual TLS: to others the bytes would mean nothing."""
+    return [one for one in endpoints(world, service, port, labels) if one.accepts_mtls and one.is_ip]

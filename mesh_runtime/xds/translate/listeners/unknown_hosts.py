@@ -12,6 +12,7 @@ from typing import Final
 from mesh_runtime.api.objects import DOMAIN
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, any_http, limits
+from mesh_runtime.xds.translate.calling.endpoints import ANY_SOURCE
 from mesh_runtime.xds.translate.listeners.connect import REFUSED_ROUTE, connect_route
 from mesh_runtime.xds.translate.listeners.lookup import LOOKUP_ON, by_request
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, passes_unknown
@@ -24,6 +25,7 @@ PASSTHROUGH_CLUSTER: Final[Envoy] = {
     "name": PASSTHROUGH,
     "connect_timeout": CONNECT_TIMEOUT,
     "circuit_breakers": limits(None),
+    **ANY_SOURCE,
     **by_request(),
     **any_http(),
     **outside_metadata(),

@@ -25,6 +25,12 @@ def patch_cluster(cluster: Any, services: frozenset[str], patches: Sequence[Conf
     return True
 
 
+def leave_source_open(cluster: Any) -> None:
+    """Have the machine choose whence a cluster calls that says nothing of it: nobody knows where it leads."""
+    if not cluster.HasField("upstream_bind_config"):
+        cluster.upstream_bind_config.SetInParent()
+
+
 def fold_http_options(cluster: Any) -> None:
     """Move HTTP options from the cluster's deprecated fields to where Envoy looks first: both together do not work."""
     old = [name for name in _OLD_OPTIONS if cluster.HasField(name)]

@@ -19,7 +19,7 @@ from mesh_runtime.xds.snapshot import (
     split_table,
     whole_tables,
 )
-from mesh_runtime.xds.translate.patches.cluster import fold_http_options
+from mesh_runtime.xds.translate.patches.cluster import fold_http_options, leave_source_open
 from mesh_runtime.xds.translate.patches.places import Context, Places
 from mesh_runtime.xds.translate.patches.resource import Patches, Place, changed, checked
 from mesh_runtime.xds.translate.spec import spec_of
@@ -200,6 +200,7 @@ class _Proxy:
         message = type(value).FromString(value.SerializeToString())
         if apply_to == "CLUSTER":
             fold_http_options(message)
+            leave_source_open(message)
             return checked(Kind.CDS, message)
         return self._at_home(checked(Kind.LDS, message))
 

@@ -12,7 +12,7 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy, Group
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, limits, outbound_name
-from mesh_runtime.xds.translate.calling.endpoints import address
+from mesh_runtime.xds.translate.calling.endpoints import ANY_SOURCE, address
 from mesh_runtime.xds.translate.security.matchers import JWT_FILTER, JWT_PAYLOAD
 from mesh_runtime.xds.translate.security.selection import Workload, applying, workload_of
 from mesh_runtime.xds.translate.spec import spec_of
@@ -125,6 +125,7 @@ def _cluster(server: KeysAddress) -> Envoy:
     return {
         "name": name,
         "type": "STRICT_DNS",
+        **ANY_SOURCE,
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": limits(None),

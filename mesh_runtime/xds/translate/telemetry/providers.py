@@ -9,6 +9,7 @@ from mesh_runtime.api.extension_providers import ExtensionProvider
 from mesh_runtime.api.providers import Remote, is_of_mesh
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.calling.endpoints import ANY_SOURCE
 from mesh_runtime.xds.translate.world import World
 
 _SPOKEN_IN_HTTP2 = frozenset({"envoy_otel_als", "envoy_ext_authz_grpc"})
@@ -68,6 +69,7 @@ def _own_cluster(provider: ExtensionProvider, remote: Remote) -> Envoy:
     return {
         "name": name,
         **found,
+        **ANY_SOURCE,
         "connect_timeout": "1s",
         **(options if _http2(provider) else {}),
         "load_assignment": {

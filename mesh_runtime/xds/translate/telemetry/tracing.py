@@ -12,7 +12,7 @@ from mesh_runtime.api.telemetry import CustomTag
 from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate.calling.endpoints import canonical_name, canonical_revision
+from mesh_runtime.xds.translate.calling.endpoints import ANY_SOURCE, canonical_name, canonical_revision
 from mesh_runtime.xds.translate.telemetry.providers import provider_cluster
 from mesh_runtime.xds.translate.telemetry.rules import Side, TracingRule, tracing_rule
 from mesh_runtime.xds.translate.world import World
@@ -57,6 +57,7 @@ def tracing_clusters(world: World) -> tuple[Envoy, ...]:
         {
             "name": TRACING_CLUSTER,
             "type": "STATIC",
+            **ANY_SOURCE,
             "connect_timeout": "1s",
             "typed_extension_protocol_options": {
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any_of(
