@@ -20,6 +20,7 @@ from mesh_runtime.api.networking import (
     DestinationRule,
     Gateway,
     ServiceEntry,
+    Sidecar,
     VirtualService,
 )
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey, Problem
@@ -37,7 +38,7 @@ def admit(config: Config) -> Sequence[Problem]:
     """
     names = _names(config)
     found = list(names.clashes)
-    for key, item in _sorted(config, "VirtualService", "ConfigMap", "Secret", "DestinationRule"):
+    for key, item in _sorted(config, "VirtualService", "ConfigMap", "Secret", "DestinationRule", "Sidecar"):
         match item.spec:
             case VirtualService():
                 found += _virtual_service(key, item.spec, names)
@@ -47,6 +48,8 @@ def admit(config: Config) -> Sequence[Problem]:
                 found += [Problem(str(key), path(flaw.path), flaw.message, flaw.fix) for flaw in item.spec.unsound]
             case DestinationRule():
                 found += _destination_rule(key, item.spec, names)
+            case Sidecar():
+                found += _sidecar(key, item.spec, names)
     return [*found, *observed_problems(config, names.hosts)]
 
 
@@ -209,6 +212,12 @@ def _destination_rule(key: ObjectKey, spec: DestinationRule, names: _Names) -> I
     host = resolve_host(spec.host, key.namespace)
     if not host.startswith("*") and names.ports(host) is None:
         yield _no_host(key, ("spec", "host"), host, names)
+
+
+def _sidecar(key: ObjectKey, spec: Sidecar, names: _Names) -> Iterator[Problem]:
+    proxy = spec.outbound_traffic_policy.egress_proxy if spec.outbound_traffic_policy else None
+    if proxy:
+        yield from _destination(key, ("spec", "outboundTrafficPolicy", "egressProxy"), proxy, names)
 
 
 def _no_host(key: ObjectKey, steps: tuple[str | int, ...], host: str, names: _Names) -> Problem:

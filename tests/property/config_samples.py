@@ -306,8 +306,8 @@ spec:
   inboundConnectionPool: {http: {http2MaxRequests: 5}}
   egress:
   - {port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*]}
-  - {hosts: [shop/catalog.shop.svc.cluster.local, "*/*.example.com", "~/*"]}
-  outboundTrafficPolicy: {mode: ALLOW_ANY}
+  - {hosts: [shop/catalog.shop.svc.cluster.local, "*/*.example.com", "~other/*"]}
+  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: catalog, port: {number: 80}}}
 ---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
+from mesh_runtime.api.networking.destination import Destination
 from mesh_runtime.api.networking.destination_rule import ConnectionPool
 from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.networking.service_entry import UNIX, WorkloadSelector, socket_complaint
@@ -43,9 +44,14 @@ def _imported(value: str) -> str | None:
     namespace, slash, name = value.partition("/")
     if not slash:
         return f"{quoted(value)} does not say of which namespace"
-    if namespace not in {ANY, OWN, NONE} and dns_label(namespace):
+    if namespace not in {ANY, OWN, NONE} and dns_label(namespace.removeprefix(NONE)):
         return f"{quoted(namespace)} is not a namespace"
     return host(name)
+
+
+def _read(written: str) -> Import:
+    where, _, name = written.partition("/")
+    return Import(where.removeprefix(NONE) or ANY, name, where.startswith(NONE))
 
 
 Bind = Annotated[str, AfterValidator(text(_bind, "leave it out: each workload has an address of its own"))]
@@ -96,6 +102,14 @@ class IngressListener(Spec):
         return written if written and written not in _ANYWHERE else own, int(port or self.port.number)
 
 
+class Import(NamedTuple):
+    """Hosts of a namespace that are known, or those that are not, whatever else says they are."""
+
+    namespace: str
+    host: str
+    excluded: bool
+
+
 class EgressListener(Spec):
     """What can be called: of one port, or of all that no other listener has."""
 
@@ -103,8 +117,15 @@ class EgressListener(Spec):
     bind: Bind = ""
     capture_mode: CaptureMode = "DEFAULT"
     """``NONE``: the application speaks to the listener by its number, at the workload's address."""
-    hosts: Some[Annotated[str, AfterValidator(text(_imported, "write it like shop/*, ./* or */api.example.com"))]]
-    """``namespace/host``: of whose services and routes which are known."""
+    hosts: Some[
+        Annotated[str, AfterValidator(text(_imported, "write it like shop/*, ./*, */api.example.com or ~shop/*"))]
+    ]
+    """``namespace/host``: of whose services and routes which are known; ``~namespace/host``: which are not."""
+
+    @property
+    def imports(self) -> tuple[Import, ...]:
+        """The hosts, read. ``~`` alone stands for all namespaces."""
+        return tuple(map(_read, self.hosts))
 
     @property
     def is_spoken_to(self) -> bool:
@@ -120,9 +141,16 @@ class EgressListener(Spec):
 class SidecarTrafficPolicy(Spec):
     """What becomes of calls to hosts that are not known."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"egressProxy"})
-
     mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
+    egress_proxy: Destination | None = None
+    """Whom they are sent to instead, as they are; ``None``: to where they are meant to go."""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """There is something to send, and a port to send it to."""
+        if self.egress_proxy and self.mode != "ALLOW_ANY":
+            yield Flaw(("egressProxy",), f"gets nothing where the mode is {self.mode}", "use the mode ALLOW_ANY")
+        elif self.egress_proxy and self.egress_proxy.port is None:
+            yield Flaw(("egressProxy", "port"), "is needed", "add port.number")
 
 
 class Sidecar(Spec):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mesh_runtime.api.hosts import matches, resolve_host
-from mesh_runtime.api.networking import EgressListener, Sidecar, VirtualService
+from mesh_runtime.api.networking import Destination, EgressListener, Sidecar, VirtualService
 from mesh_runtime.api.networking.sidecar import ANY, OWN
 from mesh_runtime.api.objects import ROOT_NAMESPACE, ConfigObject, ObjectKey
 from mesh_runtime.api.security import RequestAuthentication
@@ -90,6 +90,13 @@ def passes_unknown(world: World, scope: SidecarScope) -> bool:
     return (policy or world.mesh_config.outbound_traffic_policy).mode == "ALLOW_ANY"
 
 
+def egress_proxy(world: World, scope: SidecarScope) -> tuple[str, Destination] | None:
+    """Return whom calls to unknown hosts are sent to, and the namespace in which that is said; ``None``: nobody."""
+    spec = _sidecar(world, scope)
+    proxy = spec.outbound_traffic_policy.egress_proxy if spec and spec.outbound_traffic_policy else None
+    return (scope.sidecar.namespace, proxy) if scope.sidecar and proxy else None
+
+
 def _holding(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[ConfigObject]:
     own = [(item, spec_of(item, Sidecar).labels) for item in world.objects("Sidecar", namespace)]
     yield from (item for item, chosen in own if selects(chosen, labels))
@@ -108,12 +115,16 @@ def _listener(egress: Sequence[EgressListener], port: int) -> EgressListener | N
     return next(exact, next((one for one in egress if one.port is None), None))
 
 
-def _hosts(listener: EgressListener | None, own: str, namespace: str) -> Iterator[str]:
-    """Yield the hosts that a listener takes from a namespace; *own* is the workload's."""
-    for written in listener.hosts if listener else ():
-        where, _, host = written.partition("/")
-        if where in {ANY, namespace} or (where == OWN and namespace == own):
-            yield host
+def _hosts(listener: EgressListener | None, own: str, namespace: str, *, excluded: bool = False) -> Iterator[str]:
+    """Yield the hosts that a listener takes from a namespace, or excludes; *own* is the workload's."""
+    for one in listener.imports if listener else ():
+        meant = one.namespace in {ANY, namespace} or (one.namespace == OWN and namespace == own)
+        if meant and one.excluded is excluded:
+            yield one.host
+
+
+def _is_excluded(listener: EgressListener | None, own: str, namespace: str, host: str) -> bool:
+    return any(matches(pattern, host) for pattern in _hosts(listener, own, namespace, excluded=True))
 
 
 def _known(world: World, scope: SidecarScope) -> dict[str, MeshService]:
@@ -127,8 +138,11 @@ def _narrowed(service: MeshService, own: str, egress: Sequence[EgressListener]) 
     """Return a service with the ports at which it is known."""
 
     def is_known(port: int) -> bool:
-        patterns = _hosts(_listener(egress, port), own, service.namespace)
-        return any(matches(pattern, service.known_as) for pattern in patterns)
+        listener = _listener(egress, port)
+        taken = _hosts(listener, own, service.namespace)
+        return any(matches(pattern, service.known_as) for pattern in taken) and not _is_excluded(
+            listener, own, service.namespace, service.known_as
+        )
 
     ports = tuple(port for port in service.ports if is_known(port.number))
     return service if ports == service.ports else service.narrowed(ports)
@@ -136,9 +150,11 @@ def _narrowed(service: MeshService, own: str, egress: Sequence[EgressListener]) 
 
 def _is_followed(listener: EgressListener | None, own: str, item: ConfigObject, spec: VirtualService) -> bool:
     """A VirtualService is taken, as in Istio, for any host of its that lies within one that is taken, or around it."""
-    written = [resolve_host(host, item.key.namespace) for host in spec.hosts]
-    patterns = list(_hosts(listener, own, item.key.namespace))
-    return any(matches(pattern, host) or matches(host, pattern) for pattern in patterns for host in written)
+    namespace = item.key.namespace
+    written = (resolve_host(host, namespace) for host in spec.hosts)
+    kept = [host for host in written if not _is_excluded(listener, own, namespace, host)]
+    patterns = list(_hosts(listener, own, namespace))
+    return any(matches(pattern, host) or matches(host, pattern) for pattern in patterns for host in kept)
 
 
 def _reached(world: World, scope: SidecarScope) -> dict[str, MeshService]:
@@ -151,6 +167,9 @@ def _led_to(world: World, scope: SidecarScope) -> dict[str, MeshService]:
     """Return the services to which those lead that are known."""
     egress = egress_listeners(world, scope)
     hosts = [*_named_by_mesh(world)]
+    if proxy := egress_proxy(world, scope):
+        namespace, destination = proxy
+        hosts.append(resolve_host(destination.host, namespace))
     for item, spec in world.virtual_services:
         if is_exported(item, spec, scope.namespace) and any(
             _is_followed(listener, scope.namespace, item, spec) for listener in egress

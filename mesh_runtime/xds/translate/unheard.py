@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import Sidecar
-from mesh_runtime.api.networking.sidecar import ANY, NONE, OWN
+from mesh_runtime.api.networking.sidecar import ANY, OWN
 from mesh_runtime.api.objects import ROOT_NAMESPACE, ConfigObject
 from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.telemetry import Telemetry
@@ -33,13 +33,13 @@ def _nobody_s(world: World, scope: SidecarScope) -> Iterator[str]:
     owned = [(service.namespace, service.known_as) for service in world.services_for(scope.namespace).values()]
     for item, spec in world.virtual_services:
         owned += ((item.key.namespace, resolve_host(host, item.key.namespace)) for host in spec.hosts)
-    for written in (host for listener in egress_listeners(world, scope) for host in listener.hosts):
-        where, _, name = written.partition("/")
+    for one in (found for listener in egress_listeners(world, scope) for found in listener.imports):
+        where, name = one.namespace, one.host
         spaces = {ANY: {space for space, _ in owned}, OWN: {scope.namespace}}.get(where, {where})
         found = [host for space, host in owned if space in spaces]
-        if where != NONE and "*" not in name and not any(matches(host, name) for host in found):
+        if not one.excluded and "*" not in name and not any(matches(host, name) for host in found):
             meant = next((f"; did you mean {where}/{host}?" for host in found if host.startswith(f"{name}.")), "")
-            yield f"{scope.sidecar} names {written}, which is nobody's{meant}"
+            yield f"{scope.sidecar} names {where}/{name}, which is nobody's{meant}"
 
 
 def _unheard(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:

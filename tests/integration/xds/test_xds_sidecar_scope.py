@@ -88,6 +88,7 @@ async def clusters(mesh, workload):
         (["*/audit.other.svc.cluster.local"], {"audit"}),
         (["*/*.shop.svc.cluster.local"], {"frontend", "catalog", "orders"}),
         (["~/*"], set()),
+        (["*/*", "~other/*", "~/orders.shop.svc.cluster.local"], {"frontend", "catalog"}),
         (["*/*"], {"frontend", "catalog", "orders", "audit", "cache"}),
     ],
 )
@@ -168,6 +169,15 @@ async def test_a_sidecar_says_whether_unknown_hosts_are_passed_on_for_its_worklo
     others = UNKNOWN if status == 200 else 200
     assert await statuses(mesh, frontend, outside, "catalog") == [status, 200]
     assert await statuses(mesh, mesh.workloads["orders"], outside, "catalog") == [others, 200]
+
+
+async def test_what_goes_to_unknown_hosts_is_left_to_an_egress_proxy(mesh, frontend):
+    proxy = "egressProxy: {host: orders.shop.svc.cluster.local, port: {number: 80}}"
+    policy = f"outboundTrafficPolicy: {{mode: ALLOW_ANY, {proxy}}}"
+    await mesh.apply(sidecar(f"workloadSelector: {{labels: {{app: frontend}}}}, {egress('other/*')}, {policy}"))
+    answer = await mesh.get(frontend, "www.example.com/page")
+    assert (answer.app, answer.seen["headers"]["host"], answer.seen["path"]) == ("orders", "www.example.com", "/page")
+    assert await statuses(mesh, frontend, "audit.other", "catalog") == [200, UNKNOWN]
 
 
 async def test_each_port_has_hosts_of_its_own_and_can_be_spoken_to_where_nothing_is_captured(mesh, frontend):

@@ -488,6 +488,17 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "is not a place of the workload itself; write 127.0.0.1:PORT",
         ),
         (sidecar(ingress=[{"port": PORT, "tls": {}}]), "spec.ingress[0].tls.mode", "PASSTHROUGH is for gateways"),
+        (sidecar(egress=[{"hosts": ["~a b/*"]}]), "spec.egress[0].hosts[0]", "is not a namespace"),
+        (
+            sidecar(outboundTrafficPolicy={"egressProxy": {"host": "catalog", "port": {"number": 80}}}),
+            "spec.outboundTrafficPolicy.egressProxy",
+            "gets nothing where the mode is REGISTRY_ONLY",
+        ),
+        (
+            sidecar(outboundTrafficPolicy={"mode": "ALLOW_ANY", "egressProxy": {"host": "catalog"}}),
+            "spec.outboundTrafficPolicy.egressProxy.port",
+            "is needed",
+        ),
         (sidecar(outboundTrafficPolicy={"mode": "ANY"}), "spec.outboundTrafficPolicy.mode", "must be one of"),
         (service(ports=[]), "spec.ports", "is empty"),
         (service(ports=[{"port": 80}, {"port": 81}]), "spec.ports[0].name", "where there are several ports"),

@@ -1,4 +1,4 @@
-"""Hosts that no service has: passed on to whom DNS knows by that name, or refused where config says so.
+"""Hosts that no service has: passed on to whom DNS knows by that name or to an egress proxy, or refused.
 
 Names that can only be the mesh's own are never asked for outside: without a dot, below ``.svc``, or in a
 namespace. An address of the mesh's proxies is refused with the port on which they take what goes out: one that
@@ -32,21 +32,25 @@ PASSTHROUGH_CLUSTER: Final[Envoy] = {
 }
 
 
-def unknown_host(world: World, scope: SidecarScope) -> Envoy:
-    """Return the virtual host of requests to hosts of which a workload knows no service."""
-    passed = passes_unknown(world, scope)
-    return world.once(("unknown host", passed), lambda: _unknown_host(world, passed=passed))
+def unknown_host(world: World, scope: SidecarScope, towards: str) -> Envoy:
+    """Return the virtual host of requests to hosts of which a workload knows no service.
+
+    *towards* is the cluster that they are passed on to, if they are.
+    """
+    cluster = towards if passes_unknown(world, scope) else NOWHERE
+    return world.once(("unknown host", cluster), lambda: _unknown_host(world, cluster))
 
 
-def _unknown_host(world: World, *, passed: bool) -> Envoy:
+def _unknown_host(world: World, cluster: str) -> Envoy:
     refused = [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE]
-    if not passed:
+    if cluster == NOWHERE:
         return {"name": "block_all", "domains": ["*"], "routes": refused, **service_metadata(None)}
     own = {"name": ":authority", "string_match": {"safe_regex": {"regex": _own_names(world)}}}
     inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
-    outside = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}
-    routes = [*inside, outside, connect_route(PASSTHROUGH)]
-    return {"name": "allow_any", "domains": ["*"], "routes": routes, **LOOKUP_ON, **service_metadata(None)}
+    outside = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
+    routes = [*inside, outside, connect_route(cluster)]
+    looked_up = LOOKUP_ON if cluster == PASSTHROUGH else {}
+    return {"name": "allow_any", "domains": ["*"], "routes": routes, **looked_up, **service_metadata(None)}
 
 
 def _own_names(world: World) -> str:

@@ -23,11 +23,17 @@ from mesh_runtime.xds.translate.routing.host_rules import (
     sees_labels,
 )
 from mesh_runtime.xds.translate.routing.http_match import catches_all
-from mesh_runtime.xds.translate.routing.http_route import Caller
+from mesh_runtime.xds.translate.routing.http_route import Caller, destination_cluster
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
-from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service, known_services, scope_of
+from mesh_runtime.xds.translate.sidecar_scope import (
+    SidecarScope,
+    egress_proxy,
+    find_service,
+    known_services,
+    scope_of,
+)
 from mesh_runtime.xds.translate.telemetry.grpc_messages import FILTERS, is_counted
-from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
+from mesh_runtime.xds.translate.telemetry.metrics import PASSTHROUGH, service_metadata
 from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
@@ -96,7 +102,7 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
 
 def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
     hosts = _once_each(_port_hosts(world, alike, number))
-    table = {"name": str(number), "virtual_hosts": [*hosts, unknown_host(world, alike.scope)]}
+    table = {"name": str(number), "virtual_hosts": [*hosts, _unknown_host(world, alike)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
 
 
@@ -132,6 +138,16 @@ def _hosts_of_services(world: World, alike: Alike) -> tuple[Group, ...]:
     return world.in_runs(("virtual hosts", alike), services, of_service, _in_one)
 
 
+def _unknown_host(world: World, alike: Alike) -> Envoy:
+    towards = PASSTHROUGH
+    if proxy := egress_proxy(world, alike.scope):
+        namespace, destination = proxy
+        towards = destination_cluster(
+            world, Caller(scope=alike.scope, labels=alike.labels, port=DEFAULT_PORT), namespace, destination
+        )
+    return unknown_host(world, alike.scope, towards)
+
+
 def _in_one(groups: Iterable[Group]) -> Group:
     return tuple(chain.from_iterable(groups))
 
@@ -140,7 +156,7 @@ def _hosts_of_nobody(world: World, alike: Alike) -> Group:
     def find() -> Group:
         others = tuple(_other_hosts_of_all_ports(world, alike))
         wanted = frozenset(name for host in others for name in host["domains"])
-        return (*_once_each(others, _taken(world, alike.scope, wanted)), _in_table(unknown_host(world, alike.scope)))
+        return (*_once_each(others, _taken(world, alike.scope, wanted)), _in_table(_unknown_host(world, alike)))
 
     return world.once(("hosts of nobody", alike), find)
 
