@@ -18,7 +18,8 @@ from graph.paths import layers
 
 WIDTH, HEIGHT = 168, 46
 """Of a node's box."""
-COLUMN, ROW = 420, 74
+COLUMN, ROW, LANE = 420, 74, 20
+"""From column to column; what a node takes of one, and what an edge that passes."""
 MARGIN, PADDING, TITLE = 28, 20, 26
 """Around everything; inside a namespace's box; of its title."""
 SWEEPS = 6
@@ -27,6 +28,8 @@ LEAST_COLUMNS = 4
 
 Band = tuple[str, str]
 """Cluster and namespace."""
+NAMELESS = frozenset({"", UNKNOWN})
+"""Namespaces that are none: what stands there has no box."""
 
 
 class Point(NamedTuple):
@@ -63,6 +66,7 @@ class _Slot(NamedTuple):
 
     id: str
     column: int
+    height: int = ROW
 
 
 Columns = dict[Band, list[list[_Slot]]]
@@ -75,7 +79,7 @@ def lay_out(snapshot: Snapshot) -> Layout:
     columns = _columns(snapshot, column_of, ways)
     _uncross(columns, _neighbours(snapshot, column_of, ways))
     places, boxes, height = _places(columns)
-    middles = {slot: Point(corner.x + WIDTH / 2, corner.y + HEIGHT / 2) for slot, corner in places.items()}
+    middles = {slot: Point(corner.x + WIDTH / 2, corner.y + LANE / 2) for slot, corner in places.items()}
     return Layout(
         nodes={id_: places[_Slot(id_, column_of[id_])] for id_ in snapshot.nodes},
         ways={id_: tuple(middles[slot] for slot in slots) for id_, slots in ways.items() if slots},
@@ -105,7 +109,7 @@ def _columns_of(snapshot: Snapshot) -> Mapping[str, int]:
 
 def _passed(edge: Edge, column_of: Mapping[str, int]) -> Iterator[_Slot]:
     for column in range(column_of[edge.source] + 1, column_of[edge.target]):
-        yield _Slot(edge.id, column)
+        yield _Slot(edge.id, column, LANE)
 
 
 def _columns(snapshot: Snapshot, column_of: Mapping[str, int], ways: Mapping[str, Sequence[_Slot]]) -> Columns:
@@ -118,7 +122,7 @@ def _columns(snapshot: Snapshot, column_of: Mapping[str, int], ways: Mapping[str
         for slot in slots:
             found[target.cluster, target.namespace][slot.column].append(slot)
     begin = {band: next(number for number, column in enumerate(columns) if column) for band, columns in found.items()}
-    order = sorted(found, key=lambda band: (band[1] not in {"", UNKNOWN}, begin[band], band))
+    order = sorted(found, key=lambda band: (band[1] not in NAMELESS, begin[band], band))
     return {band: found[band] for band in order}
 
 
@@ -152,31 +156,37 @@ def _uncross(columns: Columns, neighbours: Mapping[_Slot, Sequence[_Slot]]) -> N
 
 
 def _heights(columns: Columns) -> Mapping[_Slot, float]:
-    """Rows from the top, each column in the middle of its band."""
+    """Where each place begins, were there nothing but places."""
     found: dict[_Slot, float] = {}
     top = 0.0
     for band in columns.values():
-        rows = max(map(len, band))
-        for column in band:
-            first = top + (rows - len(column)) / 2
-            found |= {slot: first + row for row, slot in enumerate(column)}
-        top += rows
+        found.update(_stacked(band, top))
+        top += max(map(_height, band))
     return found
+
+
+def _height(column: Sequence[_Slot]) -> int:
+    return sum(slot.height for slot in column)
+
+
+def _stacked(band: Sequence[Sequence[_Slot]], top: float) -> Iterator[tuple[_Slot, float]]:
+    """Yield where each place of a band begins, every column in the band's middle."""
+    height = max(map(_height, band))
+    for column in band:
+        y = top + (height - _height(column)) / 2
+        for slot in column:
+            yield slot, y
+            y += slot.height
 
 
 def _places(columns: Columns) -> tuple[Mapping[_Slot, Point], tuple[Box, ...], float]:
     places: dict[_Slot, Point] = {}
     boxes, top = [], float(MARGIN)
     for band, of in columns.items():
-        rows = max(map(len, of))
-        first = top + TITLE + PADDING
-        for number, column in enumerate(of):
-            y = first + (rows - len(column)) * ROW / 2
-            places |= {
-                slot: Point(MARGIN + PADDING + number * COLUMN, y + row * ROW) for row, slot in enumerate(column)
-            }
-        height = TITLE + 2 * PADDING + rows * ROW - (ROW - HEIGHT)
-        if band[1] not in {"", UNKNOWN}:
+        stacked = _stacked(of, top + TITLE + PADDING)
+        places |= {slot: Point(MARGIN + PADDING + slot.column * COLUMN, y) for slot, y in stacked}
+        height = TITLE + 2 * PADDING + max(map(_height, of)) - (ROW - HEIGHT)
+        if band[1] not in NAMELESS:
             begin = next(number for number, column in enumerate(of) if column)
             end = next(number for number in reversed(range(len(of))) if of[number])
             corner = Point(MARGIN + begin * COLUMN, top)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from graph.export.blocks import lay_out as in_blocks
 from graph.export.layout import HEIGHT, MARGIN, WIDTH, Box, Layout, Point, lay_out
+from graph.export.routes import Route, smooth, straight
 from graph.export.words import COLOURS, FOUND, box_title, caption, printable, title
 from graph.model import Edge, Health, Node, NodeKind, Snapshot
 from graph.query import Found
@@ -27,13 +28,40 @@ TRIES = 12
 """How many heights on either side are tried for it."""
 LONGEST = 22
 """Letters of a node's name that its box holds."""
+READABLE = 8_000
+"""A drawing in layers that is higher cannot be painted so that one could read it."""
+MOST_TOLD = 120
+"""Of a crowd so many edges are told one by one, as on the page."""
 
 
 def svg(snapshot: Snapshot, found: Found) -> str:
-    """Draw a snapshot; what was found is golden."""
+    """Draw a snapshot; what was found is golden. Of a crowd only the edges that matter are told one by one."""
     layout = lay_out(snapshot)
+    if layout.height <= READABLE:
+        return _drawing(snapshot, found, layout, _told(snapshot.edges.values(), layout, smooth))
+    blocks = in_blocks(snapshot)
+    telling = {edge.id for edge in _telling(snapshot, found)}
+    calm = [straight(edge, blocks).path for edge in snapshot.edges.values() if edge.id not in telling]
+    told = _told((snapshot.edges[id_] for id_ in telling), blocks, straight)
+    return _drawing(snapshot, found, blocks, told, _calm(calm))
+
+
+def _telling(snapshot: Snapshot, found: Found) -> Sequence[Edge]:
+    """What was found, then what is in trouble, most failures first."""
+    telling = [edge for edge in snapshot.edges.values() if edge.health in TROUBLE or edge.id in found.edges]
+    return sorted(telling, key=lambda edge: (edge.id not in found.edges, -edge.signals.errors, edge.id))[:MOST_TOLD]
+
+
+def _told(
+    edges: Iterable[Edge], layout: Layout, route: Callable[[Edge, Layout], Route]
+) -> Sequence[tuple[Edge, Route]]:
+    return [(edge, route(edge, layout)) for edge in edges]
+
+
+def _drawing(
+    snapshot: Snapshot, found: Found, layout: Layout, told: Sequence[tuple[Edge, Route]], calm: str = ""
+) -> str:
     width, height = layout.width, layout.height + FOOT
-    routes = {edge.id: list(_route(edge, layout)) for edge in snapshot.edges.values()}
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" font-family={quoteattr(FONT)} font-size="12">'
@@ -45,13 +73,18 @@ def svg(snapshot: Snapshot, found: Found) -> str:
         *(_arrow(health) for health in COLOURS),
         "</defs>",
         *(_box(box, snapshot) for box in layout.boxes),
-        *(_edge(edge, routes[edge.id], is_found=edge.id in found.edges) for edge in snapshot.edges.values()),
+        calm,
+        *(_edge(edge, route.path, is_found=edge.id in found.edges) for edge, route in told),
         *(_node(node, layout.nodes[node.id], is_found=node.id in found.nodes) for node in snapshot.nodes.values()),
-        *_labels(snapshot, {id_: _middle(route) for id_, route in routes.items()}),
+        *_labels(told),
         _foot(snapshot, layout),
         "</svg>",
     ]
     return printable("\n".join([*lines, ""]))
+
+
+def _calm(paths: Sequence[str]) -> str:
+    return f'<path d="{"".join(paths)}" fill="none" stroke="#8a94a3" stroke-opacity="0.3" stroke-width="0.8"/>'
 
 
 def _arrow(health: Health) -> str:
@@ -103,9 +136,8 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _edge(edge: Edge, route: Sequence[Point], *, is_found: bool) -> str:
+def _edge(edge: Edge, path: str, *, is_found: bool) -> str:
     colour = COLOURS[edge.health]
-    path = _path(route)
     width = 1.4 + min(2.6, math.log10(1 + edge.signals.rate))
     dashes = ' stroke-dasharray="5 5"' if edge.health is Health.IDLE else ""
     glow = (
@@ -119,45 +151,10 @@ def _edge(edge: Edge, route: Sequence[Point], *, is_found: bool) -> str:
     )
 
 
-def _route(edge: Edge, layout: Layout) -> Iterator[Point]:
-    """Yield the points that an edge goes through: from box to box or, to the same column or back, to its right side."""
-    source, target = layout.nodes[edge.source], layout.nodes[edge.target]
-    if target.x > source.x:
-        yield Point(source.x + WIDTH, source.y + HEIGHT / 2)
-        yield from layout.ways.get(edge.id, ())
-        yield Point(target.x, target.y + HEIGHT / 2)
-    else:
-        yield Point(source.x + WIDTH, source.y + HEIGHT / 2 - 9)
-        yield Point(target.x + WIDTH, target.y + HEIGHT / 2 + 9)
-
-
-def _path(route: Sequence[Point]) -> str:
-    """Draw a smooth line that passes each point level."""
-    begin = route[0]
-    steps = [f"M{begin.x:g} {begin.y:g}"]
-    for one, other in pairwise(route):
-        bend = _bend(one, other)
-        back = bend if other.x <= one.x else -bend
-        steps.append(f"C{one.x + bend:g} {one.y:g} {other.x + back:g} {other.y:g} {other.x:g} {other.y:g}")
-    return "".join(steps)
-
-
-def _bend(one: Point, other: Point) -> float:
-    return (other.x - one.x) / 2 if other.x > one.x else 80.0
-
-
-def _middle(route: Sequence[Point]) -> Point:
-    """Find the place of an edge's label: half-way to the first point that it passes."""
-    one, other = route[0], route[1]
-    aside = 0.75 * _bend(one, other) if other.x <= one.x else 0.0
-    return Point((one.x + other.x) / 2 + aside, (one.y + other.y) / 2)
-
-
-def _labels(snapshot: Snapshot, middles: Mapping[str, Point]) -> Iterator[str]:
+def _labels(told: Sequence[tuple[Edge, Route]]) -> Iterator[str]:
     """Write what flows, each label as near to its place as those before it allow."""
     taken: defaultdict[int, list[_Label]] = defaultdict(list)
-    for id_, wanted in sorted(middles.items(), key=lambda item: (item[1], item[0])):
-        edge = snapshot.edges[id_]
+    for edge, (_, wanted) in sorted(told, key=lambda item: (item[1].middle, item[0].id)):
         text = caption(edge)
         frame = COLOURS[edge.health] if edge.health in TROUBLE else "#e4e8ed"
         half = len(text) * LETTER / 2 + 6

@@ -13,6 +13,7 @@ import pytest
 from drawn import call, graph, node
 
 from graph.export import FORMATS
+from graph.export.blocks import lay_out as in_blocks
 from graph.export.layout import HEIGHT, WIDTH, lay_out
 from graph.export.words import caption
 from graph.model import Health, NodeKind, Outcome, Protocol
@@ -115,17 +116,34 @@ def test_a_graph_without_anything_is_still_a_document(form):
     assert FORMATS[form](graph(), NOTHING)
 
 
-def test_nothing_in_a_drawing_covers_a_node_and_callers_stand_left():
-    layout = lay_out(SHOP)
+@pytest.mark.parametrize("arrange", [lay_out, in_blocks])
+def test_nothing_in_a_drawing_covers_a_node_and_boxes_hold_their_own(arrange):
+    layout = arrange(SHOP)
     for one, other in combinations(layout.nodes.values(), 2):
         assert abs(one.x - other.x) >= WIDTH or abs(one.y - other.y) >= HEIGHT
-    assert layout.nodes["redis"].x > layout.nodes["cart"].x
     for box in layout.boxes:
         inside = {id_ for id_, one in SHOP.nodes.items() if (one.cluster, one.namespace) == box.band}
         for id_, corner in layout.nodes.items():
             left = corner.x - box.corner.x
             top = corner.y - box.corner.y
             assert (id_ in inside) == (0 <= left <= box.width - WIDTH and 0 <= top <= box.height - HEIGHT)
+
+
+def test_callers_stand_left_of_whom_they_call():
+    nodes = lay_out(SHOP).nodes
+    assert nodes["redis"].x > nodes["cart"].x
+
+
+def test_a_drawing_of_a_crowd_can_still_be_read():
+    calls = [(number, (number * 7 + step) % 400) for number in range(400) for step in (1, 2, 3)]
+    bad = {"n7": Health.FAILURE, "n9": Health.DEGRADED}
+    edges = [call(f"n{one}", f"n{other}", 5, health=bad.get(f"n{one}", Health.HEALTHY)) for one, other in calls]
+    crowd = graph(*edges, nodes=[node(f"n{number}", namespace=f"team{number // 40}") for number in range(400)])
+    drawing = ET.fromstring(FORMATS["svg"](crowd, NOTHING))
+    assert {one.text for one in drawing.findall(".//{*}text")} >= {*crowd.nodes, *(f"team{one}" for one in range(10))}
+    assert max(float(drawing.attrib["width"]), float(drawing.attrib["height"])) < 4000
+    told = {one.text for one in drawing.findall(".//{*}title")} - set(crowd.nodes)
+    assert told == {edge.id for edge in crowd.edges.values() if edge.source in bad}
 
 
 def test_a_caption_says_what_flows():
