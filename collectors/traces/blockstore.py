@@ -35,7 +35,6 @@ HEAD_S = 3600.0
 """How long a span waits for its block at most, and a twentieth of the age at which it is let go."""
 RECENT_BYTES = 64 * 1024 * 1024
 """Of columns that searches have read last."""
-FORMER = ("spans.db", "spans.db-wal", "spans.db-shm")
 
 
 class _Head:
@@ -91,7 +90,6 @@ class BlockStore:
         """Read what is there; raises :class:`CollectorError` where the folder cannot be used."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._leave_former()
             self._read_counts()
             self._open_blocks()
             self._recover()
@@ -161,13 +159,6 @@ class BlockStore:
 
     def _bytes(self) -> int:
         return sum(block.bytes for block in self._blocks) + (self._head.journal.bytes if self._head else 0)
-
-    def _leave_former(self) -> None:
-        """Remove what an earlier form of the store kept."""
-        if (self._folder / FORMER[0]).exists():
-            log.warning("%s is of an earlier form and cannot be read: its traces are removed", self._folder / FORMER[0])
-            for name in FORMER:
-                (self._folder / name).unlink(missing_ok=True)
 
     def _open_blocks(self) -> None:
         for draft in self._folder.glob("*.draft"):

@@ -214,16 +214,6 @@ async def test_a_span_that_is_broken_inside_is_shown_as_far_as_it_can_be_read(st
     assert (one.app, one.attributes) == ("web", {"fine": "yes"})
 
 
-async def test_a_folder_of_an_earlier_form_starts_afresh_and_says_so(tmp_path, caplog):
-    for name in ("spans.db", "spans.db-wal"):
-        (tmp_path / name).write_bytes(b"SQLite format 3")
-    async with EmbeddedTraces(tmp_path, 1_000_000) as store:
-        keep(store, purchase(1))
-        assert await ids(store) == [1]
-    assert not list(tmp_path.glob("spans.db*"))
-    assert "spans.db is of an earlier form" in caplog.text
-
-
 def sealed(monkeypatch, spans=1):
     """Make a block of every so many spans."""
     monkeypatch.setattr(blockstore, "HEAD_SPANS", spans)
