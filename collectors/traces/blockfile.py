@@ -43,16 +43,9 @@ class DamagedError(CollectorError):
 
 def encoded(part: HeadPart, *, arrived_ms: int, new_traces: int) -> bytes:
     """Write a block: *arrived_ms* is when its last span came, *new_traces* how many the block before had not."""
-    order = _by_id(part.trace_ids())
-    rank: Array = np.empty(len(order), np.uint32)
-    rank[order] = np.arange(len(order), dtype=np.uint32)
-    from_ns = part.summary.from_ns
-    special: dict[str, Array] = {
-        "trace": rank[part.column("trace")],
-        "start": part.column("start") - np.uint64(from_ns),
-    }
-    sections = {name: packed(special.get(name, part.column(name))) for name in COLUMNS}
-    sections["traces"] = np.ascontiguousarray(part.trace_ids()[order]).tobytes()
+    sections = {name: packed(part.column(name)) for name in ("trace", *COLUMNS)}
+    sections["start"] = packed(part.column("start") - np.uint64(part.summary.from_ns))
+    sections["traces"] = part.trace_ids().tobytes()
     sections["key_rows"] = packed(part.key_rows())
     for table in TABLES:
         strings = part.strings(table)
@@ -104,11 +97,6 @@ def unpacked(content: bytes, count: int) -> Array:
     for place, plane in enumerate(planes[1:], start=1):
         numbers |= plane.astype(numbers.dtype) << numbers.dtype.type(8 * place)
     return numbers
-
-
-def _by_id(ids: Array) -> Array:
-    """Sort trace ids by their random half first: the other one may be the same for all."""
-    return np.lexsort((ids[:, 0], ids[:, 1]))
 
 
 class Recent:
@@ -204,15 +192,6 @@ class Block(Part):
     def trace_ids(self) -> Array:
         """The trace table, sorted."""
         return np.frombuffer(self._section("traces"), "<u8").reshape(-1, 2)
-
-    def trace_rows(self, ids: Sequence[bytes]) -> list[int]:
-        """Those of the traces that are here."""
-        there = self.trace_ids()
-        wanted = np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2)
-        random = np.ascontiguousarray(there[:, 1])
-        first, last = np.searchsorted(random, wanted[:, 1]), np.searchsorted(random, wanted[:, 1], "right")
-        some = np.flatnonzero(last > first).tolist()
-        return [row for one in some for row in range(first[one], last[one]) if there[row, 0] == wanted[one, 0]]
 
     def operations(self) -> Sequence[AppOperation]:
         """Which span names its apps use."""

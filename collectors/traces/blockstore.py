@@ -21,6 +21,7 @@ from collectors.traces.columns import Chunk, Tables, chunk_of
 from collectors.traces.journal import Journal, recovered
 from collectors.traces.parts import HeadPart, Part
 from collectors.traces.searching import Search
+from collectors.traces.walk import Buffer
 from graph.ports import TraceStoreState
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,10 @@ class _Head:
         self._chunks: tuple[Chunk, ...] = ()
         self._part: HeadPart | None = None
 
-    def add(self, requests: Sequence[bytes]) -> None:
+    def add(self, requests: Buffer) -> None:
         """Take in what the journal has."""
         chunk = chunk_of(requests, self._tables)
-        self.raw_bytes += sum(map(len, requests))
+        self.raw_bytes += len(requests.content)
         if chunk.spans:
             self._chunks = (*self._chunks, chunk)
             self.spans += chunk.spans
@@ -105,12 +106,13 @@ class BlockStore:
         """Write requests, and make them searchable."""
         head = self._head
         assert head is not None, "the trace store is not open"
-        record = head.journal.record(requests, spans)
+        buffer = Buffer(requests)
+        record = head.journal.record(buffer.content, spans)
         if len(record) > self._capacity_bytes // 2:
             raise CollectorError(f"a batch of {len(record)} bytes is more than half of what the trace store may keep")
         self._make_room(len(record))
         head.journal.write(record)
-        head.add(requests)
+        head.add(buffer)
         self.error = ""
         self._seal_if_due(head)
         self._let_go_of_old()
@@ -184,7 +186,7 @@ class BlockStore:
         for path in left or [self._folder / f"{sealed + 1:012d}.journal"]:
             records = [requests for requests, _ in recovered(path)] if path.exists() else []
             self._head = _Head(self._folder, int(path.stem), self._now_ms())
-            self._head.add(records)
+            self._head.add(Buffer(records))
             self._seal_if_due(self._head, more=path != left[-1] if left else False)
 
     def _seal_if_due(self, head: _Head, *, more: bool = False) -> None:

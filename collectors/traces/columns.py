@@ -6,31 +6,29 @@ exact for each of them; what a span looks like is put together again for those t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from collectors.traces.interning import AttributeInterner, Interner, Slices, Table
-from collectors.traces.messages import Request
-from collectors.traces.walk import Fields, buffer, gathered, walk
+from collectors.traces.interning import AttributeInterner, Interner, Table
+from collectors.traces.requests import Sent, sent
+from collectors.traces.walk import COUNTED, Array, Buffer, Fields, Slices, tag, walk
 
-Array = NDArray[Any]
 TRACE_ID, SPAN_ID, PARENT, NAME, KIND, START, END, ATTRIBUTE, EVENT, LINK, STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 11, 13, 15
-WIRE_TYPES = np.full(STATUS + 2, -1)
-WIRE_TYPES[[TRACE_ID, SPAN_ID, PARENT, NAME, ATTRIBUTE, EVENT, LINK, STATUS]] = 2
-WIRE_TYPES[[START, END]] = 1
-WIRE_TYPES[KIND] = 0
-"""Of the fields that are read; a field of another type is not this field."""
+WIRE_TYPES = {KIND: 0, START: 1, END: 1}
+"""Of the fields that are no strings or messages."""
+KNOWN = np.zeros(tag(STATUS + 1), np.uint8)
+"""The fields that are read, by their tags; of another wire type a field is not this field. 0: none."""
+for _number in (TRACE_ID, SPAN_ID, PARENT, NAME, KIND, START, END, ATTRIBUTE, EVENT, LINK, STATUS):
+    KNOWN[tag(_number, WIRE_TYPES.get(_number, COUNTED))] = _number
 FAILED = 8
 """Set in ``kind`` where the span's status is an error."""
 
-PER_SPAN = ("trace", "span", "parent", "owner", "name", "kind", "start", "duration", "rest", "count")
-"""One number per span: row of the trace table, ids, rows of the other tables, nanoseconds, number of attributes."""
+PER_SPAN = ("span", "parent", "owner", "name", "kind", "start", "duration", "rest", "count")
+"""One number per span: ids, rows of the tables, nanoseconds, number of attributes."""
 COLUMNS = (*PER_SPAN, "attribute")
 """``attribute``: rows of the attribute table, ``count`` of them per span, one span after the other."""
 
@@ -39,15 +37,14 @@ class Tables:
     """The different values of many spans. One thread adds; others may read what is there meanwhile."""
 
     def __init__(self) -> None:
-        self.traces = Table()
-        self.owners = Table()
-        """Resource and scope: see :func:`owner_key`."""
-        self.names = Table()
-        self.attributes = Table()
+        self.names = Interner()
+        self.attributes = AttributeInterner()
         self.rests = Table({b"": 0})
         """What few spans have, as an encoded ``Span`` of those fields alone: status, events, links."""
-        self.name_numbers = Interner(self.names)
-        self.attribute_numbers = AttributeInterner(self.attributes)
+        self.owners = Table()
+        """Resource and scope: see :func:`owner_key`."""
+        self.resources = Interner()
+        self.scopes = Interner()
 
 
 def owner_key(resource: bytes, scope: bytes) -> bytes:
@@ -66,64 +63,51 @@ class Chunk:
     """Spans as columns; the rows they name are in the tables they were made with."""
 
     columns: Mapping[str, Array]
+    traces: Array
+    """Of each span the trace id, as two little-endian words."""
 
     @property
     def spans(self) -> int:
         """How many."""
-        return len(self.columns["trace"])
+        return len(self.traces)
 
 
-def chunk_of(requests: Iterable[bytes], tables: Tables) -> Chunk:
-    """Take requests apart. Spans without valid ids are left out, and so are requests that are malformed."""
-    owners: list[int] = []
-    counts: list[int] = []
-    encoded: list[bytes] = []
-    for resource, scope in _scopes(requests):
-        spans = scope.spans[:]
-        owners.append(tables.owners[owner_key(resource, scope.scope)])
-        counts.append(len(spans))
-        encoded += spans
-    return _Spans(encoded).chunk(np.repeat(np.array(owners, np.uint32), counts), tables)
+def chunk_of(buffer: Buffer, tables: Tables) -> Chunk:
+    """Take requests apart. Spans without valid ids are left out."""
+    found = sent(buffer)
+    return _Spans(buffer, found.spans).chunk(_owners(buffer, found, tables), tables)
 
 
-def _scopes(requests: Iterable[bytes]) -> Iterator[tuple[bytes, Any]]:
-    for data in requests:
-        try:
-            request = Request.FromString(data)
-        except DecodeError:
-            continue
-        for part in request.resource_spans:
-            resource = part.resource
-            for scope in part.scope_spans:
-                yield resource, scope
+def _owners(buffer: Buffer, found: Sent, tables: Tables) -> Array:
+    """Say who sent each span."""
+    resources = tables.resources.numbers(buffer, found.resources).astype(np.int64)[found.resource]
+    both, which = np.unique(resources << 32 | tables.scopes.numbers(buffer, found.scopes), return_inverse=True)
+    texts = tables.resources.strings, tables.scopes.strings
+    keys = [owner_key(texts[0][one >> 32], texts[1][one & 0xFFFFFFFF]) for one in both.tolist()]
+    owners: Array = np.array([tables.owners[key] for key in keys], np.uint32)
+    return owners[which][found.scope]
 
 
 class _Spans:
     """Encoded spans, and where in them each field is."""
 
-    def __init__(self, encoded: list[bytes]) -> None:
-        self.raw = buffer(encoded)
-        self.data = np.frombuffer(self.raw, np.uint8)
-        self.size = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        self.at = np.full((STATUS + 1, len(encoded)), -1)
+    def __init__(self, buffer: Buffer, spans: Slices) -> None:
+        self.buffer = buffer
+        self.count = count = len(spans.at)
+        self.at = np.full((STATUS + 1, count), -1)
         """Of each single field: where its content is; -1 where there is none."""
-        self.sizes = np.zeros((STATUS + 1, len(encoded)), np.int64)
-        self.kind = np.ones(len(encoded), np.uint8)
+        self.sizes = np.zeros((STATUS + 1, count), np.int64)
+        self.kind = np.ones(count, np.uint8)
         self.attributes: list[Fields] = []
         self.rare: list[Fields] = []
-        end = np.cumsum(self.size)
-        for fields in walk(self.data, end - self.size, end):
+        for fields in walk(buffer, spans):
             self._take(fields)
 
     def _take(self, fields: Fields) -> None:
-        known = np.clip(fields.number, 0, STATUS + 1)
-        known = np.where(WIRE_TYPES[known] == fields.kind, known, STATUS + 1)
-        numbers = np.bincount(known, minlength=STATUS + 2)
-        for number in np.flatnonzero(numbers[: STATUS + 1]).tolist():
-            part = fields
-            if numbers[number] < len(fields.row):
-                chosen = known == number
-                part = Fields(*(of[chosen] for of in fields))
+        known = KNOWN[np.clip(fields.tag, 0, len(KNOWN) - 1)]
+        numbers = np.bincount(known, minlength=STATUS + 1)
+        for number in (1 + np.flatnonzero(numbers[1:])).tolist():
+            part = fields if numbers[number] == len(known) else fields.of(np.flatnonzero(known == number))
             if number == ATTRIBUTE:
                 self.attributes.append(part)
             elif number in {EVENT, LINK, STATUS}:
@@ -131,52 +115,47 @@ class _Spans:
             elif number == KIND:
                 self.kind[part.row] = np.where((part.value > 0) & (part.value < 6), part.value, 1)
             else:
-                self.at[number, part.row] = part.at
-                self.sizes[number, part.row] = part.size
+                self.at[number][part.row], self.sizes[number][part.row] = part.at, part.size
 
     def chunk(self, owner: Array, tables: Tables) -> Chunk:
         """Put the columns together."""
-        trace, span = self._id(TRACE_ID, 16), self._id(SPAN_ID, 8)
+        traces, span = self._id(TRACE_ID, 16), self._id(SPAN_ID, 8)
         rest, failed = self._rests(tables.rests)
         start, end = self._number(START), self._number(END)
+        count, attribute = self._attributes(tables.attributes)
+        names = Slices(np.maximum(self.at[NAME], 0), self.sizes[NAME])
         columns: dict[str, Array] = {
             "span": span[:, 0],
-            "parent": self._id(PARENT, 8)[:, 0],
+            "parent": self._number(PARENT),
             "owner": owner,
-            "name": self._numbered(NAME, tables.name_numbers),
+            "name": tables.names.numbers(self.buffer, names),
             "kind": self.kind | failed,
             "start": start,
             "duration": np.where(end > start, end - start, np.uint64(0)),
             "rest": rest,
+            "count": count,
         }
-        count, attribute = self._attributes(tables)
-        valid = trace.any(axis=1) & span.any(axis=1)
+        valid = traces.any(axis=1) & span.any(axis=1)
         if not valid.all():
-            attribute, count = attribute[np.repeat(valid, count)], count[valid]
+            attribute = attribute[np.repeat(valid, count)]
             columns = {name: column[valid] for name, column in columns.items()}
-            trace = trace[valid]
-        ids = trace.tobytes()
-        numbers = [tables.traces[ids[at : at + 16]] for at in range(0, len(ids), 16)]
-        columns |= {"trace": np.array(numbers, np.uint32), "count": count, "attribute": attribute}
-        return Chunk(columns)
+        return Chunk(columns | {"attribute": attribute}, traces[valid])
 
     def _id(self, number: int, size: int) -> Array:
         """Ids as little-endian words; zeros where there is none of that size."""
         there = (self.at[number] >= 0) & (self.sizes[number] == size)
-        found = np.zeros((len(self.size), size // 8), np.uint64)
-        found[there] = gathered(self.data, self.at[number][there], size)
+        if there.all():
+            return self.buffer.numbers(self.at[number], size)
+        found = np.zeros((self.count, size // 8), np.uint64)
+        found[there] = self.buffer.numbers(self.at[number][there], size)
         return found
 
     def _number(self, number: int) -> Array:
         return self._id(number, 8)[:, 0]
 
-    def _numbered(self, number: int, interner: Interner) -> Array:
-        at = np.maximum(self.at[number], 0)
-        return interner.numbers(self.data, self.raw, Slices(at, self.sizes[number]))
-
-    def _attributes(self, tables: Tables) -> tuple[Array, Array]:
+    def _attributes(self, interner: AttributeInterner) -> tuple[Array, Array]:
         """Number the attributes, span by span in their order."""
-        count = np.zeros(len(self.size), np.uint32)
+        count = np.zeros(self.count, np.uint32)
         for fields in self.attributes:
             count[fields.row] += 1
         slot = np.cumsum(count) - count
@@ -185,16 +164,16 @@ class _Spans:
             place = slot[fields.row]
             at[place], size[place] = fields.at, fields.size
             slot[fields.row] += 1
-        return count, tables.attribute_numbers.numbers(self.data, self.raw, Slices(at, size))
+        return count, interner.numbers(self.buffer, Slices(at, size))
 
     def _rests(self, table: Table) -> tuple[Array, Array]:
         """Number what few spans have, and say which ones failed."""
         found: dict[int, bytes] = {}
         for fields in self.rare:
-            slices = zip(fields.row.tolist(), fields.begin.tolist(), (fields.at + fields.size).tolist(), strict=True)
-            for row, start, end in slices:
-                found[row] = found.get(row, b"") + self.raw[start:end]
-        rest, failed = np.zeros(len(self.size), np.uint32), np.zeros(len(self.size), np.uint8)
+            whole = Slices(fields.begin, fields.at + fields.size - fields.begin)
+            for row, encoded in zip(fields.row.tolist(), self.buffer.strings(whole), strict=True):
+                found[row] = found.get(row, b"") + encoded
+        rest, failed = np.zeros(self.count, np.uint32), np.zeros(self.count, np.uint8)
         outcomes: dict[bytes, int] = {}
         for row, encoded in found.items():
             rest[row] = table[encoded]
@@ -211,6 +190,7 @@ def _failed(rest: bytes) -> bool:
         return False
 
 
-def joined(chunks: Sequence[Chunk]) -> Mapping[str, Array]:
+def joined(chunks: Sequence[Chunk]) -> Chunk:
     """Put chunks of the same tables behind each other."""
-    return {name: np.concatenate([chunk.columns[name] for chunk in chunks]) for name in COLUMNS}
+    columns = {name: np.concatenate([chunk.columns[name] for chunk in chunks]) for name in COLUMNS}
+    return Chunk(columns, np.concatenate([chunk.traces for chunk in chunks]))

@@ -1,43 +1,29 @@
-"""Numbers for byte strings: each different one is kept once. Pure."""
+"""Numbers for byte strings: each different one is kept once. Pure.
+
+Strings in a buffer are told apart by 64 bits of hash, many at once; only of one that is new an object is made.
+"""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collectors.otlp import wire
 from collectors.traces.tokens import key_of
-from collectors.traces.walk import words
+from collectors.traces.walk import Array, Buffer, Slices
 
-Array = NDArray[Any]
-SLOTS = 1 << 17
-LESSONS = (512, 4096)
-"""After so many the slots know what is usual: strings that are new go the slow way, each time they come in one go."""
-HASHED_BYTES = 128
-KEYS = [np.uint64(secrets.randbits(64) | 1) for _ in range(HASHED_BYTES // 8 + 1)]
+SLOTS = 1 << 12
+"""To begin with."""
+SPARE = 4
+"""At most one slot in so many is in use: most strings are where they are looked for first."""
+HASHED_WORDS = 16
+"""Longer strings are few."""
+KEYS = [np.uint64(secrets.randbits(64) | 1) for _ in range(HASHED_WORDS + 2)]
 """Of this process alone, so that nobody can send two strings that are taken for each other."""
 TAIL = np.array([(1 << 8 * size) - 1 for size in range(8)] + [2**64 - 1], np.uint64)
 SMALL = 128
 """Lengths below are one byte."""
-
-
-class Slices(NamedTuple):
-    """Where strings are in a buffer."""
-
-    at: Array
-    size: Array
-
-    def of(self, rows: Array) -> Slices:
-        """Some of them."""
-        return Slices(self.at[rows], self.size[rows])
-
-    def strings(self, raw: bytes) -> list[bytes]:
-        """The strings themselves."""
-        ends = (self.at + self.size).tolist()
-        return [raw[start:end] for start, end in zip(self.at.tolist(), ends, strict=True)]
 
 
 class Table(dict[bytes, int]):
@@ -50,73 +36,115 @@ class Table(dict[bytes, int]):
 
 
 class Interner:
-    """Numbers many slices of a buffer at once. Strings met lately are recognised by their hash, without an object."""
+    """Numbers strings in the order in which they came. One thread numbers; others may read ``strings`` meanwhile."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self._hashes = np.zeros(SLOTS, np.uint64)
-        self._numbers = np.zeros(SLOTS, np.uint32)
+    def __init__(self) -> None:
+        self.strings: list[bytes] = []
+        self._slots = _Slots(SLOTS)
 
-    def numbers(self, data: Array, raw: bytes, slices: Slices) -> Array:
-        """Number the slices of a buffer from :func:`collectors.traces.walk.buffer`; *data* is *raw* as an array."""
-        cuts = [cut for cut in LESSONS if cut < len(slices.at)]
-        parts = zip(np.split(slices.at, cuts), np.split(slices.size, cuts), strict=True)
-        return np.concatenate([self._part(data, raw, Slices(*part)) for part in parts])
+    def numbers(self, buffer: Buffer, slices: Slices) -> Array:
+        """Number the slices of a buffer."""
+        hashes = hashed(buffer, slices)
+        found = self._slots.find(hashes)
+        unknown = np.flatnonzero(found < 0)
+        if unknown.size:
+            new, first, which = np.unique(hashes[unknown], return_index=True, return_inverse=True)
+            order = np.argsort(first)
+            numbers = np.arange(len(self.strings), len(self.strings) + len(new))
+            found[unknown] = numbers[np.argsort(order)][which]
+            self._slots = self._slots.with_room_for(len(self.strings) + len(new))
+            self._slots.put(new[order], numbers)
+            self._learn(buffer, slices.of(unknown[first[order]]))
+        return found.astype(np.uint32)
 
-    def _part(self, data: Array, raw: bytes, slices: Slices) -> Array:
-        hashes = _hashes(data, slices)
-        slot = (hashes >> np.uint64(40)).astype(np.int64) & (SLOTS - 1)
-        found: Array = self._numbers[slot]
-        new = np.flatnonzero((self._hashes[slot] != hashes) | (slices.size > HASHED_BYTES))
-        if new.size:
-            found[new] = self._learn(data, raw, slices.of(new))
-            known = new[slices.size[new] <= HASHED_BYTES]
-            # All at once: of two strings for one slot, the same one stays in both arrays.
-            self._hashes[slot[known]], self._numbers[slot[known]] = hashes[known], found[known]
+    def _learn(self, buffer: Buffer, slices: Slices) -> None:
+        """Keep strings that are new."""
+        self.strings += buffer.strings(slices)
+
+
+class _Slots:
+    """Hashes and their numbers; a hash whose slot is taken is in the next free one."""
+
+    def __init__(self, count: int) -> None:
+        self._hashes = np.zeros(count, np.uint64)
+        self._numbers = np.zeros(count, np.int32)
+        self._last = count - 1
+
+    def find(self, hashes: Array) -> Array:
+        """Give the number of each hash; -1 where there is none."""
+        slot = self._slot(hashes)
+        there = self._hashes[slot]
+        found = np.where(there == hashes, self._numbers[slot], -1)
+        rows = np.flatnonzero((there != hashes) & (there != 0))
+        while rows.size:
+            slot[rows] = slot[rows] + 1 & self._last
+            there, wanted = self._hashes[slot[rows]], hashes[rows]
+            known = there == wanted
+            found[rows[known]] = self._numbers[slot[rows[known]]]
+            rows = rows[~known & (there != 0)]
         return found
 
-    def _learn(self, data: Array, raw: bytes, slices: Slices) -> Array:  # noqa: ARG002
-        """Number strings that the slots do not have."""
-        return np.fromiter(map(self.table.__getitem__, slices.strings(raw)), np.uint32, len(slices.at))
+    def put(self, hashes: Array, numbers: Array) -> None:
+        """Take in hashes that are not here, each once; the first ones, which are met most, get the first slots."""
+        hashes, numbers = hashes[::-1], numbers[::-1]
+        slot = self._slot(hashes)
+        while hashes.size:
+            free = self._hashes[slot] == 0
+            self._hashes[slot[free]] = hashes[free]
+            # Of several that want one slot, the last one written has it.
+            mine = self._hashes[slot] == hashes
+            self._numbers[slot[mine]] = numbers[mine]
+            hashes, numbers, slot = hashes[~mine], numbers[~mine], slot[~mine] + 1 & self._last
+
+    def _slot(self, hashes: Array) -> Array:
+        slots: Array = hashes.view(np.int64) & self._last
+        return slots
+
+    def with_room_for(self, count: int) -> _Slots:
+        """Give itself, or larger ones with the same content."""
+        if SPARE * count <= len(self._hashes):
+            return self
+        larger = _Slots(1 << (2 * SPARE * count).bit_length())
+        used = np.flatnonzero(self._hashes)
+        used = used[np.argsort(self._numbers[used])]
+        larger.put(self._hashes[used], self._numbers[used])
+        return larger
 
 
 class AttributeInterner(Interner):
     """Numbers encoded attributes, and notes their keys; those that are not plain scalars it also reads."""
 
-    def __init__(self, table: Table) -> None:
-        super().__init__(table)
-        self.keys = Table()
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = Interner()
         self.key_rows: list[int] = []
         """Of each attribute, the row of its key."""
         self.texts: dict[int, tuple[str, str]] = {}
         """Key and text of those that :func:`collectors.traces.tokens.forms` cannot foresee, by row."""
-        self._key_numbers: Interner | None = None
 
-    def _learn(self, data: Array, raw: bytes, slices: Slices) -> Array:
-        before = len(self.table)
-        found = super()._learn(data, raw, slices)
-        if len(self.table) > before:
-            fresh = np.flatnonzero(found >= before)
-            rows, first = np.unique(found[fresh], return_index=True)
-            self._note_keys(data, raw, rows, slices.of(fresh[first]))
-        return found
-
-    def _note_keys(self, data: Array, raw: bytes, rows: Array, slices: Slices) -> None:
-        """Note the keys of attributes that are new, in the order of their rows."""
-        plain = _plain(data, slices)
-        if self._key_numbers is None:
-            self._key_numbers = Interner(self.keys)
-        size = np.where(plain, data[slices.at + 1], 0).astype(np.int64)
-        keys = self._key_numbers.numbers(data, raw, Slices(slices.at + 2, size))
-        for place in np.flatnonzero(~plain).tolist():
-            attribute = raw[slices.at[place] : slices.at[place] + slices.size[place]]
-            name = key_of(attribute)
-            if name is None:
-                pair = wire.key_value(attribute) or ("", "")
-                name = pair[0].encode()
-                self.texts[int(rows[place])] = pair
-            keys[place] = self.keys[name]
+    def _learn(self, buffer: Buffer, slices: Slices) -> None:
+        """Keep attributes that are new, and say what their keys are."""
+        plain = _plain(buffer.data, slices)
+        size = np.where(plain, buffer.data[slices.at + 1], 0).astype(np.int64)
+        keys = self.keys.numbers(buffer, Slices(slices.at + 2, size))
+        if not plain.all():
+            rows = np.flatnonzero(~plain)
+            strings = buffer.strings(slices.of(rows))
+            names = Buffer(
+                [self._key(len(self.strings) + row, one) for row, one in zip(rows.tolist(), strings, strict=True)]
+            )
+            keys[rows] = self.keys.numbers(names, names.messages)
         self.key_rows += keys.tolist()
+        super()._learn(buffer, slices)
+
+    def _key(self, row: int, attribute: bytes) -> bytes:
+        """Read a key one by one."""
+        name = key_of(attribute)
+        if name is None:
+            key, text = wire.key_value(attribute) or ("", "")
+            self.texts[row] = key, text
+            name = key.encode()
+        return name
 
 
 def _plain(data: Array, slices: Slices) -> Array:
@@ -135,17 +163,28 @@ def _plain(data: Array, slices: Slices) -> Array:
     return plain
 
 
-def _hashes(data: Array, slices: Slices) -> Array:
-    """Hash each slice by its first :data:`HASHED_BYTES` bytes; never 0, which stands for an empty slot."""
+def hashed(buffer: Buffer, slices: Slices) -> Array:
+    """Hash strings, those of as many words together; never to 0, which stands for an empty slot."""
+    count = np.minimum((slices.size + 7) >> 3, HASHED_WORDS + 1)
+    order = np.argsort(count.astype(np.uint8), kind="stable")
+    found = np.empty(len(count), np.uint64)
+    for words, rows in enumerate(np.split(order, np.cumsum(np.bincount(count)))[:-1]):
+        if words > HASHED_WORDS:
+            found[rows] = np.array([hash(one) for one in buffer.strings(slices.of(rows))], np.int64).view(np.uint64)
+        elif rows.size:
+            found[rows] = _hashed(buffer, slices.of(rows), words)
+    return np.maximum(found, 1)
+
+
+def _hashed(buffer: Buffer, slices: Slices, words: int) -> Array:
     at, size = slices
-    view, last = words(data), len(data) - 8
-    hashes = (size.astype(np.uint64) + np.uint64(1)) * KEYS[-1]
-    rows: Any = slice(None)
-    left = np.minimum(size, HASHED_BYTES)
-    for number in range(int(left.max(initial=0) + 7) // 8):
-        if number:
-            rows = np.flatnonzero(left > 8 * number)
-        word = view[np.minimum(at[rows] + 8 * number, last)] & TAIL[np.minimum(left[rows] - 8 * number, 8)]
-        mixed = (hashes[rows] ^ word) * KEYS[number]
-        hashes[rows] = mixed ^ (mixed >> np.uint64(32))
-    return hashes | np.uint64(1)
+    mixed = (size.astype(np.uint64) + np.uint64(1)) * KEYS[-1]
+    for number in range(words):
+        word = buffer.words[at + 8 * number]
+        if number == words - 1:
+            word &= TAIL[size - 8 * number]
+        mixed ^= word
+        mixed *= KEYS[number]
+        mixed ^= mixed >> np.uint64(32)
+    mixed *= KEYS[-2]
+    return mixed ^ mixed >> np.uint64(29)

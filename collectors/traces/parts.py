@@ -81,11 +81,7 @@ class Part(ABC):
 
     @abstractmethod
     def trace_ids(self) -> Array:
-        """The trace table: two little-endian words per id."""
-
-    @abstractmethod
-    def trace_rows(self, ids: Sequence[bytes]) -> list[int]:
-        """Those of the traces that are here."""
+        """The trace table: two little-endian words per id, in the order of :func:`by_id`."""
 
     @abstractmethod
     def operations(self) -> Sequence[AppOperation]:
@@ -102,6 +98,15 @@ class Part(ABC):
     @abstractmethod
     def _key_rows(self) -> Array:
         """Of each attribute, the row of its key in ``keys``."""
+
+    def trace_rows(self, ids: Sequence[bytes]) -> list[int]:
+        """Those of the traces that are here."""
+        there = self.trace_ids()
+        wanted = np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2)
+        random = np.ascontiguousarray(there[:, 1])
+        first, last = np.searchsorted(random, wanted[:, 1]), np.searchsorted(random, wanted[:, 1], "right")
+        some = np.flatnonzero(last > first).tolist()
+        return [row for one in some for row in range(first[one], last[one]) if there[row, 0] == wanted[one, 0]]
 
     def owner(self, row: int) -> Owner:
         """Read who sent the spans of an owner row."""
@@ -120,6 +125,11 @@ class Part(ABC):
         found = {self.find("attributes", form) for form in forms(tag.key, tag.value)} - {None}
         found |= {row for row, pair in self._texts().items() if pair == (tag.key, tag.value)}
         return np.array(sorted(row for row in found if row is not None), np.int64)
+
+
+def by_id(ids: Array) -> Array:
+    """Order trace ids by their random half first: the other one may be the same for all."""
+    return np.lexsort((ids[:, 0], ids[:, 1]))
 
 
 @lru_cache(maxsize=16_384)
@@ -158,31 +168,33 @@ class HeadPart(Part):
     @cached_property
     def summary(self) -> Summary:  # type: ignore[override]
         """What it covers."""
-        return summary_of(self.columns)
+        return summary_of(self._joined[0])
 
     @cached_property
-    def columns(self) -> Mapping[str, Array]:
-        """Every column."""
-        return joined(self._chunks)
+    def _joined(self) -> tuple[Mapping[str, Array], Array]:
+        """Every column, and the trace table."""
+        together = joined(self._chunks)
+        ids = together.traces
+        order = by_id(ids)
+        ordered = ids[order]
+        new = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+        trace = np.empty(len(ids), np.uint32)
+        trace[order] = np.cumsum(new) - 1
+        return {**together.columns, "trace": trace}, ordered[new]
 
     @cached_property
     def _strings(self) -> Mapping[str, Sequence[bytes]]:
         tables = self._tables
+        interned = {"names": tables.names, "attributes": tables.attributes, "keys": tables.attributes.keys}
         return {
-            name: list(table)
-            for name, table in (
-                ("owners", tables.owners),
-                ("names", tables.names),
-                ("attributes", tables.attributes),
-                ("rests", tables.rests),
-                ("keys", tables.attribute_numbers.keys),
-                ("traces", tables.traces),
-            )
+            "owners": list(tables.owners),
+            "rests": list(tables.rests),
+            **{name: interner.strings[:] for name, interner in interned.items()},
         }
 
     def column(self, name: str) -> Array:
         """One column."""
-        return self.columns[name]
+        return self._joined[0][name]
 
     def strings(self, table: str) -> Sequence[bytes]:
         """One table."""
@@ -194,9 +206,10 @@ class HeadPart(Part):
 
     def find(self, table: str, string: bytes) -> int | None:
         """Find a string's row."""
-        if table == "keys":
-            return self._tables.attribute_numbers.keys.get(string)
-        return {"names": self._tables.names, "attributes": self._tables.attributes}[table].get(string)
+        try:
+            return self._strings[table].index(string)
+        except ValueError:
+            return None
 
     def rows(self, table: str) -> int:
         """How long a table is."""
@@ -206,17 +219,9 @@ class HeadPart(Part):
         """Without a filter: it is small."""
         return bool(tokens)
 
-    @cached_property
-    def _trace_words(self) -> Array:
-        return np.frombuffer(b"".join(self._strings["traces"]), "<u8").reshape(-1, 2)
-
     def trace_ids(self) -> Array:
         """The trace table."""
-        return self._trace_words
-
-    def trace_rows(self, ids: Sequence[bytes]) -> list[int]:
-        """Those of the traces that are here."""
-        return [row for one in ids if (row := self._tables.traces.get(one)) is not None]
+        return self._joined[1]
 
     @cached_property
     def _operations(self) -> Sequence[AppOperation]:
@@ -241,10 +246,10 @@ class HeadPart(Part):
         return {owner.workload.app for owner in self.owners}
 
     def _texts(self) -> Mapping[int, tuple[str, str]]:
-        return dict(list(self._tables.attribute_numbers.texts.items()))
+        return dict(list(self._tables.attributes.texts.items()))
 
     def _key_rows(self) -> Array:
-        return np.array(self._tables.attribute_numbers.key_rows[:], np.int64)
+        return np.array(self._tables.attributes.key_rows[:], np.int64)
 
     def texts(self) -> Mapping[int, tuple[str, str]]:
         """Key and text of attributes that are not plain scalars, by row."""
@@ -254,15 +259,16 @@ class HeadPart(Part):
         """Of each attribute, the row of its key."""
         return self._key_rows()
 
-    def tokens(self) -> set[bytes]:
+    def tokens(self) -> list[bytes]:
         """Everything that a filter must know of."""
-        found = set(self._strings["attributes"])
-        found.update(map(key_token, self._strings["keys"]))
-        found.update(map(operation_token, self._strings["names"]))
-        found.update(text_token(*pair) for pair in self._texts().values())
-        for key in self._strings["owners"]:
-            found.update(_owner_tokens(key, self.cluster))
-        return found
+        owners = {token for key in self._strings["owners"] for token in _owner_tokens(key, self.cluster)}
+        return [
+            *self._strings["attributes"],
+            *map(key_token, self._strings["keys"]),
+            *map(operation_token, self._strings["names"]),
+            *(text_token(*pair) for pair in self._texts().values()),
+            *owners,
+        ]
 
 
 @lru_cache(maxsize=4096)

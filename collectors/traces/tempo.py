@@ -23,6 +23,7 @@ from collectors.traces.parts import HeadPart
 from collectors.traces.remote import TRACE_ID, Answer, Remote, RemoteTraces, each
 from collectors.traces.searching import Search
 from collectors.traces.tokens import Tag
+from collectors.traces.walk import Buffer
 from graph.ports import Dependency, Operation, Span, TraceQuery, TraceSummary
 
 PROTOBUF = "application/protobuf"
@@ -88,12 +89,12 @@ class TempoTraces(RemoteTraces):
     def _spans(self, answer: Answer) -> Sequence[Span]:
         """Decode what is OTLP under another name: ``batches`` are resource spans."""
         tables = Tables()
-        chunk = chunk_of([answer.body if answer.kind == PROTOBUF else _from_json(answer.json())], tables)
+        chunk = chunk_of(Buffer([answer.body if answer.kind == PROTOBUF else _from_json(answer.json())]), tables)
         if not chunk.spans:
             return ()
-        search = Search([HeadPart([chunk], tables, DEFAULT_CLUSTER)], lambda _part, _trouble: None)
-        [trace_id, *_] = tables.traces
-        return [self._renamed(span) for span in search.trace(trace_id)]
+        part = HeadPart([chunk], tables, DEFAULT_CLUSTER)
+        search = Search([part], lambda _part, _trouble: None)
+        return [self._renamed(span) for span in search.trace(part.trace_ids()[0].tobytes())]
 
     def _renamed(self, span: Span) -> Span:
         who = workload_of(named(span.resource), cluster=DEFAULT_CLUSTER)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 BITS_PER_TOKEN = 10
-PROBES = 7
+PROBES = 4
 """With ten bits per token one block in a hundred is opened in vain."""
 SCALARS = (0x0A, 0x10, 0x18, 0x21)
 """How an ``AnyValue`` starts that holds a string, a boolean, an integer or a float."""

@@ -29,6 +29,7 @@ from collectors.traces.columns import Tables, chunk_of
 from collectors.traces.embedded import EmbeddedTraces
 from collectors.traces.parts import HeadPart
 from collectors.traces.searching import Search
+from collectors.traces.walk import Buffer
 from console.clock import SystemClock
 from graph.ports import TraceQuery
 
@@ -100,11 +101,12 @@ def test_mutated_requests_are_decoded_or_refused_and_stored_ones_can_be_read_bac
         except RefusedError as why:
             refused.append(str(why))
             continue
-        chunk = chunk_of([data], tables := Tables())
+        chunk = chunk_of(Buffer([data]), tables := Tables())
         assert chunk.spans == len(batch.spans)
         if chunk.spans:
-            search = Search([HeadPart([chunk], tables, "Kubernetes")], pytest.fail)
-            assert sum(len(search.trace(one)) for one in tables.traces) <= chunk.spans
+            part = HeadPart([chunk], tables, "Kubernetes")
+            search = Search([part], pytest.fail)
+            assert sum(len(search.trace(one.tobytes())) for one in part.trace_ids()) <= chunk.spans
             search.found(TraceQuery(tag="server.port"))
     assert 0 < len(refused) < IN_PROCESS
     assert all(refused)
