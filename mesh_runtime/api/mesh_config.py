@@ -14,6 +14,7 @@ from mesh_runtime.api.log_format import complaint, json_labels
 from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
 from mesh_runtime.api.networking.proxy_config import Concurrency, Environment
+from mesh_runtime.api.networking.service_entry import ExportTo
 from mesh_runtime.api.objects import ROOT_NAMESPACE, TRUST_DOMAIN, Config, ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.plain import plain
 from mesh_runtime.api.problems import problems, quoted
@@ -150,7 +151,6 @@ class MeshConfig(Spec):
 
     ignored: ClassVar[frozenset[str]] = frozenset(
         {
-            "defaultServiceExportTo",
             "disableEnvoyListenerLog",
             "enablePrometheusMerge",
             "ingressClass",
@@ -165,9 +165,7 @@ class MeshConfig(Spec):
             "caCertificates",
             "certificates",
             "configSources",
-            "defaultDestinationRuleExportTo",
             "defaultTrafficPolicy",
-            "defaultVirtualServiceExportTo",
             "discoverySelectors",
             "dnsRefreshRate",
             "enableEnvoyAccessLogService",
@@ -208,6 +206,10 @@ class MeshConfig(Spec):
     locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
     """What holds where a DestinationRule has none of its own."""
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
+    default_service_export_to: ExportTo = ()
+    """Who sees services and ServiceEntries that do not say so themselves; nothing: everybody."""
+    default_virtual_service_export_to: ExportTo = ()
+    default_destination_rule_export_to: ExportTo = ()
 
     def flaws(self) -> Iterator[Flaw]:
         """Providers are told apart by name, and those that are named exist."""

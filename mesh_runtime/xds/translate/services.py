@@ -164,16 +164,18 @@ def member_name(instance: Instance) -> str:
 
 def declared_services(world: World) -> Iterator[MeshService]:
     """Yield what Service objects declare."""
+    audience = world.mesh_config.default_service_export_to
     for item in world.objects("Service"):
-        yield _declared(item, spec_of(item, Service))
+        yield _seen_by(audience, _declared(item, spec_of(item, Service)))
 
 
 def service_entries(world: World) -> Iterator[MeshService]:
     """Yield what ServiceEntry objects declare, host by host."""
+    audience = world.mesh_config.default_service_export_to
     for item in world.objects("ServiceEntry"):
         spec = spec_of(item, ServiceEntry)
         for host in spec.hosts:
-            yield _entry(item, spec, host)
+            yield _seen_by(audience, _entry(item, spec, host))
 
 
 def member_services(world: World, services: Iterable[MeshService]) -> Iterator[MeshService]:
@@ -189,6 +191,11 @@ def member_services(world: World, services: Iterable[MeshService]) -> Iterator[M
                     member=name,
                     parent=service.host,
                 )
+
+
+def _seen_by(audience: tuple[str, ...], service: MeshService) -> MeshService:
+    """Return a service that is seen by an audience where it names none itself."""
+    return replace(service, export_to=audience) if audience and not service.export_to else service
 
 
 def _declared(item: ConfigObject, spec: Service) -> MeshService:

@@ -29,6 +29,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 R = TypeVar("R")
+Seen = TypeVar("Seen", VirtualService, DestinationRule)
 RUN: Final = 32
 """How many items of a large collection are looked at together, on average."""
 _Label = tuple[str, str, str]
@@ -184,8 +185,9 @@ class World:
 
     def _destination_rules(self) -> dict[tuple[str, str], tuple[DestinationRule, ...]]:
         found: dict[tuple[str, str], tuple[DestinationRule, ...]] = {}
+        audience = self.mesh_config.default_destination_rule_export_to
         for item in self.objects("DestinationRule"):
-            rule = spec_of(item, DestinationRule)
+            rule = _seen_by(audience, spec_of(item, DestinationRule))
             key = item.key.namespace, resolve_host(rule.host, item.key.namespace)
             found[key] = (*found.get(key, ()), rule)
         return found
@@ -200,11 +202,13 @@ class World:
 
     def _whole(self, item: ConfigObject) -> tuple[ConfigObject, VirtualService]:
         """Put the rules of a VirtualService's delegates in."""
-        return item, with_delegates(item, spec_of(item, VirtualService), self._virtual_service)
+        spec = _seen_by(self.mesh_config.default_virtual_service_export_to, spec_of(item, VirtualService))
+        return item, with_delegates(item, spec, self._virtual_service)
 
     def _virtual_service(self, namespace: str, name: str) -> tuple[ConfigObject, VirtualService] | None:
         found = (item for item in self.objects("VirtualService", namespace) if item.key.name == name)
-        return next(((item, spec_of(item, VirtualService)) for item in found), None)
+        audience = self.mesh_config.default_virtual_service_export_to
+        return next(((item, _seen_by(audience, spec_of(item, VirtualService))) for item in found), None)
 
     def virtual_services_naming(self, host: str) -> tuple[tuple[ConfigObject, VirtualService], ...]:
         """Those that name exactly this full host, the oldest first. Others may change without notice here."""
@@ -245,6 +249,11 @@ def found_in(services: Mapping[str, MeshService], host: str) -> MeshService | No
         return parent
     wide = [service for name, service in services.items() if name.startswith("*") and matches(name, host)]
     return max(wide, key=lambda service: len(service.host), default=None)
+
+
+def _seen_by(audience: tuple[str, ...], spec: Seen) -> Seen:
+    """Return a rule that is seen by an audience where it names none itself."""
+    return spec.model_copy(update={"export_to": audience}) if audience and not spec.export_to else spec
 
 
 def _age(item: tuple[ObjectKey, ConfigObject]) -> tuple[int, ObjectKey]:

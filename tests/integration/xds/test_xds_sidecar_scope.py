@@ -134,6 +134,25 @@ async def test_a_rule_of_hosts_that_are_not_known_is_not_followed(mesh, frontend
     assert (await mesh.get(frontend, "catalog/audit")).app == "audit"
 
 
+async def test_the_mesh_says_who_sees_what_does_not_say_so_itself(mesh, frontend):
+    audit = mesh.workloads["audit.other"]
+    own = mesh_config("{defaultServiceExportTo: [.], defaultVirtualServiceExportTo: [.]}")
+    shown = together(
+        NINETY.replace("{name: catalog}", "{name: catalog, annotations: {networking.istio.io/exportTo: '*'}}")
+    )
+    await mesh.apply(together(own, shown))
+    assert await statuses(mesh, frontend, "catalog", "orders", "audit.other") == [200, 200, UNKNOWN]
+    assert await statuses(mesh, audit, "catalog.shop", "orders.shop", "audit") == [200, UNKNOWN, 200]
+    gone = "{http: [{directResponse: {status: 410}}], hosts: [catalog.shop.svc.cluster.local]%s}"
+    head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: catalog}\nspec: "
+    for said, others in (("", 200), (", exportTo: ['*']", 410)):
+        await mesh.apply(head + gone % said)
+        assert [*await statuses(mesh, frontend, "catalog"), *await statuses(mesh, audit, "catalog.shop")] == [
+            410,
+            others,
+        ]
+
+
 async def test_a_name_in_a_sidecar_that_is_nobody_s_is_told_of(mesh, frontend):
     full = "catalog.shop.svc.cluster.local"
     await mesh.apply(sidecar(egress("./catalog", f"./{full}", f"other/{full}", "istio-system/*", "~/nobody")))

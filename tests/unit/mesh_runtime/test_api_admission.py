@@ -156,7 +156,8 @@ def test_a_config_of_the_mesh_that_cannot_be_read_is_refused(written, words):
 def test_an_egress_proxy_that_is_nobody_s_is_refused():
     policy = {"mode": "ALLOW_ANY", "egressProxy": {"host": "catalog.shop.svc.cluster.local", "port": {"number": 81}}}
     spec = {"outboundTrafficPolicy": policy}
-    assert said(service(), manifest("Sidecar", "default", spec)) == [
+    (problem,) = said(service(), manifest("Sidecar", "default", spec))
+    assert problem == (
         "Sidecar shop/default spec.outboundTrafficPolicy.egressProxy.port.number: "
         "catalog.shop.svc.cluster.local has no port 81; its ports are 80"
-    ]
+    )

@@ -105,10 +105,13 @@ def test_a_rule_with_a_selector_is_for_its_own_namespace():
 )
 def test_a_rule_is_followed_where_it_is_exported_to(export_to, visitor_follows, owner_follows):
     visitor = instance("visitor", namespace="other")
-    spec = f"exportTo: [{export_to}], trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}"
-    a_world = world(service(), rule(spec), instances=[FRONTEND, visitor])
-    follows = [cluster(a_world, caller)["lb_policy"] == "RANDOM" for caller in (visitor, FRONTEND)]
-    assert follows == [visitor_follows, owner_follows]
+    at_random = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
+    said = f"data: {{mesh: 'defaultDestinationRuleExportTo: [{export_to}]'}}"
+    of_mesh = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\n{said}"
+    for manifests in ([rule(f"exportTo: [{export_to}], {at_random}")], [rule(at_random), of_mesh]):
+        a_world = world(service(), *manifests, instances=[FRONTEND, visitor])
+        follows = [cluster(a_world, caller)["lb_policy"] == "RANDOM" for caller in (visitor, FRONTEND)]
+        assert follows == [visitor_follows, owner_follows]
 
 
 def test_the_root_namespace_s_own_callers_ask_the_service_s_rules_first():
