@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,6 +51,11 @@ _TYPES = {kind: protos.TYPE_PREFIX + message for kind, message in _MESSAGES.item
 KIND_OF_TYPE = {url: kind for kind, url in _TYPES.items()}
 
 
+_LARGE = 4096
+"""What is larger is kept compressed. Mostly these are listeners, which each proxy has of its own and is rarely sent:
+they shrink to a ninth."""
+
+
 class Reference(NamedTuple):
     """One resource's need of another."""
 
@@ -64,12 +70,18 @@ class Packed:
     name: str
     version: str
     """A hash of the content: the same after a restart of the control plane."""
-    wire: bytes
-    """A serialized DeltaDiscoveryResponse with this resource alone: concatenating them makes a larger one."""
     needs: frozenset[Reference]
     content: Envoy = field(repr=False)
     hosts: tuple[Part, ...] = field(repr=False)
     """The virtual hosts that it was joined from; they live as long as it does."""
+    plain: bytes = field(repr=False)
+    """What is sent, or nothing where it is kept compressed."""
+    compressed: bytes = field(repr=False)
+
+    @property
+    def wire(self) -> bytes:
+        """A serialized DeltaDiscoveryResponse with this resource alone: concatenating them makes a larger one."""
+        return self.plain or zlib.decompress(self.compressed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
@@ -99,10 +111,13 @@ def joined(kind: Kind, content: Envoy, parts: tuple[Part, ...]) -> Packed:
     resource = response.resources.add(name=name, version=version)  # type: ignore[attr-defined]
     resource.resource.type_url = kind.type_url
     resource.resource.value = b"".join(part.value for part in parts)
+    wire = response.SerializeToString(deterministic=True)
+    large = len(wire) > _LARGE
     return Packed(
         name=name,
         version=version,
-        wire=response.SerializeToString(deterministic=True),
+        plain=b"" if large else wire,
+        compressed=zlib.compress(wire, level=1) if large else b"",
         needs=frozenset().union(*(part.needs for part in parts)),
         content=content,
         hosts=parts[1:],

@@ -29,6 +29,15 @@ def test_packed_resources_join_to_one_response():
     assert cluster.name == "c"
 
 
+def test_a_large_resource_is_kept_small_and_sent_whole():
+    hosts = [{"name": f"host-{number}", "domains": [f"host-{number}.example"]} for number in range(200)]
+    packed = pack(Kind.RDS, {"name": "table", "virtual_hosts": hosts})
+    (sent,) = protos.message_class(protos.DELTA_RESPONSE).FromString(packed.wire).resources
+    table = protos.message_class(protos.ROUTES).FromString(sent.resource.value)
+    assert [host.name for host in table.virtual_hosts] == [host["name"] for host in hosts]
+    assert len(packed.plain) + len(packed.compressed) < len(packed.wire) / 4
+
+
 def test_equal_content_is_packed_once_as_long_as_a_snapshot_has_it():
     packer = Packer()
     first = packer.snapshot(1, {Kind.CDS: [(dict(CLUSTER),)]})
