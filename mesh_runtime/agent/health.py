@@ -18,7 +18,7 @@ _SERVING = b"\x08\x01"
 
 
 async def watch(health: Health, port: int, tell: Callable[[bool], None]) -> None:
-    """Ask for ever, and *tell* each change: ready, or not any more."""
+    """Ask until cancelled, and *tell* each change: ready, or not any more."""
     await asyncio.sleep(health.delay_s)
     is_ready, unlike = False, 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=health.timeout_s)) as session:
@@ -65,7 +65,8 @@ async def _serves(health: Health, service: str, port: int) -> bool:
 
 async def _listens(health: Health, port: int) -> bool:
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(health.host, port), health.timeout_s)
+        async with asyncio.timeout(health.timeout_s):
+            _, writer = await asyncio.open_connection(health.host, port)
     except (OSError, TimeoutError):
         return False
     writer.close()

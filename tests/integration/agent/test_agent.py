@@ -201,7 +201,7 @@ async def test_an_application_is_ready_while_its_grpc_health_service_says_that_i
     port = application.add_insecure_port("127.0.0.1:0")
     await application.start()
     health = Health(grpc="rates", interval_s=0.02, failures=1)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         watching = group.create_task(watch(health, port, told.put_nowait))
         said[b"\x0a\x05rates"] = b"\x08\x01"
         assert await told.get()
@@ -212,6 +212,21 @@ async def test_an_application_is_ready_while_its_grpc_health_service_says_that_i
         await application.stop(None)
         assert not await told.get()
         watching.cancel()
+
+
+async def test_asking_whether_a_command_listens_can_be_ended_at_any_instant():
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as application:
+        port = application.sockets[0].getsockname()[1]
+        for steps in range(60):
+            asking = asyncio.create_task(watch(Health(interval_s=0), port, lambda _: None))  # noqa: TID251
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            _, deaf = await asyncio.wait([asking], timeout=20)
+            while not asking.done():  # or the loop could not be closed
+                asking.cancel()
+                await asyncio.sleep(0)
+            assert not deaf, f"after {steps} steps"
 
 
 ENDS_WELL_THE_THIRD_TIME = """

@@ -149,4 +149,5 @@ async def test_a_watcher_sees_the_newest_state_and_sleeps_through_renewals(opene
     assert len((await anext(watch)).instances) == 2
     registry.renew([catalog(0).id])
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(anext(watch), 0.02)
+        async with asyncio.timeout(0.02):
+            await anext(watch)

@@ -180,7 +180,7 @@ async def test_a_watcher_ends_when_the_store_is_closed():
         async for _ in store.watch():
             await store.close()
 
-    await asyncio.wait_for(close_after_first(), 5)
+    await close_after_first()
     with pytest.raises(StoreError, match="not open"):
         await store.commit(put(namespace()))
 
