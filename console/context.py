@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from console.courses import LongCourses
 
 if TYPE_CHECKING:
     from collectors.als.tap import Tap
@@ -46,6 +48,7 @@ class Console:
     snapshots: SnapshotStore
     histories: Sequence[GraphHistory] = ()
     """Who else remembers the graph, in the order in which they are asked, after memory and the frames on disk."""
+    courses: LongCourses = field(default_factory=LongCourses)
     alerts: AlertBook
     deliveries: DeliveryLog
     wizards: Wizards

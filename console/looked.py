@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.moments import moment
-from console.web.errors import NotFound
-from graph.model import GraphType, Signals
+from console.courses import told_of
+from graph.model import GraphType, Signals, Snapshot
 from graph.ports import TraceQuery
 from graph.windows import REACH_S, SHORTEST_S
 
@@ -102,7 +101,7 @@ async def course(console: Console, at: Looked, selected: str) -> dict[str, Seque
             }
     each_s = max(SHORTEST_S, span_s // STEPS, min(at.window_s, SCRAPES_S))
     steps = [end_ms - 1000 * span_s * left // STEPS for left in reversed(range(STEPS))]
-    told = [await _told(console, at.kind, each_s, step_ms, selected) for step_ms in steps]
+    told = [_told(await told_of(console, at.kind, each_s, step_ms), selected) for step_ms in steps]
     return {
         "rate": [signals and signals.rate for signals in told],
         "error_ratio": [signals and signals.error_ratio for signals in told],
@@ -110,11 +109,9 @@ async def course(console: Console, at: Looked, selected: str) -> dict[str, Seque
     }
 
 
-async def _told(console: Console, kind: GraphType, window_s: int, at_ms: int, selected: str) -> Signals | None:
-    """Find the signals of a node or an edge at one instant; ``None``: nobody knows."""
-    try:
-        snapshot = await moment(console, kind, window_s, at_ms)
-    except NotFound:
+def _told(snapshot: Snapshot | None, selected: str) -> Signals | None:
+    """Find the signals of a node or an edge in a snapshot; ``None``: nobody knows."""
+    if snapshot is None:
         return None
     if edge := snapshot.edges.get(selected):
         return edge.signals

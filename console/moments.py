@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from collectors.errors import CollectorError
-from console.context import Console
 from console.web.errors import NotFound
 from graph.model import GraphType, Snapshot
 from graph.windows import REACH_S
+
+if TYPE_CHECKING:
+    from console.context import Console
 
 FAIR_MS = 2_000
 FAIR_SHARE = 0.1
@@ -38,8 +41,13 @@ async def moment(console: Console, kind: GraphType, window_s: int, at_ms: int | 
 
 async def oldest_ms(console: Console) -> int:
     """Say since when anybody remembers the graph: memory, or one of the histories that can be asked."""
+    return min([memory_ms(console), *(reach[0] for reach in await _reaches(console))])
+
+
+def memory_ms(console: Console) -> int:
+    """Say since when memory knows the graph."""
     kept = console.live.snapshot(GraphType.WORKLOAD, REACH_S)
-    return min([kept.at_ms - _covered_ms(kept), *(reach[0] for reach in await _reaches(console))])
+    return kept.at_ms - _covered_ms(kept)
 
 
 async def _offers(

@@ -38,16 +38,19 @@ Doubts = Mapping[tuple[str, EdgeKey | None], str]
 
 
 class Series(NamedTuple):
-    """A node's or an edge's numbers over a window, oldest first; each point covers the time since the one before."""
+    """A node's or an edge's numbers over a window, oldest first; each point covers the time since the one before.
+
+    ``None``: not known.
+    """
 
     at_ms: tuple[int, ...] = ()
-    rate: tuple[float, ...] = ()
-    error_ratio: tuple[float, ...] = ()
+    rate: tuple[float | None, ...] = ()
+    error_ratio: tuple[float | None, ...] = ()
     p50_ms: tuple[float | None, ...] = ()
     p95_ms: tuple[float | None, ...] = ()
     p99_ms: tuple[float | None, ...] = ()
-    sent_bps: tuple[float, ...] = ()
-    received_bps: tuple[float, ...] = ()
+    sent_bps: tuple[float | None, ...] = ()
+    received_bps: tuple[float | None, ...] = ()
     """TCP bytes per second."""
 
 

@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Any, cast
 from dash import Dash, Input, Output, State, dcc
 from dash.exceptions import PreventUpdate
 
-from console.views.item import span_of
+from console.moments import oldest_ms
+from console.views.item import span_of, spans_within
 from console.views.listing import Listing, Row, listing
+from console.widgets import item, live, parts
 from console.widgets import listing as widgets
-from console.widgets import live, parts
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
 
     from console.context import Console
-    from graph.health import Direction
-    from graph.live import Series
-    from graph.model import GraphType, Node
 
 WINDOW_S = 60
 """What all numbers of these pages are about."""
-POINTS = 60
-"""Of a chart, at most."""
 TRACES_SHOWN = 6
 """Beside one of them: the newest."""
 NAME_PARTS = 2
@@ -44,9 +40,10 @@ class Subject:
     span_s: int
 
 
-def course_of(console: Console, kind: GraphType, subject: Subject, node: Node, direction: Direction) -> Series:
-    """How its traffic went, with as many points as are kept."""
-    return console.live.series(kind, subject.span_s, node.id, POINTS, direction=direction, evenly=False)
+async def spans(console: Console, subject: Subject, href: str) -> Component:
+    """How far back charts can reach: as far as anybody remembers. *href*: the page's address without it."""
+    reach_s = (console.clock.now_ms() - await oldest_ms(console)) // 1000
+    return item.spans(spans_within(reach_s), subject.span_s, href)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

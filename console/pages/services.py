@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from collectors.inventory.objects import part
 from console.clusters import object_of
-from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, course_of
+from console.courses import courses_of
+from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, spans
 from console.recent import recent
 from console.views import links
 from console.views import services as views
@@ -15,10 +16,8 @@ from console.views.applied import Applied, applied, applied_in_cluster
 from console.views.listing import Row
 from console.views.reasons import Reasons
 from console.views.shiftable import shiftable
-from console.widgets import item
 from console.widgets import services as widgets
 from graph.health import Direction
-from graph.live import Series
 from graph.model import GraphType, Node, NodeKind, ServiceRef
 from graph.ports import TraceQuery
 from mesh_runtime.api.objects import CLUSTER, ObjectKey
@@ -64,12 +63,13 @@ async def _one(console: Console, subject: Subject, node: Node | None) -> list[Co
     ref = ServiceRef(node.cluster if node else CLUSTER, subject.namespace, subject.name)
     outside = node is not None and node.kind is NodeKind.EXTERNAL
     query = TraceQuery(namespace=ref.namespace, app=ref.name, limit=TRACES_SHOWN)
+    courses = await courses_of(console, GraphType.SERVICE, node.id if node else "", subject.span_s)
     view = views.detail(
         node,
         ref,
         services=services,
         workloads=console.live.snapshot(GraphType.WORKLOAD, WINDOW_S),
-        course=course_of(console, GraphType.SERVICE, subject, node, Direction.INBOUND) if node else Series(),
+        course=courses[Direction.INBOUND],
         span_s=subject.span_s,
         reason=Reasons(services, console.live.tolerances).of(node) if node else "",
         known=console.live.inventoried.services.get(ref),
@@ -79,8 +79,8 @@ async def _one(console: Console, subject: Subject, node: Node | None) -> list[Co
         shiftable=_shiftable(console),
         now_ms=console.clock.now_ms(),
     )
-    spans = item.spans(subject.span_s, links.service(subject.namespace, subject.name, subject.cluster))
-    return widgets.detail(view, spans)
+    href = links.service(subject.namespace, subject.name, subject.cluster)
+    return widgets.detail(view, await spans(console, subject, href))
 
 
 def _selector(console: Console, ref: ServiceRef) -> Mapping[str, str]:

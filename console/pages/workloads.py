@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.clusters import object_of
-from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, course_of
+from console.courses import courses_of
+from console.pages.listing import TRACES_SHOWN, WINDOW_S, Pages, Subject, spans
 from console.pages.proxies import labels_of
 from console.recent import recent
 from console.views import certificates, instances, links, proxies
@@ -17,9 +18,7 @@ from console.views.item import is_workload
 from console.views.listing import Row
 from console.views.reasons import Reasons
 from console.views.shiftable import shiftable
-from console.widgets import item
 from console.widgets import workloads as widgets
-from graph.health import Direction
 from graph.model import GraphType, Node
 from graph.ports import TraceQuery
 from mesh_runtime.api.objects import CLUSTER
@@ -60,11 +59,10 @@ async def _one(console: Console, subject: Subject, node: Node) -> list[Component
     query = TraceQuery(
         namespace=node.namespace, app=node.app or node.workload, version=node.version, limit=TRACES_SHOWN
     )
-    courses = {one: course_of(console, GraphType.WORKLOAD, subject, node, one) for one in Direction}
     view = views.detail(
         node,
         workloads=workloads,
-        courses=courses,
+        courses=await courses_of(console, GraphType.WORKLOAD, node.id, subject.span_s),
         span_s=subject.span_s,
         reason=Reasons(workloads, console.live.tolerances).of(node, known),
         known=known,
@@ -75,8 +73,8 @@ async def _one(console: Console, subject: Subject, node: Node) -> list[Component
         shiftable=shiftable(versioned, console.store.current),
         now_ms=console.clock.now_ms(),
     )
-    spans = item.spans(subject.span_s, links.workload(subject.namespace, subject.name, subject.cluster))
-    return widgets.detail(view, spans)
+    href = links.workload(subject.namespace, subject.name, subject.cluster)
+    return widgets.detail(view, await spans(console, subject, href))
 
 
 def _instances(console: Console, node: Node) -> tuple[Instance, ...]:

@@ -67,7 +67,9 @@ def _of_bytes(signals: Signals, course: Series, axis: _Axis) -> tuple[Chart, ...
     )
 
 
-def _chart(metric: Metric, tone: str, values: Sequence[float], axis: _Axis, written: Callable[[float], str]) -> Chart:
+def _chart(
+    metric: Metric, tone: str, values: Sequence[float | None], axis: _Axis, written: Callable[[float], str]
+) -> Chart:
     """A chart of one line; one that never leaves zero has no scale."""
     top = written(_top(values)) if any(values) else ""
     text = f"{metric.label} over time, now {metric.value} {metric.unit}" + (f", at most {top}" if top else "")
@@ -75,7 +77,10 @@ def _chart(metric: Metric, tone: str, values: Sequence[float], axis: _Axis, writ
         metric=metric,
         picture=lines({tone: values}, axis.places, top=_top(values), text=text),
         top=top,
-        points=tuple(zip(axis.at_ms, map(written, values), strict=True)),
+        points=tuple(
+            (at_ms, fmt.NONE if value is None else written(value))
+            for at_ms, value in zip(axis.at_ms, values, strict=True)
+        ),
     )
 
 

@@ -107,7 +107,11 @@ def moment(at_ms: int) -> str:
 
 def window(seconds: int) -> str:
     """A window's name."""
-    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172_800 else f"{seconds // 86_400} days"
 
 
 def _local(at_ms: int) -> datetime:

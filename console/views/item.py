@@ -13,9 +13,10 @@ from console.views.selection import Peer, edge_name, peer
 from graph.health import Direction
 from graph.live import Series
 from graph.model import OUTSIDE, STRANGERS, UNDECLARED, Edge, Health, Node, Signals, Snapshot
+from graph.windows import REACH_S
 
-SPANS = (300, 900, 3600)
-"""How far back, in seconds, courses can be asked for."""
+SPANS = (300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000)
+"""How far back, in seconds, courses can be asked for, if anybody remembers."""
 SPAN_S = 900
 """Where nothing is asked."""
 VERBS: Mapping[Direction, str] = {Direction.INBOUND: "received", Direction.OUTBOUND: "sent"}
@@ -63,6 +64,11 @@ class Version:
 def span_of(text: str) -> int:
     """Read how far back courses are to reach; what is not offered counts as absent."""
     return int(text) if text.isascii() and text.isdigit() and int(text[:9]) in SPANS else SPAN_S
+
+
+def spans_within(reach_s: float) -> tuple[int, ...]:
+    """Give what memory holds, and of longer spans those in which more is remembered than in shorter ones."""
+    return tuple(one for one, shorter in zip(SPANS, (0, *SPANS), strict=False) if one <= REACH_S or shorter < reach_s)
 
 
 def side(direction: Direction, signals: Signals | None, course: Series, *, span_s: int, silence: str) -> Side:

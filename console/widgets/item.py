@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from console.views import format as fmt
 from console.views.charts import Chart
-from console.views.item import SPANS, Neighbour, Side, Version
+from console.views.item import Neighbour, Side, Version
 from console.widgets import parts
 from console.widgets.parts import icon
 from graph.model import Health
@@ -42,7 +42,7 @@ def side(view: Side, spans: Component) -> Component:
     return parts.card(view.title, charts, action=spans)
 
 
-def spans(chosen: int, href: str) -> Component:
+def spans(offered: Sequence[int], chosen: int, href: str) -> Component:
     """How far back the charts reach, to be chosen; *href*: the page's address without it."""
     joint = "&" if "?" in href else "?"
     links = [
@@ -52,7 +52,7 @@ def spans(chosen: int, href: str) -> Component:
             className="span-choice",
             **(parts.aria(current="true") if one == chosen else {}),
         )
-        for one in SPANS
+        for one in offered
     ]
     return html.Div(links, className="span-choices", role="group", **parts.aria(label="How far back"))
 

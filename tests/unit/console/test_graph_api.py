@@ -15,12 +15,15 @@ from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from console.cli import graph as command
 from console.cli.compare import compare
+from console.courses import WINDOWS, LongCourses, courses_of
 from console.web.api import graph as api
 from graph.frames import Recorder
+from graph.health import Direction
 from graph.live import LiveGraph
 from graph.model import (
     Counters,
     EdgeKey,
+    GraphType,
     Inventory,
     Observation,
     Outcome,
@@ -70,7 +73,7 @@ class OtherHistory:
         if self.trouble:
             raise CollectorError(self.trouble)
         from_ms = max(at_ms - 1000 * window_s, T0 - 3_600_000)
-        if at_ms > T0:
+        if not from_ms < at_ms <= T0:
             return None
         told = seen(at_ms, (at_ms - from_ms) / 10, epoch=from_ms)
         return snapshot_of([told], Inventory(), kind, from_ms, at_ms, window_s=window_s)
@@ -96,7 +99,8 @@ async def console(tmp_path):
                 await store.commit(Change(put=load(NAMESPACE), author="ann"))
         other = OtherHistory()
         histories = (FrameHistory(frames, live.frame), other)
-        yield SimpleNamespace(clock=clock, live=live, store=store, histories=histories, other=other)
+        courses = LongCourses()
+        yield SimpleNamespace(clock=clock, live=live, store=store, histories=histories, other=other, courses=courses)
 
 
 @pytest.fixture
@@ -231,3 +235,23 @@ async def test_the_command_tells_what_changed_in_words(visitor):
     assert "✗ shop/web → shop/cart: failing" in short.output
     assert told.output.endswith("0 edges as before, 0 with too few requests to tell\n")
     assert [edge["requests"] for edge in json.loads(past.output)["edges"]] == [4200]
+
+
+async def test_a_course_reaches_further_back_than_memory_and_has_gaps_where_nobody_watched(console):
+    node = next(node.id for node in console.live.snapshot(GraphType.WORKLOAD, 60).nodes.values() if node.inbound)
+    recent = (await courses_of(console, GraphType.WORKLOAD, node, 300))[Direction.INBOUND]
+    assert len(recent.at_ms) > WINDOWS
+    told = (await courses_of(console, GraphType.WORKLOAD, node, 6000))[Direction.INBOUND]
+    assert len(told.at_ms) == WINDOWS
+    nobody, other, memory = told.rate[:6], told.rate[7:20], told.rate[21:]
+    assert set(nobody) == {None}
+    assert other == pytest.approx([100] * len(other))
+    assert memory == pytest.approx([10] * len(memory), rel=0.1)
+    assert not any((await courses_of(console, GraphType.WORKLOAD, node, 6000))[Direction.OUTBOUND].rate[7:])
+
+
+async def test_courses_that_histories_told_are_kept_for_a_while(console):
+    first = await courses_of(console, GraphType.WORKLOAD, "any", 6000)
+    assert await courses_of(console, GraphType.WORKLOAD, "any", 6000) is first
+    console.clock.now += 60_000
+    assert await courses_of(console, GraphType.WORKLOAD, "any", 6000) is not first

@@ -75,6 +75,7 @@ async def shown(*pods: Pod, config: tuple[Declared, ...] = (), page: ModuleType 
         clusters=SimpleNamespace(find={"prod": SimpleNamespace(objects=objects, declared=known)}.get),
         store=SimpleNamespace(current=Config()),
         traces=SimpleNamespace(search=search),
+        histories=(),
     )
     return str(await page.show(console, ["shop", "cart"], {}))
 

@@ -1,0 +1,83 @@
+"""How a node's traffic went: out of memory as far as it reaches, further back window by window out of the histories."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from console.moments import FAIR_SHARE, memory_ms, moment, oldest_ms
+from console.web.errors import NotFound
+from graph.health import Direction
+from graph.live import Series
+from graph.model import GraphType, Signals, Snapshot
+
+if TYPE_CHECKING:
+    from console.context import Console
+
+POINTS = 60
+"""Of a course out of memory, at most."""
+WINDOWS = 24
+"""Of a course out of the histories: each is asked for."""
+FRESH, SHORTEST_PAUSE_MS = 15, 10_000
+"""So many times while one of its windows passes, but not more often, such a course is asked for anew."""
+KEPT = 64
+
+Courses = Mapping[Direction, Series]
+
+
+class LongCourses:
+    """What the histories told lately, so that pages which follow the graph need not ask each time."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[GraphType, str, int, int], Courses] = OrderedDict()
+
+    async def of(self, console: Console, kind: GraphType, node: str, span_s: int) -> Courses:
+        """Say how a node's traffic went in either direction; unknown is when nobody watched."""
+        each_ms = 1000 * span_s // WINDOWS
+        now_ms = console.clock.now_ms()
+        end_ms = now_ms - now_ms % max(SHORTEST_PAUSE_MS, each_ms // FRESH)
+        key = (kind, node, span_s, end_ms)
+        if key not in self._kept:
+            ends = [end_ms - each_ms * left for left in reversed(range(WINDOWS))]
+            told = [await told_of(console, kind, each_ms // 1000, end) for end in ends]
+            self._kept[key] = {one: _series(ends, [_signals(then, node, one) for then in told]) for one in Direction}
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+async def courses_of(console: Console, kind: GraphType, node: str, span_s: int) -> Courses:
+    """Say how a node's traffic went in either direction."""
+    if await _is_told_elsewhere(console, span_s):
+        return await console.courses.of(console, kind, node, span_s)
+    series = console.live.series
+    return {one: series(kind, span_s, node, POINTS, direction=one, evenly=False) for one in Direction}
+
+
+async def _is_told_elsewhere(console: Console, span_s: int) -> bool:
+    """Whether the histories know a good part of the span that memory does not."""
+    begin_ms = console.clock.now_ms() - 1000 * span_s
+    lacking_ms = memory_ms(console) - max(begin_ms, await oldest_ms(console))
+    return lacking_ms > FAIR_SHARE * 1000 * span_s
+
+
+async def told_of(console: Console, kind: GraphType, window_s: int, at_ms: int) -> Snapshot | None:
+    """Find the graph of a window; ``None``: nobody knows."""
+    try:
+        return await moment(console, kind, window_s, at_ms)
+    except NotFound:
+        return None
+
+
+def _signals(then: Snapshot | None, node: str, direction: Direction) -> Signals | None:
+    if then is None:
+        return None
+    found = then.nodes.get(node)
+    seen = found and (found.inbound if direction is Direction.INBOUND else found.outbound)
+    return seen or Signals(then.window_s, then.window_s)
+
+
+def _series(ends: Sequence[int], signals: Sequence[Signals | None]) -> Series:
+    _, *names = Series._fields
+    return Series(tuple(ends), *(tuple(one and getattr(one, name) for one in signals) for name in names))
