@@ -9,7 +9,6 @@ import orjson
 
 MOST_WARNINGS = 5
 RESULT = b'"result":['
-HISTOGRAMS = b',"histograms":['
 
 
 class GarbageError(ValueError):
@@ -34,7 +33,8 @@ class Answer:
     result: list[Any]
     """As in the API: series with ``metric`` and ``value`` or ``values``; a scalar's instant and value.
 
-    Of :func:`read_samples` at most one ``bytes``: all series, unread, as JSON without blanks, commas in between.
+    Of :func:`read_samples` at most one ``bytes``: all series, unread, as JSON without blanks, commas in between; some may
+    have native histograms.
     """
     warnings: tuple[str, ...] = ()
     """What the server says of the answer; not empty where it is incomplete."""
@@ -73,25 +73,25 @@ def read_samples(body: bytes) -> Answer:
     """
     begin = body.find(RESULT) + len(RESULT)
     last = body.rfind(SERIES)
-    samples = body.rfind(VALUES)
-    if len(RESULT) <= begin <= last < samples and body.startswith(SERIES, begin) and HISTOGRAMS not in body:
+    samples = body.rfind(VALUES, last)
+    end = body.find(END, samples) + len(END)
+    if len(RESULT) <= begin <= last < samples < end and body.startswith(SERIES, begin) and body.startswith(b"}", end):
         # Warnings stand behind and may hold anything.
-        end = body.find(END, samples) + len(END)
         return replace(read_answer(body[:begin] + body[end + 1 :]), result=[body[begin : end + 1]])
-    return _compact(read_answer(body))
+    answer = read_answer(body)
+    samples_only = compact(answer.result)
+    return replace(answer, result=[samples_only] if samples_only else [])
 
 
-def _compact(answer: Answer) -> Answer:
-    """Write series as Prometheus does, whoever wrote them."""
+def compact(result: list[Any]) -> bytes:
+    """Write series as Prometheus does, whoever wrote them, and leave native histograms out."""
     try:
         series = [
-            orjson.dumps({"metric": one["metric"], "values": one["values"]})
-            for one in answer.result
-            if one.get("values")
+            orjson.dumps({"metric": one["metric"], "values": one["values"]}) for one in result if one.get("values")
         ]
     except (KeyError, TypeError, AttributeError):
         raise GarbageError("its series are none") from None
-    return replace(answer, result=[b",".join(series)] if series else [])
+    return b",".join(series)
 
 
 def read_list(body: bytes) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 MANY, FEW = 10.0, 10.0
@@ -48,6 +48,10 @@ class Step(NamedTuple):
     """It begins anew, and so is counted already."""
 
 
+Written = tuple[Process, Counted, int, int, float, float, bool]
+"""A :class:`Step` as it is written down: nearly none of them is ever looked at."""
+
+
 class Restart(NamedTuple):
     """A process began anew after ``since_ms``, and not after ``at_ms``."""
 
@@ -59,16 +63,14 @@ class Restart(NamedTuple):
         return from_ms <= self.since_ms and self.at_ms <= at_ms
 
 
-def count_restarts(steps: Collection[Step]) -> None:
+def count_restarts(written: Iterable[Written]) -> None:
     """Where most counters of a process fell at once it has started again: count the others from zero, too.
 
     Those that did not fall by then have passed their old value, or were not written for a while, since a process that
     has just started writes only what it has counted since.
     """
-    if not any(step.fell for step in steps):
-        return
     processes: defaultdict[Process, list[Step]] = defaultdict(list)
-    for step in steps:
+    for step in map(Step._make, written):
         processes[step.process].append(step)
     for process, own in processes.items():
         if restarts := [one for one in _supposed(own) if _is_likely(one, own)]:

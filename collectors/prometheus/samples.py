@@ -7,33 +7,21 @@ missing, not zero. What is handed on never falls.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-import orjson
-
-from collectors.counting import counters
-from collectors.dialects import Dialect, Identity, Labels, Measure
-from collectors.prometheus.answers import END, VALUES
-from collectors.prometheus.restarts import Step, count_restarts
-from graph.model import Counters, EdgeKey, Observation
+from collectors.dialects import Dialect, Labels, Measure
+from collectors.prometheus.lines import Lines
+from collectors.prometheus.processes import MISSED_INTERVALS, Count, Series, Target, Unit, Whose
+from collectors.prometheus.restarts import Written, count_restarts
+from graph.model import EdgeKey, Observation
 
 SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
 """Labels that tell through which scrape a count came, rather than what is counted."""
-
-MISSED_INTERVALS = 3
-"""A series absent from so many scrapes, whose neighbours arrive, is missing."""
-
-FOLLOW_INTERVALS = 2.5
-"""A replica silent for so many intervals is no longer followed."""
 
 LOOKBACK_MS = 300_000
 """Prometheus' own: a series absent for longer has ended."""
 
 FORGET_MS = 3_900_000
-DEFAULT_INTERVAL_MS = 15_000
-
 
 Doubts = dict[tuple[str, EdgeKey | None], str]
 """As in :meth:`graph.live.LiveGraph.doubt`."""
@@ -61,14 +49,13 @@ class Samples:
         self._cluster_label = cluster_label
         kept = set(dialect.labels) | {cluster_label}
         self._scrape_labels = {*SCRAPE_LABELS, *dialect.replica_labels, *replica_labels} - kept
-        self._known: dict[bytes, _Line] = {}
-        self._first = _Line(b"", None)
+        self._lines = Lines(self.learn)
         self._forgotten_ms = 0
 
     @property
     def series(self) -> int:
         """How many series are followed."""
-        return sum(line.series is not None for line in self._known.values())
+        return len(self._lines)
 
     @property
     def interval_ms(self) -> float:
@@ -82,10 +69,10 @@ class Samples:
         not later than it the zero of a process that is new; else it is the first one.
         """
         fresh = [
-            (line.series, samples)
+            (series, samples)
             for answer in answers
-            for line, values in self._lines(answer)
-            if line.series and (samples := line.series.later(orjson.loads(values)))
+            for series, values in self._lines.read(answer)
+            if series and (samples := series.later(values))
         ]
         return self.take(fresh, lambda series, samples, first_ms: _zero(series.target, samples, first_ms, from_ms))
 
@@ -95,26 +82,28 @@ class Samples:
         Of a series that was never heard ``zero`` says from which instant and value on it counts; it is told the series,
         its samples, and the first instant at which its target brings such series now.
         """
-        firsts: dict[_Target, int] = {}
+        firsts: dict[Target, int] = {}
         for series, samples in fresh:
             if series.seen_ms < 0:
                 firsts[series.target] = min(firsts.get(series.target, samples[0][0]), samples[0][0])
         for target, at_ms in firsts.items():
             target.unit.first_ms = target.unit.first_ms or at_ms
-        lasts: dict[_Target, int] = {}
+        lasts: dict[Target, int] = {}
         touched: set[Whose] = set()
-        steps: list[Step] = []
+        steps: list[Written] = []
+        fell = False
         for series, samples in fresh:
             count, target = series.count, series.target
             if series.seen_ms < 0:
                 count.begin(series, *zero(series, samples, firsts[target]))
             newest = series.seen_ms = samples[-1][0]
             if count.followed is series or count.follow(series):
-                count.add(samples, steps, target)
+                fell |= count.add(samples, target, steps)
                 touched.add(count.whose)
             if newest > lasts.get(target, 0):
                 lasts[target] = newest
-        count_restarts(steps)
+        if fell:
+            count_restarts(steps)
         for target, at_ms in lasts.items():
             target.hear(at_ms)
         return touched
@@ -206,30 +195,7 @@ class Samples:
         gone = {name for name, unit in self.units.items() if now_ms - unit.seen_ms > FORGET_MS}
         if gone:
             self.units = {name: unit for name, unit in self.units.items() if name not in gone}
-        self._known = {
-            text: line for text, line in self._known.items() if line.series and line.series.target.unit.name not in gone
-        }
-        for line in (self._first, *self._known.values()):
-            line.next = None
-
-    def _lines(self, answer: bytes) -> Iterator[tuple[_Line, bytes]]:
-        """The series of an answer and the JSON of their samples. Each mostly has the same neighbour as ever."""
-        before, at = self._first, 0
-        while at < len(answer):
-            line = before.next
-            if line is not None and answer.startswith(line.text, at):
-                begin = at + len(line.text)
-            else:
-                begin = answer.index(VALUES, at) + len(VALUES)
-                text = answer[at:begin]
-                line = self._known.get(text) or self._known.setdefault(text, self._line(text))
-                before.next = line
-            end = answer.index(END, begin) + len(END)
-            yield line, answer[begin:end]
-            before, at = line, end + len(b"},")
-
-    def _line(self, text: bytes) -> _Line:
-        return _Line(text, self.learn(orjson.loads(text.removesuffix(b',"values":') + b"}")["metric"]))
+        self._lines.keep(lambda series: series.target.unit.name not in gone)
 
     def learn(self, metric: Labels) -> Series | None:
         """Follow a series from now on, by all its labels; ``None`` where it is not about edges."""
@@ -243,7 +209,7 @@ class Samples:
         scrape, rest = self.apart(metric)
         target = unit.targets.get(scrape)
         if target is None:
-            target = unit.targets[scrape] = _Target(unit, metric.get("instance", ""))
+            target = unit.targets[scrape] = Target(unit, metric.get("instance", ""))
         whose = unit.whose.get(identity) or unit.whose.setdefault(identity, Whose(identity, unit))
         return Series(self._count(whose, measure, rest, target), target)
 
@@ -252,206 +218,21 @@ class Samples:
         scrape = tuple(labels.get(label, "") for label in self._scrape_labels)
         return scrape, frozenset(one for one in labels.items() if one[0] not in self._scrape_labels)
 
-    def _count(self, whose: Whose, measure: Measure, labels: frozenset[tuple[str, str]], target: _Target) -> _Count:
+    def _count(self, whose: Whose, measure: Measure, labels: frozenset[tuple[str, str]], target: Target) -> Count:
         """The count that a series is of: a new one, or one that another target brings, too.
 
         Targets differ in labels of their own, which nobody can tell from those of the count. But what one identity
         counts of one measure each target brings as often as there are counts of it; the most alike are the same.
         """
-        same = whose.of(measure)
+        same = whose.measures.setdefault(measure, [])
         alike = [one for one in same if target not in one.targets]
         count = max(alike, key=lambda one: len(one.labels & labels), default=None)
         if count is None:
-            count = _Count(whose, labels)
+            count = Count(whose, labels)
             whose.counts.append(count)
             same.append(count)
         count.targets.add(target)
         return count
-
-
-class Unit:
-    """A process that counts."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.first_ms = 0
-        """The instant of its first sample."""
-        self.epoch = 0
-        """When it began, by our own clock, where it is counted from then on."""
-        self.new = True
-        """Whether nobody has asked yet when it began."""
-        self.seen_ms = 0
-        self.targets: dict[tuple[str, ...], _Target] = {}
-        self.whose: dict[Identity, Whose] = {}
-
-    @property
-    def interval_ms(self) -> float:
-        """How often it is scraped, as measured."""
-        return max((target.interval_ms for target in self.targets.values()), default=0.0) or DEFAULT_INTERVAL_MS
-
-    def counts(self) -> Iterator[_Count]:
-        """All that it counts."""
-        return (count for whose in self.whose.values() for count in whose.counts)
-
-
-class _Target:
-    """One way on which a process is scraped: by one job of one replica of Prometheus."""
-
-    def __init__(self, unit: Unit, address: str) -> None:
-        self.unit = unit
-        self.address = address
-        self.seen_ms = 0
-        """0: never, until the present answer."""
-        self.interval_ms = 0.0
-        self.measured_s = 0.0
-
-    @property
-    def first_ms(self) -> int:
-        """The instant of its first sample."""
-        return self.unit.first_ms
-
-    def counts(self) -> Iterator[_Count]:
-        """What is read on this way, as long as no other one is followed."""
-        return (count for count in self.unit.counts() if count.followed and count.followed.target is self)
-
-    def measure(self, values: Sequence[Sequence[Any]]) -> None:
-        """Learn the interval by the newest two samples, and little of it where scrapes were missed in between."""
-        gap = 1000.0 * (values[-1][0] - values[-2][0])
-        usual = 0.8 * self.interval_ms + 0.2 * min(gap, MISSED_INTERVALS * self.interval_ms)
-        self.interval_ms = usual or gap
-        self.measured_s = values[-1][0]
-
-    def hear(self, at_ms: int) -> None:
-        self.seen_ms = max(self.seen_ms, at_ms)
-        self.unit.seen_ms = max(self.unit.seen_ms, at_ms)
-
-
-class Whose:
-    """All that one process counts for one identity."""
-
-    __slots__ = ("_before", "counts", "identity", "measures", "unit")
-
-    def __init__(self, identity: Identity, unit: Unit) -> None:
-        self.identity = identity
-        self.unit = unit
-        self.counts: list[_Count] = []
-        self.measures: list[tuple[Measure, list[_Count]]] = []
-        """What counts the same is added up."""
-        self._before: Counters | None = None
-
-    def counters(self) -> Counters:
-        """Put together what has been counted."""
-        self._before = counters(self.sums(), self._before)
-        return self._before
-
-    def of(self, measure: Measure) -> list[_Count]:
-        """What counts this."""
-        for known, same in self.measures:
-            if known == measure:
-                return same
-        self.measures.append((measure, []))
-        return self.measures[-1][1]
-
-    @property
-    def seen_ms(self) -> int:
-        """The instant of the newest sample."""
-        return max(count.at_ms for count in self.counts)
-
-    def sums(self) -> list[tuple[Measure, float]]:
-        """What has been counted of each measure."""
-        return [
-            (measure, same[0].total if len(same) == 1 else sum(count.total for count in same))
-            for measure, same in self.measures
-        ]
-
-
-class _Count:
-    """One counter of one process, however many ways it is scraped on."""
-
-    __slots__ = ("at_ms", "ended", "followed", "labels", "targets", "total", "unknown", "value", "whose")
-
-    def __init__(self, whose: Whose, labels: frozenset[tuple[str, str]]) -> None:
-        self.whose = whose
-        self.labels = labels
-        """All but those of its scrape."""
-        self.targets: set[_Target] = set()
-        self.total = 0.0
-        self.value = 0.0
-        """Of the newest sample."""
-        self.at_ms = -1
-        self.unknown = 0.0
-        """What it had counted when it was first seen."""
-        self.followed: Series | None = None
-        self.ended = False
-        """Its source says that it is no longer there."""
-
-    def begin(self, series: Series, at_ms: int, value: float) -> None:
-        """Count from this value on; a counter that is known by another way goes on."""
-        if self.followed is None:
-            self.followed, self.at_ms, self.value, self.unknown = series, at_ms, value, value
-
-    def follow(self, series: Series) -> bool:
-        """Say whether this way counts: one does, until it is silent."""
-        if self.followed is not series and self.followed is not None:
-            silence = series.seen_ms - self.followed.seen_ms
-            if silence <= FOLLOW_INTERVALS * self.whose.unit.interval_ms:
-                return False
-            self.followed = series
-        return True
-
-    def add(self, samples: Sequence[tuple[int, float]], steps: list[Step], target: _Target) -> None:
-        value, at_ms = self.value, self.at_ms
-        for sample_ms, sample in samples:
-            if sample_ms <= at_ms:
-                continue
-            if sample < value:
-                self.total += sample
-                steps.append(Step(target, self, at_ms, sample_ms, value, sample, fell=True))
-            else:
-                self.total += sample - value
-                if value:
-                    steps.append(Step(target, self, at_ms, sample_ms, value, sample, fell=False))
-            value, at_ms = sample, sample_ms
-        self.value, self.at_ms, self.ended = value, at_ms, False
-
-
-class Series:
-    """One series of the server."""
-
-    __slots__ = ("count", "seen_ms", "seen_s", "target")
-
-    def __init__(self, count: _Count, target: _Target) -> None:
-        self.count = count
-        self.target = target
-        self.seen_ms = -1
-        self.seen_s = -1.0
-        """As the server writes it, which is compared before anything is computed."""
-
-    def later(self, values: Sequence[Sequence[Any]]) -> list[tuple[int, float]]:
-        """The samples that are new, and counts."""
-        if len(values) > 1 and values[-1][0] > self.target.measured_s:
-            self.target.measure(values)
-        seen_s = self.seen_s
-        later = [
-            (round(at_s * 1000), value)
-            for at_s, text in values
-            if at_s > seen_s and 0.0 <= (value := float(text)) < math.inf
-        ]
-        self.seen_s = values[-1][0]
-        return later
-
-
-class _Line:
-    """How a series is written in answers, up to its samples."""
-
-    __slots__ = ("next", "series", "text")
-
-    def __init__(self, text: bytes, series: Series | None) -> None:
-        self.text = text
-        self.series = series
-        """``None``: it is not about edges."""
-        self.next: _Line | None = None
-        """What followed it last time."""
 
 
 Fresh = tuple[Series, Sequence[tuple[int, float]]]
@@ -460,7 +241,7 @@ Zero = Callable[[Series, Sequence[tuple[int, float]], int], tuple[int, float]]
 
 
 def _zero(
-    target: _Target, samples: Sequence[tuple[int, float]], first_ms: int, from_ms: int | None
+    target: Target, samples: Sequence[tuple[int, float]], first_ms: int, from_ms: int | None
 ) -> tuple[int, float]:
     """From which instant and value on a series counts that is met for the first time.
 

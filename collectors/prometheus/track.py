@@ -17,8 +17,9 @@ from collectors.prometheus.answers import Answer
 from collectors.prometheus.client import PrometheusClient, TooMuchError
 from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.increases import Accumulation, Sums, read_increases
+from collectors.prometheus.processes import DEFAULT_INTERVAL_MS
 from collectors.prometheus.relabelling import Loss
-from collectors.prometheus.samples import DEFAULT_INTERVAL_MS, LOOKBACK_MS, Doubts, Samples
+from collectors.prometheus.samples import LOOKBACK_MS, Doubts, Samples
 from graph.model import Observation
 
 log = logging.getLogger(__name__)

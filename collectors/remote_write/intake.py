@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 from collectors.dialects import COLLECTED_BY, Dialect, known
 from collectors.errors import CollectorError
 from collectors.otlp.limits import MalformedError
+from collectors.prometheus.processes import Series, Whose
 from collectors.prometheus.queries import present
-from collectors.prometheus.samples import LOOKBACK_MS, Doubts, Samples, Series, Whose
+from collectors.prometheus.samples import LOOKBACK_MS, Doubts, Samples
 from collectors.remote_write.config import RemoteWriteConfig
 from collectors.remote_write.histogram import read_native
 from collectors.remote_write.latencies import NativeLatencies

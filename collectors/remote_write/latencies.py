@@ -137,7 +137,7 @@ class NativeLatencies:
         name, identity = whose
         unit = self._samples.units.get(name)
         known = unit.whose.get(identity) if unit else None
-        return known is not None and any(isinstance(measure, LatencyBucket) for measure, _ in known.measures)
+        return known is not None and any(isinstance(measure, LatencyBucket) for measure in known.measures)
 
     def _observed(self, whose: Whose) -> Iterator[Observation]:
         name, identity = whose

@@ -5,6 +5,7 @@ import pytest
 from clocks import FakeClock
 
 from collectors.dialects import istio
+from collectors.prometheus.answers import read_samples
 from collectors.prometheus.samples import Samples
 from graph.live import LiveGraph
 from graph.model import GraphType, Presence
@@ -187,3 +188,19 @@ def test_processes_long_gone_are_forgotten():
     samples.read([series(1), series(1, start_s=5_000, pod="web-2")])
     samples.forget(5_000_000)
     assert (set(samples.units), samples.series) == ({"shop/web-2"}, 1)
+
+
+NATIVE = b',"histograms":[[1,{"count":"3","sum":"2","buckets":[[0,"0.5","1","3"]]}]]'
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("values", [True, False], ids=["beside samples", "alone"])
+def test_native_histograms_in_an_answer_are_passed_over(place, values):
+    samples = reader()
+    matrix = [series(1, 6), series(1, 5, code="500"), series(1, 4, code="404")]
+    metric, told, rest = series(1, 2, code="503").partition(b',"values"')
+    mixed = metric + ((told + rest[:-1]) if values else b"") + NATIVE + b"}"
+    body = b",".join([*matrix[:place], mixed, *matrix[place:]])
+    for _ in range(2):
+        answer = read_samples(b'{"status":"success","data":{"resultType":"matrix","result":[%b]}}' % body)
+        assert counted(samples, answer.result) == 5 + 4 + 3 + values
