@@ -97,11 +97,20 @@ function sum(edges, ends, edge) {
         return;
     }
     known.members += 1;
+    known.mtls = protectedShare(known, edge);
     for (const count of ["rate", "requests", "errors", "sent", "received"]) known[count] += edge[count] || 0;
     known.errorRatio = known.requests ? known.errors / known.requests : 0;
-    known.mtls = known.mtls === null || edge.mtls === null ? null : Math.min(known.mtls, edge.mtls);
     known.health = worse(known.health, edge.health);
     if (edge.presence === "live") known.presence = "live";
+}
+
+const traffic = ({ requests, sent, received }) => requests || (sent || 0) + (received || 0);
+
+/** How much of two edges' traffic is over mutual TLS; null where that of some of it is not known. */
+function protectedShare(one, other) {
+    const [some, more] = [traffic(one), traffic(other)];
+    if (!some || !more) return (some ? one : other).mtls;
+    return one.mtls === null || other.mtls === null ? null : (some * one.mtls + more * other.mtls) / (some + more);
 }
 
 const worse = (some, other) => (GAPS[other] < GAPS[some] ? other : some);
