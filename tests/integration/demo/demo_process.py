@@ -46,10 +46,11 @@ def name_of(pid):
     return ""
 
 
-def until(condition, timeout_s=PATIENCE_S):
+def until(condition, timeout_s=PATIENCE_S, tell=lambda: ""):
+    """Wait for something true and return it; *tell* says how things are when it does not come true."""
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s\n{tell()}"
         time.sleep(0.1)
     return result
 

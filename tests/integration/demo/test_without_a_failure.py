@@ -11,13 +11,13 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from any_config import Maker
-from demo_process import MESHSCOPE, until, why
+from demo_process import MESHSCOPE, PATIENCE_S, until, why
 from own_ca import OwnCA, tls_secret
 
 from console.cli.client import Client
@@ -118,6 +118,11 @@ def service(name, namespace):
 EXTRA = service("extra", "other")
 
 
+def follows(proxy):
+    """Whether a proxy has the newest config."""
+    return proxy["inSync"] and proxy["connected"]
+
+
 class Process:
     """One agent with one member."""
 
@@ -140,13 +145,22 @@ class Process:
         self._process = subprocess.Popen([sys.executable, "-m", "mesh_runtime.agent", str(self._plan)])
 
     def children(self):
-        path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in path.read_text().split()}
+        """The programs that it runs now: name and process id."""
+        found = {}
+        for pid in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
+            with suppress(OSError):  # gone since
+                found[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        return found
+
+    def state(self):
+        """What it runs, or its exit code."""
+        ended = self._process.poll()
+        return self.children() if ended is None else ended
 
     def drain(self):
         """Ask it to end, and wait until it has."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(30) == 0
+        assert self._process.wait(PATIENCE_S) == 0
 
     def kill(self):
         self._process.kill()
@@ -165,7 +179,7 @@ class Light:
         self.client = Client(data=self.data)
 
     def open(self):
-        self._post([certificate(), *config(0)], deadline_s=30)
+        self._post([certificate(), *config(0)])
         ports = free_ports()
         self.doors = [f"127.{random.randint(130, 250)}.{random.randint(1, 250)}.{n}" for n in (1, 2)]
         members = {f"door{n}": self._door(address) for n, address in enumerate(self.doors)}
@@ -174,7 +188,7 @@ class Light:
         self.processes = {name: Process(self, name, member) for name, member in members.items()}
         for process in self.processes.values():
             process.start()
-        until(self.complete, 40)
+        self.until_complete()
 
     def start_server(self):
         ports = ("--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0")
@@ -200,7 +214,7 @@ class Light:
             made = Maker(random.Random(number), NAMES).config(base, kinds)
             elsewhere = [item.manifest for item in made if item.key.namespace == "other"]
             self._forget_elsewhere()
-            self._post([EXTRA, *config(number), *elsewhere], deadline_s=30)
+            self._post([EXTRA, *config(number), *elsewhere])
             self._elsewhere = elsewhere
 
     def _forget_elsewhere(self):
@@ -210,18 +224,32 @@ class Light:
             self._elsewhere = []
 
     def replace_certificate(self):
-        self._post([certificate()], deadline_s=10)
+        self._post([certificate()])
 
-    def complete(self):
-        """Whether every proxy has the newest config, and both replicas of each service are in it."""
-        proxies = self.client.get("/proxies")["items"]
-        known = len(proxies) == len(self.processes) and all(one["inSync"] and one["connected"] for one in proxies)
+    def until_complete(self, also=lambda: True):
+        """Wait until every proxy has the newest config with both replicas of each service, and for something else."""
+        until(lambda: also() and self._complete(), PATIENCE_S, self._state)
+
+    def _complete(self):
+        proxies = self._proxies()
+        known = len(proxies) == len(self.processes) and all(map(follows, proxies))
         return known and all(self._replicas(name) == 2 for name in SERVICES)
+
+    def _state(self):
+        proxies = self._proxies()
+        processes = [f"{name}: {process.state()}" for name, process in self.processes.items()]
+        replicas = [f"{name} in door~0: {self._replicas(name)}" for name in SERVICES]
+        return "\n".join(
+            [*processes, *replicas, f"{len(proxies)} proxies", *(str(p) for p in proxies if not follows(p))]
+        )
+
+    def _proxies(self):
+        return self.client.get("/proxies")["items"]
 
     def _replicas(self, service):
         found = self.client.get("/proxies/light%2Fdoor~0/endpoints")["resources"]
-        (known,) = (one for one in found if one["cluster_name"] == f"outbound|80||{service}.light.svc.cluster.local")
-        return sum(len(locality["lb_endpoints"]) for locality in known["endpoints"])
+        known = (one for one in found if one["cluster_name"] == f"outbound|80||{service}.light.svc.cluster.local")
+        return sum(len(locality["lb_endpoints"]) for one in known for locality in one["endpoints"])
 
     def serials(self):
         return {item["instance_id"]: item["serial"] for item in self.client.get("/certificates")["items"]}
@@ -233,7 +261,7 @@ class Light:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _post(self, manifests, deadline_s):
+    def _post(self, manifests):
         answer = self.client.post("/config", {"manifests": manifests, "reason": "test"})
         assert not answer["settled"]["rejected"], answer
 
@@ -274,7 +302,7 @@ def no_failure(mesh, what):
     began.unlink(missing_ok=True)
     sender = subprocess.Popen([*command, *options, *resolve, "--began", began], stdout=subprocess.PIPE, text=True)
     try:
-        until(began.exists, 20)
+        until(began.exists)
         yield
     finally:
         sender.terminate()
@@ -297,7 +325,7 @@ def test_crashes_of_the_server(mesh):
         for _ in range(TIMES):
             mesh.kill_server()
             mesh.start_server()
-            until(mesh.complete, 30)
+            mesh.until_complete()
             mesh.change(2)
 
 
@@ -306,7 +334,7 @@ def test_rotation_of_every_leaf(mesh):
         for _ in range(TIMES):
             before = set(mesh.serials().values())
             mesh.meshscope("certificates", "rotate")
-            until(lambda: mesh.complete() and not before & set(mesh.serials().values()), 30)  # noqa: B023
+            mesh.until_complete(lambda: not before & set(mesh.serials().values()))  # noqa: B023
 
 
 def test_rotation_of_the_root(mesh):
@@ -314,7 +342,7 @@ def test_rotation_of_the_root(mesh):
         for _ in range(TIMES):
             before = set(mesh.serials().values())
             mesh.meshscope("certificates", "rotate", "--root")
-            until(lambda: mesh.complete() and not before & set(mesh.serials().values()), 60)  # noqa: B023
+            mesh.until_complete(lambda: not before & set(mesh.serials().values()))  # noqa: B023
 
 
 def test_replacement_of_the_gateways_certificate(mesh):
@@ -328,14 +356,18 @@ def test_graceful_drain_of_every_proxy_in_turn(mesh):
         for process in mesh.processes.values():
             process.drain()
             process.start()
-            until(mesh.complete, 40)
+            mesh.until_complete()
+
+
+def is_back(children, before):
+    """Whether both programs run, one of them anew."""
+    return len(children) == 2 and children != before
 
 
 def test_loss_of_replicas(mesh):
     with no_failure(mesh, "loss of replicas, the other one's program and then its proxy"):
         for name in SERVICES:
             for replica, what in ((f"{name}0", "python"), (f"{name}1", "envoy")):
-                victim = next(pid for comm, pid in mesh.processes[replica].children().items() if comm.startswith(what))
-                os.kill(victim, signal.SIGKILL)
-                until(lambda: victim not in mesh.processes[replica].children().values(), 10)  # noqa: B023
-                until(lambda: len(mesh.processes[replica].children()) == 2 and mesh.complete(), 80)  # noqa: B023
+                before = mesh.processes[replica].children()
+                os.kill(next(pid for comm, pid in before.items() if comm.startswith(what)), signal.SIGKILL)
+                mesh.until_complete(lambda: is_back(mesh.processes[replica].children(), before))  # noqa: B023
