@@ -48,8 +48,6 @@ __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxySt
 
 log = logging.getLogger(__name__)
 
-DEBOUNCE_S: Final = 0.002
-"""How long the first of several changes waits for the others."""
 WRITING_S: Final = 0.1
 """How long the next changes wait while the last ones are still written to slow proxies."""
 TICK_S: Final = 1.0
@@ -299,7 +297,6 @@ class ControlPlane:
     async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
-            await asyncio.sleep(DEBOUNCE_S)
             self._changed.clear()
             self._publish()
             # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
