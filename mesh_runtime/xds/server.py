@@ -118,7 +118,7 @@ class AdsServer:
                     await self.progress()
 
     async def progress(self) -> None:
-        """Wait until some proxy has answered, come or gone, or snapshots were published."""
+        """Wait until some proxy has answered all it was sent or is gone, or snapshots were published or written."""
         await self._progress.wait()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -202,7 +202,7 @@ class AdsServer:
         stream = session.stream
         while not session.closed:
             session.wake.clear()
-            snapshot = self._snapshots.get(stream.node_id)
+            snapshot, answered = self._snapshots.get(stream.node_id), stream.answered
             patience_ms = None
             if snapshot is not None:
                 refused = stream.refused_names
@@ -212,7 +212,8 @@ class AdsServer:
                 patience_ms = stream.patience_ms(self._clock_ms())
             if not session.wake.is_set():
                 self._unwritten.discard(session)
-            self._progressed()
+            if stream.answered is not answered or not self._unwritten:
+                self._progressed()
             await _wait(session.wake, patience_ms)
 
     def _progressed(self) -> None:

@@ -203,7 +203,7 @@ class DeltaStream:
                 responses += self._push(kind, snapshot, now_ms, remove=kind is not Kind.RDS)
             if not any(map(self._outstanding, _LATER)):
                 responses += self._push(Kind.CDS, snapshot, now_ms, remove=True)
-            if not responses and not any(map(self._outstanding, Kind)):
+            if not responses and not any(one.outstanding for one in self._subscriptions.values()):
                 self.answered = snapshot
         return responses
 
