@@ -81,7 +81,6 @@ class Service(Spec):
             # Istio's proxies choose an endpoint for each request, whoever the client is.
             "sessionAffinity",
             "sessionAffinityConfig",
-            "trafficDistribution",
         }
     )
 
@@ -93,6 +92,8 @@ class Service(Spec):
     """It may find no workload; an empty one finds none."""
     ports: Many[ServicePort] = ()
     external_name: DnsName = ""
+    traffic_distribution: Literal["", "PreferClose", "PreferSameZone", "PreferSameNode"] = ""
+    """Which instances are called first, by where they are; ``PreferClose`` is the old name of ``PreferSameZone``."""
     publish_not_ready_addresses: bool = False
     """Traffic is sent also to workloads that do not listen yet, or end."""
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from mesh_runtime.api.core import ConfigMap
 from mesh_runtime.api.extension_providers import ACCESS_LOGGING, BUILT_IN, METRICS, TRACING, ExtensionProvider
 from mesh_runtime.api.log_format import complaint, json_labels
-from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting
+from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting, ZoneAwareLbSetting
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
 from mesh_runtime.api.networking.proxy_config import Concurrency, Environment
 from mesh_runtime.api.networking.service_entry import ExportTo
@@ -205,6 +205,8 @@ class MeshConfig(Spec):
     path_normalization: PathNormalization = Field(default_factory=PathNormalization)
     locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
     """What holds where a DestinationRule has none of its own."""
+    zone_aware_lb_setting: ZoneAwareLbSetting | None = None
+    """The same; comes before the other."""
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
     default_service_export_to: ExportTo = ()
     """Who sees services and ServiceEntries that do not say so themselves; nothing: everybody."""

@@ -29,7 +29,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: queue, namespace: shop, annotations: {networking.istio.io/exportTo: "., other"}}
-spec: {selector: {app: queue}, clusterIP: None, publishNotReadyAddresses: true, ports: [{name: mongo, port: 27017}, {name: any, port: 90}]}
+spec: {selector: {app: queue}, clusterIP: None, publishNotReadyAddresses: true, trafficDistribution: PreferClose, ports: [{name: mongo, port: 27017}, {name: any, port: 90}]}
 ---
 apiVersion: v1
 kind: Secret
@@ -160,7 +160,11 @@ spec:
       loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 64}, warmupDurationSecs: 3s}
       tls: {mode: MUTUAL, clientCertificate: /a.pem, privateKey: /a.key, caCertificates: /ca.pem, caCrl: /crl.pem}
   subsets:
-  - {name: v1, labels: {version: v1}}
+  - name: v1
+    labels: {version: v1}
+    trafficPolicy:
+      loadBalancer:
+        zoneAwareLbSetting: {enabled: true, failover: [{from: one, to: two}], failoverPriority: [rack], minClusterSize: 2}
   - {name: v2, labels: {version: v2}, trafficPolicy: {tunnel: {protocol: CONNECT, targetHost: a.b, targetPort: 443}}}
 ---
 apiVersion: networking.istio.io/v1

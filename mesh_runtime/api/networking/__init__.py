@@ -46,6 +46,7 @@ from mesh_runtime.api.networking.load_balancer import (
     MagLev,
     RingHash,
     Warmup,
+    ZoneAwareLbSetting,
 )
 from mesh_runtime.api.networking.service_entry import ServiceEntry, ServicePort, WorkloadEntry, WorkloadTemplate
 from mesh_runtime.api.networking.sidecar import EgressListener, IngressListener, Sidecar
@@ -122,4 +123,5 @@ __all__ = [
     "WorkloadEntry",
     "WorkloadGroup",
     "WorkloadTemplate",
+    "ZoneAwareLbSetting",
 ]

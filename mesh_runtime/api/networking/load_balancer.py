@@ -167,6 +167,24 @@ class LocalityLbSetting(Spec):
             yield Flaw(("failoverPriority", index), f"{label} is there twice", "remove one")
 
 
+class ZoneAwareLbSetting(Spec):
+    """As much as possible stays in the caller's zone, while every endpoint of its region gets the same."""
+
+    enabled: bool = True
+    failover: Many[Failover] = ()
+    failover_priority: Many[PriorityLabel] = ()
+    min_cluster_size: Annotated[int, Field(ge=1, le=2**32 - 1)] = 6
+    """With fewer endpoints in the caller's region, zones make no difference."""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Regions and zones are taken care of."""
+        for index, label in repeated([label.partition("=")[0] for label in self.failover_priority]):
+            yield Flaw(("failoverPriority", index), f"{label} is there twice", "remove one")
+        for index, written in enumerate(self.failover_priority):
+            if written.partition("=")[0] in TOPOLOGY:
+                yield Flaw(("failoverPriority", index), f"{written} is preferred in any case", "remove it")
+
+
 class Warmup(Spec):
     """How a new instance gets its share little by little."""
 
@@ -179,18 +197,18 @@ class Warmup(Spec):
 class LoadBalancer(Spec):
     """Which instance is next."""
 
-    later = frozenset({"zoneAwareLbSetting"})
-
     simple: Simple | None = None
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalityLbSetting | None = None
+    zone_aware_lb_setting: ZoneAwareLbSetting | None = None
     warmup_duration_secs: Duration | None = None
     """The old form of ``warmup``, which is obeyed where both are there."""
     warmup: Warmup | None = None
 
     def flaws(self) -> Iterator[Flaw]:
-        """At most one of the two."""
+        """One algorithm, and one idea of what is near."""
         yield from self.one_of("simple", "consistent_hash", needed=False)
+        yield from self.one_of("locality_lb_setting", "zone_aware_lb_setting", needed=False)
 
 
 def _overlaps(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:

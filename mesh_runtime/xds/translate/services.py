@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.hosts import service_host
-from mesh_runtime.api.networking import ServiceEntry, WorkloadEntry
+from mesh_runtime.api.networking import TOPOLOGY, ServiceEntry, WorkloadEntry
 from mesh_runtime.api.objects import DOMAIN, ConfigObject
 from mesh_runtime.api.protocols import HTTP, Protocol, by_word
 from mesh_runtime.registry import Instance
@@ -31,6 +31,11 @@ __all__ = [
 ]
 
 _EXPORT_TO: Final = "networking.istio.io/exportTo"
+_DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
+_SAME_ZONE: Final = TOPOLOGY[:2]
+_SAME_NODE: Final = (*TOPOLOGY, "kubernetes.io/hostname")
+_PREFERRED: Final = {"preferclose": _SAME_ZONE, "prefersamezone": _SAME_ZONE, "prefersamenode": _SAME_NODE}
+"""What ``trafficDistribution`` and the annotation say, in any case, as the labels of nearness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ class MeshService:
     """Namespaces whose callers see it; ``()``: all."""
     subject_alt_names: tuple[str, ...] = ()
     """Who may answer, beside its workloads."""
+    prefers: tuple[str, ...] = ()
+    """The labels in which callers' first choice is like them, where no rule says what is near; ``()``: none."""
     needs_port: bool = False
     """The port that its name alone means is none of these."""
 
@@ -164,18 +171,20 @@ def member_name(instance: Instance) -> str:
 
 def declared_services(world: World) -> Iterator[MeshService]:
     """Yield what Service objects declare."""
-    audience = world.mesh_config.default_service_export_to
+    audience, spaces = world.mesh_config.default_service_export_to, _distributions(world)
     for item in world.objects("Service"):
-        yield _seen_by(audience, _declared(item, spec_of(item, Service)))
+        spec = spec_of(item, Service)
+        prefers = _prefers(item, spaces, spec.traffic_distribution)
+        yield _seen_by(audience, _declared(item, spec, prefers))
 
 
 def service_entries(world: World) -> Iterator[MeshService]:
     """Yield what ServiceEntry objects declare, host by host."""
-    audience = world.mesh_config.default_service_export_to
+    audience, spaces = world.mesh_config.default_service_export_to, _distributions(world)
     for item in world.objects("ServiceEntry"):
-        spec = spec_of(item, ServiceEntry)
+        spec, prefers = spec_of(item, ServiceEntry), _prefers(item, spaces)
         for host in spec.hosts:
-            yield _seen_by(audience, _entry(item, spec, host))
+            yield _seen_by(audience, _entry(item, spec, host, prefers))
 
 
 def member_services(world: World, services: Iterable[MeshService]) -> Iterator[MeshService]:
@@ -193,12 +202,24 @@ def member_services(world: World, services: Iterable[MeshService]) -> Iterator[M
                 )
 
 
+def _distributions(world: World) -> Mapping[str, str]:
+    """Return what namespaces say for services that do not say themselves which instances are called first."""
+    return {
+        item.key.name: said for item in world.objects("Namespace") if (said := item.annotations.get(_DISTRIBUTION, ""))
+    }
+
+
+def _prefers(item: ConfigObject, spaces: Mapping[str, str], own: str = "") -> tuple[str, ...]:
+    said = own or item.annotations.get(_DISTRIBUTION) or spaces.get(item.key.namespace, "")
+    return _PREFERRED.get(said.lower(), ())
+
+
 def _seen_by(audience: tuple[str, ...], service: MeshService) -> MeshService:
     """Return a service that is seen by an audience where it names none itself."""
     return replace(service, export_to=audience) if audience and not service.export_to else service
 
 
-def _declared(item: ConfigObject, spec: Service) -> MeshService:
+def _declared(item: ConfigObject, spec: Service, prefers: tuple[str, ...]) -> MeshService:
     outside = spec.type == "ExternalName"
     return MeshService(
         host=service_host(item.key.name, item.key.namespace),
@@ -214,11 +235,12 @@ def _declared(item: ConfigObject, spec: Service) -> MeshService:
         by_dns=outside,
         headless=spec.headless,
         unready=spec.publish_not_ready_addresses,
+        prefers=prefers,
         export_to=tuple(name for word in item.annotations.get(_EXPORT_TO, "").split(",") if (name := word.strip())),
     )
 
 
-def _entry(item: ConfigObject, spec: ServiceEntry, host: str) -> MeshService:
+def _entry(item: ConfigObject, spec: ServiceEntry, host: str, prefers: tuple[str, ...]) -> MeshService:
     addresses = tuple(address for address in map(_single, spec.addresses) if address)
     selector = spec.workload_selector.labels if spec.workload_selector else {}
     dynamic = spec.resolution == "DYNAMIC_DNS" or (spec.resolution == "NONE" and host.startswith("*") and not addresses)
@@ -241,6 +263,7 @@ def _entry(item: ConfigObject, spec: ServiceEntry, host: str) -> MeshService:
         by_request=dynamic,
         addresses=addresses,
         export_to=spec.export_to,
+        prefers=prefers,
         subject_alt_names=spec.subject_alt_names,
     )
 

@@ -98,6 +98,38 @@ async def test_a_caller_of_unknown_place_asks_everybody(mesh):
     assert set(await answering(mesh, mesh.workloads["stranger"])) == set(PLACES)
 
 
+PREFERS = """
+apiVersion: v1
+kind: Service
+metadata: {{name: catalog, annotations: {{{annotation}}}}}
+spec: {{selector: {{app: catalog}}, ports: [{{name: http, port: 80, targetPort: http}}]{field}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "field"),
+    [
+        ("", ", trafficDistribution: PreferSameZone"),
+        ("networking.istio.io/traffic-distribution: PreferClose", ""),
+    ],
+)
+async def test_a_service_may_prefer_callers_of_the_same_zone_without_any_rule(mesh, frontend, annotation, field):
+    await mesh.apply(PREFERS.format(annotation=annotation, field=field))
+    assert set(await answering(mesh, frontend)) == {"near"}
+    assert set(await answering(mesh, mesh.workloads["visitor"])) == {"region"}
+    await mesh.apply(PREFERS.format(annotation="", field=""))
+    assert set(await answering(mesh, frontend)) == set(PLACES)
+
+
+async def test_zones_share_what_the_nearest_cannot_bear(mesh, frontend):
+    await rule(mesh, f"loadBalancer: {{simple: ROUND_ROBIN, zoneAwareLbSetting: {{minClusterSize: 1}}}}, {DETECTION}")
+    # The only caller is in one of the region's two zones, of which each has half of the endpoints.
+    assert await answering(mesh, frontend) == {"near": 20, "zone": 20}
+    assert await answering(mesh, mesh.workloads["visitor"]) == {"region": 40}
+    await fail(mesh, "near", "zone")
+    await turn_to(mesh, frontend, {"region", "far"})
+
+
 async def test_a_region_may_have_a_refuge(mesh, frontend):
     setting = "localityLbSetting: {failover: [{from: r1, to: r3}]}"
     await rule(mesh, f"loadBalancer: {{{setting}}}, {DETECTION}")

@@ -311,6 +311,16 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute[0].from",
             "neither a locality nor a pattern",
         ),
+        (
+            policy(loadBalancer={"zoneAwareLbSetting": {}, "localityLbSetting": {}}),
+            "spec.trafficPolicy.loadBalancer",
+            "exclude each other",
+        ),
+        (
+            policy(loadBalancer={"zoneAwareLbSetting": {"failoverPriority": ["topology.kubernetes.io/zone"]}}),
+            "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.failoverPriority[0]",
+            "is preferred in any case",
+        ),
         (policy(loadBalancer={"warmup": {}}), "spec.trafficPolicy.loadBalancer.warmup.duration", "is required"),
         (
             policy(loadBalancer={"simple": "FASTEST"}),

@@ -213,3 +213,33 @@ def test_only_in_the_mesh_s_own_network_a_proxy_calls_from_its_own_address():
     assert {f"outbound|80||{host}" for host in ("far.example.com", "six.example.com")} <= anywhere
     assert anywhere.isdisjoint({CLUSTER, "outbound|80||near.example.com"})
     assert {"PassthroughCluster", "inbound|8080||"} <= anywhere
+
+
+def zoned(least):
+    """Four endpoints in three zones, and four callers in two of them: what a caller of each is to do."""
+    zones = ("r1/z1/s", "r1/z2/s", "r1/z2/s", "r1/z3/s")
+    catalogs = [instance("catalog", number=number, locality=zone) for number, zone in enumerate(zones)]
+    callers = [instance("frontend", number=n, locality=f"r1/{zone}/s") for n, zone in enumerate(["z1"] * 3 + ["z2"])]
+    a_world = world(
+        service(),
+        policy(f"loadBalancer: {{zoneAwareLbSetting: {{minClusterSize: {least}}}}}"),
+        instances=[*catalogs, *callers],
+    )
+    assert cluster(a_world, callers[0])["common_lb_config"]["locality_weighted_lb_config"] == {}
+    return [
+        [
+            (place["load_balancing_weight"], place.get("priority", 0))
+            for place in resources(a_world, caller)[Kind.EDS][CLUSTER]["endpoints"]
+        ]
+        for caller in (callers[0], callers[-1])
+    ]
+
+
+def test_a_zone_keeps_what_it_can_bear_and_the_rest_goes_where_there_is_room():
+    crowded, roomy = zoned(least=4)
+    assert crowded == [(3333, 0), (3333, 0), (3333, 0)]
+    assert roomy == [(1, 1), (10_000, 0), (1, 1)]
+
+
+def test_with_few_endpoints_zones_make_no_difference():
+    assert zoned(least=5) == [[(1, 0), (2, 0), (1, 0)]] * 2

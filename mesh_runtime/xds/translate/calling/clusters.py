@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, TypedDict
 
-from mesh_runtime.api.networking import ConnectionPool, HTTPSettings, OutlierDetection, RetryBudget
+from mesh_runtime.api.networking import (
+    ConnectionPool,
+    HTTPSettings,
+    OutlierDetection,
+    RetryBudget,
+    ZoneAwareLbSetting,
+)
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
 from mesh_runtime.api.protocols import HTTP2
 from mesh_runtime.registry import Instance
@@ -23,7 +29,8 @@ from mesh_runtime.xds.translate.calling.endpoints import (
     identities,
     source,
 )
-from mesh_runtime.xds.translate.calling.localities import assignment, is_weighted, places, setting_for
+from mesh_runtime.xds.translate.calling.localities import assignment, places
+from mesh_runtime.xds.translate.calling.nearness import nearness
 from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
@@ -137,24 +144,29 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, p
 def _of_port(world: World, client: Client, service: MeshService, port: MeshPort) -> tuple[_Built, ...]:
     """Build a port's clusters once for all callers to whom the same rules apply in the same way."""
     rules = rules_for(world, client.namespace, service, dict(client.labels))
-    seen_by = _distinctive(world, client, port, [rules.policy(port.number, subset) for subset in ("", *rules.subsets)])
+    seen_by = _distinctive(
+        world, client, service, port, [rules.policy(port.number, subset) for subset in ("", *rules.subsets)]
+    )
     key = "port", service.host, service.namespace, port.number, rules.key, seen_by
     return world.once(key, lambda: tuple(_variants(world, seen_by, service, port, rules)))
 
 
-def _distinctive(world: World, client: Client, port: MeshPort, policies: Sequence[Policy]) -> Client:
+def _distinctive(
+    world: World, client: Client, service: MeshService, port: MeshPort, policies: Sequence[Policy]
+) -> Client:
     """Keep of a caller what still makes a difference among those who follow the same rules.
 
     That is what is near, whose Secrets are meant, and who says what a port takes where that is not declared.
     """
-    settings = (setting_for(world, policy) for policy in policies)
-    near = any(policy.outlier_detection for policy in policies) or any(one.distribute for one in settings if one)
+    preferred = [one for policy in policies if (one := nearness(world, policy, service))]
+    near = any(one.is_relative for one in preferred)
     owned = any(policy.tls and policy.tls.credential_name for policy in policies)
+    zoned = any(isinstance(one.setting, ZoneAwareLbSetting) for one in preferred)
     return Client(
-        SidecarScope(client.namespace if owned else ""),
+        SidecarScope(client.namespace if owned or zoned else ""),
         client.labels if near else (),
         client.locality if near else "",
-        client.gateway and port.protocol == "auto",
+        client.gateway and (zoned or port.protocol == "auto"),
     )
 
 
@@ -184,7 +196,7 @@ def _built(world: World, target: _Target) -> _Built:
     secrets, served = credentials(world, policy.tls, target.client.namespace)
     if not served:
         return _out_of_reach(target)
-    near = places(world, target.client, policy, target.found)
+    near = places(world, target.client, target.found, nearness(world, policy, target.service))
     assigned = assignment(target.name, near, mutual(policy.tls, target.identity))
     cluster = {"name": target.name, **_discovery(target, assigned), **_calling(world, target)}
     return cluster, assigned if "eds_cluster_config" in cluster else None, secrets
@@ -216,7 +228,8 @@ def _calling(world: World, target: _Target) -> Envoy:
     policy, port = target.policy, target.port
     pool = policy.connection_pool
     upgrade = port.protocol == "http" and _upgrades(world, pool)
-    weighted: Envoy = {"locality_weighted_lb_config": {}} if is_weighted(setting_for(world, policy), policy) else {}
+    preferred = nearness(world, policy, target.service)
+    weighted: Envoy = {"locality_weighted_lb_config": {}} if preferred and preferred.is_weighted else {}
     detection = policy.outlier_detection
     # Without outlier detection every endpoint stays in; without any healthy one nothing is sent.
     panic = {"value": float(detection.min_health_percent or 0)} if detection else {}

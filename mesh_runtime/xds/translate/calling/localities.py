@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mesh_runtime.api.networking import TOPOLOGY, LocalityLbSetting
+from mesh_runtime.api.networking import TOPOLOGY, LocalityLbSetting, ZoneAwareLbSetting
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.endpoints import Endpoint, lb_endpoint
-from mesh_runtime.xds.translate.calling.rules import Client, Policy
+from mesh_runtime.xds.translate.calling.nearness import Nearness
+from mesh_runtime.xds.translate.calling.rules import WORKLOAD, Client
 from mesh_runtime.xds.translate.world import World
 
 _OTHER_REGION = 3
 _NO_REFUGE = 4
+_REGIONS = 3
+"""Priorities of regions: the caller's, its refuge, and all others."""
+_FINE = 10_000
+"""The weight of all of a caller's requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,39 +33,22 @@ class Place:
     """0 is asked first; each next one only takes over what those before it cannot bear. No number is left out."""
 
 
-def setting_for(world: World, policy: Policy) -> LocalityLbSetting | None:
-    """Return how near endpoints are preferred: the rule's own setting, else the mesh's; ``None``: not at all."""
-    balancer = policy.load_balancer
-    setting = (balancer.locality_lb_setting if balancer else None) or world.mesh_config.locality_lb_setting
-    return setting if setting.enabled else None
-
-
-def is_weighted(setting: LocalityLbSetting | None, policy: Policy) -> bool:
-    """Tell whether localities have shares of their own, whatever the number of their endpoints."""
-    if setting is None:
-        return False
-    ordered = bool(setting.failover or setting.failover_priority)
-    return bool(setting.distribute) or (ordered and policy.outlier_detection is not None)
-
-
-def places(world: World, client: Client, policy: Policy, found: Sequence[Endpoint]) -> tuple[Place, ...]:
-    """Return the endpoints as a caller is to prefer them.
-
-    Without outlier detection nothing is known to be ill, so that nobody is preferred, as in Istio.
-    """
+def places(world: World, client: Client, found: Sequence[Endpoint], preferred: Nearness | None) -> tuple[Place, ...]:
+    """Return the endpoints as a caller is to prefer them."""
     near = tuple(_by_locality(found))
-    setting = setting_for(world, policy)
-    if setting is None:
+    if preferred is None or not preferred.is_relative:
         return near
-    if setting.distribute:
+    setting = preferred.setting
+    if isinstance(setting, LocalityLbSetting) and setting.distribute:
         return _distributed(setting, client.locality, near)
-    if policy.outlier_detection is None:
-        return near
     if setting.failover_priority:
         near = _without_gaps(_by_labels(setting.failover_priority, client, near))
-        if not setting.failover:
+        if isinstance(setting, LocalityLbSetting) and not setting.failover:
             return near
-    return _without_gaps(_by_distance(setting, client.locality, near))
+    if isinstance(setting, LocalityLbSetting):
+        return _without_gaps(_by_distance(setting, client.locality, near))
+    regions = _without_gaps(_by_region(setting, client.locality, near))
+    return _without_gaps(_by_zone(regions, client.locality, _callers(world, client), setting.min_cluster_size))
 
 
 def assignment(name: str, near: Sequence[Place], mutual: str) -> Envoy:
@@ -126,6 +114,57 @@ def _by_distance(setting: LocalityLbSetting, caller: str, near: tuple[Place, ...
         if distance == _OTHER_REGION and refuge is not None and _parts(place.locality)[0] != refuge:
             distance = _NO_REFUGE
         yield replace(place, priority=place.priority * (_NO_REFUGE + 1) + distance)
+
+
+def _by_region(setting: ZoneAwareLbSetting, caller: str, near: tuple[Place, ...]) -> Iterator[Place]:
+    """Keep the order that there is, and within it prefer the own region, and then the refuge's."""
+    region = _parts(caller)[0]
+    refuge = next((one.to for one in setting.failover if one.from_ == region), None)
+    for place in near:
+        order = (region, refuge, _parts(place.locality)[0]).index(_parts(place.locality)[0])
+        yield replace(place, priority=place.priority * _REGIONS + order)
+
+
+def _callers(world: World, client: Client) -> Counter[str]:
+    """Count the instances of a caller's own workload, by locality."""
+    own = {name: value for name, value in client.labels if name in WORKLOAD}
+    select = world.selected_gateways if client.gateway else world.selected
+    alike = (
+        one for one in select(client.namespace, own) if all(one.labels.get(name) == own.get(name) for name in WORKLOAD)
+    )
+    return Counter(one.locality for one in alike if not one.draining)
+
+
+def _by_zone(near: Sequence[Place], caller: str, callers: Counter[str], least: int) -> Iterator[Place]:
+    """Share the nearest among zones as Envoy's zone aware routing does, which would have to know the callers itself.
+
+    A zone with room for all that its callers ask keeps it. One with less keeps what it can bear, and the rest goes to
+    zones with more room than callers. Others only take over what those cannot bear.
+    """
+    first = [place for place in near if place.priority == 0]
+    total = sum(len(place.endpoints) for place in first)
+    if len(first) == 1 or total < least or caller not in {place.locality for place in first}:
+        yield from near
+        return
+    room = {place.locality: len(place.endpoints) / total for place in first}
+    shares = _shares(caller, room, {place: callers[place] / (callers.total() or 1) for place in room})
+    for place in near:
+        if place.priority:
+            yield replace(place, priority=place.priority + 1)
+        elif place.locality in shares:
+            yield replace(place, weight=max(1, round(shares[place.locality] * _FINE)))
+        else:
+            yield replace(place, priority=1)
+
+
+def _shares(caller: str, room: Mapping[str, float], asked: Mapping[str, float]) -> Mapping[str, float]:
+    """Return which share of a caller's requests goes to which zone, by each one's share of endpoints and callers."""
+    if room[caller] >= asked[caller]:
+        return {caller: 1.0}
+    stays = room[caller] / asked[caller]
+    spare = {place: room[place] - asked[place] for place in room if room[place] > asked[place]}
+    leaving = (1 - stays) / sum(spare.values())
+    return {caller: stays, **{place: leaving * amount for place, amount in spare.items()}}
 
 
 def _distance(one: str, other: str) -> int:

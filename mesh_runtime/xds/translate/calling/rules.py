@@ -23,6 +23,7 @@ from mesh_runtime.api.networking import (
     Subset,
     TrafficPolicy,
     Tunnel,
+    ZoneAwareLbSetting,
 )
 from mesh_runtime.api.objects import ROOT_NAMESPACE
 from mesh_runtime.registry import Instance, Role
@@ -32,6 +33,8 @@ from mesh_runtime.xds.translate.world import World
 
 Labels = Mapping[str, str]
 NO_LABELS: Final[Labels] = MappingProxyType({})
+WORKLOAD: Final = ("app", "version")
+"""The labels by which the instances of a caller's own workload are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,13 +268,28 @@ def _locality_settings(world: World) -> Iterator[LocalityLbSetting]:
             yield policy.load_balancer.locality_lb_setting
 
 
+def _zone_settings(world: World) -> Iterator[ZoneAwareLbSetting]:
+    if world.mesh_config.zone_aware_lb_setting:
+        yield world.mesh_config.zone_aware_lb_setting
+    for policy in _all_policies(world):
+        if policy.load_balancer and policy.load_balancer.zone_aware_lb_setting:
+            yield policy.load_balancer.zone_aware_lb_setting
+
+
 def _labels_of_nearness(world: World) -> Iterator[str]:
-    for setting in _locality_settings(world):
+    zoned = tuple(_zone_settings(world))
+    settings: Iterable[LocalityLbSetting | ZoneAwareLbSetting] = (*_locality_settings(world), *zoned)
+    for setting in settings:
         for label in setting.failover_priority:
             yield label.partition("=")[0]
+    if zoned:
+        yield from WORKLOAD
 
 
 def _asks_for_localities(world: World) -> bool:
-    return any(setting.distribute for setting in _locality_settings(world)) or any(
-        policy.outlier_detection for policy in _all_policies(world)
+    return (
+        any(setting.distribute for setting in _locality_settings(world))
+        or any(_zone_settings(world))
+        or any(policy.outlier_detection for policy in _all_policies(world))
+        or any(service.prefers for service in world.every_service)
     )
