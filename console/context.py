@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from console.courses import LongCourses
 
 if TYPE_CHECKING:
     from collectors.als.tap import Tap
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from console.state.deliveries import DeliveryLog
     from console.tapping.switch import TapSwitch
     from console.web.stream import Stream
-    from graph.live import LiveGraph
+    from graph.health import Direction
+    from graph.live import LiveGraph, Series
     from graph.ports import Clock, GraphHistory, LogStore, SnapshotStore, TraceStore
     from mesh_runtime.control import ControlPlane
     from mesh_runtime.registry import RegistryReader
@@ -48,7 +48,8 @@ class Console:
     snapshots: SnapshotStore
     histories: Sequence[GraphHistory] = ()
     """Who else remembers the graph, in the order in which they are asked, after memory and the frames on disk."""
-    courses: LongCourses = field(default_factory=LongCourses)
+    courses: OrderedDict[Hashable, Mapping[Direction, Series]] = field(default_factory=OrderedDict)
+    """What the histories told lately of how traffic went (:mod:`console.courses`)."""
     alerts: AlertBook
     deliveries: DeliveryLog
     wizards: Wizards

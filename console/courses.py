@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,35 +21,13 @@ WINDOWS = 24
 FRESH, SHORTEST_PAUSE_MS = 15, 10_000
 """So many times while one of its windows passes, but not more often, such a course is asked for anew."""
 KEPT = 64
-
-Courses = Mapping[Direction, Series]
-
-
-class LongCourses:
-    """What the histories told lately, so that pages which follow the graph need not ask each time."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[GraphType, str, int, int], Courses] = OrderedDict()
-
-    async def of(self, console: Console, kind: GraphType, node: str, span_s: int) -> Courses:
-        """Say how a node's traffic went in either direction; unknown is when nobody watched."""
-        each_ms = 1000 * span_s // WINDOWS
-        now_ms = console.clock.now_ms()
-        end_ms = now_ms - now_ms % max(SHORTEST_PAUSE_MS, each_ms // FRESH)
-        key = (kind, node, span_s, end_ms)
-        if key not in self._kept:
-            ends = [end_ms - each_ms * left for left in reversed(range(WINDOWS))]
-            told = [await told_of(console, kind, each_ms // 1000, end) for end in ends]
-            self._kept[key] = {one: _series(ends, [_signals(then, node, one) for then in told]) for one in Direction}
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+"""Such courses, so that pages which follow the graph need not ask each time."""
 
 
-async def courses_of(console: Console, kind: GraphType, node: str, span_s: int) -> Courses:
+async def courses_of(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Series]:
     """Say how a node's traffic went in either direction."""
     if await _is_told_elsewhere(console, span_s):
-        return await console.courses.of(console, kind, node, span_s)
+        return await _long(console, kind, node, span_s)
     series = console.live.series
     return {one: series(kind, span_s, node, POINTS, direction=one, evenly=False) for one in Direction}
 
@@ -68,6 +45,20 @@ async def told_of(console: Console, kind: GraphType, window_s: int, at_ms: int) 
         return await moment(console, kind, window_s, at_ms)
     except NotFound:
         return None
+
+
+async def _long(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Series]:
+    each_ms = 1000 * span_s // WINDOWS
+    now_ms = console.clock.now_ms()
+    end_ms = now_ms - now_ms % max(SHORTEST_PAUSE_MS, each_ms // FRESH)
+    key = (kind, node, span_s, end_ms)
+    if key not in console.courses:
+        ends = [end_ms - each_ms * left for left in reversed(range(WINDOWS))]
+        told = [await told_of(console, kind, each_ms // 1000, end) for end in ends]
+        console.courses[key] = {one: _series(ends, [_signals(then, node, one) for then in told]) for one in Direction}
+    if len(console.courses) > KEPT:
+        console.courses.popitem(last=False)
+    return console.courses[key]
 
 
 def _signals(then: Snapshot | None, node: str, direction: Direction) -> Signals | None:

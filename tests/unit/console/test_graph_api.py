@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from collectors.errors import CollectorError
 from collectors.snapshots import FrameHistory, SqliteSnapshots
 from console.cli import graph as command
 from console.cli.compare import compare
-from console.courses import WINDOWS, LongCourses, courses_of
+from console.courses import WINDOWS, courses_of
 from console.web.api import graph as api
 from graph.frames import Recorder
 from graph.health import Direction
@@ -99,7 +100,7 @@ async def console(tmp_path):
                 await store.commit(Change(put=load(NAMESPACE), author="ann"))
         other = OtherHistory()
         histories = (FrameHistory(frames, live.frame), other)
-        courses = LongCourses()
+        courses = OrderedDict()
         yield SimpleNamespace(clock=clock, live=live, store=store, histories=histories, other=other, courses=courses)
 
 
