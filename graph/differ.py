@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from operator import is_
 from typing import TypeVar
 
 from graph.groups import groups_of, same_place
 from graph.model import Delta, Edge, Group, Node, Snapshot
+from graph.rows import Rows
 
 Item = TypeVar("Item", Node, Edge)
 
 
 def delta(old: Snapshot, new: Snapshot) -> Delta:
     """What turns the old snapshot into the new one: changed things whole, gone things by id."""
-    nodes = _changed(old.nodes, new.nodes)
-    gone = _gone(old.nodes, new.nodes)
-    groups, gone_groups = _regrouped(old, new) if gone or any(map(_moves(old), nodes)) else ((), ())
+    nodes, gone_nodes = _different(old.nodes, new.nodes)
+    edges, gone_edges = _different(old.edges, new.edges)
+    groups, gone_groups = _regrouped(old, new) if gone_nodes or _moves(nodes, old, new) else ((), ())
     return Delta(
         source=old.revision,
         target=new.revision,
         at_ms=new.at_ms,
         nodes=nodes,
-        edges=_changed(old.edges, new.edges),
-        gone_nodes=gone,
-        gone_edges=_gone(old.edges, new.edges),
+        edges=edges,
+        gone_nodes=gone_nodes,
+        gone_edges=gone_edges,
         groups=groups,
         gone_groups=gone_groups,
     )
@@ -42,25 +42,21 @@ def apply(old: Snapshot, change: Delta) -> Snapshot:
     )
 
 
-def _changed(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Item, ...]:
-    # Snapshots share what did not change, so that mostly a look at the identity is enough.
-    before = old.values() if _same_ids(old, new) else map(old.get, new)
-    pairs = zip(before, new.values(), strict=True)
-    return tuple([item for known, item in pairs if known is not item and known != item])
+def _different(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[Mapping[str, Item], tuple[str, ...]]:
+    """What is new or otherwise than it was, and what is gone."""
+    if isinstance(old, Rows) and isinstance(new, Rows) and new.lineage is old.lineage:
+        return new.changed(old), new.gone(old)
+    return (
+        {id_: item for id_, item in new.items() if old.get(id_) != item},
+        tuple(id_ for id_ in old if id_ not in new),
+    )
 
 
-def _gone(old: Mapping[str, Item], new: Mapping[str, Item]) -> tuple[str, ...]:
-    return () if _same_ids(old, new) else tuple(id_ for id_ in old if id_ not in new)
-
-
-def _same_ids(old: Mapping[str, Item], new: Mapping[str, Item]) -> bool:
-    """Whether both hold the same ids in the same order, as snapshots do that follow each other: no need to look up."""
-    return len(old) == len(new) and all(map(is_, old, new))
-
-
-def _moves(old: Snapshot) -> Callable[[Node], bool]:
-    """Whether a node is new, or in other groups than it was."""
-    return lambda node: (known := old.nodes.get(node.id)) is None or not same_place(known, node)
+def _moves(changed: Mapping[str, Node], old: Snapshot, new: Snapshot) -> bool:
+    """Whether a node is new, or in other groups than it was. Rows stay where they are."""
+    if isinstance(changed, Rows):
+        return len(old.nodes) != len(new.nodes)
+    return any((known := old.nodes.get(id_)) is None or not same_place(known, node) for id_, node in changed.items())
 
 
 def _regrouped(old: Snapshot, new: Snapshot) -> tuple[tuple[Group, ...], tuple[str, ...]]:
@@ -69,8 +65,8 @@ def _regrouped(old: Snapshot, new: Snapshot) -> tuple[tuple[Group, ...], tuple[s
     return changed, tuple(id_ for id_ in before if id_ not in after)
 
 
-def _applied(old: Mapping[str, Item], changed: tuple[Item, ...], gone: tuple[str, ...]) -> dict[str, Item]:
-    items = {**old, **{item.id: item for item in changed}}
+def _applied(old: Mapping[str, Item], changed: Mapping[str, Item], gone: tuple[str, ...]) -> dict[str, Item]:
+    items = {**old, **changed}
     for id_ in gone:
         del items[id_]
     return items

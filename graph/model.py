@@ -375,8 +375,8 @@ class Delta:
     """The revision this starts from."""
     target: int
     at_ms: int
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    nodes: Mapping[str, Node]
+    edges: Mapping[str, Edge]
     gone_nodes: tuple[str, ...]
     gone_edges: tuple[str, ...]
     groups: tuple[Group, ...] = ()

@@ -21,20 +21,21 @@ class Sides:
         """Per edge its node of either side; side 0: inbound, 1: outbound."""
         self._orders = [np.argsort(end, kind="stable") for end in self.ends]
 
-    def totals(self, rows: Floats, changed: Flags, last: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
-        """Per side and node the sum of the rows of its edges; those without a changed edge keep their last sum."""
-        inward, outward = (
-            self._total(rows, changed, side, last[side].copy() if last else np.zeros((self._size, rows.shape[1])))
-            for side in range(len(self.ends))
-        )
-        return inward, outward
-
-    def _total(self, rows: Floats, changed: Flags, side: int, total: Floats) -> Floats:
+    def touched(self, edges: Flags) -> Flags:
+        """Per node whether it is at an end of any of these edges."""
         touched = np.zeros(self._size, bool)
-        touched[self.ends[side][changed]] = True
+        for end in self.ends:
+            touched[end[edges]] = True
+        return touched
+
+    def total(self, side: int, rows: Floats, nodes: Ints) -> Floats:
+        """Per one of these nodes (in ascending order) the sum of the rows of its edges."""
+        wanted = np.zeros(self._size, bool)
+        wanted[nodes] = True
         order = self._orders[side]
-        order = order[touched[self.ends[side][order]]]
-        nodes, starts = np.unique(self.ends[side][order], return_index=True)
-        if len(nodes):
-            total[nodes] = np.add.reduceat(rows[order], starts, axis=0)
+        order = order[wanted[self.ends[side][order]]]
+        met, starts = np.unique(self.ends[side][order], return_index=True)
+        total = np.zeros((len(nodes), rows.shape[1]))
+        if len(met):
+            total[np.searchsorted(nodes, met)] = np.add.reduceat(rows[order], starts, axis=0)
         return total

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from graph.health import is_error
 from graph.merge import LATENCY, Bucket, Column, Field, Floats, Requests
 from graph.model import Histogram, Outcome, Signals
-from graph.records import records
+from graph.records import Table
 from graph.tally import Flags
 from graph.windows import Scale
 
@@ -53,32 +54,37 @@ class Reading:
         """Latency quantiles per row, NaN without samples."""
         return self.scale.quantiles(rows[:, self.scale.columns], wanted)
 
-    def signals(self, rows: Floats, covered_s: Floats, window_s: int) -> list[Signals]:
+    def signals(self, rows: Floats, covered_s: Floats, window_s: int) -> Table[Signals]:
         """The signals of each row."""
-        by_outcome = rows[:, self._requests]
         requests, errors = self.errors(rows)
         samples = rows[:, self.scale.columns].sum(axis=1)
         per_second = 1.0 / np.maximum(covered_s, 1e-3)
+        quantiles = self.quantiles(rows).T
+        transport = (rows[:, column] * per_second for column in TRANSPORT)
+        amounts = (rows[:, column] * per_second for column in AMOUNTS)
+        columns = (
+            [window_s] * len(rows),
+            covered_s,
+            requests,
+            requests * per_second,
+            errors,
+            _ratio(errors, requests),
+            partial(self._by_outcome, rows),
+            *quantiles,
+            _known(_ratio(rows[:, LATENCY], samples), samples),
+            *transport,
+            _known(*_protected(rows)),
+            *amounts,
+        )
+        return Table(Signals, dict(zip(Signals._fields, columns, strict=True)))
+
+    def _by_outcome(self, rows: Floats) -> list[dict[Outcome, float]]:
+        by_outcome = rows[:, self._requests]
         outcomes: list[dict[Outcome, float]] = [{} for _ in range(len(rows))]
         where = np.nonzero(by_outcome)
         for row, column, count in zip(*(one.tolist() for one in where), by_outcome[where].tolist(), strict=True):
             outcomes[row][self._outcomes[column]] = count
-        quantiles = self.quantiles(rows)
-        return records(
-            Signals,
-            [window_s] * len(rows),
-            _listed(covered_s),
-            _listed(requests),
-            _listed(requests * per_second),
-            _listed(errors),
-            _listed(_ratio(errors, requests)),
-            outcomes,
-            *(_known(quantiles[:, number], samples) for number in range(len(QUANTILES))),
-            _known(_ratio(rows[:, LATENCY], samples), samples),
-            *(_listed(rows[:, column] * per_second) for column in TRANSPORT),
-            _known(*_protected(rows)),
-            *(_listed(rows[:, column] * per_second) for column in AMOUNTS),
-        )
+        return outcomes
 
     def histograms(self, rows: Floats) -> list[Histogram | None]:
         """The samples of each row; ``None`` where there are none."""
@@ -101,17 +107,9 @@ def _protected(rows: Floats) -> tuple[Floats, Floats]:
     return _ratio(shares.sum(axis=1), kinds), kinds
 
 
-def _listed(values: Floats) -> list[float]:
-    """The values; zeros, which most columns hold nothing else than, are one object."""
-    return values.tolist() if values.any() else [0.0] * len(values)
-
-
-def _known(values: Floats, weight: Floats) -> Sequence[float | None]:
-    """The values, ``None`` where nothing was measured."""
-    known, all_values = weight > 0, list[float](values.tolist())
-    if known.all():
-        return all_values
-    return [value if told else None for value, told in zip(all_values, known.tolist(), strict=True)]
+def _known(values: Floats, weight: Floats) -> Floats:
+    """The values, NaN where nothing was measured."""
+    return np.where(weight > 0, values, np.nan)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

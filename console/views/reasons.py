@@ -9,7 +9,7 @@ from console.views import format as fmt
 from console.views.health import WORDS
 from graph.health import PRIORITY, Direction, Finding, Tolerance, judge_rates, judge_workload, status, tolerances_of
 from graph.model import Edge, Health, Node, Snapshot, Workload
-from graph.snapshots import item_of
+from graph.shown import item_of
 
 WHOSE: Mapping[Direction, str] = {Direction.INBOUND: "that came to it", Direction.OUTBOUND: "that it sent"}
 CODES_NAMED = 3

@@ -304,7 +304,7 @@ def test_unchanged_things_are_the_same_objects_and_the_delta_holds_the_rest():
     new = graph.snapshot(VAPP, 10)
     assert new.edges[WEB_CART] is old.edges[WEB_CART]
     change = delta(old, new)
-    assert [one.target for one in change.edges] == ["vapp:Kubernetes/shop/pay"]
+    assert [one.target for one in change.edges.values()] == ["vapp:Kubernetes/shop/pay"]
     assert apply(old, change) == new
 
 
