@@ -16,6 +16,8 @@ from console.recent import recent
 from console.views import comparison, groups
 from console.views import selection as views
 from console.views.dependence import Dependence, dependence
+from console.views.mesh import mesh_view
+from console.views.metrics import Course
 from console.views.shiftable import shiftable
 from console.web.errors import NotFound
 from console.widgets import compared, live, panel
@@ -80,12 +82,12 @@ async def _described(
     console: Console, snapshot: Snapshot, selected: str | None, at: Looked, versions: Mapping[str, Sequence[str]]
 ) -> list[Component]:
     if not selected:
-        return panel.mesh(views.mesh_view(snapshot, versions), groups.insights(snapshot))
+        return panel.mesh(mesh_view(snapshot, versions), groups.insights(snapshot))
     if group := groups.group_of(snapshot, selected):
-        return panel.mesh(views.mesh_view(group.snapshot, {}, title=group.label, about=group.about))
+        return panel.mesh(mesh_view(group.snapshot, {}, title=group.label, about=group.about))
     node, edge = snapshot.nodes.get(selected), snapshot.edges.get(selected)
     context: dict[str, Any] = {
-        "course": views.Course(**await course(console, at, selected)),
+        "course": Course(**await course(console, at, selected)),
         "config": await config_at(console, at.at_ms),
         "shiftable": versions,
         "now_ms": console.clock.now_ms(),

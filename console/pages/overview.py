@@ -13,7 +13,7 @@ from console.signals.signal import Area, Presence
 from console.tapping.switch import AUTHOR as TAP
 from console.views import overview as views
 from console.views.health import TONES, WORDS
-from console.views.selection import Course
+from console.views.metrics import Course
 from console.views.shell import mtls
 from console.widgets import live, parts
 from console.widgets import overview as widgets

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views.selection import Course, Metric, metrics, volumes
+from console.views.metrics import Course, Metric, metrics, volumes
 from console.views.spark import Spark, lines
 from graph.live import Series
 from graph.model import Protocol, Signals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views.selection import edge_name, name_of
+from console.views.peers import edge_name, name_of
 from graph.compare import Change, Comparison, Verdict
 from graph.model import Signals
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.views import format as fmt
-from console.views.selection import name_of
+from console.views.peers import name_of
 from graph.model import Snapshot
 
 if TYPE_CHECKING:

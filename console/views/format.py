@@ -36,6 +36,13 @@ def percent(ratio: float | None) -> str:
     return f"{value:.1f} %" if value >= 0.1 else "<0.1 %"
 
 
+def mutual_tls(share: float | None) -> str:
+    """How much of the traffic mutual TLS protects."""
+    if share is None:
+        return "not measured"
+    return "all traffic" if share >= 0.9995 else f"{percent(share)} of traffic"
+
+
 def milliseconds(value: float | None) -> str:
     """A latency; seconds from one second on."""
     if value is None:

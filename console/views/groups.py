@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from console.views.format import percent, plural
-from console.views.selection import name_of
+from console.views.peers import name_of
 from graph.model import Snapshot
 from graph.wire import groups_json
 

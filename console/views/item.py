@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views import links
 from console.views.charts import Chart, charts
-from console.views.selection import Peer, edge_name, peer
+from console.views.peers import Peer, busiest, edge_name, peer
 from graph.health import Direction
 from graph.live import Series
 from graph.model import OUTSIDE, STRANGERS, UNDECLARED, Edge, Health, Node, Signals, Snapshot
@@ -79,11 +79,6 @@ def side(direction: Direction, signals: Signals | None, course: Series, *, span_
         silence="" if signals else silence,
         span_s=span_s,
     )
-
-
-def busiest(edges: Sequence[Edge]) -> list[Edge]:
-    """The edges with the most requests first."""
-    return sorted(edges, key=lambda edge: (-edge.signals.rate, edge.id))
 
 
 def neighbours(
@@ -163,8 +158,3 @@ def _version(node: Node, edges: Sequence[Edge], total: float, cluster: str) -> V
 def is_workload(node: Node) -> bool:
     """Whether a node of the workload graph is one that runs, and has a page."""
     return bool(node.workload) and node.kind not in OUTSIDE | STRANGERS
-
-
-def mtls(share: float | None) -> str:
-    """How much of the traffic mutual TLS protects."""
-    return "not measured" if share is None else "all traffic" if share >= 0.9995 else f"{fmt.percent(share)} of traffic"

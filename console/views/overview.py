@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views import links
 from console.views.item import several_clusters
-from console.views.selection import Course, Metric, edge_name
+from console.views.metrics import Course, Metric
+from console.views.peers import edge_name
 from console.views.spark import spark
 from graph.alerts import Alert
 from graph.model import Edge, Health, Node, Presence, Snapshot

@@ -1,4 +1,4 @@
-"""The side panel: everything known about one node, one edge, or the mesh when nothing is chosen."""
+"""The side panel: everything known about one node or one edge."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views import links
 from console.views.applied import Applied, applied
 from console.views.flags import explained
-from console.views.health import PRIORITY
-from console.views.spark import Spark, spark
+from console.views.metrics import Course, Metric, metrics
+from console.views.peers import Peer, busiest, edge_name, name_of, peer
+from console.views.undeclared import Undeclared, undeclared_hosts
 from console.views.ways import Way, ways_of_edge, ways_of_node
 from graph.model import (
     OUTSIDE,
@@ -57,39 +57,6 @@ REPORTERS: Mapping[Reporter, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How the signals went over the window, oldest first; ``None``: not known then."""
-
-    rate: Sequence[float | None] = ()
-    error_ratio: Sequence[float | None] = ()
-    p95_ms: Sequence[float | None] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One golden signal."""
-
-    label: str
-    value: str
-    unit: str
-    hint: str
-    picture: Spark | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """One row of who talks to it."""
-
-    edge_id: str
-    name: str
-    health: Health
-    rate: str
-    errors: str
-    failing: bool
-    p95: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a number comes from and how old it is."""
 
@@ -110,18 +77,6 @@ class Trace:
     duration: str
     failed: bool
     at_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undeclared:
-    """Hosts that nobody declared: what happens to their requests, and how they get a name."""
-
-    tone: str
-    head: str
-    text: str
-    command: str
-    """Tells which hosts they are."""
-    declare_href: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,20 +107,6 @@ class Selection:
     """``namespace/service`` whose traffic can be shifted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mesh:
-    """The panel when nothing is chosen."""
-
-    healthy: int
-    trouble: tuple[tuple[str, str, Health], ...]
-    """Id, name and health of what is not well."""
-    metrics: tuple[tuple[str, str], ...]
-    shiftable: tuple[tuple[str, str, str], ...]
-    """``namespace/service``, its name, and its versions."""
-    title: str
-    about: str
-
-
 def node_view(
     snapshot: Snapshot,
     node: Node,
@@ -190,11 +131,11 @@ def node_view(
         now_ms=now_ms,
         metrics=metrics(signals, course, _protocol(inbound or outbound), direction) if signals else (),
         silence="" if signals else f"No traffic in the last {fmt.window(snapshot.window_s)}.",
-        inbound=tuple(peer(snapshot, edge, edge.source) for edge in _busiest(inbound)),
-        outbound=tuple(peer(snapshot, edge, edge.target) for edge in _busiest(outbound)),
+        inbound=tuple(peer(snapshot, edge, edge.source) for edge in busiest(inbound)),
+        outbound=tuple(peer(snapshot, edge, edge.target) for edge in busiest(outbound)),
         outcomes=_outcomes(node.inbound) if node.inbound else (),
         flags=explained(_happened(node.inbound)) if node.inbound else (),
-        undeclared=_undeclared(node, [snapshot.nodes.get(edge.source) for edge in _busiest(inbound)]),
+        undeclared=undeclared_hosts(node, [snapshot.nodes.get(edge.source) for edge in busiest(inbound)]),
         facts=_identity(node, signals),
         config=applied(config, node.namespace, service) if service and node.kind not in OUTSIDE else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
@@ -232,103 +173,13 @@ def edge_view(
         silence=silence,
         outcomes=_outcomes(edge.signals),
         flags=explained(_happened(edge.signals)),
-        undeclared=_undeclared(target, [source]) if target else None,
-        facts=(*_security(edge.signals), *_volume(edge.signals, edge.protocol)),
+        undeclared=undeclared_hosts(target, [source]) if target else None,
+        facts=(("Mutual TLS", fmt.mutual_tls(edge.signals.mtls)), *_volume(edge.signals, edge.protocol)),
         config=applied(config, namespace, service) if declared else (),
         sources=_sources(edge.evidence),
         traces=tuple(trace_line(item) for item in traces),
         ways=ways_of_edge(source, target, edge.service if declared else ""),
         shift=_shift(edge.service, shiftable),
-    )
-
-
-def mesh_view(
-    snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]], *, title: str = "This mesh", about: str = ""
-) -> Mesh:
-    """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
-    sick = [node for node in snapshot.nodes.values() if node.health in PRIORITY[:3]]
-    sick.sort(key=lambda node: (PRIORITY.index(node.health), node.label))
-    called = {edge.target for edge in snapshot.edges.values()}
-    entering = [edge.signals for edge in snapshot.edges.values() if edge.source not in called]
-    requests = sum(signals.requests for signals in entering)
-    slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
-    return Mesh(
-        healthy=sum(node.health is Health.HEALTHY for node in snapshot.nodes.values()),
-        trouble=tuple((node.id, _name(node, node.id), node.health) for node in sick),
-        metrics=(
-            ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in entering))} rps"),
-            (
-                "Of these failed",
-                fmt.percent(sum(signals.errors for signals in entering) / requests if requests else None),
-            ),
-            ("Slowest p95 of an edge", fmt.milliseconds(slowest or None)),
-        ),
-        shiftable=tuple(
-            (key, key.partition("/")[2], ", ".join(versions)) for key, versions in sorted(shiftable.items())
-        ),
-        title=title,
-        about=". ".join(filter(None, (about, f"Last {fmt.window(snapshot.window_s)}"))),
-    )
-
-
-def metrics(signals: Signals, course: Course, protocol: Protocol, direction: str) -> tuple[Metric, ...]:
-    """Requests, errors and latency; bytes for TCP."""
-    if protocol is Protocol.TCP and not signals.requests:
-        return volumes(signals)
-    window = fmt.window(signals.window_s)
-    failing = signals.errors > 0
-    ratio, _, percent_unit = fmt.percent(signals.error_ratio).partition(" ")
-    latency, _, latency_unit = fmt.milliseconds(signals.p95_ms).partition(" ")
-    rate = fmt.rate(signals.rate)
-    return (
-        Metric(
-            label="Requests",
-            value=rate,
-            unit="rps",
-            hint=f"{fmt.count(signals.requests)} {direction} in {window}",
-            picture=spark(course.rate, tone="accent", text=f"Requests over the window, now {rate} per second"),
-        ),
-        Metric(
-            label="Errors",
-            value=ratio,
-            unit=percent_unit,
-            hint=f"{fmt.count(signals.errors)} failed in {window}",
-            picture=spark(
-                course.error_ratio, tone="error" if failing else "ok", text=f"Errors over the window, now {ratio} %"
-            ),
-        ),
-        Metric(
-            label="Latency p95",
-            value=latency,
-            unit=latency_unit,
-            hint=f"p50 {fmt.milliseconds(signals.p50_ms)} · p99 {fmt.milliseconds(signals.p99_ms)}",
-            picture=spark(
-                course.p95_ms, tone="warn", text=f"p95 latency over the window, now {latency} {latency_unit}"
-            ),
-        ),
-    )
-
-
-def volumes(signals: Signals) -> tuple[Metric, ...]:
-    """Bytes both ways, and connections."""
-    sent, _, unit = fmt.throughput(signals.sent_bps).partition(" ")
-    received, _, back = fmt.throughput(signals.received_bps).partition(" ")
-    return (
-        Metric(label="Sent", value=sent, unit=unit, hint="from source to target", picture=None),
-        Metric(label="Received", value=received, unit=back, hint="from target to source", picture=None),
-        Metric(label="Connections", value=fmt.rate(signals.opened_rate), unit="opened/s", hint="", picture=None),
-    )
-
-
-def name_of(node: Node) -> str:
-    """The label with the version, unless the label says it already, as a workload's does."""
-    return node.label if not node.version or node.label.endswith(f"-{node.version}") else f"{node.label} {node.version}"
-
-
-def edge_name(snapshot: Snapshot, edge: Edge) -> str:
-    """Both ends of an edge, as people say it."""
-    return (
-        f"{_name(snapshot.nodes.get(edge.source), edge.source)} → {_name(snapshot.nodes.get(edge.target), edge.target)}"
     )
 
 
@@ -345,34 +196,12 @@ def _service_of(node: Node, inbound: Sequence[Edge]) -> str:
     )
 
 
-def _name(node: Node | None, fallback: str) -> str:
-    return name_of(node) if node else fallback
-
-
 def _replicas(node: Node) -> str:
     return fmt.plural(node.replicas, "replica") if node.replicas is not None else ""
 
 
-def _busiest(edges: Iterable[Edge]) -> list[Edge]:
-    return sorted(edges, key=lambda edge: (-edge.signals.rate, edge.id))
-
-
 def _protocol(edges: Sequence[Edge]) -> Protocol:
-    return _busiest(edges)[0].protocol if edges else Protocol.HTTP
-
-
-def peer(snapshot: Snapshot, edge: Edge, other: str, *, name: str = "") -> Peer:
-    """Describe an edge by its other end."""
-    tcp = edge.protocol is Protocol.TCP and not edge.signals.requests
-    return Peer(
-        edge_id=edge.id,
-        name=name or _name(snapshot.nodes.get(other), other),
-        health=edge.health,
-        rate=fmt.throughput(edge.signals.sent_bps + edge.signals.received_bps) if tcp else fmt.rate(edge.signals.rate),
-        errors=fmt.NONE if tcp else fmt.percent(edge.signals.error_ratio),
-        failing=edge.signals.errors > 0,
-        p95=fmt.milliseconds(edge.signals.p95_ms),
-    )
+    return busiest(edges)[0].protocol if edges else Protocol.HTTP
 
 
 def _outcomes(signals: Signals) -> tuple[tuple[str, str, bool], ...]:
@@ -392,43 +221,14 @@ def _happened(signals: Signals) -> list[Outcome]:
     return [outcome for outcome, count in signals.outcomes.items() if count]
 
 
-def _undeclared(node: Node, callers: Sequence[Node | None]) -> Undeclared | None:
-    caller = next((caller for caller in callers if caller and caller.workload), None)
-    namespace = caller.namespace if caller else ""
-    command = f"meshscope logs {caller.workload} -n {namespace} --proxy" if caller else ""
-    declare_href = links.declare(namespace)
-    if node.kind is NodeKind.PASSTHROUGH:
-        return Undeclared(
-            tone="warn",
-            head="The mesh lets these requests through. ",
-            text="Nobody declared their hosts, so no rule, timeout, mutual TLS or policy of the mesh applies to them. "
-            "Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
-            command=command,
-            declare_href=declare_href,
-        )
-    if node.kind is NodeKind.BLACK_HOLE:
-        return Undeclared(
-            tone="error",
-            head="The mesh refuses these requests. ",
-            text="Nobody declared their hosts, and the mesh passes on to declared ones only "
-            "(outboundTrafficPolicy REGISTRY_ONLY). Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
-            command=command,
-            declare_href=declare_href,
-        )
-    return None
-
-
 def _identity(node: Node, signals: Signals | None) -> tuple[tuple[str, str], ...]:
     pairs = [("Workload", node.workload), ("Service", node.service), ("Cluster", node.cluster)]
     pairs += [("Identity", principal) for principal in node.principals[:2]]
     pairs += [("Hosts", ", ".join(node.hosts[:5])), ("Why", node.reason), ("Judged by", node.tolerances)]
-    return (*((name, value) for name, value in pairs if value), *(_security(signals) if signals else ()))
-
-
-def _security(signals: Signals) -> tuple[tuple[str, str], ...]:
-    if signals.mtls is None:
-        return (("Mutual TLS", "not measured"),)
-    return (("Mutual TLS", "all traffic" if signals.mtls >= 0.9995 else f"{fmt.percent(signals.mtls)} of traffic"),)
+    return (
+        *((name, value) for name, value in pairs if value),
+        *((("Mutual TLS", fmt.mutual_tls(signals.mtls)),) if signals else ()),
+    )
 
 
 def _volume(signals: Signals, protocol: Protocol) -> tuple[tuple[str, str], ...]:

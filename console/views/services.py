@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views import links
 from console.views.applied import Applied
-from console.views.item import Neighbour, Side, Version, mtls, neighbours, several_clusters, side, versions
+from console.views.item import Neighbour, Side, Version, neighbours, several_clusters, side, versions
 from console.views.listing import Row, row
 from console.views.reasons import Reasons
 from console.views.selection import Trace, trace_line
@@ -125,6 +125,6 @@ def _facts(known: Service | None, selector: Mapping[str, str], seen: Signals | N
         ("Ports", ports),
         ("Selects", ", ".join(f"{name}={value}" for name, value in selector.items())),
         ("Hosts", ", ".join(known.hosts[:5]) if known else ""),
-        ("Mutual TLS", mtls(seen.mtls) if seen else ""),
+        ("Mutual TLS", fmt.mutual_tls(seen.mtls) if seen else ""),
     ]
     return tuple((name, value) for name, value in pairs if value)

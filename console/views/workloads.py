@@ -9,7 +9,7 @@ from console.views import format as fmt
 from console.views import links
 from console.views.applied import Applied
 from console.views.instances import Instance
-from console.views.item import Neighbour, Side, Version, is_workload, mtls, neighbours, several_clusters, side, versions
+from console.views.item import Neighbour, Side, Version, is_workload, neighbours, several_clusters, side, versions
 from console.views.listing import Row, row
 from console.views.reasons import UNWELL, Reasons
 from console.views.selection import KINDS, Trace, trace_line
@@ -172,7 +172,7 @@ def _facts(node: Node, known: Sequence[Workload], cluster: str) -> tuple[tuple[s
     pairs = [
         ("Identity", ", ".join(node.principals)),
         ("Service account", ", ".join(accounts)),
-        ("Mutual TLS", mtls(traffic.mtls) if traffic else ""),
+        ("Mutual TLS", fmt.mutual_tls(traffic.mtls) if traffic else ""),
         ("Replicas", _replicas(node, known)),
         ("App", node.app),
         ("Version", ", ".join(sorted({one.ref.version for one in known if one.ref.version})) or node.version),

@@ -9,7 +9,10 @@ from console.views import format as fmt
 from console.views.applied import Applied
 from console.views.dependence import Dependence
 from console.views.groups import Insight
-from console.views.selection import Mesh, Peer, Selection, Trace, Undeclared
+from console.views.mesh import Mesh
+from console.views.peers import Peer
+from console.views.selection import Selection, Trace
+from console.views.undeclared import Undeclared
 from console.widgets import parts
 from console.widgets.dependence import dependence
 from console.widgets.parts import icon

@@ -8,7 +8,7 @@ from graph_words import T0, answered, edge, seen
 from console.looked import looked
 from console.views import comparison
 from console.views.groups import group_of, insights
-from console.views.selection import mesh_view
+from console.views.mesh import mesh_view
 from graph.compare import compare
 from graph.model import GraphType, Inventory
 from graph.moment import snapshot_of

@@ -1,0 +1,54 @@
+"""The side panel when nothing is chosen: the whole picture, or a box of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from console.views import format as fmt
+from console.views.health import PRIORITY
+from console.views.peers import name_of
+from graph.model import Health, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """The panel when nothing is chosen."""
+
+    healthy: int
+    trouble: tuple[tuple[str, str, Health], ...]
+    """Id, name and health of what is not well."""
+    metrics: tuple[tuple[str, str], ...]
+    shiftable: tuple[tuple[str, str, str], ...]
+    """``namespace/service``, its name, and its versions."""
+    title: str
+    about: str
+
+
+def mesh_view(
+    snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]], *, title: str = "This mesh", about: str = ""
+) -> Mesh:
+    """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
+    sick = [node for node in snapshot.nodes.values() if node.health in PRIORITY[:3]]
+    sick.sort(key=lambda node: (PRIORITY.index(node.health), node.label))
+    called = {edge.target for edge in snapshot.edges.values()}
+    entering = [edge.signals for edge in snapshot.edges.values() if edge.source not in called]
+    requests = sum(signals.requests for signals in entering)
+    slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
+    return Mesh(
+        healthy=sum(node.health is Health.HEALTHY for node in snapshot.nodes.values()),
+        trouble=tuple((node.id, name_of(node), node.health) for node in sick),
+        metrics=(
+            ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in entering))} rps"),
+            (
+                "Of these failed",
+                fmt.percent(sum(signals.errors for signals in entering) / requests if requests else None),
+            ),
+            ("Slowest p95 of an edge", fmt.milliseconds(slowest or None)),
+        ),
+        shiftable=tuple(
+            (key, key.partition("/")[2], ", ".join(versions)) for key, versions in sorted(shiftable.items())
+        ),
+        title=title,
+        about=". ".join(filter(None, (about, f"Last {fmt.window(snapshot.window_s)}"))),
+    )

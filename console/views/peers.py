@@ -1,0 +1,57 @@
+"""What nodes and edges are called, and an edge as a row that names its other end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from console.views import format as fmt
+from graph.model import Edge, Health, Node, Protocol, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One row of who talks to it."""
+
+    edge_id: str
+    name: str
+    health: Health
+    rate: str
+    errors: str
+    failing: bool
+    p95: str
+
+
+def name_of(node: Node) -> str:
+    """The label with the version, unless the label says it already, as a workload's does."""
+    return node.label if not node.version or node.label.endswith(f"-{node.version}") else f"{node.label} {node.version}"
+
+
+def edge_name(snapshot: Snapshot, edge: Edge) -> str:
+    """Both ends of an edge, as people say it."""
+    return (
+        f"{_end(snapshot.nodes.get(edge.source), edge.source)} → {_end(snapshot.nodes.get(edge.target), edge.target)}"
+    )
+
+
+def _end(node: Node | None, fallback: str) -> str:
+    return name_of(node) if node else fallback
+
+
+def busiest(edges: Iterable[Edge]) -> list[Edge]:
+    """Put the edges with the most requests first."""
+    return sorted(edges, key=lambda edge: (-edge.signals.rate, edge.id))
+
+
+def peer(snapshot: Snapshot, edge: Edge, other: str, *, name: str = "") -> Peer:
+    """Describe an edge by its other end."""
+    tcp = edge.protocol is Protocol.TCP and not edge.signals.requests
+    return Peer(
+        edge_id=edge.id,
+        name=name or _end(snapshot.nodes.get(other), other),
+        health=edge.health,
+        rate=fmt.throughput(edge.signals.sent_bps + edge.signals.received_bps) if tcp else fmt.rate(edge.signals.rate),
+        errors=fmt.NONE if tcp else fmt.percent(edge.signals.error_ratio),
+        failing=edge.signals.errors > 0,
+        p95=fmt.milliseconds(edge.signals.p95_ms),
+    )
