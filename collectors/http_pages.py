@@ -93,13 +93,25 @@ def unreachable(trouble: Exception, timeout_s: float) -> str:
     """Say what went wrong with a server, and the setting that may mend it."""
     if isinstance(trouble, TimeoutError):
         return f"did not answer within {timeout_s:g} s (timeout_s)"
-    if isinstance(trouble, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-        return f"cannot be trusted: {trouble}; set ca_file, or server_name"
-    if isinstance(trouble, aiohttp.ClientSSLError):
-        return f"speaks no TLS, or wants a certificate of ours: {trouble}; set https or http, cert_file and key_file"
+    if isinstance(trouble, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
+        return f"cannot be trusted: {_of_tls(trouble)}; set ca_file, or server_name"
+    if isinstance(trouble, aiohttp.ClientSSLError | ssl.SSLError):
+        why = _of_tls(trouble)
+        return f"speaks no TLS, or wants a certificate of ours: {why}; set http instead of https, or cert_file and key_file"
     if isinstance(trouble, aiohttp.ClientConnectorError):
-        return f"cannot be reached: {_cause(trouble.os_error)}"
+        return f"cannot be reached: {_cause(trouble.os_error)}; is it up, and is that its address as seen from here?"
     return f"broke off: {trouble or type(trouble).__name__}"
+
+
+def _of_tls(trouble: Exception) -> str:
+    """Say it in OpenSSL's words, without those of who called it."""
+    if isinstance(trouble, aiohttp.ClientConnectorCertificateError):
+        trouble = trouble.certificate_error
+    elif isinstance(trouble, aiohttp.ClientConnectorError):
+        trouble = trouble.os_error
+    if isinstance(trouble, ssl.SSLCertVerificationError):
+        return trouble.verify_message
+    return str(getattr(trouble, "reason", None) or trouble).lower().replace("_", " ")
 
 
 def _cause(trouble: OSError) -> str:

@@ -37,7 +37,7 @@ from console.state.deliveries import DeliveryLog
 from console.tapping.switch import TapSwitch
 from console.ticker import Ticker
 from console.tolerances import tolerances_of
-from console.tracestores import remote_store
+from console.tracestores import StoreWatch, remote_store
 from console.web import app
 from console.web.server import WebServer, tcp_socket, unix_socket
 from console.web.stream import Stream
@@ -181,7 +181,15 @@ async def _make(on: _Ground, *, announce: Announce, demo: bool) -> Engine:
         receivers=intake.others,
         stream=stream,
         federation=federation,
-        supervised=restarting(on.clock, *intake.services, *graph.clusters.watches, ticker, state.sender, federation),
+        supervised=restarting(
+            on.clock,
+            *intake.services,
+            *graph.clusters.watches,
+            *([] if on.settings.traces.backend == "embedded" else [StoreWatch(graph.traces, on.clock)]),
+            ticker,
+            state.sender,
+            federation,
+        ),
         wake_webhooks=state.sender.wake,
         demo=DemoControl(mesh.store) if demo else None,
         token=door.token,

@@ -234,7 +234,12 @@ def _source_type(source: object) -> str:
 
 Source = Annotated[
     Annotated[PrometheusConfig, Tag("prometheus")] | Annotated[ScrapeConfig, Tag("scrape")],
-    Discriminator(_source_type),
+    Discriminator(
+        _source_type,
+        custom_error_type="source_type",
+        custom_error_message="a source is of type prometheus or scrape; what is pushed has sections of its own,"
+        " such as [remote_write]",
+    ),
 ]
 
 

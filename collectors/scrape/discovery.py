@@ -38,7 +38,9 @@ class FileDiscovery:
 
     @property
     def error(self) -> str:
-        """What is wrong with which file."""
+        """What is wrong with which file; where there is none at all, that."""
+        if not self._files:
+            return f"file_sd: there is no file {' or '.join(map(str, self._patterns))}"
         return "; ".join(one.error for one in self._files.values() if one.error)
 
     async def groups(self) -> Sequence[TargetGroup]:

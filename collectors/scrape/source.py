@@ -152,6 +152,8 @@ class ScrapeSource:
             page = await self._http.get(target.elsewhere, accept=TEXT)
         if page.status != 200:
             raise CollectorError(_refusal(target, page))
+        if page.text.lstrip()[:1] == "<":
+            raise CollectorError(f"{target.url} answered with a web page, expected metrics; is a login in between?")
         if self._own_run and page.headers.get(RUN_HEADER) == self._own_run:
             raise CollectorError(f"{target.url} is a page of our own: all that it tells is in the graph already")
         return at_ms, page.text

@@ -125,4 +125,5 @@ def _print_one(one: Told, *, verbose: bool) -> None:
         click.echo(textwrap.indent(fact, " " * (WORD_CHARS + NAME_CHARS + 6)))
     for advice in one["advice"] if verbose or one["verdict"] not in FINE else ():
         click.echo(textwrap.indent(advice["text"], " " * (WORD_CHARS + 4)))
-        click.echo(textwrap.indent(advice["paste"].rstrip(), " " * (WORD_CHARS + 6)))
+        if advice["paste"]:
+            click.echo(textwrap.indent(advice["paste"].rstrip(), " " * (WORD_CHARS + 6)))

@@ -94,9 +94,12 @@ def _certificate(secured: _Secured) -> Signal:
             context.wrap_socket(connection, server_hostname=secured.name or parts.hostname) as channel,
         ):
             ends = str((channel.getpeercert() or {}).get("notAfter", ""))
-    except (OSError, ValueError) as trouble:
+    except ssl.SSLCertVerificationError as trouble:
         advice = Advice(text="Name the authority that signed it, where it is set:", paste='ca_file = "/path/ca.pem"')
-        return Signal(area=Area.MACHINE, name=name, text=str(trouble), presence=Presence.FAILING, advice=(advice,))
+        text = trouble.verify_message
+        return Signal(area=Area.MACHINE, name=name, text=text, presence=Presence.FAILING, advice=(advice,))
+    except (OSError, ValueError) as trouble:
+        return Signal(area=Area.MACHINE, name=name, text=f"is not shown: {trouble}", presence=Presence.FAILING)
     left = dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), dt.UTC) - dt.datetime.now(dt.UTC)
     presence = Presence.PRESENT if left > SOON else Presence.STALE
     return Signal(area=Area.MACHINE, name=name, text=f"is good for {left.days} days", presence=presence)

@@ -78,6 +78,8 @@ def _standing(poll: PollState, state: PrometheusState, now_ms: int) -> tuple[Pre
     if _late(poll, now_ms):
         silent_s = (now_ms - poll.last_success_ms) // 1000
         return Presence.STALE, f"stale: {state.url} has been silent for {silent_s} s"
+    if not state.metrics:
+        return Presence.MISSING, f"{state.url} holds no metric of the last hour; does it scrape anything yet?"
     if not state.dialects:
         text = f"{state.url} holds {state.metrics} metrics, and none of a mesh that is known; if one of them is, name it in this source's dialects"
         return Presence.MISSING, text

@@ -42,7 +42,9 @@ def _whole(name: str, poll: PollState, state: ScrapeState, down: list[TargetStat
         name=f"scrape {name}",
         text="; ".join(facts),
         presence=Presence.FAILING if broken else Presence.MISSING if wanting else Presence.PRESENT,
-        advice=() if total else (Advice(text="Nobody lists a target: give targets, file_sd or http_sd"),),
+        advice=()
+        if total or state.discovery
+        else (Advice(text="Nobody lists a target: give targets, file_sd or http_sd"),),
         counters=numbers(asdict(poll) | {"targets": total, "down": len(down), "unread": state.unread}),
     )
 

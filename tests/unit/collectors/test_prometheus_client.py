@@ -202,6 +202,11 @@ async def test_nobody_there_is_told(client):
     assert "cannot be reached" in await refused(client("http://127.0.0.1:9"))
 
 
+async def test_a_server_without_tls_is_not_called_untrusted(server, client):
+    told = await refused(client(server.url.replace("http:", "https:")))
+    assert "speaks no TLS, or wants a certificate of ours: wrong version number; set http instead of https" in told
+
+
 async def test_a_certificate_of_ours_is_shown_and_theirs_is_checked(client, tmp_path):
     authority = OwnCA()
     ca = tmp_path / "ca.pem"

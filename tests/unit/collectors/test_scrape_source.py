@@ -119,6 +119,7 @@ async def test_targets_come_and_go_with_their_files(pages, tmp_path):
     yaml, jsn = tmp_path / "one.yaml", tmp_path / "two.json"
     async with scraping(file_sd=(str(tmp_path / "*"),)) as source:
         assert await source.observe() == []
+        assert f"there is no file {tmp_path}/*" in source.state.discovery[0]
         yaml.write_text(f"- targets: ['{pages.address}']\n  labels: {{__metrics_path__: /a}}\n")
         jsn.write_text(json.dumps([{"targets": [pages.address], "labels": {"__metrics_path__": "/b"}}]))
         assert callers(await source.observe()) == ["a", "b"]
@@ -270,6 +271,9 @@ async def test_text_is_asked_for_and_whatever_else_comes_is_named(pages):
     async with scraping(targets=(pages.address,)) as source:
         assert await source.observe() == []
         assert "application/vnd.google.protobuf, which is no text" in source.state.targets[0].error
+        pages.pages["/metrics"] = "\n<!doctype html><title>Log in</title>"
+        assert await source.observe() == []
+        assert "answered with a web page, expected metrics; is a login in between?" in source.state.targets[0].error
     assert pages.headers["Accept"].startswith("text/plain")
 
 

@@ -35,6 +35,7 @@ def test_lists_and_tables_in_the_environment_are_json():
         ({"MESHSCOPE_WEB__PORT": "many"}, "web.port"),
         ({"MESHSCOPE_WEBHOOKS__ALLOW_PRIVATE": "[1,"}, "MESHSCOPE_WEBHOOKS__ALLOW_PRIVATE"),
         ({"MESHSCOPE_WBE__PORT": "1"}, "wbe"),
+        ({"MESHSCOPE_SOURCES": '[{"type": "zipkin"}]'}, "sources.0: a source is of type prometheus or scrape"),
     ],
 )
 def test_a_wrong_setting_is_named(environ, complaint):
