@@ -5,6 +5,7 @@ import { clock } from "./format.js";
 
 const KEPT = 2000;
 const FIRST = 300;
+const NEAR_END_PX = 40;
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 8000;
 
@@ -14,7 +15,19 @@ export class Feed {
         Object.assign(this, { list, path, row, same, say });
         this.place = list.closest(".feed-scroll");
         this.paused = false;
+        this.following = true;
+        this.place.addEventListener("scroll", () => { this.following = this.#isAtEnd(); });
+        new ResizeObserver(() => this.#follow()).observe(list); // rows also grow when fonts arrive or a window narrows
         this.#reset();
+    }
+
+    #isAtEnd() {
+        const { scrollHeight, scrollTop, clientHeight } = this.place;
+        return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    }
+
+    #follow() {
+        if (this.following) this.place.scrollTop = this.place.scrollHeight;
     }
 
     #reset() {
@@ -115,8 +128,7 @@ export class Feed {
     }
 
     #draw(items) {
-        const { list, place } = this;
-        const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
+        const { list } = this;
         for (const item of items) {
             const key = this.same(item);
             if (this.known.has(key)) continue;
@@ -126,7 +138,7 @@ export class Feed {
         }
         while (list.childElementCount > KEPT) list.firstElementChild.remove();
         if (this.known.size > 4 * KEPT) this.known = new Set([...this.known].slice(-KEPT));
-        if (atEnd) place.scrollTop = place.scrollHeight;
+        this.#follow();
     }
 
     /** In the order of time: what comes from different proxies comes mixed up. */

@@ -1,53 +1,47 @@
 // The log lines of a page: what matches its filters, and what is written now.
 
-import { Feed, exactly, make } from "./feed.js";
+import { FeedCard } from "./feed-card.js";
+import { exactly, make } from "./feed.js";
 import { moment, plural } from "./format.js";
 
 const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g; // colours, as terminals show them
 const ACCESS = /^\[[^\]]+\] "(?:(\S+) (\S*) \S+|[^"]*)" (\d+) .*? \d+ \d+ (\d+) \S+ "[^"]*" "[^"]*" "[^"]*" "([^"]*)"/;
-const ASKED = ["namespace", "workload", "instance", "source", "grep", "regex", "level", "trace", "since"];
 
-export class Logs {
-    constructor(root) {
-        this.root = root;
-        this.fixed = "asked" in root.dataset;
-        this.state = root.querySelector(".feed-state");
-        this.pause = root.querySelector("[data-pause]");
-        this.pause.addEventListener("click", () => this.#pause(!this.feed.paused));
-        root.querySelector("[data-clear]").addEventListener("click", () => this.feed.clear());
-        this.feed = new Feed(root.querySelector(".feed"), {
-            path: "/api/v1/logs",
-            row: (line) => this.#row(line),
-            same: (line) => `${line.atNs} ${line.instance} ${line.text}`,
-            say: (news) => this.#say(news),
-        });
-        this.follow();
+export class Logs extends FeedCard {
+    get path() {
+        return "/api/v1/logs";
     }
 
-    destroy() {
-        this.feed.close();
+    get filters() {
+        return ["namespace", "workload", "instance", "source", "grep", "regex", "level", "trace", "since"];
     }
 
-    /** The address says what is wanted; as a part of another page, that page does. */
-    follow() {
-        const address = new URLSearchParams(this.fixed ? this.root.dataset.asked : location.search);
-        const query = new URLSearchParams();
-        for (const name of ASKED) if (address.get(name)) query.set(name, address.get(name));
-        this.text = (address.get("grep") || "").toLowerCase();
-        this.alone = Boolean(address.get("workload") || address.get("instance"));
-        const asked = `${query} ${address.get("live")}`;
-        if (asked === this.asked) return;
-        this.asked = asked;
-        this.#pause(false);
-        this.feed.open(query, address.get("live") !== "no");
+    get noun() {
+        return "line";
     }
 
-    #pause(paused) {
-        this.feed.pause(paused);
-        this.pause.setAttribute("aria-pressed", String(paused));
+    begun(query) {
+        this.text = (query.get("grep") || "").toLowerCase();
+        this.alone = query.has("workload") || query.has("instance");
     }
 
-    #row(line) {
+    heard({ answer }) {
+        if (answer) this.answer = answer;
+    }
+
+    get aside() {
+        return this.answer && !this.answer.complete ? `; what is older than ${exactly(this.answer.reached)} was not looked at` : "";
+    }
+
+    get nothing() {
+        return this.answer?.store.lines ? "No line matches; loosen a filter or look further back" : super.nothing;
+    }
+
+    same(line) {
+        return `${line.atNs} ${line.instance} ${line.text}`;
+    }
+
+    row(line) {
         const text = line.text.replace(ESCAPES, "");
         const who = this.alone ? line.instance : `${line.namespace}/${line.instance || line.workload}`;
         return make(
@@ -93,23 +87,5 @@ export class Logs {
         if (!attributes.length) return null;
         const facts = attributes.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
         return make("details", { class: "more" }, make("summary", {}, plural(attributes.length, "attribute")), make("dl", { class: "facts" }, ...facts));
-    }
-
-    #say(news) {
-        if (news.problem) this.#tell(news.problem, "error");
-        else if (news.lost) this.#tell("Connecting again …", "warn");
-        else if (news.answer) this.answer = news.answer;
-        else if (!news.message) {
-            const cut = this.answer && !this.answer.complete ? `; what is older than ${exactly(this.answer.reached)} was not looked at` : "";
-            const waiting = news.waiting ? `, ${news.waiting} waiting` : "";
-            const missed = news.missed ? `; ${news.missed} were too fast to be shown` : "";
-            const none = this.answer?.store.lines ? "No line matches; loosen a filter or look further back" : this.root.dataset.empty;
-            this.#tell(news.shown ? `${plural(news.shown, "line")}${waiting}${missed}${cut}` : none, "");
-        }
-    }
-
-    #tell(text, tone) {
-        if (this.state.textContent !== text) this.state.textContent = text;
-        this.state.className = `feed-state ${tone}`;
     }
 }

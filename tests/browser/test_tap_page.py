@@ -13,8 +13,6 @@ from fake_shop import service, workload
 from visits import Visit, Visitor
 
 from collectors.als.tap import TappedRequest
-from console.widgets import live
-from console.widgets.tap import of_edge
 from graph.model import Protocol
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -91,22 +89,3 @@ async def test_requests_are_filtered_by_path_status_and_method(visitor: Visitor,
     await visit.page.get_by_placeholder("Every method").click()
     await visit.page.get_by_role("option", name="POST").click()
     await shown(visit, "/orders/1")
-
-
-async def test_an_edges_requests_stay_in_a_panel_that_is_drawn_anew(visitor: Visitor, requests: Any) -> None:
-    visit = await visitor()
-    await visit.go("/overview")
-    await visit.page.wait_for_selector("main h1", state="attached")
-    panel = live.plain(of_edge("frontend.shop", "catalog.shop"))
-    draw = """async (panel) => {
-        const { patch } = await import("/assets/js/live.js");
-        const place = document.getElementById("panel") || document.body.appendChild(document.createElement("div"));
-        place.id = "panel";
-        patch(place, panel);
-    }"""
-    requests(seen("/one"), seen("/other", source=workload("orders"), service=None, target=workload("db")))
-    await visit.ask(draw, panel)
-    await shown(visit, "/one")
-    await visit.ask(draw, panel)
-    requests(seen("/two"))
-    await shown(visit, "/one", "/two")
