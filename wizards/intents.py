@@ -85,7 +85,6 @@ class Foreign:
     object: ObjectKey | None = None
 
 
-Intent = Split
 Reading = Split | Unsplit | Foreign
 """What the live config says about a split."""
 
