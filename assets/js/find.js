@@ -114,6 +114,8 @@ const OPERANDS = Object.fromEntries(
     ].flatMap(([subject, type, table]) => Object.entries(table).map(([name, read]) => [name, { subject, type, read }])),
 );
 OPERANDS.node.values = KINDS;
+OPERANDS.health.values = ["failure", "degraded", "not_ready", "healthy", "idle"];
+OPERANDS.protocol.values = ["http", "grpc", "tcp"];
 
 /** Every word of the language, for its help. */
 export const WORDS = [...Object.keys(OPERANDS), "label:…"];
@@ -126,13 +128,14 @@ const ALIASES = {
     serviceentry: "external", we: "workloadentry", db: "database",
 };
 
-const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|=~|!~|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
+const TOKEN = /\s*(?:(?<mark>[()])|(?<operator>!?[*^$]=|=~|!~|!=|>=|<=|==|[=<>])|(?<bang>!)|"(?<quoted>[^"]*)"|'(?<single>[^']*)'|(?<word>[^\s()=!<>*^$"]+|[*^$]))/y;
 
 const ORDER = { "=": (a, b) => a === b, "!=": (a, b) => a !== b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b };
 const LIKE = { "=": (text, part) => text === part, "*=": (text, part) => text.includes(part), "^=": (text, part) => text.startsWith(part), "$=": (text, part) => text.endsWith(part) };
 /** Operators that can be said in words, also after "not" or "!". */
 const IN_WORDS = { contains: "*=", startswith: "^=", endswith: "$=" };
 const FILLERS = new Set(["is", "has"]);
+const JOINTS = new Set(["and", "or"]);
 
 /** The message is a sentence for people; `position` is the character, from 0. */
 export class QueryError extends Error {
@@ -225,7 +228,8 @@ class Parser {
     whole() {
         const tree = this.either();
         const token = this.peek();
-        if (token.kind !== "end") throw new QueryError(token.position, `expected 'and' or 'or' before '${token.text}'`);
+        const blanks = token.kind === "word" ? "; a text with blanks stands in quotes" : "";
+        if (token.kind !== "end") throw new QueryError(token.position, `expected 'and' or 'or' before '${token.text}'${blanks}`);
         return tree;
     }
 
@@ -270,7 +274,7 @@ class Parser {
 
     term() {
         const token = this.peek();
-        if (token.kind !== "word") {
+        if (token.kind !== "word" || JOINTS.has(token.text.toLowerCase())) {
             throw new QueryError(token.position, token.kind === "end" ? "expected an operand such as 'name' or 'rate'" : `expected an operand, not '${token.text}'`);
         }
         this.next += 1;
@@ -311,8 +315,9 @@ function tokens(text) {
             const start = position + text.slice(position).length - text.slice(position).trimStart().length;
             throw new QueryError(start, `cannot read '${text.slice(start, start + 10)}'`);
         }
-        const [type, value] = Object.entries(match.groups).find(([, group]) => group !== undefined);
-        found.push({ kind: type, text: value, position: TOKEN.lastIndex - value.length - (type === "quoted" ? 2 : 0) });
+        const [group, value] = Object.entries(match.groups).find(([, one]) => one !== undefined);
+        const quoted = group === "quoted" || group === "single";
+        found.push({ kind: quoted ? "quoted" : group, text: value, position: TOKEN.lastIndex - value.length - (quoted ? 2 : 0) });
         position = TOKEN.lastIndex;
     }
     found.push({ kind: "end", text: "", position: text.length });
@@ -346,6 +351,7 @@ const isLabel = (token) => token.text.toLowerCase().startsWith("label:");
 function operand(token) {
     if (isLabel(token)) {
         const key = token.text.slice("label:".length);
+        if (!key) throw new QueryError(token.position + token.text.length, "expected a label's key after 'label:', as in 'label:app'");
         return { subject: "node", type: "text", read: (node) => (owns(node.labels, key) ? [node.labels[key]] : []) };
     }
     if (!owns(OPERANDS, named(token.text))) {

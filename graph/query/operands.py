@@ -167,6 +167,8 @@ OPERANDS: Mapping[str, Operand] = {
     **{name: Operand(Edge, float, read) for name, read in _EDGE_NUMBERS.items()},
     **{name: Operand(Edge, bool, read) for name, read in _EDGE_FLAGS.items()},
     "node": Operand(Node, str, _NODE_TEXTS["node"], frozenset(word for words in KINDS.values() for word in words)),
+    "health": Operand(Node, str, _NODE_TEXTS["health"], frozenset(Health)),
+    "protocol": Operand(Edge, str, _EDGE_TEXTS["protocol"], frozenset(Protocol)),
 }
 
 ALIASES: Mapping[str, str] = {

@@ -21,12 +21,14 @@ _TOKEN = re.compile(
     | (?P<operator>!?[*^$]=|=~|!~|!=|>=|<=|==|[=<>])
     | (?P<bang>!)
     | "(?P<quoted>[^"]*)"
+    | '(?P<single>[^']*)'
     | (?P<word>[^\s()=!<>*^$"]+|[*^$]))""",
     re.VERBOSE,
 )
 _WORDS = {"contains": "*=", "startswith": "^=", "endswith": "$="}
 """Operators that can be said in words, also after ``not`` or ``!``."""
 _FILLERS = {"is", "has"}
+_JOINTS = {"and", "or"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class _Parser:
     def whole(self) -> Tree:
         tree = self._either()
         if self._peek().kind != "end":
-            raise _Wrong(self._peek().position, f"expected 'and' or 'or' before {self._peek().text!r}")
+            blanks = "; a text with blanks stands in quotes" if self._peek().kind == "word" else ""
+            raise _Wrong(self._peek().position, f"expected 'and' or 'or' before {self._peek().text!r}{blanks}")
         return tree
 
     def _either(self) -> Tree:
@@ -161,7 +164,7 @@ class _Parser:
 
     def _term(self) -> Tree:
         token = self._peek()
-        if token.kind != "word":
+        if token.kind != "word" or token.text.lower() in _JOINTS:
             raise _Wrong(
                 token.position,
                 "expected an operand such as 'name' or 'rate'"
@@ -205,8 +208,9 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             start = position + len(text[position:]) - len(text[position:].lstrip())
             raise _Wrong(start, f"cannot read {text[start : start + 10]!r}")
-        kind = str(match.lastgroup)
-        tokens.append(_Token(kind, match[kind], match.start(kind) - (kind == "quoted")))
+        group = str(match.lastgroup)
+        quoted = group in {"quoted", "single"}
+        tokens.append(_Token("quoted" if quoted else group, match[group], match.start(group) - quoted))
         position = match.end()
     tokens.append(_Token("end", "", len(text)))
     return tokens
@@ -264,6 +268,8 @@ def _term(found: Operand, test: Callable[..., bool]) -> Term:
 
 
 def _operand(token: _Token) -> Operand:
+    if token.text.lower() == LABEL:
+        raise _Wrong(token.position + len(LABEL), f"expected a label's key after {LABEL!r}, as in '{LABEL}app'")
     found = operand(token.text)
     if found is None:
         similar = get_close_matches(token.text.lower(), [*OPERANDS, *ALIASES], 3)

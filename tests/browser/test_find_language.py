@@ -77,6 +77,16 @@ EXPRESSIONS = (
     "and",
     ")",
     "%",
+    "name = 'catalog' or app = 'a b'",
+    "name = a'b",
+    "protocol = amqp",
+    "protocol *= ht",
+    "health = poor",
+    "health != idle",
+    "label: = x",
+    "has label:",
+    "healthy and or",
+    "name = and",
 )
 
 SCRIPT = """async ([expressions, snapshot]) => {

@@ -49,6 +49,7 @@ def edges(snapshot, text):
     [
         ("name = cart", {"cart v1", "cart v2"}),
         ("app=cart AND version=v1", {"cart v1"}),
+        ("name = 'cart' and name = \"cart\"", {"cart v1", "cart v2"}),
         ("name = cart and version != v1", {"cart v2"}),
         ("NS = Shop and !name = cart", {"web", "redis", "idler", "stock"}),
         ("name ^= c or name $= er", {"cart v1", "cart v2", "idler"}),
@@ -278,11 +279,16 @@ def test_an_empty_expression_matches_nothing(snapshot):
 @pytest.mark.parametrize(
     ("text", "position", "words"),
     [
+        ("name = a b", 9, "expected 'and' or 'or' before 'b'; a text with blanks stands in quotes"),
+        ("name = 'a b' c", 13, "before 'c'"),
+        ("protocol = amqp", 11, "protocol is never 'amqp'; it is one of grpc, http, tcp"),
+        ("health != poor", 10, "it is one of degraded, failure, healthy, idle, not_ready"),
+        ("has label:", 10, "expected a label's key after 'label:', as in 'label:app'"),
         ("name = ", 7, "a value"),
         ("name", 4, "needs an operator"),
         ("nam = x", 0, "no operand 'nam'"),
         ("name = x and", 12, "expected an operand"),
-        ("name = x or or", 12, "no operand 'or'"),
+        ("name = x or or", 12, "expected an operand, not 'or'"),
         ("(name = x", 9, "expected ')'"),
         ("name = x y = z", 9, "'and' or 'or'"),
         ("name = x and rt > 5", 9, "join them with 'or'"),
