@@ -138,7 +138,7 @@ class ServiceEntry(Spec):
 
     hosts: Some[Host]
     addresses: Many[Subnet] = ()
-    """Addresses by which callers know it, beside its hosts."""
+    """Addresses, and networks of them, by which callers know it, beside its hosts."""
     ports: Many[ServicePort] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
     resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"] = "NONE"
@@ -195,6 +195,9 @@ class ServiceEntry(Spec):
         for index, value in enumerate(self.addresses):
             if "/" in value and self.resolution not in {"NONE", "STATIC"}:
                 message = f"a network is allowed with resolution NONE or STATIC, not {self.resolution}"
+                yield Flaw(("addresses", index), message, "write single addresses")
+            elif ":" in value and not value.endswith("/128") and "/" in value:
+                message = "an IPv6 address can be written in many ways, so that those of a network are not recognised"
                 yield Flaw(("addresses", index), message, "write single addresses")
 
     def _static_flaws(self) -> Iterator[Flaw]:

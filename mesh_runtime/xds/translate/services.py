@@ -79,6 +79,8 @@ class MeshService:
     """Each request, or server name of TLS, says by itself where to go: what DNS knows it as."""
     addresses: tuple[str, ...] = ()
     """IP addresses by which callers know it, beside its host."""
+    networks: tuple[str, ...] = ()
+    """IPv4 networks any address of which stands for it."""
     headless: bool = False
     """Its workloads have names of their own below its host."""
     member: str = ""
@@ -243,7 +245,9 @@ def _declared(item: ConfigObject, spec: Service, prefers: tuple[str, ...]) -> Me
 def _entry(item: ConfigObject, spec: ServiceEntry, host: str, prefers: tuple[str, ...]) -> MeshService:
     addresses = tuple(address for address in map(_single, spec.addresses) if address)
     selector = spec.workload_selector.labels if spec.workload_selector else {}
-    dynamic = spec.resolution == "DYNAMIC_DNS" or (spec.resolution == "NONE" and host.startswith("*") and not addresses)
+    networks = tuple(network for network in spec.addresses if not _single(network))
+    unsaid = spec.resolution == "NONE" and (networks or (host.startswith("*") and not addresses))
+    dynamic = spec.resolution == "DYNAMIC_DNS" or bool(unsaid)
     listed: tuple[WorkloadEntry, ...] = ()
     if not dynamic and not selector:
         listed = spec.endpoints or _places(spec.resolution, host, addresses)
@@ -262,6 +266,7 @@ def _entry(item: ConfigObject, spec: ServiceEntry, host: str, prefers: tuple[str
         round_robin=spec.resolution == "DNS_ROUND_ROBIN",
         by_request=dynamic,
         addresses=addresses,
+        networks=networks,
         export_to=spec.export_to,
         prefers=prefers,
         subject_alt_names=spec.subject_alt_names,

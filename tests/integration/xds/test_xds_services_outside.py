@@ -6,7 +6,7 @@ import ssl
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from xds_mesh import Mesh, free_echo_server, mesh_config, until
+from xds_mesh import Mesh, free_echo_server, mesh_config, together, until
 from xds_servers import free_tls_server
 
 from mesh_runtime.identity.authority import spiffe_id
@@ -111,6 +111,47 @@ async def test_names_that_only_the_mesh_can_know_are_not_looked_for_outside(mesh
 
 async def test_a_proxy_is_not_asked_to_ask_itself(mesh, frontend):
     assert (await mesh.get(frontend, f"{frontend.address}:15001/")).status == 502
+
+
+async def served_at(mesh, address):
+    """Serve requests at two ports of an address."""
+
+    async def name(request):
+        return web.Response(text=request.host)
+
+    app = web.Application()
+    app.router.add_get("/", name)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    mesh.stack.push_async_callback(runner.cleanup)
+    for _ in range(2):
+        await web.TCPSite(runner, address, 0).start()
+    return [port for _, port in runner.addresses]
+
+
+@pytest.mark.parametrize(
+    ("places", "of_another"),
+    [("resolution: NONE", 503), ("resolution: STATIC, endpoints: [{address: 127.3.0.1}]", 200)],
+)
+async def test_addresses_of_a_network_stand_for_the_entry_that_has_it(mesh, frontend, places, of_another):
+    web_port, raw_port = await served_at(mesh, "127.3.0.1")
+    ports = f"[{{number: {web_port}, name: http, protocol: HTTP}}, {{number: {raw_port}, name: tcp, protocol: TCP}}]"
+    entry = f"hosts: [rack.example.com], addresses: [127.3.0.0/21], {places}, ports: {ports}"
+    only = mesh_config("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
+    await mesh.apply(together(ENTRY % ("rack", entry), only))
+    try:
+        called = {"destination_service": "rack.example.com", "response_code": "200"}
+        before = await counted(mesh, frontend, **called)
+        for address, status in (("127.3.0.1", 200), ("127.3.7.255", of_another), ("127.3.8.1", 502)):
+            assert (await mesh.get(frontend, f"{address}:{web_port}/")).status == status
+        assert await counted(mesh, frontend, **called) == before + (1 if of_another == 503 else 2)
+        reader, writer, head = await tunnel(frontend, f"127.3.0.1:{raw_port}")
+        assert b" 200 " in head
+        writer.write(b"GET / HTTP/1.0\r\nhost: through\r\n\r\n")
+        assert (await reader.read()).endswith(b"through")
+        writer.close()
+    finally:
+        await mesh.forget("ConfigMap", "ServiceEntry")
 
 
 async def test_registry_only_refuses_whatever_is_not_declared(mesh, frontend, outside):

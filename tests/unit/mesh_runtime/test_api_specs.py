@@ -392,6 +392,7 @@ def test_a_policy_may_say_everything_the_runtime_does():
             "one endpoint at most",
         ),
         (entry(addresses=["10.0.0.0/8"]), "spec.addresses[0]", "NONE or STATIC, not DNS"),
+        (entry(addresses=["2001:db8::/32"], resolution="NONE"), "spec.addresses[0]", "can be written in many ways"),
         (entry(addresses=["10.0.0.300"]), "spec.addresses[0]", "is not an IP network"),
         (entry(exportTo=["*", "shop"]), "spec.exportTo", "says all that there is to say"),
         (entry(exportTo=["A b"]), "spec.exportTo[0]", "is not a namespace"),

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
+from mesh_runtime.xds.translate.listeners.networks import addresses_of
+from mesh_runtime.xds.translate.services import MeshService
 from mesh_runtime.xds.translate.world import World
 
 LOOKUP_FILTER: Final = "envoy.filters.http.dynamic_forward_proxy"
@@ -45,10 +47,12 @@ def by_request() -> dict[str, Any]:
     }
 
 
-def named(host: str, port: int) -> Envoy:
-    """Return the header match of requests that name a host within a service's, and no other port than its own.
+def named(service: MeshService, port: int) -> Envoy:
+    """Return the header match of requests that name a host or address within a service's, and no port but its own.
 
     Where they go is what they name: without it a caller would choose among everything that the proxy can reach.
     """
-    pattern = rf"(?i)[\w.-]+{re.escape(host.removeprefix('*'))}(:{port})?"
+    within = r"[\w.-]+" if service.host.startswith("*") else ""
+    names = [within + re.escape(service.host.removeprefix("*")), *map(addresses_of, service.networks)]
+    pattern = f"(?i)({'|'.join(names)})(:{port})?"
     return {"name": ":authority", "string_match": {"safe_regex": {"regex": pattern}}}

@@ -7,6 +7,7 @@ asked itself would never be done.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from mesh_runtime.api.objects import DOMAIN
@@ -32,23 +33,26 @@ PASSTHROUGH_CLUSTER: Final[Envoy] = {
 }
 
 
-def unknown_host(world: World, scope: SidecarScope, towards: str) -> Envoy:
-    """Return the virtual host of requests to hosts of which a workload knows no service.
+def unknown_host(world: World, scope: SidecarScope, towards: str, networks: Sequence[Envoy]) -> Envoy:
+    """Return the virtual host of requests to hosts of which a workload knows no service by name.
 
-    *towards* is the cluster that they are passed on to, if they are.
+    *towards* is the cluster that they are passed on to, if they are; *networks* are routes to addresses of services.
     """
     cluster = towards if passes_unknown(world, scope) else NOWHERE
-    return world.once(("unknown host", cluster), lambda: _unknown_host(world, cluster))
+    if networks:
+        return _unknown_host(world, cluster, networks)
+    return world.once(("unknown host", cluster), lambda: _unknown_host(world, cluster, ()))
 
 
-def _unknown_host(world: World, cluster: str) -> Envoy:
+def _unknown_host(world: World, cluster: str, networks: Sequence[Envoy]) -> Envoy:
     refused = [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE]
-    if cluster == NOWHERE:
-        return {"name": "block_all", "domains": ["*"], "routes": refused, **service_metadata(None)}
     own = {"name": ":authority", "string_match": {"safe_regex": {"regex": _own_names(world)}}}
     inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
+    known = [*inside, *networks] if networks else []
+    if cluster == NOWHERE:
+        return {"name": "block_all", "domains": ["*"], "routes": [*known, *refused], **service_metadata(None)}
     outside = {"name": "allow_any", "match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
-    routes = [*inside, outside, connect_route(cluster)]
+    routes = [*(known or inside), outside, connect_route(cluster)]
     looked_up = LOOKUP_ON if cluster == PASSTHROUGH else {}
     return {"name": "allow_any", "domains": ["*"], "routes": routes, **looked_up, **service_metadata(None)}
 

@@ -89,7 +89,7 @@ def service_route(world: World, caller: Caller, service: MeshService, port: Mesh
         **retry_policy(world.mesh_config.default_http_retry_policy, hashed=bool(hashed)),
         **hashed,
     }
-    names = {"headers": [named(service.host, port.number)]} if service.by_request else {}
+    names = {"headers": [named(service, port.number)]} if service.by_request else {}
     return {"name": "default", "match": {**EVERY_PATH, **names}, "route": action}
 
 
@@ -128,7 +128,7 @@ def _destination_port(service: MeshService, destination: Destination, arrived_at
 def _names(world: World, caller: Caller, namespace: str, rule: HTTPRoute) -> list[Envoy]:
     """Return what a rule's requests must name, because it is where they go."""
     found = (_target(world, caller, namespace, one.destination) for one in rule.route if not rule.redirect)
-    wanted = (named(service.host, port.number) for service, port in filter(None, found) if service.by_request)
+    wanted = (named(service, port.number) for service, port in filter(None, found) if service.by_request)
     return list({str(one): one for one in wanted}.values())
 
 

@@ -13,6 +13,7 @@ from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
 from mesh_runtime.xds.translate.listeners.filters import FILTER_ON, GRPC_WEB_FILTER
 from mesh_runtime.xds.translate.listeners.lookup import lookups
+from mesh_runtime.xds.translate.listeners.networks import addressed
 from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
 from mesh_runtime.xds.translate.ports import request_numbers
 from mesh_runtime.xds.translate.routing.host_rules import (
@@ -102,7 +103,7 @@ def service_names(service: MeshService, namespace: str) -> tuple[str, ...]:
 
 def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
     hosts = _once_each(_port_hosts(world, alike, number))
-    table = {"name": str(number), "virtual_hosts": [*hosts, _unknown_host(world, alike)]}
+    table = {"name": str(number), "virtual_hosts": [*hosts, _unknown_host(world, alike, number)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
 
 
@@ -138,14 +139,37 @@ def _hosts_of_services(world: World, alike: Alike) -> tuple[Group, ...]:
     return world.in_runs(("virtual hosts", alike), services, of_service, _in_one)
 
 
-def _unknown_host(world: World, alike: Alike) -> Envoy:
+def _unknown_host(world: World, alike: Alike, number: int | None = None) -> Envoy:
+    """Return what becomes of other hosts, in the table of a port or of all."""
     towards = PASSTHROUGH
     if proxy := egress_proxy(world, alike.scope):
         namespace, destination = proxy
         towards = destination_cluster(
             world, Caller(scope=alike.scope, labels=alike.labels, port=DEFAULT_PORT), namespace, destination
         )
-    return unknown_host(world, alike.scope, towards)
+    return unknown_host(world, alike.scope, towards, tuple(_network_routes(world, alike, number)))
+
+
+def _network_routes(world: World, alike: Alike, number: int | None) -> Iterator[Envoy]:
+    """Yield what becomes of requests and tunnels that name an address of a service's networks."""
+    for service in _services_of_networks(world, alike.scope):
+        for port in service.ports:
+            if number in {None, port.number}:
+                meant = addressed(service, port, at_port=number is not None)
+                for route in _routes_to(world, alike, service, port):
+                    match = route["match"]
+                    yield {**route, "match": {**match, "headers": [*match.get("headers", ()), meant]}}
+
+
+def _services_of_networks(world: World, scope: SidecarScope) -> tuple[MeshService, ...]:
+    services = known_services(world, scope)
+    return world.once(("services of networks", scope), lambda: tuple(one for one in services.values() if one.networks))
+
+
+def _routes_to(world: World, alike: Alike, service: MeshService, port: MeshPort) -> list[Envoy]:
+    """Return what becomes of requests to a port of a service, if it takes any, and of tunnels to it."""
+    caller = Caller(scope=alike.scope, labels=alike.labels, port=port.number)
+    return [*(host_routes(world, caller, service, port) if port.is_http else ()), _tunnel(service, port)]
 
 
 def _in_one(groups: Iterable[Group]) -> Group:
@@ -253,9 +277,8 @@ def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
 
 
 def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
-    caller = Caller(scope=alike.scope, labels=alike.labels, port=port.number)
-    routes = host_routes(world, caller, service, port)
-    known = _virtual_host(service.host, port.number, domains, [*routes, _tunnel(service, port)])
+    *routes, tunnel = _routes_to(world, alike, service, port)
+    known = _virtual_host(service.host, port.number, domains, [*routes, tunnel])
     # Envoy reads metadata anew with each change of any host of the table: that is a third of what the change costs it.
     named = {} if _lead_to_clusters(routes) else service_metadata(service)
     return {**known, **_of_grpc(port.protocol), **named}
