@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,10 @@ from kubernetes.aio.config.kube_config import (
 from collectors.errors import CollectorError
 from collectors.kubernetes.config import ClusterConfig
 from collectors.kubernetes.plugin import credential
+
+TOLD = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")
+EXEC_SETTINGS = "client.authentication.k8s.io/exec"
+"""Under this name a cluster has settings for plugins."""
 
 SHOWN = 300
 """Most characters of a complaint."""
@@ -79,10 +88,14 @@ class _Loader(KubeConfigLoader):
     plugin_s: float
     """Time for a plugin."""
     _user: Any
+    _cluster: Any
 
     async def load_from_exec_plugin(self) -> bool:
         """Ask the plugin. The client's own way waits for ever, and goes on without credentials where it fails."""
-        status = await credential(self._user["exec"].value, self.plugin_s)
+        plugin = dict(self._user["exec"].value)
+        if os.sep in plugin["command"]:
+            plugin["command"] = os.path.join(self._base(self._user), plugin["command"])  # noqa: PTH118 - stays as written
+        status = await credential(plugin, self._told_of_cluster(), self.plugin_s)
         if "token" in status:
             self.token = f"Bearer {status['token']}"
         if "clientCertificateData" in status:
@@ -92,11 +105,32 @@ class _Loader(KubeConfigLoader):
             )
         return True
 
-    async def _refresh_oidc(self, _provider: object) -> None:
-        """Refuse: the client would send the refresh token to an issuer whose certificate it does not check."""
-        raise ConfigException(
-            "oidc: the ID token in the kubeconfig has expired; have kubectl renew it, or use the plugin kubelogin"
-        )
+    def _told_of_cluster(self) -> Mapping[str, Any]:
+        """What a plugin may be told of the cluster, in the words of ``ExecCredential``."""
+        cluster: Mapping[str, Any] = self._cluster.value
+        authority = FileOrData(self._cluster, "certificate-authority", file_base_path=self._base(self._cluster))
+        settings = {one["name"]: one["extension"] for one in cluster.get("extensions") or ()}
+        told = {name: cluster[name] for name in TOLD if name in cluster}
+        told |= {"certificate-authority-data": authority.as_data(), "config": settings.get(EXEC_SETTINGS)}
+        return {name: value for name, value in told.items() if value is not None}
+
+    def _base(self, part: Any) -> str:
+        """The directory of the kubeconfig that this is written in."""
+        return str(self._get_base_path(part.path))  # type: ignore[no-untyped-call]
+
+    async def _load_oid_token(self) -> None:
+        """Use the ID token while it is good, and have somebody else renew it.
+
+        The client reads it in another alphabet than tokens are written in (base64url), and would send the refresh
+        token to an issuer whose certificate it does not check.
+        """
+        token = str(self._user["auth-provider"]["config"].value.get("id-token") or "")
+        _, _, claims = token.rpartition(".")[0].partition(".")
+        if not token or json.loads(urlsafe_b64decode(f"{claims}==")).get("exp", 0) < time.time():
+            raise ConfigException(
+                "oidc: the ID token in the kubeconfig has expired; have kubectl renew it, or use the plugin kubelogin"
+            )
+        self.token = f"Bearer {token}"
 
 
 def _of_pod(config: ClusterConfig, settings: Configuration) -> None:

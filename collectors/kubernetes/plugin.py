@@ -14,14 +14,19 @@ from typing import Any
 from collectors.errors import CollectorError
 
 
-async def credential(plugin: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
+async def credential(plugin: Mapping[str, Any], cluster: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
     """Run the plugin of a kubeconfig's user, and return the ``status`` of what it writes.
 
-    https://kubernetes.io/docs/reference/config-api/client-authentication.v1/. It has no terminal to ask at. Raises
-    :class:`CollectorError` in the plugin's own words; one that is late is ended, with all that it has started.
+    https://kubernetes.io/docs/reference/config-api/client-authentication.v1/. It has no terminal to ask at; of the
+    *cluster* it is told where it wants to be. Raises :class:`CollectorError` in the plugin's own words; one that is
+    late is ended, with all that it has started.
     """
     name = plugin["command"]
-    process = _start(plugin)
+    if plugin.get("interactiveMode") == "Always":
+        raise CollectorError(
+            f"the credential plugin {name} wants to ask somebody (interactiveMode: Always), and nobody is here"
+        )
+    process = _start(plugin, cluster if plugin.get("provideClusterInfo") else {})
     try:
         written, complaint = await asyncio.to_thread(process.communicate, timeout=timeout_s)
     except TimeoutExpired:
@@ -36,8 +41,9 @@ async def credential(plugin: Mapping[str, Any], timeout_s: float) -> Mapping[str
     return _status(plugin, written)
 
 
-def _start(plugin: Mapping[str, Any]) -> Popen[bytes]:
-    told = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
+def _start(plugin: Mapping[str, Any], cluster: Mapping[str, Any]) -> Popen[bytes]:
+    spec = {"interactive": False, **({"cluster": cluster} if cluster else {})}
+    told = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": spec}
     variables = {one["name"]: one["value"] for one in plugin.get("env") or ()}
     try:
         return Popen(

@@ -84,10 +84,33 @@ async def test_a_plugin_is_asked_for_credentials(
     assert TOKEN not in caplog.text
 
 
+async def test_a_plugin_is_told_of_the_cluster_where_it_wants_to_be(secured: ApiServer, tmp_path: Path) -> None:
+    secured.put(deployment("front"))
+    answer = {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": {"token": TOKEN}}
+    script = f"echo \"$KUBERNETES_EXEC_INFO\" > {tmp_path}/told; echo '{json.dumps(answer)}'"
+    user = asked(tmp_path / "plugin", script)
+    user["exec"] |= {"provideClusterInfo": True, "command": "./plugin"}
+    settings = {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "prod"}}]}
+    kubeconfig = write_kubeconfig(
+        tmp_path / "kubeconfig", user=user, tls=trusting(AUTHORITY) | settings, prod=secured.url
+    )
+    async with following(ClusterConfig(kubeconfig=str(kubeconfig))) as followed:
+        await followed.until(lambda seen: seen.has("Deployment", "front-v1"))
+    cluster = json.loads((tmp_path / "told").read_text())["spec"]["cluster"]
+    assert cluster == {"server": secured.url, "config": {"audience": "prod"}} | trusting(AUTHORITY)
+
+
+async def test_a_plugin_that_must_ask_somebody_is_not_started(server: ApiServer, tmp_path: Path) -> None:
+    user = asked(tmp_path / "plugin", f"touch {tmp_path}/started")
+    user["exec"]["interactiveMode"] = "Always"
+    assert "wants to ask somebody" in await told(user, server, tmp_path)
+    assert not (tmp_path / "started").exists()
+
+
 def id_token(expires_s: float) -> str:
     """An ID token that nobody has signed."""
-    said = base64.b64encode(json.dumps({"exp": expires_s}).encode()).decode()
-    return f"e30.{said}.x"
+    claims = json.dumps({"exp": expires_s, "name": "Žofie ÿÿÿ"}, ensure_ascii=False)
+    return f"e30.{base64.urlsafe_b64encode(claims.encode()).decode().rstrip('=')}.x"
 
 
 async def told(user: dict[str, object], server: ApiServer, tmp_path: Path, **settings: float) -> str:
