@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, dcc, html
 from dash.exceptions import PreventUpdate
 
+from console.pages.one import One, keep_search
 from console.views import certificates as views
 from console.widgets import certificates as widgets
 from console.widgets import live, parts
@@ -26,12 +27,7 @@ NAME_PARTS = 2
 async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
     """Show all certificates, or one with its chain."""
     if len(rest) == NAME_PARTS:
-        instance = "/".join(rest)
-        return parts.live_page(
-            "certificate",
-            live.region("certificate", _detail(console, instance), className="stack"),
-            subject=instance,
-        )
+        return await ONE.page(console, "/".join(rest))
     return layout(_page(console, parameters.get("q", "")))
 
 
@@ -90,23 +86,8 @@ def _following(app: Dash, console: Console) -> None:
         done = [widgets.replaced(console.control.rotation)] if began and not view.steps else []
         return live.plain([*done, *widgets.certificates(view)])
 
-    @app.callback(
-        live.target("certificate"),
-        Input("certificate-pulse", "data"),
-        State("certificate-subject", "data"),
-        prevent_initial_call=True,
-    )
-    async def follow(pulse: object, instance: str) -> live.Plain:
-        if not pulse:
-            raise PreventUpdate
-        return live.plain(_detail(console, instance))
-
-    cast("Any", app).clientside_callback(
-        "(q) => window.Meshscope.address({q})",
-        Output("certificates-search", "title"),
-        Input("certificates-search", "value"),
-        prevent_initial_call=True,
-    )
+    ONE.register(app, console)
+    keep_search(app, "certificates")
 
 
 def _page(console: Console, text: str) -> views.Page:
@@ -115,7 +96,7 @@ def _page(console: Console, text: str) -> views.Page:
     return views.page(found, console.control.rotation, bundle, console.clock.now_ms(), text=text)
 
 
-def _detail(console: Console, instance: str) -> list[Component]:
+async def _detail(console: Console, instance: str) -> list[Component]:
     found = next((one for one in console.control.certificates() if one.instance_id == instance), None)
     if found is None:
         return [
@@ -134,3 +115,6 @@ def _secrets(console: Console, node_id: str) -> tuple[str, str]:
     chain = resources.get(LEAF, {}).get("tls_certificate", {}).get("certificate_chain", {})
     roots = resources.get(ROOT, {}).get("validation_context", {}).get("trusted_ca", {})
     return chain.get("inline_string", ""), roots.get("inline_string", "")
+
+
+ONE = One(name="certificate", draw=_detail)

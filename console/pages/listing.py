@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from dash import Dash, Input, Output, State, dcc
-from dash.exceptions import PreventUpdate
+from dash import Dash, Input, Output, dcc
 
 from console.moments import oldest_ms
+from console.pages.one import One
 from console.views.item import span_of, spans_within
 from console.views.listing import Listing, Row, listing
 from console.widgets import item, live, parts
@@ -63,8 +63,11 @@ class Pages:
         namespace, name = rest
         cluster, span_s = parameters.get("cluster", ""), span_of(parameters.get("span", ""))
         subject = Subject(namespace=namespace, name=name, cluster=cluster, span_s=span_s)
-        shown = live.region(self.one, await self.detail(console, subject), className="stack")
-        return parts.live_page(self.one, shown, subject=asdict(subject))
+        return await self._one.page(console, asdict(subject))
+
+    @property
+    def _one(self) -> One:
+        return One(name=self.one, draw=lambda console, subject: self.detail(console, Subject(**subject)))
 
     def _list(self, console: Console, parameters: Mapping[str, str]) -> Component:
         text, sort = parameters.get("q", ""), parameters.get("sort", HEALTH)
@@ -96,17 +99,7 @@ class Pages:
         async def refresh(text: str | None, sort: str, _pulse: object) -> live.Plain:
             return live.plain(self._drawn(console, text or "", sort))
 
-        @app.callback(
-            live.target(self.one),
-            Input(f"{self.one}-pulse", "data"),
-            State(f"{self.one}-subject", "data"),
-            prevent_initial_call=True,
-        )
-        async def follow(pulse: object, subject: Mapping[str, Any]) -> live.Plain:
-            if not pulse:
-                raise PreventUpdate
-            return live.plain(await self.detail(console, Subject(**subject)))
-
+        self._one.register(app, console)
         cast("Any", app).clientside_callback(
             f"(q, sort) => window.Meshscope.address({{q, sort: sort === '{HEALTH}' ? null : sort}})",
             Output(f"{self.many}-sort", "title"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from dash import Dash, Input, Output, State
-from dash.exceptions import PreventUpdate
+from dash import Dash, Input
 
+from console.pages.one import One, keep_search
 from console.views import proxies as views
 from console.widgets import live, parts
 from console.widgets import proxies as widgets
@@ -25,10 +25,7 @@ NAME_PARTS = 2
 async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
     """Show all proxies, or one."""
     if len(rest) == NAME_PARTS:
-        instance = "/".join(rest)
-        return parts.live_page(
-            "proxy", live.region("proxy", _detail(console, instance), className="stack"), subject=instance
-        )
+        return await ONE.page(console, "/".join(rest))
     return layout(_listing(console, parameters.get("q", "")), parameters)
 
 
@@ -57,20 +54,8 @@ def register(app: Dash, console: Console) -> None:
     async def refresh(text: str | None, _pulse: object) -> live.Plain:
         return live.plain(widgets.listing(_listing(console, text or "")))
 
-    @app.callback(
-        live.target("proxy"), Input("proxy-pulse", "data"), State("proxy-subject", "data"), prevent_initial_call=True
-    )
-    async def follow(pulse: object, instance: str) -> live.Plain:
-        if not pulse:
-            raise PreventUpdate
-        return live.plain(_detail(console, instance))
-
-    cast("Any", app).clientside_callback(
-        "(q) => window.Meshscope.address({q})",
-        Output("proxies-search", "title"),
-        Input("proxies-search", "value"),
-        prevent_initial_call=True,
-    )
+    ONE.register(app, console)
+    keep_search(app, "proxies")
 
 
 def labels_of(console: Console) -> Mapping[str, Mapping[str, str]]:
@@ -84,7 +69,7 @@ def _listing(console: Console, text: str) -> views.Listing:
     return views.listing(found, config.revision, text=text)
 
 
-def _detail(console: Console, instance: str) -> list[Component]:
+async def _detail(console: Console, instance: str) -> list[Component]:
     proxy = next((one for one in console.control.status() if one.instance_id == instance), None)
     if proxy is None:
         return [
@@ -95,3 +80,6 @@ def _detail(console: Console, instance: str) -> list[Component]:
     labels = labels_of(console).get(instance, {})
     view = views.detail(proxy, labels, console.store.current, gateway, console.clock.now_ms())
     return widgets.detail(view)
+
+
+ONE = One(name="proxy", draw=_detail)
