@@ -46,7 +46,10 @@ def _own_root_namespace(value: Any) -> Any:
 class OutboundTrafficPolicy(Spec):
     """What happens to traffic to hosts that the mesh does not know."""
 
-    mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
+    later = frozenset({"tls"})
+
+    mode: Literal["ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS", "REGISTRY_ONLY"] = "ALLOW_ANY"
+    """The first two are the same here: where nothing is captured, hosts are known by their names alone."""
 
 
 class DefaultProviders(Spec):
@@ -109,16 +112,17 @@ class ProxyConfig(Spec):
             "statNameLength",
             "statusPort",
             "terminationDrainDuration",
-            "tracingServiceName",
         }
     )
     later: ClassVar[frozenset[str]] = frozenset(
         {
             "caCertificatesPem",
+            "connectionSettings",
             "customConfigFile",
             "discoveryRefreshDelay",
             "envoyAccessLogService",
             "envoyMetricsService",
+            "envoyMetricsServiceAddress",
             "extraStatTags",
             "fileFlushInterval",
             "fileFlushMinSizeKb",
@@ -130,6 +134,7 @@ class ProxyConfig(Spec):
             "sds",
             "statsCompression",
             "statsdUdpAddress",
+            "tracingServiceName",
             "zipkinAddress",
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,7 @@ from mesh_runtime.api.log_format import LogFormat
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security import Targeted
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
-from mesh_runtime.api.values import HeaderName
+from mesh_runtime.api.values import Duration, HeaderName
 
 _TAG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -101,10 +101,16 @@ class MetricsOverrides(Spec):
 class Metrics(Spec):
     """Whose metrics, and what is different about them."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset({"reportingInterval"})
-
     providers: Many[ProviderRef] = ()
     overrides: Many[MetricsOverrides] = ()
+    reporting_interval: Duration | None = None
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Proxies add up a connection's bytes when it ends."""
+        if self.reporting_interval:
+            message = "a connection's bytes are added to its metrics when it ends, and not before"
+            fix = "remove it; envoy_tcp_* counters, and the graph, show them meanwhile"
+            yield Flaw(("reportingInterval",), message, fix)
 
 
 class LogFilter(Spec):

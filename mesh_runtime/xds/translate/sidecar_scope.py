@@ -87,7 +87,7 @@ def passes_unknown(world: World, scope: SidecarScope) -> bool:
     """Tell whether calls to unknown hosts are passed on."""
     spec = _sidecar(world, scope)
     policy = spec.outbound_traffic_policy if spec else None
-    return (policy or world.mesh_config.outbound_traffic_policy).mode == "ALLOW_ANY"
+    return (policy or world.mesh_config.outbound_traffic_policy).mode != "REGISTRY_ONLY"
 
 
 def egress_proxy(world: World, scope: SidecarScope) -> tuple[str, Destination] | None:

@@ -470,6 +470,12 @@ def test_a_policy_may_say_everything_the_runtime_does():
         ),
         (proxies(environmentVariables={"A=B": ""}), "spec.environmentVariables.A=B", "is not the name of a variable"),
         (proxies(environmentVariables={"LD_PRELOAD": "/a"}), "spec.environmentVariables.LD_PRELOAD", "system's loader"),
+        (
+            manifest("Telemetry", "a", {"metrics": [{"reportingInterval": "5s"}]})
+            | {"apiVersion": "telemetry.istio.io/v1"},
+            "spec.metrics[0].reportingInterval",
+            "are added to its metrics when it ends",
+        ),
         (proxies(concurrency=-1), "spec.concurrency", "must be at least 0"),
         (manifest("Sidecar", "a", {}), "spec", "says nothing"),
         (sidecar(egress=[{"hosts": []}]), "spec.egress[0].hosts", "must not be empty"),
