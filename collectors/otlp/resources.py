@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from collectors.dialects.words import owner_of
 from collectors.otlp.memo import Memo
 from collectors.otlp.wire import text
 from graph.model import UNKNOWN, WorkloadRef
@@ -17,7 +18,6 @@ WORKLOAD_KEYS = (
     "k8s.daemonset.name",
     "k8s.cronjob.name",
     "k8s.job.name",
-    "k8s.replicaset.name",
 )
 
 REMEMBERED_BYTES = 4096
@@ -33,17 +33,21 @@ def resource_attributes(encoded: bytes) -> dict[str, str]:
 
 
 def workload_of(attributes: Mapping[str, str], *, cluster: str, longest: int = 256) -> WorkloadRef:
-    """Name the workload by its Kubernetes attributes, else by ``service.*``; namespace ``unknown`` when none is told."""
+    """Name the workload by its Kubernetes attributes, its pod's name the last of them, else by ``service.*``.
+
+    The namespace is ``unknown`` when none is told.
+    """
 
     def said(*keys: str) -> str:
         return next((attributes[key][:longest] for key in keys if attributes.get(key)), "")
 
-    app = said("service.name", *WORKLOAD_KEYS) or UNKNOWN
+    owner = said(*WORKLOAD_KEYS) or owner_of(said("k8s.pod.name")) or said("k8s.replicaset.name")
+    app = said("service.name") or owner or UNKNOWN
     version = said("service.version")
     return WorkloadRef(
         said("k8s.cluster.name") or cluster,
         said("k8s.namespace.name", "service.namespace") or UNKNOWN,
-        said(*WORKLOAD_KEYS) or (f"{app}-{version}" if version else app),
+        owner or (f"{app}-{version}" if version else app),
         app,
         version,
     )

@@ -119,6 +119,12 @@ def test_a_workload_is_named_by_kubernetes_else_by_service_attributes():
         {"k8s.deployment.name": "cart-blue", "k8s.namespace.name": "prod", "k8s.cluster.name": "eu"}
         | resource("cart", version="7")
     ) == WorkloadRef("eu", "prod", "cart-blue", "cart", "7")
+    pod = {"k8s.pod.name": "cart-blue-7c9d8b6f5-x2x7k", "k8s.namespace.name": "prod"}
+    assert workload(pod) == WorkloadRef("Kubernetes", "prod", "cart-blue", "cart-blue", "")
+    named = pod | {"service.name": "cart", "service.version": "7"}
+    assert workload(named) == WorkloadRef("Kubernetes", "prod", "cart-blue", "cart", "7")
+    assert workload(pod | {"k8s.replicaset.name": "cart-blue-7c9d8b6f5"}).workload == "cart-blue"
+    assert workload({"k8s.pod.name": "db-0"}).workload == "db"
     assert workload({}) == WorkloadRef("Kubernetes", "unknown", "unknown", "unknown", "")
 
 
