@@ -281,6 +281,26 @@ async def test_one_port_may_ask_for_other_proof_than_the_rest(mesh):
     assert (await plaintext(mesh), await status(mesh)) == (200, 200)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "sent", "mutual"),
+    [
+        ("STRICT", "", True),
+        ("PERMISSIVE", "", True),
+        ("DISABLE", "", False),
+        ("PERMISSIVE", ", tls: {mode: DISABLE}", False),
+        ("PERMISSIVE", ", tls: {mode: ISTIO_MUTUAL}", True),
+    ],
+)
+async def test_callers_use_mutual_tls_where_it_is_taken_unless_a_rule_says_otherwise(mesh, accepted, sent, mutual):
+    await peers(mesh, {"mtls": {"mode": accepted}})
+    await mesh.apply(FRESH_CONNECTIONS.replace("}}}", f"}}}}{sent}}}"))
+    try:
+        seen = (await mesh.get(mesh.workloads["frontend"], "catalog/")).seen["headers"]
+        assert ("x-forwarded-client-cert" in seen) is mutual
+    finally:
+        await mesh.apply(FRESH_CONNECTIONS)
+
+
 async def test_of_two_policies_for_the_whole_namespace_the_older_is_heard_even_when_it_is_changed(mesh):
     await peers(mesh, {"mtls": {"mode": "PERMISSIVE"}}, "second")
     await peers(mesh, {"mtls": {"mode": "STRICT"}}, "first")

@@ -132,18 +132,21 @@ async def test_what_nobody_can_be_asked_about_is_denied(mesh, provider):
     await mesh.delete(ObjectKey("security.istio.io", "AuthorizationPolicy", "shop", provider))
 
 
-async def test_a_custom_policy_is_asked_before_an_allow(mesh):
+@pytest.mark.parametrize(("action", "method"), [("ALLOW", "GET"), ("DENY", "POST")])
+async def test_a_custom_policy_is_asked_before_all_others_and_does_not_decide_for_them(mesh, action, method):
     await custom(mesh, "by-http", "/both")
-    rules = [{"to": [{"operation": {"methods": ["GET"]}}]}]
-    head = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "get"}}
-    await mesh.apply(
-        yaml.safe_dump({**head, "spec": {"rules": rules, "selector": {"matchLabels": {"app": "catalog"}}}})
-    )
+    rules = [{"to": [{"operation": {"methods": [method]}}]}]
+    head = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "method"}}
+    spec = {"rules": rules, "action": action, "selector": {"matchLabels": {"app": "catalog"}}}
+    await mesh.apply(yaml.safe_dump({**head, "spec": spec}))
+
+    def post(**headers):
+        return mesh.get(mesh.workloads["frontend"], "catalog/both", method="POST", headers=headers)
 
     async def refused():
-        return (await ask(mesh, "both")).text == "no"
+        return (await post()).text == "no"
 
     await until(refused)
     assert (await ask(mesh, "both", **{"x-pass": "yes"})).status == 200
-    posted = await mesh.get(mesh.workloads["frontend"], "catalog/both", method="POST", headers={"x-pass": "yes"})
-    assert posted.status == 403
+    posted = await post(**{"x-pass": "yes"})
+    assert (posted.status, posted.text) == (403, "RBAC: access denied")
