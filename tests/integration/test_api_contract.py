@@ -67,7 +67,7 @@ def url(tmp_path_factory):
 
 def fill(url, otlp):
     def post(address, body):
-        answer = requests.post(address, json=body, timeout=10)
+        answer = requests.post(address, json=body, timeout=60)
         assert answer.ok, answer.text
 
     post(f"{url}/api/v1/config", {"yaml": CATALOG + VERSIONS})
@@ -80,7 +80,7 @@ def fill(url, otlp):
         ("logs", lambda told: told["items"]),
     ):
         for _ in range(100):
-            if there(requests.get(f"{url}/api/v1/{path}", timeout=10).json()):
+            if there(requests.get(f"{url}/api/v1/{path}", timeout=60).json()):
                 break
             time.sleep(0.1)
         else:
@@ -104,7 +104,7 @@ def test_every_answer_is_as_the_api_says(url, mode, subtests):
         @given(case=operation.as_strategy(generation_mode=mode))
         def answered(case):
             case.query.pop("follow", None)  # a stream that does not end
-            case.call_and_validate(timeout=20, headers={"Connection": "close"}, checks=CHECKS)
+            case.call_and_validate(timeout=60, headers={"Connection": "close"}, checks=CHECKS)
 
         with subtests.test(operation.label):
             answered()

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.soak
 
 many = settings(
     max_examples=10_000 if os.environ.get("SOAK") else 150,
-    deadline=2_000,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 

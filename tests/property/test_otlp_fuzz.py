@@ -158,7 +158,7 @@ async def over_http(session, receiver, rng):
 async def over_grpc(export, rng):
     body = mangled(rng, valid(rng))
     compression = rng.choice((None, grpc.Compression.Gzip))
-    call = export(body, compression=compression, timeout=20)
+    call = export(body, compression=compression, timeout=60)
     code = await call.code()
     assert code in {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}, await call.details()
     assert code is grpc.StatusCode.OK or await call.details()
@@ -186,7 +186,7 @@ async def endure(tmp_path, count):
                             f"http://127.0.0.1:{receiver.http_port}/v1/traces", data=body, headers=headers
                         ) as answer:
                             assert answer.status == 413
-            await export(valid(rng), timeout=20)
+            await export(valid(rng), timeout=60)
         await sink.flush()
         await traces.search(TraceQuery(tag="nested", limit=1000))
         assert receiver.drops["malformed_requests"] > 0

@@ -314,7 +314,7 @@ async def test_nothing_outlives_a_killed_agent(agent_process, make_member, tmp_p
     assert len(family) == 4
     process.kill()
     await process.wait()
-    await until(lambda: not any(stat_of(pid) for pid, _ in family), timeout_s=10)
+    await until(lambda: not any(stat_of(pid) for pid, _ in family))
     (left,) = (tmp_path / "run").iterdir()
     again = await agent_process(make_member())
     assert [path.name for path in (tmp_path / "run").iterdir()] == [f"a{again.pid}"]

@@ -35,7 +35,7 @@ def data(tmp_path_factory):
     assert server.stdout.readline().startswith("READY")
     yield path
     server.send_signal(signal.SIGINT)
-    server.communicate(timeout=20)
+    server.communicate(timeout=60)
 
 
 def meshscope(data, *arguments):
@@ -61,7 +61,7 @@ def application(port, name):
 def ask(proxy, url):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy} if proxy else {}))
     try:
-        with opener.open(url, timeout=5) as answer:
+        with opener.open(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as answer:
         return answer.code, answer.read().decode()

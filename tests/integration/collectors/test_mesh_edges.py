@@ -78,7 +78,7 @@ async def test_latency_arrives_once_the_proxies_have_flushed_it(mesh, scrape):
             and one.counters.latency_ms.counts[-1] == sum(one.counters.requests.values())
         ]
 
-    await until(flushed, 10)
+    await until(flushed)
 
 
 async def test_tcp_bytes_flow_from_source_to_target_while_the_connection_lasts(mesh, scrape):

@@ -98,7 +98,7 @@ class Demo:
         left = self.family()
         self.process.kill()
         self.process.wait()
-        until(lambda: not alive(left), 5)
+        until(lambda: not alive(left))
 
     def says(self, words):
         text = self.output.read_text()

@@ -23,7 +23,7 @@ def demo(tmp_path_factory):
 
 def test_the_page_answers_at_the_url_that_is_printed(demo):
     url = re.search(r"│ +(http://\S+)", demo.output.read_text())[1]
-    with urlopen(url + "/readyz", timeout=5) as answer:
+    with urlopen(url + "/readyz", timeout=PATIENCE_S) as answer:
         assert answer.status == 200
 
 
@@ -88,5 +88,5 @@ def test_a_second_demo_on_the_same_data_is_quick_and_a_killed_one_leaves_nothing
         everyone = again.family()
         again.process.kill()
         again.process.wait()
-        until(lambda: not alive(everyone), 5)
+        until(lambda: not alive(everyone))
     assert json.loads((demo.data / "server.json").read_text())["pid"] in everyone

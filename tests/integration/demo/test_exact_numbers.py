@@ -143,7 +143,7 @@ class Mesh:
             left = family(process.pid)
             process.kill()
             process.wait()
-            until(lambda: not alive(left), 10)
+            until(lambda: not alive(left))
 
         self.stack.callback(end)
         return process
@@ -153,7 +153,7 @@ class Mesh:
             return self.data.read_server()
 
     def answers(self):
-        with suppress(OSError), urlopen(self.url + PATH, timeout=10) as answer:
+        with suppress(OSError), urlopen(self.url + PATH, timeout=PATIENCE_S) as answer:
             return answer.status == 200
 
     def browse(self, requests, path=PATH, status=200):

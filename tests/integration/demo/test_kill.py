@@ -9,13 +9,13 @@ from queue import Empty, Queue
 from urllib.request import urlopen
 
 import pytest
-from demo_process import MESHSCOPE, Demo, alive, until
+from demo_process import MESHSCOPE, PATIENCE_S, Demo, alive, until
 
 from console.cli.client import ServerError
 from console.datadir import DataDir
 
 APPLIES = 100
-KILL_AFTER = 40
+KILL_AFTER = 20
 WRITERS = 3
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(240)]
@@ -69,7 +69,7 @@ class Writers:
 
     def __exit__(self, *_):
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def _work(self, write):
@@ -111,10 +111,10 @@ def test_a_kill_of_every_process_loses_no_acknowledged_change_and_the_next_start
     beside = neighbour.family()
     with ExitStack() as stack:
         with Writers(killed) as writers:
-            until(lambda: len(writers.acknowledged) >= KILL_AFTER, 60)
+            until(lambda: len(writers.acknowledged) >= KILL_AFTER)
             everyone = killed.kill_all()
             assert len(writers.acknowledged) < APPLIES
-            until(lambda: not alive(everyone), 5)
+            until(lambda: not alive(everyone))
             again = stack.enter_context(Demo(killed.data, "--no-load")).until_open()
         assert_complete(again, writers.acknowledged)
         assert not set(places_of(again)) & set(places_of(neighbour))
@@ -127,7 +127,7 @@ def test_sigterm_leaves_nothing_behind(demos):
     _, last = demos
     everyone = last.family()
     last.process.terminate()
-    assert last.process.wait(30) == 0
+    assert last.process.wait(PATIENCE_S) == 0
     assert alive(everyone) == {}
     assert [path.name for path in DataDir(last.data).run_dir().iterdir() if not path.is_socket()] == []
 
@@ -148,5 +148,5 @@ def assert_complete(demo, acknowledged):
 
 
 def status_of(url):
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=PATIENCE_S) as answer:
         return answer.status

@@ -193,10 +193,10 @@ async def rig(tmp_path_factory):
 async def traffic(rig):
     """Requests through the mesh and through the Envoy beside it, each counted by us as it is sent."""
     catalog = f"http://127.0.0.1:{rig.ports['web']}/go?url=http://catalog.shop.svc.cluster.local/"
-    await until(lambda: rig.answers(catalog), 40)
+    await until(lambda: rig.answers(catalog))
     edge = f"http://127.0.0.1:{rig.edge_port}/"
-    await until(lambda: rig.reads("scrape edge"), 20)
-    await until(lambda: rig.answers(edge), 20)
+    await until(lambda: rig.reads("scrape edge"))
+    await until(lambda: rig.answers(edge))
     for _ in range(IN_MESH - 1):
         assert await rig.answers(catalog)
     for _ in range(AT_EDGE - 1):
@@ -205,7 +205,7 @@ async def traffic(rig):
 
 
 async def test_a_prometheus_discovers_and_scrapes_every_proxy_by_its_token(rig):
-    await until(lambda: rig.prometheus.value('count(up{job="mesh"} == 1) == 2'), 40)
+    await until(lambda: rig.prometheus.value('count(up{job="mesh"} == 1) == 2'))
     labels = await rig.prometheus.labels('up{job="mesh",app="catalog"}')
     assert labels["instance"].startswith("shop/catalog-v1~")
     named = {name: labels[name] for name in ("cluster", "namespace", "workload", "app", "version")}
@@ -224,12 +224,12 @@ async def test_promql_counts_what_the_console_counts_and_neither_counts_its_own_
     rig = traffic
     edge = 'reporter="source",source_workload="web-v1",destination_workload="catalog-v1",response_code="200"'
     collected = f'sum(istio_requests_total{{job="meshscope",{edge}}})'
-    await until(lambda: is_counted(rig, "web-v1", "catalog-v1", IN_MESH), 20)
-    await until(lambda: rig.prometheus.value(f"{collected} == {IN_MESH}"), 20)
-    await until(lambda: rig.prometheus.value(f'sum(envoy_istio_requests_total{{job="mesh",{edge}}}) == {IN_MESH}'), 20)
+    await until(lambda: is_counted(rig, "web-v1", "catalog-v1", IN_MESH))
+    await until(lambda: rig.prometheus.value(f"{collected} == {IN_MESH}"))
+    await until(lambda: rig.prometheus.value(f'sum(envoy_istio_requests_total{{job="mesh",{edge}}}) == {IN_MESH}'))
     before = await rig.signal("prometheus loop"), await rig.signal("remote-write")
     for one in before:
-        await until(lambda one=one: further(rig, one), 20)
+        await until(lambda one=one: further(rig, one))
     assert await rig.counted("web-v1", "catalog-v1") == IN_MESH
     assert await rig.prometheus.value(collected) == IN_MESH
 
@@ -248,10 +248,10 @@ async def further(rig, before):
 async def test_any_envoy_is_scraped_and_its_requests_are_on_the_graph(traffic):
     rig = traffic
     source = f"127.0.0.1:{rig.admin_port}"
-    await until(lambda: is_counted(rig, source, "cart", AT_EDGE), 20)
+    await until(lambda: is_counted(rig, source, "cart", AT_EDGE))
     assert (await rig.signal("scrape edge"))["presence"] == "present"
 
 
 async def test_what_a_prometheus_sends_by_remote_write_is_on_the_graph(rig):
-    await until(lambda: rig.counted("web", "voting"), 40)
+    await until(lambda: rig.counted("web", "voting"))
     assert "linkerd" in (await rig.signal("remote-write"))["text"]

@@ -20,7 +20,7 @@ class Server:
         self.data, self.url, self.otlp = data, said["url"], said["otlp_http"]
 
     def get(self, path, **query):
-        answer = requests.get(f"{self.url}/api/{path}", params=query, timeout=20)
+        answer = requests.get(f"{self.url}/api/{path}", params=query, timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -38,7 +38,7 @@ class Server:
     def send(self, spans):
         """Send an OTLP request as a program does."""
         headers = {"content-type": "application/x-protobuf"}
-        assert requests.post(f"{self.otlp}/v1/traces", data=spans, headers=headers, timeout=20).ok
+        assert requests.post(f"{self.otlp}/v1/traces", data=spans, headers=headers, timeout=60).ok
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def up(folder, *options, settings=""):
             process.terminate()
 
 
-def until(found, timeout_s=30):
+def until(found, timeout_s=60):
     """Wait for what is looked for, which is returned."""
     deadline = time.monotonic() + timeout_s
     while not (result := found()):

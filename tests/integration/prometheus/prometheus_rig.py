@@ -116,7 +116,7 @@ class Prometheus:
                 stderr=log,
             )
         async with aiohttp.ClientSession() as session:
-            await until(lambda: self._is_ready(session), 30)
+            await until(lambda: self._is_ready(session))
 
     async def reload(self) -> None:
         """Take changed jobs in."""
@@ -129,7 +129,7 @@ class Prometheus:
         async def is_loaded() -> bool:
             return await self._own(loaded) > before
 
-        await until(is_loaded, 30)
+        await until(is_loaded)
 
     async def _own(self, metric: str) -> float:
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as answer:
@@ -190,7 +190,7 @@ async def value(url: str, query: str) -> float | None:
         return float(found[0]["value"][1]) if found else None
 
 
-async def until(condition, timeout_s: float = 20, every_s: float = 0.1):
+async def until(condition, timeout_s: float = 60, every_s: float = 0.1):
     """Wait for what only another process can bring about."""
     deadline = time.monotonic() + timeout_s
     while True:

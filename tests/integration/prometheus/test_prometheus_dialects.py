@@ -79,7 +79,7 @@ async def console(tmp_path_factory):
         address = (await stack.enter_async_context(served(exporter.app))).removeprefix("http://")
         jobs = [job_of(page, address) for page in PAGES]
         server = await stack.enter_async_context(Prometheus(directory / "prometheus", jobs))
-        await until(lambda: server.value(f"count(count_over_time(up[10s]) > 2) >= {len(jobs)}"), 30)
+        await until(lambda: server.value(f"count(count_over_time(up[10s]) > 2) >= {len(jobs)}"))
         settings = directory / "meshscope.toml"
         settings.write_text(
             f'[[sources]]\ntype = "prometheus"\nname = "asked"\nurl = "{server.url}"\n'
@@ -104,7 +104,7 @@ async def console(tmp_path_factory):
                 }
                 return {"istio in prod", "envoy in asked"} <= told
 
-            await until(counts, 15, 0.5)
+            await until(counts, every_s=0.5)
             yield ask
         finally:
             up.send_signal(signal.SIGINT)

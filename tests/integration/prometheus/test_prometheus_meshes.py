@@ -40,7 +40,7 @@ async def prometheus(tmp_path_factory):
             Job(name, [url[7:]], path=f"/{name}", labels=target_of(page.read_text())) for name, page in PAGES.items()
         ]
         server = await stack.enter_async_context(Prometheus(tmp_path_factory.mktemp("prometheus"), jobs))
-        await until(lambda: server.value(f"sum(up) == {len(jobs)}"), 30)
+        await until(lambda: server.value(f"sum(up) == {len(jobs)}"))
         yield server
 
 

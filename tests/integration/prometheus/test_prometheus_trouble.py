@@ -42,7 +42,7 @@ async def prometheus(tmp_path_factory):
         url = await stack.enter_async_context(served(exporter.app))
         jobs = [Job(one, [url[7:]], path=f"/{one}", labels={"pod": f"{one}-1", "namespace": "shop"}) for one in callers]
         server = await stack.enter_async_context(Prometheus(tmp_path_factory.mktemp("prometheus"), jobs))
-        await until(lambda: server.value("count(count_over_time(istio_requests_total[10s]) > 2) > 3"), 30)
+        await until(lambda: server.value("count(count_over_time(istio_requests_total[10s]) > 2) > 3"))
         yield server
 
 

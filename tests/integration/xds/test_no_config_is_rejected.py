@@ -16,7 +16,7 @@ from mesh_runtime.api import ConfigError, dump, load
 from mesh_runtime.store.port import Change
 
 EXAMPLES = 2000 if os.environ.get("SOAK") else 50
-PATIENCE_S = 15
+PATIENCE_S = 60
 LEFT_OUT = " is left out: "
 TYPE = "type.googleapis.com/envoy"
 RAW = {"name": "raw", "typed_config": {"@type": f"{TYPE}.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}

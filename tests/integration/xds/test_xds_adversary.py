@@ -227,7 +227,7 @@ async def test_a_strict_port_lets_in_no(mesh, tmp_path, who):
 def resumed(address, context, session=None):
     """Visit with what an earlier visit left to go on with: the status, whether that was taken, and what is left."""
     with (
-        socket.create_connection((address, INBOUND), timeout=5) as plain,
+        socket.create_connection((address, INBOUND), timeout=60) as plain,
         context.wrap_socket(plain, session=session) as wire,
     ):
         wire.sendall(b"GET / HTTP/1.1\r\nHost: catalog\r\n\r\n")

@@ -75,7 +75,7 @@ async def turn_to(mesh, caller, expected):
     async def settled():
         return set(await answering(mesh, caller, 20)) == expected
 
-    await until(settled, 10)
+    await until(settled)
 
 
 async def test_without_outlier_detection_every_place_is_as_good_as_any(mesh, frontend):
@@ -219,11 +219,21 @@ async def test_a_new_instance_gets_its_share_little_by_little(mesh, frontend):
     answers = await mesh.share(frontend, "floor.example.com/", count=10)
     assert answers == {"one": 5, "two": 5}
     await asyncio.sleep(WINDOW_S)  # until they are no longer new themselves
-    await mesh.apply(shelves(ports, ["one", "two", "new"]))
-    for name in WARMUPS:
-        assert (await mesh.share(frontend, f"{name}.example.com/", count=60))["new"] < 15
+    now = asyncio.get_running_loop().time
+
+    async def watched():
+        """Whether the machine was quick enough to see the beginning."""
+        await mesh.apply(shelves(ports, ["one", "two"]))
+        began = now()
+        await mesh.apply(shelves(ports, ["one", "two", "new"]))
+        first.update({name: (await mesh.share(frontend, f"{name}.example.com/", count=60))["new"] for name in WARMUPS})
+        return now() - began < WINDOW_S / 2
+
+    first = {}
+    await until(watched)
+    assert all(answers < 15 for answers in first.values()), first
 
     async def warm():
         return all([(await mesh.share(frontend, f"{name}.example.com/", count=30))["new"] >= 9 for name in WARMUPS])
 
-    await until(warm, 3 * WINDOW_S)
+    await until(warm)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
+from xds_mesh import PATIENCE_S, Mesh, until
 
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registration import InvalidRegistrationError
@@ -169,7 +169,7 @@ spec:
 """
     async with taken:
         revision = await mesh.apply(manifest % 18080, settle=False)
-        settled = await mesh.control.settled(revision.number, 5)
+        settled = await mesh.control.settled(revision.number, PATIENCE_S)
         assert "cannot bind" in settled.rejected[gateway.grant.id]
         assert len(settled.acknowledged) >= 2
         status = next(one for one in mesh.control.status() if one.instance_id == gateway.grant.id)
@@ -202,7 +202,7 @@ async def test_all_certificates_rotate_while_no_request_fails(mesh, frontend):
             group.create_task(load())
         for _ in range(10):
             mesh.control.rotate()
-            settled = await mesh.control.settled(mesh.store.current.revision, 5)
+            settled = await mesh.control.settled(mesh.store.current.revision, PATIENCE_S)
             assert not settled.waiting
             enough = statuses[200] + 20
 
@@ -244,7 +244,7 @@ async def test_a_restarted_control_plane_changes_nothing_for_the_proxies(mesh, f
         async def is_back():
             return frontend.grant.node_id in {status.node_id for status in mesh.control.status() if status.in_sync}
 
-        await until(is_back, 10)
+        await until(is_back)
         stop.set()
     assert set(statuses) == {200}
     assert changes((await mesh.admin(frontend, "/stats")).text) == before

@@ -96,7 +96,7 @@ async def test_weights_are_relative_to_their_sum(mesh, frontend):
     )
     answers = await mesh.share(frontend, "catalog/", count=400)
     assert set(answers) == {"catalog-v1", "catalog-v2"}
-    assert 60 <= answers["catalog-v1"] <= 140
+    assert 57 <= answers["catalog-v1"] <= 143  # 100 +- 4.9 sigma: one in a million
 
 
 async def test_a_rule_for_every_request_ends_the_list_and_a_regex_may_be_one(mesh, frontend):

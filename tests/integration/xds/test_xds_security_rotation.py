@@ -96,7 +96,7 @@ async def test_a_rotation_that_was_cut_short_goes_on_after_a_restart(mesh, stage
             await mesh.stop_control()
         mesh.authority = Authority(mesh.dir / "ca", mesh.clock.now_ms)
         await mesh.start_control()
-        await until(lambda: is_over(mesh), 15)
+        await until(lambda: is_over(mesh))
         await load.goes_on()
     assert set(load.statuses) == {200}
     assert roots(mesh) != {old}

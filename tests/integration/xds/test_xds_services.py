@@ -60,7 +60,7 @@ async def echoed(address, text=b"hello\n", **options):
 async def asked(caller, authority):
     options = [("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(f"{caller.address}:15001", options=options) as channel:
-        return await channel.unary_unary("/rates/ok")(b"7", timeout=5)
+        return await channel.unary_unary("/rates/ok")(b"7", timeout=60)
 
 
 async def counted(mesh, proxy, **labels):
@@ -95,7 +95,7 @@ async def test_a_websocket_stays_open_both_ways(mesh, frontend):
     async with mesh.http.ws_connect(url, headers={"Host": "chat"}) as socket:
         for text in ("one", "two"):
             await socket.send_str(text)
-            assert await socket.receive_str(timeout=5) == text.upper()
+            assert await socket.receive_str(timeout=60) == text.upper()
 
 
 class TestTls:

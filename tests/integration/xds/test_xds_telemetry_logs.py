@@ -129,7 +129,7 @@ async def test_otlp_takes_records_with_body_and_attributes(mesh):
         async def there():
             return len([record for record in collector if attributes(record)["path"] == "/to-otlp"]) == 2
 
-        await until(there, 10)
+        await until(there)
         assert attributes(collector[0]) == {"code": "200", "path": "/to-otlp"}
         assert collector[0].body.string_value.startswith("took ")
 
@@ -152,7 +152,7 @@ async def test_fluentd_takes_records_by_its_forward_protocol(mesh):
         async def there():
             return collector
 
-        await until(there, 10)
+        await until(there)
         tag, record = collector[0]
         assert tag == "shop.access"
         assert record["path"] == "/to-fluentd"

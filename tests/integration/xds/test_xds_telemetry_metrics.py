@@ -51,7 +51,7 @@ async def ask_until(mesh, counted, **options):
         await ask(mesh, **options)
         return await counted()
 
-    await until(happened, 10)
+    await until(happened)
 
 
 async def telemetry(mesh, spec, name="default", namespace="shop"):

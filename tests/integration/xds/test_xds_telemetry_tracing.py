@@ -43,7 +43,7 @@ async def received(collector, count):
     async def there():
         return len(collector) >= count
 
-    await until(there, 15)
+    await until(there)
     return list(collector)
 
 

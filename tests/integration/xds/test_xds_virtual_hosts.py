@@ -112,7 +112,7 @@ async def test_what_changed_while_the_server_was_away_is_made_up_for(mesh):
             await call(mesh, "one.shop.svc.cluster.local")
         ).status == 502
 
-    await until(follows, 15)
+    await until(follows)
     await mesh.delete(ROUTES)
     assert (await call(mesh, "catalog")).app == "catalog"
 

@@ -30,6 +30,8 @@ from mesh_runtime.store.port import Change
 from mesh_runtime.store.sqlite import SqliteConfig
 
 NAMESPACE = "shop"
+PATIENCE_S = 60
+"""Longer than anything takes on a slow machine, and less than a test may take."""
 GATEWAY = """
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -76,7 +78,7 @@ async def telemetry(mesh, spec, name="default", namespace=NAMESPACE):
     await mesh.drained()
 
 
-async def until(happened, timeout_s=30):
+async def until(happened, timeout_s=PATIENCE_S):
     """Wait until *happened*, an async function, says so."""
     async with asyncio.timeout(timeout_s):
         while True:
@@ -146,7 +148,9 @@ class Mesh:
         self.authority = Authority(self.dir / "ca", now)
         self.http = await self.stack.enter_async_context(
             aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
+                timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
+                connector=aiohttp.TCPConnector(limit=0),
+                auto_decompress=False,
             )
         )
         if self.manifests:
@@ -208,12 +212,12 @@ class Mesh:
             pages = [(await self.admin(one, "/stats?filter=draining")).text for one in self.workloads.values()]
             return all(line.endswith(": 0") for page in pages for line in page.splitlines())
 
-        await until(are_gone, 15)
+        await until(are_gone)
 
     async def commit(self, change, settle):
         revision = await self.store.commit(change)
         if settle:
-            settled = await self.control.settled(revision.number, 30)
+            settled = await self.control.settled(revision.number, PATIENCE_S)
             assert not settled.waiting, settled
             assert not settled.rejected, settled
             return settled
@@ -277,7 +281,7 @@ class Mesh:
             except (aiohttp.ClientError, OSError):
                 return False  # not listening yet
 
-        await until(is_live, 15)
+        await until(is_live)
 
     async def admin(self, workload, path):
         async with (
