@@ -12,6 +12,7 @@ from google.protobuf.json_format import ParseError
 from google.protobuf.message import Message
 
 from mesh_runtime.xds import newer
+from mesh_runtime.xds.building import UnusualError, build
 
 __all__ = ["ParseError", "any_of", "content", "merge", "message", "message_class", "option", "pack", "plain"]
 
@@ -57,8 +58,12 @@ def message(name: str, fields: Mapping[str, Any]) -> Any:
 
 
 def pack(name: str, content: Mapping[str, Any]) -> bytes:
-    """Return a message's bytes."""
-    return message(name, content).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+    """Return the bytes of a message in its JSON form; what is wrong with that is a :class:`ParseError`."""
+    try:
+        built = build(message_class(name), content)
+    except UnusualError:
+        built = message(name, content)
+    return built.SerializeToString(deterministic=True)
 
 
 def plain(built: Message) -> dict[str, Any]:
