@@ -6,9 +6,10 @@ those that matter are part of the question: a user's id or a caller's port would
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import grpc
@@ -46,6 +47,8 @@ PREFIX = 10
 """Bytes of an encoded attribute that tell whether it matters: the tag, the key's length, and eight characters of it."""
 HEAD = slice(PREFIX)
 KEY_FIRST, VALUE_FIRST = 0x0A, b"\x12"
+PLACE = re.compile(r"[^/?#]*//[^/?#]+")
+"""A URL up to its path."""
 VALUE_CHARS = 256
 REMEMBERED_BYTES = 1024
 NO_FLAGS = "-"
@@ -123,7 +126,8 @@ class Reader:
         self._agents = self._wanted & {_prefix(name) for name in USER_AGENTS}
         self._urls = frozenset(_prefix(name) for name in URLS) if kind == CLIENT else frozenset()
         self._most = most
-        self._known: Memo[tuple[object, ...], Told] = Memo(remembered)
+        self._known: Memo[tuple[object, ...], Told | Literal[False]] = Memo(remembered)
+        """False: only a URL says who was called."""
 
     def read(self, attributes: Sequence[bytes], failed: bool) -> Told:
         """Say what the attributes of a span tell, given whether it failed; one that is malformed tells nothing."""
@@ -140,15 +144,12 @@ class Reader:
         return self._known.young.get(question) or self._learn(question, attributes, failed=failed)
 
     def _learn(self, question: tuple[Any, ...], attributes: Sequence[bytes], *, failed: bool) -> Told:
-        told = self._known.recall(question)
-        if told is not None:
-            return told
-        told = self._tell(question, failed=failed)
-        if self._urls and not told.host:
-            return self._with_url(question, attributes, failed=failed)
-        told = self._introduced(question, told)
-        self._keep(question, told)
-        return told
+        known = self._known.recall(question)
+        if known is None:
+            told = self._introduced(question, self._tell(question, failed=failed))
+            known = False if self._urls and not told.host else told
+            self._keep(question, known)
+        return known or self._with_url(question, attributes, failed=failed)
 
     def _introduced(self, question: tuple[Any, ...], told: Told) -> Told:
         """Return one object for all user agents that make the same of a caller."""
@@ -161,27 +162,26 @@ class Reader:
         return known
 
     def _with_url(self, question: tuple[Any, ...], attributes: Sequence[bytes], *, failed: bool) -> Told:
-        """Take the host from a URL, of which only that part is remembered."""
-        pairs = (wire.key_value(one) for one in attributes if one[:PREFIX] in self._urls)
+        """Take the host from a URL, of which only what is before its path is remembered."""
+        pairs = (wire.key_value(one) for one in attributes if one[HEAD] in self._urls)
         urls = dict(pair for pair in pairs if pair)
-        authority = _authority(*map(urls.get, URLS))[:VALUE_CHARS]
-        question = (*question, authority)
-        told = self._known.recall(question)
-        if told is None:
-            told = self._tell(question[:-1], failed=failed, authority=authority)
-            self._keep(question, told)
+        place = next((found[0] for name in URLS if (found := PLACE.match(urls.get(name, "")))), "")
+        if known := self._known.recall((*question, place)):
+            return known
+        told = self._tell(question, failed=failed, authority=_authority(place))
+        self._keep((*question, place), told)
         return told
 
     def _tell(self, encoded: Sequence[Any], *, failed: bool, authority: str = "") -> Told:
         pairs = (wire.key_value(one) for one in encoded[: self._most] if one is not True)
         attributes = {pair[0]: pair[1] for pair in pairs if pair and pair[0] in self._names}
         if authority:
-            attributes["http.host"] = authority
+            attributes["http.host"] = authority[:VALUE_CHARS]
         if not attributes:
             return FAILURE if failed else NOTHING
         return told_of(attributes, failed=failed)
 
-    def _keep(self, question: tuple[Any, ...], told: Told) -> None:
+    def _keep(self, question: tuple[Any, ...], told: Told | Literal[False]) -> None:
         if sum(len(one) for one in question if one is not True) <= REMEMBERED_BYTES:
             self._known.keep(question, told)
 

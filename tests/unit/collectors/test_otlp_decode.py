@@ -202,6 +202,17 @@ def test_what_attributes_mean_is_remembered_within_bounds(key):
     assert len(read._known) <= 2000
 
 
+def test_who_is_called_is_asked_of_the_url_of_each_span_that_does_not_say_it_otherwise():
+    read = Reader(CLIENT, most=64, remembered=100)
+    method = encoded("http.method", "GET")
+    urls = ("http://cart/a", "", "HTTPS://ann:secret@Cart:8443?x=//web/", "http://web/a", "/cart//a", "http://[broken/")
+    for _ in range(3):
+        told = [read.read([method, encoded("http.url", url)] if url else [method], False) for url in urls]
+        assert [(one.host, one.port) for one in told] == [
+            ("cart", 0), ("", 0), ("cart", 8443), ("web", 0), ("", 0), ("", 0)
+        ]  # fmt: skip
+
+
 def test_a_url_that_is_new_each_time_is_the_same_host_and_takes_no_memory():
     read = reader()
     told = {read.read([encoded("url.full", f"http://cart:8080/items/{number}")], False) for number in range(5000)}
