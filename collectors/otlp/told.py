@@ -156,10 +156,10 @@ class Reader:
         others = tuple(one for one in question if one is True or one[HEAD] not in self._agents)
         if len(others) == len(question):
             return told
-        known = self._known.recall((*others, told.caller))
-        if known is None:
-            self._keep((*others, told.caller), known := told)
-        return known
+        if known := self._known.recall((*others, told.caller)):
+            return known
+        self._keep((*others, told.caller), told)
+        return told
 
     def _with_url(self, question: tuple[Any, ...], attributes: Sequence[bytes], *, failed: bool) -> Told:
         """Take the host from a URL, of which only what is before its path is remembered."""
