@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -57,6 +57,10 @@ NOWHERE = "BlackHoleCluster"
 RELAY = "fluentd"
 """A cluster of every bootstrap, and the internal listener it leads to: Envoy sends to Fluentd by such a one only."""
 _ELSEWHERE = frozenset({NOWHERE, RELAY})
+
+
+_MANY = 32
+"""From so many names on it pays to put what they are looked for in together."""
 
 
 class Difference(NamedTuple):
@@ -144,8 +148,12 @@ class Offer(Mapping[str, Packed]):
         return sum(len(run.named) for run in self.runs)
 
     def every(self) -> dict[str, Packed]:
-        """Return all of it; who looks for many names finds them there sooner."""
+        """Return all of it."""
         return dict(chain.from_iterable(run.named.items() for run in self.runs))
+
+    def for_all(self, names: Collection[str]) -> Mapping[str, Packed]:
+        """Return it in the form in which these names are found soonest."""
+        return self if len(names) < _MANY else self.every()
 
     def is_of(self, contents: Sequence[Group]) -> bool:
         """Whether it was made of these very groups."""

@@ -14,7 +14,6 @@ from mesh_runtime.xds.snapshot import KIND_OF_TYPE, Kind, Offer, Packed, Snapsho
 WARMING_PATIENCE_MS = 1000
 """How long routes and listeners wait for clusters that a proxy has not made ready yet."""
 MAX_OUTSTANDING = 1000
-MANY = 32
 _LATER = (Kind.LDS, Kind.RDS, Kind.VHDS)
 """What names clusters."""
 _ALL_AT_ONCE = frozenset({Kind.CDS, Kind.LDS, Kind.VHDS})
@@ -119,7 +118,7 @@ class _Subscription:
             self.suspects.update(dict.fromkeys(offer.changed_since(self.compared)))
         self.compared = offer
         wanted = self.suspects if self.wildcard else self.suspects.keys() & self.names
-        found = offer if len(wanted) < MANY else offer.every()
+        found = offer.for_all(wanted)
         offered = {name: found.get(name) for name in wanted}
         if self.wildcard:
             self.leaving.update(name for name, packed in offered.items() if packed is None)
@@ -311,7 +310,8 @@ class DeltaStream:
 
         Endpoints, routes and secrets end with the cluster or listener that uses them.
         """
-        in_vain = [name for name in subscription.unanswered if name not in offer]
+        found = offer.for_all(subscription.unanswered)
+        in_vain = [name for name in subscription.unanswered if name not in found]
         if kind is Kind.SDS:
             self.refused_names += len(in_vain)
         if subscription.wildcard:
