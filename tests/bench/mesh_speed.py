@@ -13,11 +13,13 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from console.demo.manifests import text
+from mesh_runtime.api import load
 from mesh_runtime.sidecar.child import Child
+from mesh_runtime.store.port import Change
 from mesh_runtime.xds.snapshot import Kind
 from tests.bench import minimal_pair
 from tests.bench.timing import ratio
-from tests.integration.xds.xds_mesh import Mesh, until
+from tests.integration.xds.xds_mesh import NAMESPACE, Mesh, until
 
 PROXIES, PUSHES = 20, 15
 PAIRS, REQUESTS = 21, 300
@@ -46,9 +48,8 @@ async def push_report() -> AsyncIterator[str]:
     async with _mesh(1) as one, _mesh(PROXIES) as many:
         ours, theirs = [], []
         for number in range(PUSHES + 2):
-            manifests = SPLIT % (number + 1, 99 - number)
-            ours.append(await _push(many, manifests))
-            theirs.append(await _push(one, manifests))
+            ours.append(await push_ms(many, number))
+            theirs.append(await push_ms(one, number))
         yield ratio(ours[2:], theirs[2:]).line(
             f"one route changed: commit to the last ACK of {PROXIES} Envoys", "ms", "of one Envoy"
         )
@@ -92,9 +93,11 @@ async def _filled(mesh: Mesh, proxies: int) -> Mesh:
     return mesh
 
 
-async def _push(mesh: Mesh, manifests: str) -> float:
+async def push_ms(mesh: Mesh, number: int) -> float:
+    """Change one route; return how long it took from the commit to the last ACK."""
+    objects = tuple(load(SPLIT % (number + 1, 99 - number), default_namespace=NAMESPACE))
     started = time.perf_counter()
-    await mesh.apply(manifests)
+    await mesh.commit(Change(put=objects), settle=True)
     return (time.perf_counter() - started) * 1000
 
 

@@ -29,7 +29,7 @@ from mesh_runtime.xds.snapshot import Kind
 from mesh_runtime.xds.stream import DeltaStream
 from mesh_runtime.xds.translate import MeshSettings
 from mesh_runtime.xds.translate.routing.routes import OUTBOUND_ROUTES
-from tests.bench.mesh_speed import SPLIT
+from tests.bench.mesh_speed import SPLIT, push_ms
 from tests.bench.timing import ratio
 from tests.integration.xds.xds_mesh import NAMESPACE, Mesh, Workload
 
@@ -166,9 +166,7 @@ async def _pushes(mesh: Mesh) -> list[float]:
     gc.collect()
     took = []
     for number in range(CHANGES):
-        started = time.perf_counter()
-        await mesh.apply(SPLIT % (number + 1, 99 - number))
-        took.append((time.perf_counter() - started) * 1000)
+        took.append(await push_ms(mesh, number))
         await asyncio.sleep(0.05)
     return took[WARM_UP:]
 
