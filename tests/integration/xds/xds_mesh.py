@@ -268,6 +268,7 @@ class Mesh:
                 "--disable-hot-restart",
                 "--reject-unknown-dynamic-fields",
                 *("--log-level", "warning"),
+                "--skip-deprecated-logs",
                 *("--drain-time-s", "1"),
                 *("--file-flush-interval-msec", "100"),
             ],
