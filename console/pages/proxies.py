@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from dash import Dash, Input
 
+from console.pages import given
 from console.pages.one import One, keep_search
 from console.views import proxies as views
+from console.views.given import KINDS
 from console.widgets import live, parts
 from console.widgets import proxies as widgets
 
@@ -23,9 +25,11 @@ NAME_PARTS = 2
 
 
 async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, str]) -> Component:
-    """Show all proxies, or one."""
+    """Show all proxies, one, or what one was given."""
     if len(rest) == NAME_PARTS:
         return await ONE.page(console, "/".join(rest))
+    if len(rest) == NAME_PARTS + 1 and rest[-1] in KINDS:
+        return given.layout(console, "/".join(rest[:-1]), rest[-1], parameters.get("q", ""))
     return layout(_listing(console, parameters.get("q", "")), parameters)
 
 
@@ -54,6 +58,7 @@ def register(app: Dash, console: Console) -> None:
     async def refresh(text: str | None, _pulse: object) -> live.Plain:
         return live.plain(widgets.listing(_listing(console, text or "")))
 
+    given.register(app, console)
     ONE.register(app, console)
     keep_search(app, "proxies")
 

@@ -58,6 +58,11 @@ def proxy(instance: str) -> str:
     return f"/proxies/{quote(instance)}"
 
 
+def given(instance: str, what: str) -> str:
+    """Where it is shown what a proxy was given, by kind: ``clusters``, ``routes``."""
+    return f"{proxy(instance)}/{what}"
+
+
 def certificate(instance: str) -> str:
     """The page of a proxy's certificate, by its instance id."""
     return f"/certificates/{quote(instance)}"

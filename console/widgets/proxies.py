@@ -14,6 +14,15 @@ from console.widgets import parts
 from console.widgets.parts import icon
 
 ICONS = {"gateway": "door-open", "sidecar": "box"}
+GIVEN = {
+    "CDS": "clusters",
+    "EDS": "endpoints",
+    "LDS": "listeners",
+    "RDS": "routes",
+    "VHDS": "routes",
+    "SDS": "secrets",
+}
+"""Where the resources of each type are shown; virtual hosts with the routes that they belong to."""
 
 
 def listing(view: Listing) -> list[Component]:
@@ -133,7 +142,7 @@ def _listens(served: tuple[Served, ...]) -> Component:
 def _resources(view: Detail) -> Component:
     rows = [
         (
-            html.Th(item.name, scope="row"),
+            html.Th(parts.link(item.name, links.given(view.row.instance, GIVEN[item.type])), scope="row"),
             html.Td(_sync(item)),
             html.Td(parts.instant(item.at_ms, view.now_ms) if item.at_ms else "–", className="num"),
         )
@@ -147,6 +156,7 @@ def _resources(view: Detail) -> Component:
 def _more(row: Row) -> Component:
     return parts.card(
         "Look closer",
-        html.P("Everything that it was given, as Envoy sees it:", className="muted"),
+        html.P(["Choose a type, or its ", parts.link("bootstrap", links.given(row.instance, "bootstrap")), "."]),
+        html.P("The same on the command line:", className="muted"),
         html.Code(f"meshscope proxy-config routes {row.instance}", className="snippet"),
     )

@@ -48,6 +48,21 @@ async def test_a_gateways_page_says_where_it_listens_and_for_which_hosts(visitor
     assert "80 HTTP" in await listens.inner_text()
 
 
+async def test_what_a_proxy_was_given_is_read_and_searched_without_its_key(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.go("/proxies")
+    await visit.page.get_by_role("table", name="Proxies").get_by_role("link", name="shop/ingress").click()
+    await visit.page.get_by_role("link", name="Secrets", exact=True).click()
+    await visit.page.get_by_role("heading", name="Secrets").wait_for()
+    resources = visit.page.locator("main details")
+    assert await resources.count() == 2
+    assert "PRIVATE KEY" not in await visit.page.locator("main").inner_html()
+    await visit.page.get_by_placeholder("Search names and contents").fill("certificate_chain")
+    await visit.page.get_by_role("region", name="default").get_by_text("BEGIN CERTIFICATE").wait_for()
+    assert await resources.count() == 1
+    await visit.until("location.search === '?q=certificate_chain'")
+
+
 async def test_a_certificate_shows_its_chain(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.go("/certificates")

@@ -1,0 +1,56 @@
+"""What a proxy was given: clusters, endpoints, listeners, routes, secrets and its bootstrap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash import Dash, Input, State
+
+from console.pages.one import keep_search
+from console.views import given as views
+from console.views import links
+from console.widgets import given as widgets
+from console.widgets import live, parts
+from console.widgets.parts import icon
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from console.context import Console
+
+
+def layout(console: Console, instance: str, what: str, text: str) -> Component:
+    """The resources with their search."""
+    view = _view(console, instance, what, text)
+    return parts.live_page(
+        "given",
+        parts.page_head(
+            views.KINDS[what],
+            parts.search("given-search", "Search names and contents", text),
+            parts.link([icon("arrow-left"), instance], links.proxy(instance), "button"),
+            subtitle=f"As {instance} was given them; private keys are left out",
+        ),
+        widgets.tabs(view),
+        live.region("given", widgets.resources(view), className="stack"),
+        subject=[instance, what],
+    )
+
+
+def register(app: Dash, console: Console) -> None:
+    """Search at once."""
+    keep_search(app, "given")
+
+    @app.callback(
+        live.target("given"),
+        Input("given-search", "value"),
+        State("given-subject", "data"),
+        prevent_initial_call=True,
+    )
+    async def refresh(text: str | None, subject: list[str]) -> live.Plain:
+        instance, what = subject
+        return live.plain(widgets.resources(_view(console, instance, what, text or "")))
+
+
+def _view(console: Console, instance: str, what: str, text: str) -> views.Given:
+    nodes = (one.node_id for one in console.control.status() if one.instance_id == instance)
+    return views.given(instance, what, console.control.resources(next(nodes, ""), what), text)
