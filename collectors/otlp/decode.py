@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from collectors.otlp import wire
-from collectors.otlp.limits import Limits, MalformedError, TooLargeError
+from collectors.otlp.limits import Limits, TooLargeError, decoding
 from collectors.otlp.resources import Workloads
 from collectors.otlp.sampling import weight_of_state
 from collectors.otlp.told import CLIENT, CONSUMER, NOTHING, PRODUCER, SERVER, Reader, Told
@@ -74,10 +74,8 @@ class Decoder:
 
     def decode(self, data: bytes) -> Batch:
         """Decode an ``ExportTraceServiceRequest``; raises :class:`MalformedError` or :class:`TooLargeError`."""
-        try:
+        with decoding("trace"):
             rows, seen = self._rows(data)
-        except DecodeError as trouble:
-            raise MalformedError(f"not an OTLP trace request: {trouble}") from trouble
         return Batch(data, rows, seen - len(rows))
 
     def _rows(self, data: bytes) -> tuple[list[SpanRow], int]:
@@ -128,7 +126,7 @@ class Decoder:
 def _parts(data: bytes, most: int) -> Sequence[Any] | Iterator[Any]:
     """Give each resource with its spans; what is large is counted before it takes much memory."""
     if len(data) > AT_ONCE:
-        return _large(wire.Request.FromString(data).resource_spans, most)
+        return _large(wire.Request.FromString(data).resources, most)
     parts: Sequence[Any] = wire.Whole.FromString(data).resource_spans
     if len(parts) > most:
         raise TooLargeError(TOO_MANY.format(most))
@@ -142,10 +140,10 @@ def _large(parts: Sequence[bytes], most: int) -> Iterator[Any]:
         if len(part) <= AT_ONCE:
             yield wire.WholeResource.FromString(part)
             continue
-        of_resource = wire.ResourceSpans.FromString(part)
-        if sum(1 + len(wire.Count.FromString(scope).spans) for scope in of_resource.scope_spans) > 2 * most:
+        of_resource = wire.Resource.FromString(part)
+        if sum(1 + len(wire.Count.FromString(scope).spans) for scope in of_resource.scopes) > 2 * most:
             raise TooLargeError(TOO_MANY.format(most))
-        for scope in of_resource.scope_spans:
+        for scope in of_resource.scopes:
             yield _Part(of_resource.resource, wire.ScopeSpans.FromString(scope))
 
 

@@ -51,7 +51,7 @@ class Spans:
     def __init__(self, sink: Ingest) -> None:
         self.limits = sink.limits
         self.refuse = sink.refuse
-        self.from_json = json_form.to_protobuf
+        self.from_json = json_form.traces
         self._sink = sink
 
     def take(self, data: bytes) -> Message:

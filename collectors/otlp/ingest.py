@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp.decode import Decoder
-from collectors.otlp.limits import Drop, Drops, Limits, MalformedError, TooLargeError
+from collectors.otlp.limits import Drop, Drops, Limits, counted
 from collectors.otlp.pairing import Call, Pairing
 from collectors.otlp.tallies import Tallies
 from collectors.peers import Peers
@@ -143,14 +143,8 @@ class Ingest:
             return self._ingest(data)
 
     def _ingest(self, data: bytes) -> Accepted:
-        try:
+        with counted(self._drops.add):
             batch = self._decoder.decode(data)
-        except MalformedError:
-            self._drops.add(Drop.MALFORMED)
-            raise
-        except TooLargeError:
-            self._drops.add(Drop.TOO_LARGE)
-            raise
         with self._counting:
             now_ms = self._clock.now_ms()
             self._count(self._pairing.pair(batch.spans, now_ms // 1000))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+
+from google.protobuf.message import DecodeError
 
 from collectors.errors import CollectorError
 
@@ -94,3 +97,25 @@ class TooLargeError(RefusedError):
 
 class BusyError(RefusedError):
     """The receiver is behind; the same request may pass in a second."""
+
+
+@contextmanager
+def counted(count: Callable[[Drop], None]) -> Iterator[None]:
+    """Count a refusal that is on its way to the sender."""
+    try:
+        yield
+    except MalformedError:
+        count(Drop.MALFORMED)
+        raise
+    except TooLargeError:
+        count(Drop.TOO_LARGE)
+        raise
+
+
+@contextmanager
+def decoding(signal: str) -> Iterator[None]:
+    """Refuse a request that protobuf cannot read."""
+    try:
+        yield
+    except DecodeError as trouble:
+        raise MalformedError(f"not an OTLP {signal} request: {trouble}") from trouble

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.logs import access
 from collectors.logs.access import Access
 from collectors.logs.lines import FUTURE_NS, TEXT_CHARS, level_of
-from collectors.otlp import wire
-from collectors.otlp.limits import BusyError, Drop, Drops, Limits, MalformedError, TooLargeError
+from collectors.otlp import json_form, wire
+from collectors.otlp.limits import BusyError, Drop, Drops, Limits, TooLargeError, counted, decoding
 from collectors.otlp.resources import resource_attributes, workload_of
 from collectors.protobuf import messages
 from graph.model import WorkloadRef
@@ -28,8 +24,6 @@ from graph.ports import LOG_LEVELS, Clock, LogLine, LogSource
 _CLASSES = messages(
     "meshscope.logs",
     {
-        "Request": [(1, "resources", "*bytes")],
-        "Resource": [(1, "resource", "bytes"), (2, "scopes", "*bytes")],
         "Count": [(2, "records", "*bytes")],
         "Scope": [(2, "records", "*Record")],
         "Record": [
@@ -49,7 +43,6 @@ BODY_BYTES = 256 * 1024
 """A larger body is not decoded: only its size is kept."""
 ATTRIBUTES = 128
 ATTRIBUTE_BYTES = 16 * 1024
-NO_SHAPE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class Sink(Protocol):
@@ -105,6 +98,7 @@ class Logs:
         self, store: Sink, clock: Clock, *, tap: AccessSink | None = None, limits: Limits | None = None
     ) -> None:
         self.limits = limits or Limits()
+        self.from_json = json_form.logs
         self.state = LogsState()
         self._store = store
         self._clock = clock
@@ -122,14 +116,8 @@ class Logs:
 
     def take(self, data: bytes) -> Message:
         """Take an ``ExportLogsServiceRequest``; records older than the store keeps are rejected in part."""
-        try:
+        with counted(self.refuse), decoding("logs"):
             records = list(self._records(data))
-        except DecodeError as trouble:
-            self.refuse(Drop.MALFORMED)
-            raise MalformedError(f"not an OTLP logs request: {trouble}") from trouble
-        except TooLargeError:
-            self.refuse(Drop.TOO_LARGE)
-            raise
         oldest_ns = (self._clock.now_ms() - int(self._store.retention_s * 1000)) * 1_000_000
         kept = [one for one in records if one.line.at_ns >= oldest_ns]
         if not self._store.append([one.line for one in kept]):
@@ -144,12 +132,6 @@ class Logs:
                 f"records older than {self._store.retention_s / 3600:g} h are not kept; see logs.retention_s"
             )
         return reply
-
-    def from_json(self, body: bytes) -> bytes:
-        """Translate OTLP's JSON: ids are hex."""
-        return translated(
-            body, ExportLogsServiceRequest(), ("resourceLogs", "scopeLogs", "logRecords"), ("traceId", "spanId")
-        )
 
     def _count(self, kept: Sequence[_Record]) -> None:
         state = self.state
@@ -167,13 +149,9 @@ class Logs:
 
     def _records(self, data: bytes) -> Iterator[_Record]:
         most, count, now_ns = self.limits.request_spans, 0, self._clock.now_ms() * 1_000_000
-        parts = _CLASSES["Request"].FromString(data).resources
-        if len(parts) > most:
-            raise TooLargeError(f"{len(parts)} resources in one request; {most} are taken")
-        for part in parts:
-            of_resource = _CLASSES["Resource"].FromString(part)
-            attributes = resource_attributes(of_resource.resource)
-            for scope in of_resource.scopes:
+        for resource, scopes in wire.resources(data, most):
+            attributes = resource_attributes(resource)
+            for scope in scopes:
                 count += 1 + len(_CLASSES["Count"].FromString(scope).records)
                 if count > most:
                     raise TooLargeError(f"more than {most} records in one request; send smaller batches")
@@ -182,25 +160,6 @@ class Logs:
 
 
 REFUSALS = frozenset({Drop.MALFORMED.value, Drop.TOO_LARGE.value})
-
-
-def translated(body: bytes, into: Message, levels: Sequence[str], ids: Sequence[str]) -> bytes:
-    """Encode a JSON request as protobuf; *levels* lead to the objects whose *ids* are hex, as OTLP says."""
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as trouble:
-        raise MalformedError(f"not JSON: {trouble}") from trouble
-    try:
-        found = [request]
-        for level in levels if ids else ():
-            found = [child for parent in found for child in (parent.get(level) or ())]
-        for one in found if ids else ():
-            for name in ids:
-                if one.get(name):
-                    one[name] = base64.b64encode(binascii.unhexlify(one[name])).decode()
-        return bytes(json_format.ParseDict(request, into, ignore_unknown_fields=True).SerializeToString())
-    except (json_format.Error, binascii.Error, *NO_SHAPE) as trouble:
-        raise MalformedError(f"not an {into.DESCRIPTOR.name}: {trouble}"[:500]) from trouble
 
 
 def _record(record: Any, resource: dict[str, str], now_ns: int) -> _Record:

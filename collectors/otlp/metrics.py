@@ -16,19 +16,15 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
 from collectors.dialects import Dialect
 from collectors.inventory import DEFAULT_CLUSTER
-from collectors.otlp import wire
+from collectors.otlp import json_form, wire
 from collectors.otlp.distribution import BUCKETS, Distribution, Explicit, Exponential
 from collectors.otlp.forwarded import Forwarded, Reading
-from collectors.otlp.limits import Drop, Drops, Limits, MalformedError, TooLargeError
-from collectors.otlp.logs import translated
+from collectors.otlp.limits import Drop, Drops, Limits, TooLargeError, counted, decoding
 from collectors.otlp.metric_edges import MetricEdges, Place
 from collectors.otlp.resources import resource_attributes
 from collectors.otlp.tallies import BOUNDS_MS
@@ -41,8 +37,6 @@ from graph.ports import Clock
 _CLASSES = messages(
     "meshscope.metrics",
     {
-        "Request": [(1, "resources", "*bytes")],
-        "Resource": [(1, "resource", "bytes"), (2, "scopes", "*bytes")],
         "Scope": [(2, "metrics", "*bytes")],
         "Metric": [
             (1, "name", "bytes"),
@@ -133,6 +127,7 @@ class Metrics:
         dialects: Iterable[Dialect] | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        self.from_json = json_form.metrics
         self._live = live
         self._clock = clock
         self._began_ns = clock.now_ms() * 1_000_000
@@ -168,20 +163,10 @@ class Metrics:
         """Count a request that was refused before it was decoded."""
         self._drops.add(reason)
 
-    def from_json(self, body: bytes) -> bytes:
-        """Translate OTLP's JSON."""
-        return translated(body, ExportMetricsServiceRequest(), (), ())
-
     def take(self, data: bytes) -> Message:
         """Take an ``ExportMetricsServiceRequest``; points that cannot be are rejected in part, with the reason."""
-        try:
+        with counted(self.refuse), decoding("metrics"):
             found = list(self._metrics(data))
-        except DecodeError as trouble:
-            self.refuse(Drop.MALFORMED)
-            raise MalformedError(f"not an OTLP metrics request: {trouble}") from trouble
-        except TooLargeError:
-            self.refuse(Drop.TOO_LARGE)
-            raise
         rejected: list[str] = []
         now_ms = self._clock.now_ms()
         with self._lock:
@@ -219,16 +204,12 @@ class Metrics:
     def _metrics(self, data: bytes) -> Iterator[_Metric]:
         """Yield the metrics of a request, having counted their points before they take memory."""
         most, count = self.limits.request_spans, 0
-        parts = _CLASSES["Request"].FromString(data).resources
-        if len(parts) > most:
-            raise TooLargeError(f"{len(parts)} resources in one request; {most} are taken")
-        for part in parts:
-            of_resource = _CLASSES["Resource"].FromString(part)
-            for scope in of_resource.scopes:
+        for resource, scopes in wire.resources(data, most):
+            for scope in scopes:
                 metrics = _CLASSES["Scope"].FromString(scope).metrics
                 count += 1 + len(metrics)
                 for encoded in metrics:
-                    metric = _metric(of_resource.resource, encoded) if count <= most else None
+                    metric = _metric(resource, encoded) if count <= most else None
                     count += len(metric.points) if metric else 0
                     if count > most:
                         raise TooLargeError(f"more than {most} points in one request; send smaller batches")

@@ -15,7 +15,7 @@ from collectors.otlp import replies
 from collectors.otlp.compression import MAGIC, gunzip
 from collectors.otlp.doors import Door, Spans
 from collectors.otlp.ingest import Ingest
-from collectors.otlp.limits import BusyError, Drop, MalformedError, RefusedError, TooLargeError
+from collectors.otlp.limits import BusyError, MalformedError, RefusedError, TooLargeError, counted
 
 EXPORT = Spans.method
 THREADS = 16
@@ -83,14 +83,11 @@ def _export(door: Door, data: bytes, context: grpc.ServicerContext) -> bytes:
 
 def _plain(door: Door, data: bytes) -> bytes:
     limits = door.limits
-    try:
+    with counted(door.refuse):
         if len(data) > limits.body_bytes:
             raise TooLargeError(f"more than {limits.body_bytes} bytes; send smaller batches")
         # No OTLP request begins like gzip: that would be field 3 with a wire type that does not exist.
         return gunzip(data, most=limits.decompressed_bytes) if data.startswith(MAGIC) else data
-    except RefusedError as refused:
-        door.refuse(Drop.TOO_LARGE if isinstance(refused, TooLargeError) else Drop.MALFORMED)
-        raise
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:

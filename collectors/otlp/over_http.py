@@ -14,7 +14,7 @@ from collectors.otlp import replies
 from collectors.otlp.compression import DECOMPRESS
 from collectors.otlp.doors import Door, Spans
 from collectors.otlp.ingest import Ingest
-from collectors.otlp.limits import Drop, MalformedError, RefusedError, TooLargeError
+from collectors.otlp.limits import Drop, RefusedError, counted
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 AT_ONCE = 32
@@ -80,17 +80,11 @@ class HttpReceiver:
 
 
 def _take(door: Door, body: bytes, encoding: str, *, json: bool) -> Message:
-    try:
+    with counted(door.refuse):
         if encoding in DECOMPRESS:
             body = DECOMPRESS[encoding](body, most=door.limits.decompressed_bytes)
         if json:
             body = door.from_json(body)
-    except MalformedError:
-        door.refuse(Drop.MALFORMED)
-        raise
-    except TooLargeError:
-        door.refuse(Drop.TOO_LARGE)
-        raise
     return door.take(body)
 
 

@@ -2,72 +2,63 @@
 
 Most of the time of a plain decode goes into Python objects for attributes that nobody looks at. Here resource,
 attributes, links and status are bytes (protobuf allows to read a message field as such). ``Whole`` reads a request in
-one go; ``Request`` and what is below it leave the levels above the spans bytes, too, so that a large request cannot
+one go; ``Request`` and what is below it, the same for every signal, leave the levels above the spans bytes, too, so that a large request cannot
 blow up into millions of empty messages before they are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-Field = descriptor_pb2.FieldDescriptorProto
+from collectors.otlp.limits import TooLargeError
+from collectors.protobuf import messages
 
-MESSAGES: dict[str, list[tuple[int, str, int | str, bool]]] = {
-    # Each field: number, name, type (a name: one of these messages), whether it repeats.
-    "Whole": [(1, "resource_spans", "WholeResource", True)],
-    # One, where many may come: protobuf puts them together then, and one list has the spans of all scopes.
-    "WholeResource": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", "ScopeSpans", False)],
-    "Request": [(1, "resource_spans", Field.TYPE_BYTES, True)],
-    "ResourceSpans": [(1, "resource", Field.TYPE_BYTES, False), (2, "scope_spans", Field.TYPE_BYTES, True)],
-    "Count": [(2, "spans", Field.TYPE_BYTES, True)],
-    "ScopeSpans": [(2, "spans", "Span", True)],
-    "Link": [(1, "trace_id", Field.TYPE_BYTES, False), (2, "span_id", Field.TYPE_BYTES, False)],
-    "Span": [
-        (1, "trace_id", Field.TYPE_BYTES, False),
-        (2, "span_id", Field.TYPE_BYTES, False),
-        (3, "trace_state", Field.TYPE_BYTES, False),
-        (4, "parent_span_id", Field.TYPE_BYTES, False),
-        (5, "name", Field.TYPE_BYTES, False),
-        (6, "kind", Field.TYPE_INT32, False),
-        (7, "start", Field.TYPE_FIXED64, False),
-        (8, "end", Field.TYPE_FIXED64, False),
-        (9, "attributes", Field.TYPE_BYTES, True),
-        (11, "events", Field.TYPE_BYTES, True),
-        (13, "links", Field.TYPE_BYTES, True),
-        (15, "status", Field.TYPE_BYTES, False),
-    ],
-}
-
-
-def _messages() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="meshscope/spans.proto", package="meshscope.spans", syntax="proto3")
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for number, field, type_, repeated in fields:
-            message.field.add(
-                name=field,
-                number=number,
-                type=Field.TYPE_MESSAGE if isinstance(type_, str) else type_,
-                label=Field.LABEL_REPEATED if repeated else Field.LABEL_OPTIONAL,
-                type_name=f".meshscope.spans.{type_}" if isinstance(type_, str) else None,
-            )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"meshscope.spans.{name}"))
-        for name in MESSAGES
-    }
-
-
-_CLASSES = _messages()
-Request, ResourceSpans, Count, ScopeSpans, Whole, WholeResource, Link = (
-    _CLASSES[name] for name in ("Request", "ResourceSpans", "Count", "ScopeSpans", "Whole", "WholeResource", "Link")
+_CLASSES = messages(
+    "meshscope.spans",
+    {
+        "Whole": [(1, "resource_spans", "*WholeResource")],
+        # One, where many may come: protobuf puts them together then, and one list has the spans of all scopes.
+        "WholeResource": [(1, "resource", "bytes"), (2, "scope_spans", "ScopeSpans")],
+        "Request": [(1, "resources", "*bytes")],
+        "Resource": [(1, "resource", "bytes"), (2, "scopes", "*bytes")],
+        "Count": [(2, "spans", "*bytes")],
+        "ScopeSpans": [(2, "spans", "*Span")],
+        "Link": [(1, "trace_id", "bytes"), (2, "span_id", "bytes")],
+        "Span": [
+            (1, "trace_id", "bytes"),
+            (2, "span_id", "bytes"),
+            (3, "trace_state", "bytes"),
+            (4, "parent_span_id", "bytes"),
+            (5, "name", "bytes"),
+            (6, "kind", "int32"),
+            (7, "start", "fixed64"),
+            (8, "end", "fixed64"),
+            (9, "attributes", "*bytes"),
+            (11, "events", "*bytes"),
+            (13, "links", "*bytes"),
+            (15, "status", "bytes"),
+        ],
+    },
 )
+Whole, WholeResource, Request, Resource, Count, ScopeSpans, Link = (
+    _CLASSES[name] for name in ("Whole", "WholeResource", "Request", "Resource", "Count", "ScopeSpans", "Link")
+)
+
+
+def resources(data: bytes, most: int) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+    """Yield each resource of a request of any signal, and its scopes, all encoded.
+
+    Raises :class:`TooLargeError` for more than *most* resources, before they take memory.
+    """
+    parts = Request.FromString(data).resources
+    if len(parts) > most:
+        raise TooLargeError(f"{len(parts)} resources in one request; {most} are taken")
+    for part in parts:
+        found = Resource.FromString(part)
+        yield found.resource, found.scopes
 
 
 def key_value(attribute: bytes) -> tuple[str, str] | None:

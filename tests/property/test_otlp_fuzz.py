@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from mangled import json_values, mangled
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collectors.otlp import json_form
 from collectors.otlp.decode import Decoder
 from collectors.otlp.ingest import Ingest
-from collectors.otlp.json_form import to_protobuf
 from collectors.otlp.limits import Limits, RefusedError
 from collectors.otlp.over_grpc import EXPORT
 from collectors.otlp.receiver import OtlpReceiver
@@ -116,7 +116,7 @@ def test_mutated_requests_are_decoded_or_refused_and_stored_ones_can_be_read_bac
 @given(JSON_VALUES)
 def test_any_json_is_translated_or_refused(value):
     with contextlib.suppress(RefusedError):
-        Decoder(Limits(), cluster="Kubernetes").decode(to_protobuf(json.dumps(value).encode(errors="replace")))
+        Decoder(Limits(), cluster="Kubernetes").decode(json_form.traces(json.dumps(value).encode(errors="replace")))
 
 
 @pytest.mark.parametrize("depth", [50, 500, 100_000])
@@ -124,7 +124,7 @@ def test_json_nested_without_end_is_refused(depth):
     attributes = b'{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":%s}]}}]}'
     nested = b'{"arrayValue":{"values":[' * depth + b"]}}" * depth
     try:
-        to_protobuf(attributes % nested)
+        json_form.traces(attributes % nested)
     except RefusedError:
         return
     assert depth == 50

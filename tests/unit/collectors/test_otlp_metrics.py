@@ -275,7 +275,7 @@ def test_what_is_no_metrics_request_is_refused_and_counted():
     web = Sender()
     with pytest.raises(RefusedError, match="not an OTLP metrics request"):
         web.metrics.take(b"\x0a\xff\xff")
-    with pytest.raises(RefusedError, match="not an ExportMetricsServiceRequest"):
+    with pytest.raises(RefusedError, match="not an OTLP metrics request"):
         web.metrics.from_json(b'{"resourceMetrics": 5}')
     assert web.metrics.drops["malformed_requests"] == 1
 
