@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -12,6 +12,9 @@ from collectors.prometheus.answers import END, VALUES, compact
 from collectors.prometheus.processes import Series
 
 CLOSING = ord("}")
+
+Told = tuple[Series | None, Sequence[Sequence[Any]]]
+"""A series, ``None`` where it is not about edges, and its samples as the server writes them: instants and values."""
 
 
 class Lines:
@@ -27,7 +30,7 @@ class Lines:
         """How many series are followed."""
         return sum(line.series is not None for line in self._known.values())
 
-    def read(self, answer: bytes) -> Iterable[tuple[Series | None, list[Any]]]:
+    def read(self, answer: bytes) -> Iterable[Told]:
         """The series of an answer, as :func:`answers.read_samples` gives it, and their samples as pairs.
 
         Raises ``ValueError`` where it is none.
@@ -38,7 +41,7 @@ class Lines:
             # Native histograms stand among the samples.
             return self._read(compact(orjson.loads(b"[%b]" % answer)))
 
-    def _read(self, answer: bytes) -> Iterable[tuple[Series | None, list[Any]]]:
+    def _read(self, answer: bytes) -> Iterable[Told]:
         """Take an answer without native histograms apart. Each series mostly has the same neighbour as ever."""
         found: list[Series | None] = []
         samples: list[bytes] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from collectors.dialects import Dialect, Labels, Measure
-from collectors.prometheus.lines import Lines
+from collectors.prometheus.lines import Lines, Told
 from collectors.prometheus.processes import MISSED_INTERVALS, Count, Series, Target, Unit, Whose
 from collectors.prometheus.restarts import Written, count_restarts
 from graph.model import EdgeKey, Observation
@@ -63,17 +63,20 @@ class Samples:
         return max((target.interval_ms for unit in self.units.values() for target in unit.targets.values()), default=0)
 
     def read(self, answers: Iterable[bytes], *, from_ms: int | None = None) -> set[Whose]:
-        """Take the samples in, as :func:`answers.read_samples` gives them; return whose counts are heard of. Instants are the server's.
+        """Take the samples in, as :func:`answers.read_samples` gives them; return whose counts are heard of."""
+        return self.count([told for answer in answers for told in self.told(answer)], from_ms=from_ms)
+
+    def told(self, answer: bytes) -> Iterable[Told]:
+        """Take an answer apart, and count nothing yet; ``ValueError`` where it is none."""
+        return self._lines.read(answer)
+
+    def count(self, told: Iterable[Told], *, from_ms: int | None = None) -> set[Whose]:
+        """Take in samples of series, whose instants are the server's; return whose counts are heard of.
 
         What a process counted before its first sample is unknown, and not counted. ``from_ms`` makes the last sample
         not later than it the zero of a process that is new; else it is the first one.
         """
-        fresh = [
-            (series, samples)
-            for answer in answers
-            for series, values in self._lines.read(answer)
-            if series and (samples := series.later(values))
-        ]
+        fresh = [(series, samples) for series, values in told if series and (samples := series.later(values))]
         return self.take(fresh, lambda series, samples, first_ms: _zero(series.target, samples, first_ms, from_ms))
 
     def take(self, fresh: Sequence[Fresh], zero: Zero) -> set[Whose]:

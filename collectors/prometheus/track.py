@@ -200,10 +200,10 @@ class Track:
 
     async def _read_samples(self, at_ms: int, skew_ms: int) -> list[Observation]:
         asked = queries.sample_queries(self.metrics, self._range_ms(at_ms), *self.matchers)
-        answers = await self._ask([self._client.samples(one, at_ms=at_ms) for one in asked])
+        answers = await self._ask([self._told(one, at_ms) for one in asked])
         samples = self._samples
         first = not self._read_ms
-        heard = samples.read((one for answer in answers for one in answer.result), from_ms=at_ms if first else None)
+        heard = samples.count((one for answer in answers for one in answer.result), from_ms=at_ms if first else None)
         self._read_ms = at_ms
         since_ms = max(self._since_ms, at_ms - LOOKBACK_MS)
         starts = {} if first else await self.starts(samples, from_ms=since_ms, at_ms=at_ms)
@@ -212,6 +212,11 @@ class Track:
         self._newest_ms = max((unit.seen_ms for unit in samples.units.values()), default=0)
         samples.forget(at_ms)
         return [*samples.observations(heard, skew_ms), *await self._read_latencies(at_ms, skew_ms)]
+
+    async def _told(self, query: str, at_ms: int) -> Answer:
+        """Select samples, and take them apart while the server still works at the others."""
+        answer = await self._client.samples(query, at_ms=at_ms)
+        return replace(answer, result=[told for one in answer.result for told in self._samples.told(one)])
 
     async def _read_latencies(self, at_ms: int, skew_ms: int) -> list[Observation]:
         """Count on what only native histograms tell."""
