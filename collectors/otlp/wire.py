@@ -2,8 +2,8 @@
 
 Most of the time of a plain decode goes into Python objects for attributes that nobody looks at. Here resource,
 attributes, links and status are bytes (protobuf allows to read a message field as such). ``Whole`` reads a request in
-one go; ``Request`` and what is below it, the same for every signal, leave the levels above the spans bytes, too, so that a large request cannot
-blow up into millions of empty messages before they are counted.
+one go; ``Request`` and what is below it, which is the same for every signal, leave the levels above the spans bytes,
+too, so that a large request cannot blow up into millions of empty messages before they are counted.
 """
 
 from __future__ import annotations
