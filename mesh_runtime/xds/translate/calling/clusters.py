@@ -30,7 +30,7 @@ from mesh_runtime.xds.translate.calling.endpoints import (
     source,
 )
 from mesh_runtime.xds.translate.calling.localities import assignment, places
-from mesh_runtime.xds.translate.calling.nearness import nearness
+from mesh_runtime.xds.translate.calling.nearness import Nearness, nearness
 from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
@@ -196,9 +196,10 @@ def _built(world: World, target: _Target) -> _Built:
     secrets, served = credentials(world, policy.tls, target.client.namespace)
     if not served:
         return _out_of_reach(target)
-    near = places(world, target.client, target.found, nearness(world, policy, target.service))
+    preferred = nearness(world, policy, target.service)
+    near = places(world, target.client, target.found, preferred)
     assigned = assignment(target.name, near, mutual(policy.tls, target.identity))
-    cluster = {"name": target.name, **_discovery(target, assigned), **_calling(world, target)}
+    cluster = {"name": target.name, **_discovery(target, assigned), **_calling(world, target, preferred)}
     return cluster, assigned if "eds_cluster_config" in cluster else None, secrets
 
 
@@ -224,11 +225,10 @@ def _discovery(target: _Target, assigned: Envoy) -> Envoy:
     }
 
 
-def _calling(world: World, target: _Target) -> Envoy:
+def _calling(world: World, target: _Target, preferred: Nearness | None) -> Envoy:
     policy, port = target.policy, target.port
     pool = policy.connection_pool
     upgrade = port.protocol == "http" and _upgrades(world, pool)
-    preferred = nearness(world, policy, target.service)
     weighted: Envoy = {"locality_weighted_lb_config": {}} if preferred and preferred.is_weighted else {}
     detection = policy.outlier_detection
     # Without outlier detection every endpoint stays in; without any healthy one nothing is sent.
