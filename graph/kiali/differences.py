@@ -47,4 +47,12 @@ DIFFERENCES = (
         "throughput and response times are those of the reporter whose requests are shown",
         "Kiali takes request bytes from the caller and answers' from the callee, which need not have seen the same requests",
     ),
+    Difference(
+        "windows are between 10 s and 30 d long; others are answered 400",
+        "Kiali takes any, and draws nothing where Prometheus has fewer than two samples in it",
+    ),
+    Difference(
+        "an instant at which nobody watched is answered 404, with how far the history reaches",
+        "Kiali draws an empty graph, as if there had been no traffic",
+    ),
 )

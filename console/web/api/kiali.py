@@ -36,6 +36,9 @@ PARAMETERS = (
     *(parameter(name, *values) for name, values in CHOICES.items()),
     parameter("aggregate", about="The attribute that aggregate nodes stand for; request_operation if not given."),
     parameter("clusterName"),
+    parameter("refreshInterval", about="In milliseconds; the graph is new in any case.", pattern=r"^-?\d{0,6}$"),
+    parameter("configVendor", "common"),
+    parameter("telemetryVendor", "istio"),
 )
 NAMESPACES = parameter("namespaces", about="Separated by commas.", required=True)
 OF_NAMESPACES = described(NAMESPACES, *PARAMETERS)
