@@ -11,11 +11,11 @@ from typing import Protocol
 from aiohttp import web
 
 from collectors.listening import listen
-from collectors.otlp.compression import DECOMPRESS
-from collectors.otlp.limits import Limits, MalformedError, RefusedError, TooLargeError
+from collectors.otlp.bodies import Body, body_of
+from collectors.otlp.limits import Limits, RefusedError
+from collectors.otlp.replies import http_status
 
 AT_ONCE = 16
-BODY_S = 30.0
 PATHS = web.AppKey("paths", str)
 
 
@@ -94,22 +94,14 @@ class ForeignSpans:
         translate = forms.get(request.content_type) or forms.get("")
         if translate is None:
             return self._refused(415, f"content type {request.content_type!r}; {', '.join(forms)} are taken")
-        encoding = request.headers.get("Content-Encoding", "identity").lower()
-        if encoding != "identity" and encoding not in DECOMPRESS:
-            return self._refused(415, f"content encoding {encoding!r}: gzip, zstd and identity are taken")
         try:
-            async with self._at_once, asyncio.timeout(BODY_S):
-                body = await request.read()
-            taken, spans = await asyncio.to_thread(self._take, translate, body, encoding)
-        except web.HTTPRequestEntityTooLarge:
-            return self._refused(413, f"more than {self._sink.limits.body_bytes} bytes; send smaller batches")
-        except web.RequestPayloadError as trouble:
-            return self._refused(400, f"the body is broken: {trouble}")
-        except TimeoutError:
-            return self._refused(408, f"the body did not come within {BODY_S:.0f} s")
+            async with self._at_once:
+                body = await body_of(request, self._sink.limits)
+            taken, spans = await asyncio.to_thread(self._take, translate, body)
+        except web.HTTPException as refused:
+            return self._refused(refused.status, refused.reason)
         except RefusedError as refused:
-            known = {MalformedError: 400, TooLargeError: 413}
-            return self._refused(known.get(type(refused), 503), str(refused))
+            return self._refused(http_status(refused), str(refused))
         state = self.state
         self.state = replace(
             state,
@@ -120,11 +112,9 @@ class ForeignSpans:
         )
         return web.Response(status=202)
 
-    def _take(self, translate: Translate, body: bytes, encoding: str) -> tuple[Taken, int]:
+    def _take(self, translate: Translate, body: Body) -> tuple[Taken, int]:
         limits = self._sink.limits
-        if encoding in DECOMPRESS:
-            body = DECOMPRESS[encoding](body, most=limits.decompressed_bytes)
-        data, spans = translate(body, limits)
+        data, spans = translate(body.plain(limits), limits)
         return self._sink.ingest(data), spans
 
     def _refused(self, status: int, message: str) -> web.Response:

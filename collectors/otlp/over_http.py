@@ -11,18 +11,16 @@ from google.protobuf.message import Message
 
 from collectors.listening import listen
 from collectors.otlp import replies
-from collectors.otlp.compression import DECOMPRESS
+from collectors.otlp.bodies import Body, body_of
 from collectors.otlp.doors import Door, Spans
 from collectors.otlp.ingest import Ingest
-from collectors.otlp.limits import Drop, RefusedError, counted
+from collectors.otlp.limits import RefusedError, counted
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 AT_ONCE = 32
 """Bodies in memory; more connections wait their turn."""
 SERVED = web.AppKey("served", str)
 """What is taken where, for senders who are wrong."""
-BODY_S = 30.0
-"""How long a sender may take for one body."""
 
 
 class HttpReceiver:
@@ -54,38 +52,22 @@ class HttpReceiver:
     async def _export(self, door: Door, request: web.Request) -> web.Response:
         if request.content_type not in {PROTOBUF, JSON}:
             return _failure(request, 415, f"content type {request.content_type!r}: {PROTOBUF} and {JSON} are taken")
-        encoding = request.headers.get("Content-Encoding", "identity").lower()
-        if encoding != "identity" and encoding not in DECOMPRESS:
-            return _failure(request, 415, f"content encoding {encoding!r}: gzip, zstd and identity are taken")
-        async with self._at_once:
-            return await self._read(door, request, encoding)
-
-    async def _read(self, door: Door, request: web.Request, encoding: str) -> web.Response:
         try:
-            async with asyncio.timeout(BODY_S):
-                body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            door.refuse(Drop.TOO_LARGE)
-            return _failure(request, 413, f"more than {door.limits.body_bytes} bytes; send smaller batches")
-        except web.RequestPayloadError as trouble:
-            door.refuse(Drop.MALFORMED)
-            return _failure(request, 400, f"the body is broken: {trouble}")
-        except TimeoutError:
-            return _failure(request, 408, f"the body did not come within {BODY_S:.0f} s")
-        try:
-            reply = await asyncio.to_thread(_take, door, body, encoding, json=_wants_json(request))
+            async with self._at_once:
+                with counted(door.refuse):
+                    body = await body_of(request, door.limits)
+                reply = await asyncio.to_thread(_take, door, body, json=_wants_json(request))
         except RefusedError as refused:
             return _failure(request, replies.http_status(refused), str(refused))
         return _reply(request, 200, replies.encoded(reply, json=_wants_json(request)))
 
 
-def _take(door: Door, body: bytes, encoding: str, *, json: bool) -> Message:
+def _take(door: Door, body: Body, *, json: bool) -> Message:
     with counted(door.refuse):
-        if encoding in DECOMPRESS:
-            body = DECOMPRESS[encoding](body, most=door.limits.decompressed_bytes)
+        data = body.plain(door.limits)
         if json:
-            body = door.from_json(body)
-    return door.take(body)
+            data = door.from_json(data)
+    return door.take(data)
 
 
 @web.middleware
