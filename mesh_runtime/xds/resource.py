@@ -178,9 +178,12 @@ def _needs(kind: Kind, content: Envoy) -> Iterator[Reference]:
         yield from _references(content)
 
 
+_CONTAINERS = (dict, list, tuple)
+
+
 def _references(value: Any) -> Iterator[Reference]:
-    """Find what a resource names, wherever in it."""
-    if isinstance(value, Mapping):
+    """Find what a resource, or a container in it, names anywhere."""
+    if isinstance(value, dict):
         for key, inner in value.items():
             match key:
                 case "cluster" if isinstance(inner, str):
@@ -197,8 +200,9 @@ def _references(value: Any) -> Iterator[Reference]:
                     yield Reference(Kind.SDS, inner["name"])
                 case "metadata" | "filter_metadata" | "json_format" | "record":
                     pass
-                case _:
+                case _ if isinstance(inner, _CONTAINERS):
                     yield from _references(inner)
-    elif isinstance(value, (list, tuple)):
+    else:
         for inner in value:
-            yield from _references(inner)
+            if isinstance(inner, _CONTAINERS):
+                yield from _references(inner)
