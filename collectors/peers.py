@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from collectors.addresses import Addresses
-from collectors.inventory import DEFAULT_CLUSTER, workload_ref
+from collectors.inventory import workload_ref
 from collectors.inventory.hosts import service_host
 from graph.model import Inventory, ServiceRef, WorkloadRef
 from mesh_runtime.registry import RegistryState
@@ -29,7 +29,6 @@ class Peers:
         known: Inventory,
         state: RegistryState = NO_REGISTRY,
         *,
-        cluster: str = DEFAULT_CLUSTER,
         addresses: Mapping[str, Addresses] = NO_CLUSTERS,
     ) -> None:
         """``addresses`` are those of Kubernetes clusters, by the cluster's name: several may have the same ones."""
@@ -41,9 +40,7 @@ class Peers:
             for host in service.hosts
             for cluster in (service.ref.cluster, ANY_CLUSTER)
         }
-        self._instances: Mapping[str, WorkloadRef] = {
-            one.address: workload_ref(one, cluster) for one in state.instances.values()
-        }
+        self._instances = {one.address: workload_ref(one) for one in state.instances.values()}
         self._meshed = frozenset(self._instances.values())
         self._clusters = addresses
         self._outside: dict[tuple[str, str], ServiceRef | None] = {}

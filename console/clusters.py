@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from collectors.addresses import Addresses
 from collectors.errors import CollectorError
+from collectors.inventory import DEFAULT_CLUSTER
 from collectors.kubernetes.addresses import Remembered, addresses_of
-from collectors.kubernetes.config import DEFAULT_CLUSTER, ClusterConfig, apart
+from collectors.kubernetes.config import ClusterConfig, apart
 from collectors.kubernetes.objects import ClusterObjects, Declared
 from collectors.kubernetes.targets import targets
 from collectors.kubernetes.workloads import inventory_in, own_name

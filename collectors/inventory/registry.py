@@ -11,16 +11,16 @@ DEFAULT_CLUSTER = "Kubernetes"
 """Istio's own name for the only cluster."""
 
 
-def workload_ref(instance: Instance, cluster: str = DEFAULT_CLUSTER) -> WorkloadRef:
+def workload_ref(instance: Instance) -> WorkloadRef:
     """Name the workload that an instance is a copy of."""
-    return WorkloadRef(cluster, instance.namespace, instance.workload, instance.app, instance.version)
+    return WorkloadRef(DEFAULT_CLUSTER, instance.namespace, instance.workload, instance.app, instance.version)
 
 
-def workloads_of(state: RegistryState, cluster: str = DEFAULT_CLUSTER) -> list[Workload]:
+def workloads_of(state: RegistryState) -> list[Workload]:
     """List every workload with its replicas; instances that drain still exist, and are no replicas any more."""
     copies: defaultdict[WorkloadRef, list[Instance]] = defaultdict(list)
     for instance in sorted(state.instances.values(), key=lambda one: one.id):
-        copies[workload_ref(instance, cluster)].append(instance)
+        copies[workload_ref(instance)].append(instance)
     return [
         Workload(
             ref=ref,

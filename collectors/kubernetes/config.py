@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from collectors.errors import CollectorError
-
-DEFAULT_CLUSTER = "Kubernetes"
-"""Istio's own name for the only cluster."""
+from collectors.inventory import DEFAULT_CLUSTER
 
 MESH_GROUPS = (
     "networking.istio.io",

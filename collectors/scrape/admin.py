@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from collectors.dialects import Dialect, istio
+from collectors.dialects import istio
 from collectors.errors import CollectorError
 from collectors.exposition import Exposition
 from collectors.http_pages import read_text
@@ -50,15 +50,13 @@ class AdminScrape:
         clock: Clock,
         interval_s: float = 1.0,
         *,
-        dialect: Dialect = istio.DIALECT,
-        cluster: str = DEFAULT_CLUSTER,
         timeout_s: float = 2.0,
     ) -> None:
         self.interval_s = interval_s
         self._registry = registry
         self._clock = clock
-        self._stats_filter = dialect.stats_filter
-        self._exposition = Exposition(dialect, cluster=cluster)
+        self._stats_filter = istio.DIALECT.stats_filter
+        self._exposition = Exposition(istio.DIALECT, cluster=DEFAULT_CLUSTER)
         self._timeout_s = timeout_s
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._states: dict[str, ProxyScrape] = {}
