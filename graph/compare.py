@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 from graph.model import Edge, Health, Node, Signals, Snapshot
+from graph.records import Maybe
 from graph.wire import traffic_json
 
 Item = TypeVar("Item", Node, Edge)
@@ -127,8 +128,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "graph": comparison.after.type,
         "from": _moment_json(comparison.before),
         "to": _moment_json(comparison.after),
-        "edges": [_change_json(change) for change in comparison.edges],
-        "nodes": [_change_json(change) for change in comparison.nodes],
+        "edges": _changes_json(comparison.edges),
+        "nodes": _changes_json(comparison.nodes),
         "undecided": comparison.undecided,
         "same": comparison.same,
     }
@@ -153,16 +154,23 @@ def _moment_json(snapshot: Snapshot) -> dict[str, Any]:
     return {"at": snapshot.at_ms, "window": snapshot.window_s, "covered": covered}
 
 
-def _change_json(change: Change) -> dict[str, Any]:
-    return {
-        "id": change.id,
-        "label": change.label,
-        "verdicts": list(change.verdicts),
-        "before": change.before and traffic_json(change.before),
-        "after": change.after and traffic_json(change.after),
-        "health": change.health and list(change.health),
-        "replicas": change.replicas and list(change.replicas),
-    }
+def _changes_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    sides = [
+        Maybe.of(Signals, signals) for signals in ([one.before for one in changes], [one.after for one in changes])
+    ]
+    before, after = (side.dealt(traffic_json(side.table)) for side in sides)
+    return [
+        {
+            "id": change.id,
+            "label": change.label,
+            "verdicts": list(change.verdicts),
+            "before": old,
+            "after": new,
+            "health": change.health and list(change.health),
+            "replicas": change.replicas and list(change.replicas),
+        }
+        for change, old, new in zip(changes, before, after, strict=True)
+    ]
 
 
 def _pairs(old: Mapping[str, Item], new: Mapping[str, Item]) -> Iterator[tuple[Item | None, Item | None]]:

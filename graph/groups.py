@@ -36,9 +36,9 @@ def around(node: Node) -> tuple[str, ...]:
     return tuple(place.id for place in _places(node))
 
 
-def namespace_of(node: Node) -> str | None:
-    """Name the group of a node's namespace; ``None``: it has none."""
-    return None if node.namespace in {"", UNKNOWN} else f"ns:{node.cluster}/{node.namespace}"
+def group_of(cluster: str, namespace: str) -> str | None:
+    """Name the group of a namespace; ``None``: it has none."""
+    return None if namespace in {"", UNKNOWN} else f"ns:{cluster}/{namespace}"
 
 
 def same_place(one: Node, other: Node) -> bool:
@@ -47,7 +47,7 @@ def same_place(one: Node, other: Node) -> bool:
 
 
 def _places(node: Node) -> Iterator[_Place]:
-    namespace = namespace_of(node)
+    namespace = group_of(node.cluster, node.namespace)
     if namespace:
         cluster = f"cluster:{node.cluster}"
         yield _Place(cluster, node.cluster, "cluster", None)

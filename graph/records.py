@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 Objects = npt.NDArray[np.object_]
+Values = npt.NDArray[np.float64] | Sequence[float | None]
+"""Numbers side by side; what is not known is NaN in an array, ``None`` in a sequence."""
 
 Record = TypeVar("Record", bound=tuple[object, ...])
 Thing = TypeVar("Thing")

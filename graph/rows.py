@@ -97,3 +97,8 @@ class Rows(Mapping[str, Record]):
     def _items(self) -> dict[str, Record]:
         numbers = self._numbers
         return dict(zip(self, self.lineage.take(numbers, self.since[numbers], self._make), strict=True))
+
+
+def by_column(kind: type[Record], items: Mapping[str, Record]) -> Table[Record]:
+    """Give items by the column, however they are held."""
+    return items.table() if isinstance(items, Rows) else Table.of(kind, list(items.values()))

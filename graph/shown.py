@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +131,7 @@ class Shown:
                 "target": targets,
                 "protocol": protocols,
                 "signals": partial(self._reading.signals, rows, facts.covered_s[wanted], window_s),
-                "health": partial(self._healths, (rows, rows), (inbound, outbound)),
+                "health": partial(self._healths, [lambda: rows] * 2, (inbound, outbound)),
                 "presence": [PRESENCES[presence] for presence in facts.presence[wanted].tolist()],
                 "evidence": partial(self._evidence, facts, wanted),
                 "keys": keys,
@@ -148,22 +149,27 @@ class Shown:
 
     def nodes(self, known: Known, facts: EdgeFacts, covered_s: float, window_s: int, wanted: Ints) -> Table[Node]:
         """Give these nodes, which are in ascending order."""
-        inward, outward = (self.sides.total(side, facts.rows, wanted) for side in range(len(self.sides.ends)))
+        sums = [cache(partial(self.sides.total, side, facts.rows, wanted)) for side in range(len(self.sides.ends))]
         rules = known.rules[wanted]
-        inbound, outbound = (partial(self._side, side, covered_s, window_s) for side in (inward, outward))
+        inbound, outbound = (partial(self._side, rows, covered_s, window_s) for rows in sums)
         fixed = dict(zip(Node._fields[:KNOWN], known.fixed[wanted].T.tolist(), strict=True))
-        health = partial(self._healths, (inward, outward), (rules, rules), known.floor[wanted])
+        health = partial(self._healths, sums, (rules, rules), known.floor[wanted])
         return Table(Node, {**fixed, "health": health, "inbound": inbound, "outbound": outbound})
 
-    def _side(self, rows: Floats, covered_s: float, window_s: int) -> Maybe:
+    def _side(self, sums: Callable[[], Floats], covered_s: float, window_s: int) -> Maybe:
         """One side's signals; none where nothing flows."""
+        rows = sums()
         flows = self._reading.active(rows)
         busy = rows[flows]
         return Maybe(self._reading.signals(busy, np.full(len(busy), covered_s), window_s), flows.tolist())
 
-    def _healths(self, sides: tuple[Floats, Floats], rules: tuple[Ints, Ints], floor: Ints | int = 0) -> list[Health]:
+    def _healths(
+        self, sides: Sequence[Callable[[], Floats]], rules: tuple[Ints, Ints], floor: Ints | int = 0
+    ) -> list[Health]:
         """Judge what comes in and what goes out; the worse of both counts, or the floor."""
-        inward, outward = map(self._judge.levels, sides, (Direction.INBOUND, Direction.OUTBOUND), rules)
+        inward, outward = map(
+            self._judge.levels, [rows() for rows in sides], (Direction.INBOUND, Direction.OUTBOUND), rules
+        )
         return [PRIORITY[level] for level in np.maximum(np.maximum(inward, outward), floor).tolist()]
 
     def _evidence(self, facts: EdgeFacts, wanted: Ints) -> Several:

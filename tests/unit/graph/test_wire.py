@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from clocks import FixedClock
 from graph_words import T0, answered, edge, inventory, seen, workload
 
+from graph import figures
 from graph.differ import delta
 from graph.live import LiveGraph
 from graph.model import GraphType, Protocol, Reporter, WorkloadRef
@@ -66,6 +68,22 @@ def test_a_snapshot_is_json_that_names_every_number(graph):
     assert (cart["parent"], cart["health"], cart["replicas"]) == ("ns:Kubernetes/shop", "degraded", 1)
     assert cart["in"]["requests"] == 110
     assert cart["out"]["sent"] == 100
+
+
+@pytest.mark.parametrize("kind", list(GraphType))
+def test_what_leaves_is_the_same_however_nodes_and_edges_are_held(graph, kind):
+    by_column = graph.snapshot(kind, 10)
+    one_by_one = replace(by_column, nodes=dict(by_column.nodes), edges=dict(by_column.edges))
+    assert json.dumps(snapshot_json(one_by_one)) == json.dumps(snapshot_json(by_column))
+
+
+def test_find_compares_the_digits_that_leave(graph):
+    snapshot = graph.snapshot(VAPP, 10)
+    for told, edge_ in zip(snapshot_json(snapshot)["edges"], snapshot.edges.values(), strict=True):
+        signals = edge_.signals
+        assert (told["rate"], told["errorRatio"]) == (figures.rate(signals), figures.error_ratio(signals))
+        assert (told["sent"], told["received"]) == (figures.sent(signals), figures.received(signals))
+        assert (told["p95"], told["mtls"]) == tuple(map(figures.thousandths, (signals.p95_ms, signals.mtls)))
 
 
 def test_a_delta_is_json(graph):
