@@ -8,7 +8,7 @@ from typing import Any
 import pytest_asyncio
 from fake_console import Stage, staged
 from playwright.async_api import Browser, async_playwright
-from visits import Visit, Visitor
+from visits import PATIENCE_S, Visit, Visitor
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -42,6 +42,7 @@ async def visitor(browser: Browser, stage: Stage) -> AsyncIterator[Visitor]:
 
     async def open_window(**options: Any) -> Visit:
         context = await browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = await context.new_page()
         visit = Visit(page, stage)
         page.on("console", lambda m: visit.troubles.append(m.text) if m.type in {"error", "warning"} else None)

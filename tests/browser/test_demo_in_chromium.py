@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
-from demo_process import MESHSCOPE, Demo
+from demo_process import MESHSCOPE, Demo, until
 from playwright.async_api import Locator
-from visits import Visit, Visitor
+from visits import PATIENCE_S, Visit, Visitor
 
 from console.datadir import DataDir
 
@@ -26,8 +26,9 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-PATIENCE_MS = 60_000
 REQUESTS = 1000
+SIGMAS = 4.9
+"""Chance alone exceeds it once in a million runs."""
 AT_ONCE = 16
 TO_V2 = 80
 ENTRANCE = "vapp:Kubernetes/shop/ingress>vapp:Kubernetes/shop/frontend>http"
@@ -78,16 +79,15 @@ async def click_node(visit: Visit, node: str) -> None:
     await visit.page.locator("#graph-canvas").click(position={"x": place["x"], "y": place["y"]})
 
 
-def milliseconds(outcome: str) -> int:
-    acknowledged = re.search(r"(\d+) of (\d+) proxies acknowledged in (\d+) ms", outcome)
-    assert acknowledged, outcome
-    assert acknowledged[1] == acknowledged[2]
-    return int(acknowledged[3])
+def all_acknowledged(outcome: str) -> bool:
+    """Whether it says that every proxy has, and how quickly."""
+    told = re.search(r"(\d+) of (\d+) proxies acknowledged in \d+ ms", outcome)
+    return bool(told) and told[1] == told[2]
 
 
 async def said_by(dialog: Locator, words: str) -> str:
     outcome = dialog.locator(".outcome")
-    await outcome.get_by_text(words).wait_for(timeout=PATIENCE_MS)
+    await outcome.get_by_text(words).wait_for()
     return await outcome.inner_text()
 
 
@@ -103,7 +103,7 @@ async def answered_by(shop: str) -> Counter[str]:
                 answer.raise_for_status()
                 versions[(await answer.json())["version"]] += 1
 
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session, asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(ask_on(session))
@@ -117,11 +117,11 @@ async def test_a_newcomer_shifts_traffic_sees_it_happen_and_takes_it_back(visito
     await visit.graph()
     rate = datum(ENTRANCE, "text")
     first = await visit.ask(rate)
-    await visit.until(f"({rate}) && ({rate}) !== {first!r}", seconds=30)
+    await visit.until(f"({rate}) && ({rate}) !== {first!r}")
 
     await click_node(visit, CATALOG)
     panel = page.get_by_role("complementary", name="Details")
-    await panel.get_by_role("heading", name="catalog v2").wait_for(timeout=PATIENCE_MS)
+    await panel.get_by_role("heading", name="catalog v2").wait_for()
     await panel.get_by_role("button", name="Shift traffic").click()
     dialog = page.get_by_role("dialog", name="Shift traffic of catalog.shop")
     slider = dialog.get_by_role("slider", name="Weight of v2 in percent")
@@ -131,24 +131,22 @@ async def test_a_newcomer_shifts_traffic_sees_it_happen_and_takes_it_back(visito
         await page.keyboard.press("ArrowLeft")
     weights = f"{100 - TO_V2} %,{TO_V2} %"
     await visit.until(
-        f"[...document.querySelectorAll('dialog .weight')].map(one => one.innerText).join() === '{weights}'", seconds=30
+        f"[...document.querySelectorAll('dialog .weight')].map(one => one.innerText).join() === '{weights}'"
     )
     changes = dialog.get_by_role("region", name="VirtualService shop/catalog")
-    await changes.get_by_text(f"weight: {TO_V2}", exact=True).wait_for(timeout=PATIENCE_MS)
+    await changes.get_by_text(f"weight: {TO_V2}", exact=True).wait_for()
     await dialog.get_by_role("button", name="Apply").click()
-    applied_ms = milliseconds(await said_by(dialog, "Applied."))
+    assert all_acknowledged(await said_by(dialog, "Applied."))
 
     versions = await answered_by(stage.shop)
     assert versions.total() == REQUESTS
     share = TO_V2 / 100
-    assert abs(versions["v2"] - share * REQUESTS) <= 4.5 * math.sqrt(REQUESTS * share * (1 - share)), versions
+    assert abs(versions["v2"] - share * REQUESTS) <= SIGMAS * math.sqrt(REQUESTS * share * (1 - share)), versions
     v1, v2 = (f"parseFloat({datum(TO.format(version), 'text')})" for version in ("v1", "v2"))
-    await visit.until(f"({v2}) > 1.5 * ({v1})", seconds=60)
+    await visit.until(f"({v2}) > 1.5 * ({v1})")
 
     await dialog.get_by_role("button", name="Undo").click()
-    undone_ms = milliseconds(await said_by(dialog, "Taken back."))
-    # What else runs on a shared machine may delay one of them, hardly both.
-    assert min(applied_ms, undone_ms) <= 300
+    assert all_acknowledged(await said_by(dialog, "Taken back."))
     assert stage.run("get", "virtualservice", "catalog", "-n", "shop", "-o", "yaml") == before
 
 
@@ -157,15 +155,16 @@ async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Vi
     visit = await visitor()
     page = visit.page
     await visit.go("/alerts")
-    await page.get_by_role("button", name="Failing v2").click(timeout=PATIENCE_MS)
-    firing = page.get_by_role("link", name="High error ratio").first
-    await firing.wait_for(timeout=PATIENCE_MS)
-    await page.get_by_text("signature verified").first.wait_for(timeout=PATIENCE_MS)
+    await page.get_by_role("button", name="Failing v2").click()
+    now = page.locator(".card", has=page.get_by_role("heading", name="Now"))
+    firing = now.locator(".entry", has_text="→ catalog v2").get_by_role("link", name="High error ratio").first
+    await firing.wait_for()
+    await page.get_by_text("signature verified").first.wait_for()
 
     await firing.click()
     await page.wait_for_selector("#graph-page[data-placed]", state="attached")
     edge = TO.format("v2")
-    await visit.until(f"{datum(edge, 'health')} === 'failure'", seconds=60)
+    await visit.until(f"{datum(edge, 'health')} === 'failure'")
     drawn, red = await visit.ask(f"[{datum(edge, 'text')}, Meshscope.page.view.theme.error]")
     assert "err" in drawn
     assert await visit.ask(f"""(() => {{
@@ -177,26 +176,26 @@ async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Vi
         return Meshscope.page.view.cy.getElementById('{edge}').style('line-color') === red.replaceAll(' ', '');
     }})()""")
     panel = page.get_by_role("complementary", name="Details")
-    await panel.get_by_text("Recent traces").wait_for(timeout=PATIENCE_MS)
-    await panel.get_by_text("sets x-shop-fault for v2").wait_for(timeout=PATIENCE_MS)
+    await panel.get_by_text("Recent traces").wait_for()
+    await panel.get_by_text("sets x-shop-fault for v2").wait_for()
     cause = await panel.get_by_role("link", name="VirtualService catalog").get_attribute("href")
     await panel.locator("a[href^='/traces/']").first.click()
 
     failed = page.locator("details.span", has_text="catalog").filter(has_text="failed").last
-    await failed.locator("summary").click(timeout=PATIENCE_MS)
+    await failed.locator("summary").click()
     await failed.get_by_text("x-shop-fault").first.wait_for()
 
     assert cause
     await visit.go(cause)
-    await (
-        page.get_by_role("main").get_by_text("x-shop-fault").locator("visible=true").first.wait_for(timeout=PATIENCE_MS)
-    )
+    await page.get_by_role("main").get_by_text("x-shop-fault").locator("visible=true").first.wait_for()
 
     await visit.go("/alerts")
-    await page.get_by_role("button", name="Off", exact=True).click(timeout=PATIENCE_MS)
-    await page.get_by_text("Nothing fires.").wait_for(timeout=2 * PATIENCE_MS)  # the rule looks at the last minute
+    await firing.wait_for()
+    await page.get_by_role("button", name="Off", exact=True).click()
+    # The rule looks at the last minute.
+    await firing.wait_for(state="hidden", timeout=2000 * PATIENCE_S)
     inbox = page.locator(".card", has_text="The demo's inbox")
-    await inbox.get_by_text("resolved", exact=True).first.wait_for(timeout=PATIENCE_MS)
+    await inbox.get_by_text("resolved", exact=True).first.wait_for()
 
 
 def envoy_of(stage: Stage, node: str) -> int:
@@ -219,7 +218,7 @@ async def test_a_new_root_takes_over_step_by_step_and_waits_for_who_is_late(visi
     visit = await visitor()
     page = visit.page
     await visit.go("/certificates")
-    await page.get_by_role("link", name="shop/db~0").wait_for(timeout=PATIENCE_MS)
+    await page.get_by_role("link", name="shop/db~0").wait_for()
     late = envoy_of(stage, "~db~0.shop")
     os.kill(late, signal.SIGSTOP)
     try:
@@ -229,14 +228,14 @@ async def test_a_new_root_takes_over_step_by_step_and_waits_for_who_is_late(visi
         await dialog.get_by_role("button", name="Replace the root").focus()
         await page.keyboard.press("Enter")
         step = page.locator("[aria-current=step]")
-        await step.get_by_role("link", name="shop/db~0", exact=True).wait_for(timeout=PATIENCE_MS)
+        await step.get_by_role("link", name="shop/db~0", exact=True).wait_for()
         assert "trusts both" in await step.inner_text()
         assert roots(stage) == {old}
         assert await page.get_by_role("table", name="Roots").locator("tbody tr").count() == 2
     finally:
         os.kill(late, signal.SIGCONT)
-    await page.get_by_text("The root has been replaced.").wait_for(timeout=PATIENCE_MS)
-    await visit.until("document.querySelectorAll('table[aria-label=Roots] tbody tr').length === 1", seconds=30)
+    await page.get_by_text("The root has been replaced.").wait_for()
+    await visit.until("document.querySelectorAll('table[aria-label=Roots] tbody tr').length === 1")
     (new,) = roots(stage)
     assert new != old
     assert await page.get_by_text(new[:16]).count() > 1
@@ -266,11 +265,11 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 async def test_a_page_of_the_real_mesh_is_silent_and_self_contained(visitor: Visitor, stage: Stage, name: str) -> None:
-    (trace,) = stage.demo.client.get("/traces", app="frontend", limit=1)["items"]
+    (trace,) = until(lambda: stage.demo.client.get("/traces", app="frontend", limit=1)["items"])
     visit = await visitor(color_scheme="light")
     await visit.go(PAGES[name].format(trace=trace["traceId"]))
-    await visit.page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
-    await visit.until("document.getElementById('live-text').textContent === 'Live'", seconds=60)
+    await visit.page.wait_for_selector("main h1", state="attached")
+    await visit.until("document.getElementById('live-text').textContent === 'Live'")
     if PAGES[name].startswith("/graph"):
-        await visit.page.wait_for_selector("#graph-page[data-placed]", state="attached", timeout=PATIENCE_MS)
-        await visit.page.get_by_role("complementary", name="Details").locator("h1").wait_for(timeout=PATIENCE_MS)
+        await visit.page.wait_for_selector("#graph-page[data-placed]", state="attached")
+        await visit.page.get_by_role("complementary", name="Details").locator("h1").wait_for()

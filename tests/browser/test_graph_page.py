@@ -166,7 +166,9 @@ async def test_the_table_says_the_same_as_the_picture(visitor: Visitor) -> None:
     await visit.page.get_by_role("heading", name="frontend v1 → catalog v2").wait_for()
     text = await table.inner_text()
     assert "Nodes (11)" in text
-    assert "mutual TLS" in text
+    secured = {cells[0]: cells[-1] for cells in (line.split("\t") for line in text.splitlines())}
+    assert secured["frontend v1 → catalog v2"] == "all"
+    assert secured["orders v1 → payments.example.com"] == "none"
 
 
 async def test_arrow_keys_move_along_the_nodes(visitor: Visitor) -> None:
@@ -204,7 +206,7 @@ async def test_silence_is_said_and_not_painted_over(visitor: Visitor) -> None:
     visit.stage.paused = True
     try:
         notice = visit.page.locator("#graph-notice")
-        await notice.wait_for(timeout=15_000)
+        await notice.wait_for()
         assert "No news for" in await notice.inner_text()
     finally:
         visit.stage.paused = False

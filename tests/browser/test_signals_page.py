@@ -16,7 +16,7 @@ async def test_a_receiver_that_nobody_asked_for_says_what_to_paste_and_copies_it
     assert "Not used" in await row.inner_text()
     await row.get_by_text("How to get more").click()
     await row.get_by_role("button", name="Copy").click()
-    assert await visit.ask("navigator.clipboard.readText()") == "[zipkin]\nport = 9411"
+    await visit.until(r"navigator.clipboard.readText().then(text => text === '[zipkin]\nport = 9411')")
 
 
 async def test_a_source_that_falls_silent_is_told_while_one_looks_and_counted_beside_the_navigation(

@@ -10,6 +10,9 @@ from axe_playwright_python.async_playwright import Axe
 from fake_console import Stage
 from playwright.async_api import Page
 
+PATIENCE_S = 60
+"""Longer than anything takes on a slow machine, and less than a test may take."""
+
 
 @dataclass
 class Visit:
@@ -31,9 +34,9 @@ class Visit:
     async def ask(self, script: str, argument: Any = None) -> Any:
         return await self.page.evaluate(script, argument)
 
-    async def until(self, script: str, *, seconds: float = 8) -> Any:
+    async def until(self, script: str) -> Any:
         """Wait until an expression holds in the page; polled from here because the page forbids eval."""
-        for _ in range(int(seconds / 0.1)):
+        for _ in range(10 * PATIENCE_S):
             if value := await self.page.evaluate(script):
                 return value
             await self.page.wait_for_timeout(100)
