@@ -250,7 +250,7 @@ def _named(node: Node) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def _error_ratio(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:

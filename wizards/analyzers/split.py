@@ -113,7 +113,7 @@ def failing_version(world: World) -> Iterator[Finding]:
         before = now.weight(subset) if isinstance(now, Split) else 0
         for facts in world.versions_of(subset):
             if weight > before and facts.requests >= ENOUGH_REQUESTS and facts.error_ratio >= FAILING:
-                share = f"{100 * facts.error_ratio:.3g} %"
+                share = f"{100 * facts.error_ratio:.1f}".removesuffix(".0") + " %"
                 message = f"{subset} fails {share} of its requests now, and would get {weight} % of all"
                 yield Finding(level=Level.WARNING, code="MSC1002", message=message, path=f"weights.{subset}")
 
