@@ -42,10 +42,14 @@ class _Axis:
 
 
 def charts(signals: Signals, course: Series, span_s: int, direction: str) -> tuple[Chart, ...]:
-    """Requests, errors and latency, and bytes of TCP, over the last *span_s* s; *direction*: ``received`` or ``sent``."""
+    """Requests, errors and latency, and bytes of TCP, over the last *span_s* s, whichever there were.
+
+    *direction*: ``received`` or ``sent``.
+    """
     axis = _Axis(course.at_ms, span_s)
-    found = _of_requests(signals, course, axis, direction) if signals.requests else ()
-    return (*found, *_of_bytes(signals, course, axis)) if signals.sent_bps or signals.received_bps else found
+    requests = _of_requests(signals, course, axis, direction) if signals.requests or any(course.rate) else ()
+    volume = (signals.sent_bps, signals.received_bps, *course.sent_bps, *course.received_bps)
+    return (*requests, *_of_bytes(signals, course, axis)) if any(volume) else requests
 
 
 def _of_requests(signals: Signals, course: Series, axis: _Axis, direction: str) -> tuple[Chart, ...]:

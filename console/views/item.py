@@ -71,14 +71,10 @@ def spans_within(reach_s: float) -> tuple[int, ...]:
     return tuple(one for one, shorter in zip(SPANS, (0, *SPANS), strict=False) if one <= REACH_S or shorter < reach_s)
 
 
-def side(direction: Direction, signals: Signals | None, course: Series, *, span_s: int, silence: str) -> Side:
-    """Describe the traffic in one direction; *silence* is said where there is none."""
-    return Side(
-        title=direction.capitalize(),
-        charts=charts(signals, course, span_s, VERBS[direction]) if signals else (),
-        silence="" if signals else silence,
-        span_s=span_s,
-    )
+def side(direction: Direction, signals: Signals, course: Series, *, span_s: int, silence: str) -> Side:
+    """Describe the traffic in one direction; *silence* is said where there has been none in all that time."""
+    found = charts(signals, course, span_s, VERBS[direction])
+    return Side(title=direction.capitalize(), charts=found, silence="" if found else silence, span_s=span_s)
 
 
 def neighbours(

@@ -98,7 +98,8 @@ def detail(
     seen = node.inbound if node else None
     inbound = calls(workloads, ref)
     callees = [edge for edge in services.edges.values() if node and edge.source == node.id]
-    silence = f"Nobody has called it in the last {fmt.window(services.window_s)}."
+    nothing = Signals(services.window_s, services.window_s)
+    silence = f"Nobody has called it in the last {fmt.window(span_s)}."
     where = f" of {ref.cluster}" if several_clusters(services) else ""
     outside = node is not None and node.kind is NodeKind.EXTERNAL
     return Detail(
@@ -107,7 +108,7 @@ def detail(
         reason=reason,
         now_ms=now_ms,
         subtitle="Host outside the mesh" if outside else f"Service in {ref.namespace}{where}",
-        inbound=side(Direction.INBOUND, seen, course, span_s=span_s, silence=silence),
+        inbound=side(Direction.INBOUND, seen or nothing, course, span_s=span_s, silence=silence),
         versions=versions(workloads, inbound),
         callers=neighbours(workloads, inbound, callers=True, whole=True),
         callees=neighbours(services, callees, callers=False),

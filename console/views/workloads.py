@@ -15,7 +15,7 @@ from console.views.reasons import UNWELL, Reasons
 from console.views.selection import KINDS, Trace, trace_line
 from graph.health import Direction
 from graph.live import Series
-from graph.model import Inventory, Node, NodeKind, Snapshot, Workload
+from graph.model import Inventory, Node, NodeKind, Signals, Snapshot, Workload
 from graph.ports import TraceSummary
 from mesh_runtime.api.objects import CLUSTER
 
@@ -113,7 +113,7 @@ def detail(
     inbound = [edge for edge in workloads.edges.values() if edge.target == node.id]
     outbound = [edge for edge in workloads.edges.values() if edge.source == node.id]
     cluster = node.cluster if several_clusters(workloads) else ""
-    window = fmt.window(workloads.window_s)
+    nothing, span = Signals(workloads.window_s, workloads.window_s), fmt.window(span_s)
     where = f"{node.namespace} of {cluster}" if cluster else node.namespace
     shifted = [f"{node.namespace}/{service}" for service in services if node.cluster == CLUSTER]
     return Detail(
@@ -123,17 +123,17 @@ def detail(
         subtitle=f"{KINDS[node.kind]} in {where}",
         inbound=side(
             Direction.INBOUND,
-            node.inbound,
+            node.inbound or nothing,
             courses[Direction.INBOUND],
             span_s=span_s,
-            silence=f"Nobody has called it in the last {window}.",
+            silence=f"Nobody has called it in the last {span}.",
         ),
         outbound=side(
             Direction.OUTBOUND,
-            node.outbound,
+            node.outbound or nothing,
             courses[Direction.OUTBOUND],
             span_s=span_s,
-            silence=f"It has called nobody in the last {window}.",
+            silence=f"It has called nobody in the last {span}.",
         ),
         callers=neighbours(workloads, inbound, callers=True),
         callees=neighbours(workloads, outbound, callers=False),
@@ -180,7 +180,7 @@ def _facts(node: Node, known: Sequence[Workload], cluster: str) -> tuple[tuple[s
         ("In the mesh", ", ".join(WORDS[badge] for badge in node.badges if badge in WORDS)),
         ("Hosts", ", ".join(node.hosts[:5])),
         ("Judged by", node.tolerances),
-        ("Labels", ", ".join(f"{name}={value}" for name, value in node.labels)),
+        ("Labels", "\n".join(f"{name}={value}" for name, value in node.labels)),
     ]
     return tuple((name, value) for name, value in pairs if value)
 

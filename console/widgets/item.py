@@ -37,7 +37,7 @@ def reason(health: Health, text: str) -> list[Component]:
 def side(view: Side, spans: Component) -> Component:
     """The traffic in one direction, now and over time."""
     if view.silence:
-        return parts.card(view.title, html.P(view.silence, className="muted"))
+        return parts.card(view.title, html.P(view.silence, className="muted"), action=spans)
     charts = html.Div([_chart(chart, view.span_s) for chart in view.charts], className="charts")
     return parts.card(view.title, charts, action=spans)
 
