@@ -176,7 +176,7 @@ def detail(
             ("Node", proxy.node_id),
             ("Connected", "yes" if proxy.connected else "no"),
             ("Answered revision", str(proxy.revision_acked or "none yet")),
-            ("Labels", ", ".join(f"{name}={value}" for name, value in sorted(labels.items())) or "none"),
+            ("Labels", "\n".join(f"{name}={value}" for name, value in sorted(labels.items())) or "none"),
         ),
         is_gateway=gateway is not None,
         served=tuple(_served(gateway, proxy.notes, labels, config)) if gateway else (),

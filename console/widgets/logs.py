@@ -29,7 +29,7 @@ def filters(view: Filters) -> Component:
         parts.choice("logs-level", "Every level", view.level, LEVELS),
         parts.choice("logs-since", "Whenever", view.since, SPANS),
         parts.search("logs-text", "Find in lines", view.text),
-        parts.switch("logs-regex", "Pattern", on=view.is_pattern),
+        parts.switch("logs-regex", "Regular expression", on=view.is_pattern),
         parts.field("logs-trace", "Trace id", view.trace),
         parts.switch("logs-live", "Live", on=view.live),
     )

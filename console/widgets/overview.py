@@ -39,12 +39,15 @@ def overview(view: Overview) -> list[Component]:
     ]
 
 
+def _nothing(view: Overview) -> Component:
+    if view.tone == "idle":
+        return parts.note("info", html.B("Nothing that is known. "), "Edges can be judged once there is traffic.")
+    return parts.note("ok", html.B("Nothing. "), "No edge is degraded or failing, and no alert fires.")
+
+
 def _trouble(view: Overview) -> Component:
     if not view.trouble and not view.firing:
-        return parts.card(
-            "What is wrong",
-            parts.note("ok", html.B("Nothing. "), "No edge is degraded or failing, and no alert fires."),
-        )
+        return parts.card("What is wrong", _nothing(view))
     rows = [
         html.Li(
             [
@@ -76,6 +79,8 @@ def _trouble(view: Overview) -> Component:
 
 
 def _nodes(view: Overview) -> Component:
+    if not view.counts:
+        return parts.card("Nodes", html.P("None yet: no workload has joined.", className="muted"))
     return parts.card(
         "Nodes",
         html.Div(

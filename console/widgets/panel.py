@@ -52,29 +52,12 @@ def selection(view: Selection, *, focus: str = "", needed: Dependence | None = N
 
 def mesh(view: Mesh, insights: tuple[Insight, ...] = ()) -> list[Component]:
     """Nothing chosen, or a box: what is wrong, and what one can do."""
-    trouble = (
-        html.Ul(
-            [
-                html.Li(
-                    [
-                        parts.health_pill(health),
-                        html.Button(name, className="link-button", type="button", **parts.data(select=node)),
-                    ],
-                    className="row",
-                )
-                for node, name, health in view.trouble
-            ],
-            className="stack",
-        )
-        if view.trouble
-        else parts.note("ok", html.B("Nothing is failing. "), f"{fmt.plural(view.healthy, 'node')} healthy.")
-    )
     content: list[Component] = [
         html.Div(
             html.Div([html.H1(view.title), html.P(f"{view.about}. Choose a node or an edge for details.")]),
             className="panel-head",
         ),
-        trouble,
+        _trouble(view),
         parts.section("Traffic", parts.facts(*view.metrics)),
     ]
     if view.shiftable:
@@ -83,6 +66,26 @@ def mesh(view: Mesh, insights: tuple[Insight, ...] = ()) -> list[Component]:
         found = [_insight(item) for item in insights if item.sort == sort]
         content.append(parts.section(sort, html.Ul(found, className="changes")))
     return content
+
+
+def _trouble(view: Mesh) -> Component:
+    if not view.trouble and not view.healthy:
+        return parts.note("info", html.B("No traffic. "), "Nothing can be said of health before there is some.")
+    if not view.trouble:
+        return parts.note("ok", html.B("Nothing is failing. "), f"{fmt.plural(view.healthy, 'node')} healthy.")
+    return html.Ul(
+        [
+            html.Li(
+                [
+                    parts.health_pill(health),
+                    html.Button(name, className="link-button", type="button", **parts.data(select=node)),
+                ],
+                className="row",
+            )
+            for node, name, health in view.trouble
+        ],
+        className="stack",
+    )
 
 
 def moment(at_ms: int | None, now_ms: int) -> list[Component]:
