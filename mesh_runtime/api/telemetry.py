@@ -13,7 +13,7 @@ from mesh_runtime.api.log_format import LogFormat
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security import Targeted
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
-from mesh_runtime.api.values import Duration, HeaderName
+from mesh_runtime.api.values import HeaderName
 
 _TAG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -101,16 +101,11 @@ class MetricsOverrides(Spec):
 class Metrics(Spec):
     """Whose metrics, and what is different about them."""
 
+    later = frozenset({"reportingInterval"})
+    """Proxies add a connection's bytes to its metrics when it ends; until then Envoy's own counters show them."""
+
     providers: Many[ProviderRef] = ()
     overrides: Many[MetricsOverrides] = ()
-    reporting_interval: Duration | None = None
-
-    def flaws(self) -> Iterator[Flaw]:
-        """Proxies add up a connection's bytes when it ends."""
-        if self.reporting_interval:
-            message = "a connection's bytes are added to its metrics when it ends, and not before"
-            fix = "remove it; envoy_tcp_* counters, and the graph, show them meanwhile"
-            yield Flaw(("reportingInterval",), message, fix)
 
 
 class LogFilter(Spec):

@@ -474,7 +474,7 @@ def test_a_policy_may_say_everything_the_runtime_does():
             manifest("Telemetry", "a", {"metrics": [{"reportingInterval": "5s"}]})
             | {"apiVersion": "telemetry.istio.io/v1"},
             "spec.metrics[0].reportingInterval",
-            "are added to its metrics when it ends",
+            "Istio's, but this runtime does not support it yet",
         ),
         (proxies(concurrency=-1), "spec.concurrency", "must be at least 0"),
         (manifest("Sidecar", "a", {}), "spec", "says nothing"),
