@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -33,6 +33,20 @@ Metric = Literal[
     "GRPC_REQUEST_MESSAGES",
     "GRPC_RESPONSE_MESSAGES",
 ]
+
+METRIC_NAMES: Final[Mapping[str, str]] = {
+    "REQUEST_COUNT": "requests_total",
+    "REQUEST_DURATION": "request_duration_milliseconds",
+    "REQUEST_SIZE": "request_bytes",
+    "RESPONSE_SIZE": "response_bytes",
+    "GRPC_REQUEST_MESSAGES": "request_messages_total",
+    "GRPC_RESPONSE_MESSAGES": "response_messages_total",
+    "TCP_OPENED_CONNECTIONS": "tcp_connections_opened_total",
+    "TCP_CLOSED_CONNECTIONS": "tcp_connections_closed_total",
+    "TCP_SENT_BYTES": "tcp_sent_bytes_total",
+    "TCP_RECEIVED_BYTES": "tcp_received_bytes_total",
+}
+"""What Telemetry calls the metrics, and the metrics' own names, after ``istio_``."""
 
 
 def _tag_name(name: str) -> str | None:
@@ -71,9 +85,26 @@ class Selector(Spec):
 class MetricSelector(Selector):
     """A metric, where it is counted."""
 
-    later = frozenset({"customMetric"})
-
     metric: Metric = "ALL_METRICS"
+    custom_metric: Annotated[str, Field(min_length=1, max_length=256)] = ""
+    """A metric by its own name, with ``istio_`` or without. One that proxies do not make says nothing, as in Istio."""
+
+    def flaws(self) -> Iterator[Flaw]:
+        """One name."""
+        yield from self.one_of("metric", "custom_metric", needed=False)
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether no metric is named."""
+        return self.metric == "ALL_METRICS" and not self.custom_metric
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are meant, by Telemetry's names of them."""
+        if self.is_of_all:
+            return tuple(METRIC_NAMES)
+        own = self.custom_metric.removeprefix("istio_")
+        return tuple(name for name, known in METRIC_NAMES.items() if own == known) if own else (self.metric,)
 
 
 class TagOverride(Spec):

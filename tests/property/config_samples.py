@@ -416,6 +416,8 @@ spec:
       tagOverrides:
         request_method: {value: "request.method == 'GET' ? 'read' : string(request.size)"}
         response_flags: {operation: REMOVE}
+    - match: {customMetric: istio_request_bytes}
+      disabled: false
   accessLogging:
   - match: {mode: SERVER}
     providers: [{name: envoy}]

@@ -1,11 +1,12 @@
 """Config that says nothing to a workload: as in Istio, but without being silent of it.
 
-Of several policies for the same the oldest counts, and a Sidecar may name hosts that nobody has.
+Of several policies for the same the oldest counts, a Sidecar may name hosts that nobody has, and a Telemetry metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import Sidecar
@@ -15,6 +16,7 @@ from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.telemetry import Telemetry
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, egress_listeners, scope_of
+from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.world import World, selects
 
 _Group = tuple[str, Sequence[ConfigObject]]
@@ -25,7 +27,9 @@ def unheard_config(world: World, instance: Instance) -> tuple[str, ...]:
     """Say which policies would hold for a workload if no older one did, and which hosts of its Sidecar are nobody's."""
     scope, namespace, labels = scope_of(world, instance), instance.namespace, dict(instance.labels)
     key = "unheard", namespace, tuple(sorted(labels.items()))
-    return world.once(key, lambda: (*_unheard(world, namespace, labels), *_nobody_s(world, scope)))
+    return world.once(
+        key, lambda: (*_unheard(world, namespace, labels), *_nobody_s(world, scope), *_no_metrics(world, namespace))
+    )
 
 
 def _nobody_s(world: World, scope: SidecarScope) -> Iterator[str]:
@@ -40,6 +44,14 @@ def _nobody_s(world: World, scope: SidecarScope) -> Iterator[str]:
         if not one.excluded and "*" not in name and not any(matches(host, name) for host in found):
             meant = next((f"; did you mean {where}/{host}?" for host in found if host.startswith(f"{name}.")), "")
             yield f"{scope.sidecar} names {where}/{name}, which is nobody's{meant}"
+
+
+def _no_metrics(world: World, namespace: str) -> Iterator[str]:
+    """Name metrics of which Telemetry speaks and that proxies do not make."""
+    for item in chain.from_iterable(world.objects("Telemetry", where) for where in {ROOT_NAMESPACE, namespace}):
+        for override in (one for metrics in spec_of(item, Telemetry).metrics for one in metrics.overrides):
+            if not override.match.metrics:
+                yield f"{item.key} names {override.match.custom_metric}, which is no metric of a proxy's"
 
 
 def _unheard(world: World, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:

@@ -97,6 +97,15 @@ async def test_one_metric_is_switched_off_and_the_others_stay(mesh, frontend):
     assert await mesh.metrics(frontend, TOTAL) <= before
 
 
+async def test_metrics_go_by_their_own_names_and_those_that_there_are_not_are_told(mesh, frontend):
+    named = "{match: {customMetric: %s}, tagOverrides: {own: {value: \"'name'\"}}}"
+    await telemetry(mesh, f"{{metrics: [{{overrides: [{named % 'istio_requests_total'}, {named % 'foo'}]}}]}}")
+    await ask_until(mesh, lambda: mesh.metrics(frontend, TOTAL, own="name"))
+    assert await mesh.metrics(frontend, "istio_request_duration_milliseconds_count", own="name") == 0
+    said = {note for proxy in mesh.control.status() for note in proxy.notes}
+    assert said == {"Telemetry shop/default names foo, which is no metric of a proxy's"}
+
+
 async def test_a_workload_goes_its_own_way_where_the_namespace_switched_metrics_off(mesh, frontend, catalog):
     await telemetry(mesh, "{metrics: [{overrides: [{disabled: true}]}]}", namespace="istio-system")
     own = "{selector: {matchLabels: {app: catalog}}, metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: false}]}]}"
@@ -179,7 +188,7 @@ spec:
         ),
         ("{accessLogging: [{filter: {expression: 'response.code >= '}}]}", "is not a CEL expression"),
         ("{tracing: [{randomSamplingPercentage: 101}]}", "randomSamplingPercentage: must be at most 100"),
-        ("{metrics: [{overrides: [{match: {customMetric: mine}}]}]}", "does not support it yet"),
+        ("{metrics: [{reportingInterval: 5s}]}", "does not support it yet"),
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_place_in_the_manifest(mesh, spec, problem):

@@ -35,6 +35,7 @@ from typing import Final
 
 from mesh_runtime.api import cel
 from mesh_runtime.api.objects import CLUSTER
+from mesh_runtime.api.telemetry import METRIC_NAMES
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.protos import any_of
@@ -56,19 +57,6 @@ Rules = Mapping[str, MetricRule] | None
 Stat = tuple[str, Envoy]
 """A counter or histogram, after the name of the field it belongs to."""
 
-NAMES: Final = {
-    "REQUEST_COUNT": "requests_total",
-    "REQUEST_DURATION": "request_duration_milliseconds",
-    "REQUEST_SIZE": "request_bytes",
-    "RESPONSE_SIZE": "response_bytes",
-    "GRPC_REQUEST_MESSAGES": "request_messages_total",
-    "GRPC_RESPONSE_MESSAGES": "response_messages_total",
-    "TCP_OPENED_CONNECTIONS": "tcp_connections_opened_total",
-    "TCP_CLOSED_CONNECTIONS": "tcp_connections_closed_total",
-    "TCP_SENT_BYTES": "tcp_sent_bytes_total",
-    "TCP_RECEIVED_BYTES": "tcp_received_bytes_total",
-}
-"""What Telemetry calls the metrics, and the metrics' own names."""
 OFF: Final = frozenset({"REQUEST_SIZE", "RESPONSE_SIZE"})
 """Counted only where a Telemetry says ``disabled: false``: two more histograms make a proxy's page twice as big."""
 
@@ -309,7 +297,7 @@ def _stat(metric: str, labels: Labels, rules: Rules) -> Iterator[Envoy]:
         tags.pop(name, None)
         if override.value is not None:
             tags[name] = _format(override.value)
-    yield {"name": NAMES[metric], "tags": [_tag(label, value) for label, value in tags.items()]}
+    yield {"name": METRIC_NAMES[metric], "tags": [_tag(label, value) for label, value in tags.items()]}
 
 
 @lru_cache(maxsize=16384)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 from mesh_runtime.api.extension_providers import ACCESS_LOGGING, METRICS, TRACING, ExtensionProvider
 from mesh_runtime.api.mesh_config import MeshConfig
@@ -17,7 +17,6 @@ from mesh_runtime.api.security import GATEWAY_NAME
 from mesh_runtime.api.telemetry import (
     AccessLogging,
     CustomTag,
-    Metric,
     Metrics,
     MetricsOverrides,
     ProviderRef,
@@ -32,7 +31,6 @@ from mesh_runtime.xds.translate.world import World, selects
 T = TypeVar("T")
 Side = Literal["CLIENT", "SERVER"]
 """The caller's proxy (gateways, too), or that of the workload which is called."""
-METRIC_NAMES: Final = tuple(name for name in get_args(Metric) if name != "ALL_METRICS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,11 +162,10 @@ def _merged(overrides: Iterable[MetricsOverrides]) -> Mapping[str, MetricRule] |
     found: dict[str, MetricRule] = {}
     nothing = False
     for override in overrides:
-        every = override.match.metric == "ALL_METRICS"
-        nothing = every and override.disabled is True
+        nothing = override.match.is_of_all and override.disabled is True
         if nothing:
             continue
-        for name in METRIC_NAMES if every else (override.match.metric,):
+        for name in override.match.metrics:
             rule = found.get(name, MetricRule())
             disabled = rule.disabled if override.disabled is None else override.disabled
             found[name] = MetricRule(disabled=disabled, tags={**rule.tags, **override.tag_overrides})
