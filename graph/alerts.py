@@ -10,12 +10,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from graph.model import Edge, Health, Node, Presence, Snapshot
+import numpy as np
+
+from graph.merge import Floats
+from graph.model import Edge, Health, Node, Presence, Signals, Snapshot
 from graph.query import Query, parse
 from graph.query.whole import Whole
+from graph.records import Objects, column, table_of
+from graph.rows import by_column, some
+from graph.tally import Flags
 
 FORGET_TRAFFIC_MS = 86_400_000
 """Traffic that has been gone for a day is no longer missed."""
@@ -89,13 +95,39 @@ class Proxy:
     rejected: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns(NamedTuple):
+    """Of the edges side by side what rules go by; NaN: not measured. Edges are made of those only that a rule finds."""
+
+    ids: Objects
+    live: Flags
+    stale: Flags
+    idle: Flags
+    requests: Floats
+    error_ratio: Floats
+    p99_ms: Floats
+    mtls: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything rules look at."""
 
     snapshot: Snapshot
     certificates: Sequence[Certificate] = ()
     proxies: Sequence[Proxy] = ()
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The edges by the column."""
+        edges = by_column(Edge, self.snapshot.edges)
+        signals = table_of(Signals, edges["signals"])
+        figures = (np.array(signals[name], np.float64) for name in ("requests", "error_ratio", "p99_ms", "mtls"))
+        live, stale = (
+            np.array([one is presence for one in edges["presence"]], bool)
+            for presence in (Presence.LIVE, Presence.STALE)
+        )
+        idle = np.array([one is Health.IDLE for one in edges["health"]], bool)
+        return Columns(column(edges["id"]), live, stale, idle, *figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +219,7 @@ def evaluate(rules: Iterable[Rule], facts: Facts, previous: State, now_ms: int) 
         for mark, alert in previous.alerts.items()
         if mark not in alerts and alert.firing
     ]
-    return State(alerts, _traffic(facts.snapshot, previous, now_ms)), tuple(events)
+    return State(alerts, _traffic(facts, previous, now_ms)), tuple(events)
 
 
 def fingerprint(rule: Rule, subject: str) -> str:
@@ -226,10 +258,11 @@ def _held(rule: Rule, finding: _Finding, known: Alert | None, now_ms: int) -> Al
     )
 
 
-def _edges(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, Node, Node]]:
-    """The edges that the rule is about, with both ends. An edge belongs to the namespace that it leads to."""
-    nodes = facts.snapshot.nodes
-    for edge in facts.snapshot.edges.values():
+def _edges(rule: Rule, facts: Facts, wanted: Flags) -> Iterator[tuple[Edge, Node, Node]]:
+    """Those of the edges that the rule is about, with both ends. An edge belongs to the namespace that it leads to."""
+    edges = some(facts.snapshot.edges, facts.columns.ids[wanted].tolist())
+    nodes = some(facts.snapshot.nodes, {end for edge in edges.values() for end in (edge.source, edge.target)})
+    for edge in edges.values():
         source, target = nodes[edge.source], nodes[edge.target]
         if _is_about(rule, target):
             yield edge, source, target
@@ -239,10 +272,11 @@ def _is_about(rule: Rule, node: Node) -> bool:
     return rule.namespace in {"", node.namespace} and rule.app in {"", node.app, node.service}
 
 
-def _judgeable(rule: Rule, facts: Facts) -> Iterator[tuple[Edge, str, str, bool]]:
-    for edge, source, target in _edges(rule, facts):
-        if edge.presence is Presence.STALE or edge.signals.requests >= rule.min_requests:
-            yield edge, f"{_named(source)} → {_named(target)}", target.namespace, edge.presence is not Presence.STALE
+def _judged(rule: Rule, facts: Facts, value: Floats) -> Iterator[tuple[Edge, str, str, bool]]:
+    """The edges whose value is beyond the threshold, where there are requests enough; and those that are silent."""
+    beyond = (value > rule.threshold) & (facts.columns.requests >= rule.min_requests)
+    for edge, source, target in _edges(rule, facts, beyond | facts.columns.stale):
+        yield edge, f"{_named(source)} → {_named(target)}", target.namespace, edge.presence is not Presence.STALE
 
 
 def _named(node: Node) -> str:
@@ -254,28 +288,25 @@ def _percent(share: float) -> str:
 
 
 def _error_ratio(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
-    for edge, words, namespace, known in _judgeable(rule, facts):
+    for edge, words, namespace, known in _judged(rule, facts, facts.columns.error_ratio):
         ratio = edge.signals.error_ratio
-        if ratio > rule.threshold or not known:
-            summary = f"{words}: {_percent(ratio)} of requests fail (limit {_percent(rule.threshold)})"
-            yield _Finding(edge.id, namespace, summary, ratio, known)
+        summary = f"{words}: {_percent(ratio)} of requests fail (limit {_percent(rule.threshold)})"
+        yield _Finding(edge.id, namespace, summary, ratio, known)
 
 
 def _p99(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
-    for edge, words, namespace, known in _judgeable(rule, facts):
+    for edge, words, namespace, known in _judged(rule, facts, facts.columns.p99_ms):
         p99 = edge.signals.p99_ms or 0.0
-        if p99 > rule.threshold or not known:
-            summary = f"{words}: p99 is {p99:.0f} ms (limit {rule.threshold:.0f} ms)"
-            yield _Finding(edge.id, namespace, summary, p99, known)
+        summary = f"{words}: p99 is {p99:.0f} ms (limit {rule.threshold:.0f} ms)"
+        yield _Finding(edge.id, namespace, summary, p99, known)
 
 
 def _traffic_gone(rule: Rule, facts: Facts, state: State, now_ms: int) -> Iterator[_Finding]:
-    idle = {edge.id for edge in facts.snapshot.edges.values() if edge.health is Health.IDLE}
-    for edge, source, target in _edges(rule, facts):
-        if edge.id in idle and edge.id in state.traffic_ms:
-            gone_s = (now_ms - state.traffic_ms[edge.id]) / 1000
-            summary = f"{_named(source)} → {_named(target)}: no traffic for {gone_s:.0f} s"
-            yield _Finding(edge.id, target.namespace, summary, 0.0, edge.presence is not Presence.STALE)
+    missed = np.array([id_ in state.traffic_ms for id_ in facts.columns.ids], bool) & facts.columns.idle
+    for edge, source, target in _edges(rule, facts, missed):
+        gone_s = (now_ms - state.traffic_ms[edge.id]) / 1000
+        summary = f"{_named(source)} → {_named(target)}: no traffic for {gone_s:.0f} s"
+        yield _Finding(edge.id, target.namespace, summary, 0.0, edge.presence is not Presence.STALE)
     for id_ in state.traffic_ms.keys() - facts.snapshot.edges.keys():
         # Both ends are still there, but nobody reports on the edge any more.
         if all(end in facts.snapshot.nodes for end in id_.split(">")[:2]):
@@ -283,9 +314,9 @@ def _traffic_gone(rule: Rule, facts: Facts, state: State, now_ms: int) -> Iterat
 
 
 def _mtls_lost(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
-    for edge, source, target in _edges(rule, facts):
+    for edge, source, target in _edges(rule, facts, facts.columns.mtls < rule.threshold):
         share = edge.signals.mtls
-        if share is not None and share < rule.threshold and _in_mesh(source) and _in_mesh(target):
+        if share is not None and _in_mesh(source) and _in_mesh(target):
             summary = f"{_named(source)} → {_named(target)}: {_percent(share)} of the traffic over mutual TLS"
             yield _Finding(edge.id, target.namespace, summary, share, edge.presence is not Presence.STALE)
 
@@ -316,7 +347,7 @@ def _found(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_F
     for node in facts.snapshot.nodes.values():
         if _is_about(rule, node) and condition.matches_node(node, whole):
             yield _Finding(node.id, node.namespace, f"{_named(node)}: {rule.find}", 1.0)
-    for edge, source, target in _edges(rule, facts):
+    for edge, source, target in _edges(rule, facts, np.full(len(facts.columns.ids), True)):
         silent = edge.presence is Presence.STALE
         matches = condition.matches_edge(edge, whole)
         # Old figures decide nothing; that they are old may be what is looked for.
@@ -336,8 +367,7 @@ _CHECKS: Mapping[RuleKind, Check] = {
 }
 
 
-def _traffic(snapshot: Snapshot, previous: State, now_ms: int) -> dict[str, int]:
+def _traffic(facts: Facts, previous: State, now_ms: int) -> dict[str, int]:
     """When each edge last had traffic."""
     seen = {id_: at for id_, at in previous.traffic_ms.items() if now_ms - at < FORGET_TRAFFIC_MS}
-    seen |= {edge.id: now_ms for edge in snapshot.edges.values() if edge.presence is Presence.LIVE}
-    return seen
+    return seen | dict.fromkeys(facts.columns.ids[facts.columns.live].tolist(), now_ms)

@@ -6,7 +6,7 @@ when it is what it is: so the difference between any two revisions is a comparis
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from functools import cached_property
 from threading import Lock
 from typing import Generic
@@ -26,6 +26,11 @@ class Lineage(Generic[Record]):
         self._items = np.full(len(ids), None, object)
         self._since: Ints = np.full(len(ids), -1, np.int64)
         self._lock = Lock()
+
+    @cached_property
+    def numbers(self) -> Mapping[object, int]:
+        """The rows by id."""
+        return {id_: number for number, id_ in enumerate(self.ids.tolist())}
 
     def take(self, numbers: Ints, since: Ints, make: Callable[[Ints], Table[Record]]) -> list[Record]:
         """Give the rows of these numbers as they are since these revisions; snapshots may be in any thread."""
@@ -66,6 +71,10 @@ class Rows(Mapping[str, Record]):
     def __getitem__(self, id_: str) -> Record:
         return self._items[id_]
 
+    def __contains__(self, id_: object) -> bool:
+        number = self.lineage.numbers.get(id_)
+        return number is not None and bool(self._there[number])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.lineage.ids[self._numbers].tolist())
 
@@ -79,6 +88,12 @@ class Rows(Mapping[str, Record]):
     def items(self) -> ItemsView[str, Record]:
         """Give the items with their ids."""
         return self._items.items()
+
+    def some(self, ids: Iterable[str]) -> Rows[Record]:
+        """Give these only, so that no others are made."""
+        wanted = np.zeros(len(self._there), bool)
+        wanted[[self.lineage.numbers[id_] for id_ in ids]] = True
+        return Rows(self.lineage, self._revision, self.since, wanted & self._there, self._make)
 
     def table(self) -> Table[Record]:
         """Give the items by the column."""
@@ -102,3 +117,8 @@ class Rows(Mapping[str, Record]):
 def by_column(kind: type[Record], items: Mapping[str, Record]) -> Table[Record]:
     """Give items by the column, however they are held."""
     return items.table() if isinstance(items, Rows) else Table.of(kind, list(items.values()))
+
+
+def some(items: Mapping[str, Record], ids: Collection[str]) -> Mapping[str, Record]:
+    """Give the items of these ids, however they are held, without making others."""
+    return items.some(ids) if isinstance(items, Rows) else {id_: items[id_] for id_ in ids}

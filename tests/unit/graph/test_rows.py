@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graph.records import Table, column
-from graph.rows import Rows
+from graph.rows import Rows, some
 
 
 class Thing(NamedTuple):
@@ -75,3 +75,12 @@ def test_the_difference_is_what_changed_since_or_was_not_there(things):
 def test_a_number_that_is_not_known_is_none(things):
     things.sizes[1] = float("nan")
     assert Rows.first(things.ids, 1, BOTH, things.maker())["two"].size is None
+
+
+def test_some_rows_can_be_had_without_making_others(things):
+    rows = Rows.first(things.ids, 1, BOTH, things.maker())
+    assert "two" in rows
+    assert "three" not in rows
+    assert dict(some(rows, ["two"])) == {"two": Thing("two", 2.0)}
+    assert things.asked == [[1]]
+    assert some(dict(rows), ["two"]) == {"two": rows["two"]}
