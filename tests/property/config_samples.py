@@ -337,6 +337,7 @@ spec:
             subFilter: {name: envoy.filters.http.router}
     patch:
       operation: INSERT_BEFORE
+      filterClass: AUTHZ
       value:
         name: envoy.filters.http.local_ratelimit
         typed_config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import AfterValidator, Field
@@ -188,12 +188,12 @@ class ConfigMatch(Spec):
 class Patch(Spec):
     """What is done. The value is a part of Envoy's API, as JSON."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"filterClass"})
-
     operation: Literal[
         "MERGE", "MERGE_AND_REPLACE_LIST", "ADD", "REMOVE", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST", "REPLACE"
     ]
     value: dict[str, Any] | None = None
+    filter_class: Literal["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"] = "UNSPECIFIED"
+    """Has no effect, as in Istio, whose control plane does not read it: the operation says where a filter goes."""
 
     def flaws(self) -> Iterator[Flaw]:
         """Only a removal needs no value."""

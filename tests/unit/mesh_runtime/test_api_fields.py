@@ -14,6 +14,7 @@ SAYS_NOTHING = {
     ("MeshConfig", "root_namespace"),  # there is one, and any other is refused
     ("MeshConfig", "trust_domain"),  # the same
     ("OutlierDetection", "consecutive_errors"),  # Istio's own proxies have not looked at it since 1.7
+    ("Patch", "filter_class"),  # nor does Istio's control plane read it
     ("Secret", "string_data"),  # becomes data as it is read
 }
 LEFT_OUT = {
