@@ -62,7 +62,7 @@ def _translated(world: World, instance: Instance) -> Resources:
     )
     common = world.once(("common", client, alike), lambda: _common(world, client, alike))
     own = world.once(("own", instance.id), lambda: _own(world, instance, client))
-    return {kind: (*common.get(kind, ()), *own.get(kind, ())) for kind in Kind}
+    return {**common, **{kind: (*common[kind], *groups) for kind, groups in own.items()}}
 
 
 def _of_gateway(world: World, instance: Instance) -> Resources:
