@@ -15,15 +15,13 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from collectors.traces.interning import AttributeInterner, Interner, Table
 from collectors.traces.requests import Sent, sent
-from collectors.traces.walk import COUNTED, Array, Buffer, Fields, Slices, tag, walk
+from collectors.traces.walk import Array, Buffer, Fields, Slices, tag, walk
 
 TRACE_ID, SPAN_ID, PARENT, NAME, KIND, START, END, ATTRIBUTE, EVENT, LINK, STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 11, 13, 15
-WIRE_TYPES = {KIND: 0, START: 1, END: 1}
-"""Of the fields that are no strings or messages."""
+STRINGS = (TRACE_ID, SPAN_ID, PARENT, NAME, ATTRIBUTE, EVENT, LINK, STATUS)
 KNOWN = np.zeros(tag(STATUS + 1), np.uint8)
 """The fields that are read, by their tags; of another wire type a field is not this field. 0: none."""
-for _number in (TRACE_ID, SPAN_ID, PARENT, NAME, KIND, START, END, ATTRIBUTE, EVENT, LINK, STATUS):
-    KNOWN[tag(_number, WIRE_TYPES.get(_number, COUNTED))] = _number
+KNOWN[[*map(tag, STRINGS), tag(KIND, 0), tag(START, 1), tag(END, 1)]] = [*STRINGS, KIND, START, END]
 FAILED = 8
 """Set in ``kind`` where the span's status is an error."""
 

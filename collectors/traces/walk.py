@@ -174,14 +174,8 @@ def _begins(raw: bytes, at: int, end: int) -> list[int]:
             at += 1
         at += 1
         if kind == COUNTED:
-            size = raw[at]
-            if size >= 0x80:
-                size, shift = size & 0x7F, 7
-                while raw[at] >= 0x80:
-                    at += 1
-                    size |= (raw[at] & 0x7F) << shift
-                    shift += 7
-            at += 1 + size
+            size, at = (raw[at], at + 1) if raw[at] < 0x80 else _varint(raw, at)
+            at += size
         elif kind == 0:
             while raw[at] >= 0x80:
                 at += 1
@@ -191,6 +185,17 @@ def _begins(raw: bytes, at: int, end: int) -> list[int]:
         else:
             break
     return begins
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Read one number of variable length, and where it ends."""
+    value = 0
+    for shift in range(0, 64, 7):
+        value |= (raw[at] & 0x7F) << shift
+        at += 1
+        if raw[at - 1] < 0x80:
+            break
+    return value, at
 
 
 def _varints(data: Array, position: Array, end: Array) -> tuple[Array, Array]:
