@@ -21,6 +21,7 @@ PAGES = {
     "declaring": "/config/new/ServiceEntry",
     "proxies": "/proxies",
     "proxy": "/proxies/shop/ingress~5",
+    "given": "/proxies/shop/ingress~5/secrets",
     "certificates": "/certificates",
     "certificate": "/certificates/shop/ingress~5",
     "object": "/config/VirtualService/shop/catalog",
