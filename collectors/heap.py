@@ -9,8 +9,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 
 LARGE = 1024 * 1024
 """Blocks from this size on are mapped one by one, and so much may lie idle at the end of a heap. The marks of the past
-hour of a large graph are larger. With glibc's own first choice, 128 KiB, storing spans took half as long again: each
-array that is needed for a moment was mapped, cleared and unmapped."""
+hour of a large graph are larger. With glibc's own first choice, 128 KiB, storing spans took a fifth longer: each array
+that is needed for a moment was mapped, cleared and unmapped."""
 HEAPS = 2
 
 
