@@ -206,9 +206,10 @@ class AdsServer:
             patience_ms = None
             if snapshot is not None:
                 refused = stream.refused_names
-                for response in stream.due(snapshot, self._clock_ms()):
-                    await context.write(response)
+                responses = stream.due(snapshot, self._clock_ms())
                 self.counters.refused_secrets += stream.refused_names - refused
+                for response in responses:
+                    await context.write(response)
                 patience_ms = stream.patience_ms(self._clock_ms())
             if not session.wake.is_set():
                 self._unwritten.discard(session)
