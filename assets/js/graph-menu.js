@@ -37,7 +37,7 @@ export class Menu {
         sign.setAttribute("aria-hidden", "true");
         button.append(sign, text);
         button.addEventListener("click", () => {
-            this.close();
+            this.#leave();
             act();
         });
         return button;
@@ -48,11 +48,15 @@ export class Menu {
         const at = items.indexOf(document.activeElement);
         const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
         if (next !== undefined) items.at(next % items.length).focus();
-        else if (event.key === "Escape") {
-            this.close();
-            this.back?.focus();
-        } else return;
+        else if (event.key === "Escape") this.#leave();
+        else return;
         event.preventDefault();
         event.stopPropagation();
+    }
+
+    /** Closes, and gives the keyboard back to where it was: what is pressed next must not go to what is hidden. */
+    #leave() {
+        this.close();
+        this.back?.focus();
     }
 }
