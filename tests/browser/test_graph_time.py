@@ -68,12 +68,12 @@ async def test_the_past_is_played_and_walked_by_keys(visitor: Visitor) -> None:
 async def test_what_became_worse_is_marked_listed_and_put_side_by_side(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph()
-    line = visit.stage.shop.lines["frontend-v1>catalog-v1"]
-    line.error = 0.5
+    line = visit.stage.shop.lines["catalog-v1>inventory-v1"]  # whose rate no test changes
+    line.error = 1.0
     try:
         await visit.until(
             "(Meshscope.page.graph?.edges.get("
-            "'vapp:Kubernetes/shop/frontend/v1>vapp:Kubernetes/shop/catalog/v1>http')?.errors || 0) > 60"
+            "'vapp:Kubernetes/shop/catalog/v1>vapp:Kubernetes/shop/inventory/v1>http')?.errors || 0) > 100"
         )
         await visit.graph("/graph?from=-60s")
         await panel(visit, "Fails more")
