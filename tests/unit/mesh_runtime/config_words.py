@@ -34,6 +34,16 @@ def rule(*subsets: str, name: str = "catalog", **fields: Any) -> dict[str, Any]:
     return manifest("DestinationRule", name, {"host": "catalog", "subsets": listed} | fields)
 
 
+def http(**fields: Any) -> dict[str, Any]:
+    """A virtual service with one route that has these fields, too."""
+    return virtual_service(route(to("catalog"), **fields))
+
+
+def policy(**fields: Any) -> dict[str, Any]:
+    """A destination rule with this traffic policy."""
+    return rule(trafficPolicy=fields)
+
+
 def service(name: str = "catalog", port: int = 80, **fields: Any) -> dict[str, Any]:
     spec = {"selector": {"app": name}, "ports": [{"name": "http", "port": port, "targetPort": 8080}]}
     return manifest("Service", name, spec | fields)
