@@ -149,13 +149,15 @@ class Marks:
     def within(self, window_s: int, points: int, *, evenly: bool = True) -> list[Mark | Packed]:
         """Marks about evenly spread over a window, oldest first, at most ``points`` + 1.
 
-        Not *evenly*: the closer together the younger they are, as far as ``points`` allows.
+        Not *evenly*: the closer together the younger they are, as far as ``points`` allows. They are spread over what
+        there is of the window, so that a young graph has a course, too.
         """
         first = self.then(window_s)
+        known_ms = self.now.at_ms - first.at_ms
         spread: list[Mark | Packed] = [self.now]
         for mark in reversed(self.marks):
-            oldest_ms = 1000 * window_s if evenly else self.now.at_ms - mark.at_ms
-            step = max(step_ms(oldest_ms), 1000 * window_s / points)
+            oldest_ms = known_ms if evenly else self.now.at_ms - mark.at_ms
+            step = max(step_ms(oldest_ms), known_ms / points)
             if mark.at_ms >= first.at_ms and spread[-1].at_ms - mark.at_ms >= 0.9 * step:
                 spread.append(mark)
         return spread[::-1][-points - 1 :]

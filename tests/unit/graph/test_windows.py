@@ -50,6 +50,12 @@ def test_a_young_graph_covers_what_it_has_seen():
     assert marks.then(3600).at_ms == T0
 
 
+@pytest.mark.parametrize("evenly", [True, False])
+def test_a_young_graph_has_a_course_over_any_window(evenly):
+    instants = [mark.at_ms for mark in after(30).within(3600, 60, evenly=evenly)]
+    assert instants == [T0 + 1000 * second for second in range(31)]
+
+
 @pytest.mark.parametrize("window_s", WINDOWS)
 def test_points_of_a_window_are_evenly_spread(old, window_s):
     steps = np.diff([mark.at_ms for mark in old.within(window_s, 60)])
