@@ -95,6 +95,8 @@ class Health:
     """Ask with HTTPS, whatever certificate is shown."""
     grpc: str | None = None
     """Ready while gRPC's health service says that this service is; ``""``: the server as a whole."""
+    command: tuple[str, ...] = ()
+    """Ready while this ends with 0, run beside the application with its environment. Comes before all else."""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     """Nobody asks before that."""

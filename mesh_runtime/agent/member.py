@@ -204,11 +204,9 @@ class Life:
             return await asyncio.Future()  # its proxy is all there is
         if not self._member.command:
             await self._watch_health()
-        assert self._grant is not None
-        given = environment(self._grant, self._registration, otlp=self._around.otlp)
         self._command = await Child.start(
             self._member.command,
-            environment={**os.environ, **given, **self._member.environment},
+            environment=self._environment(),
             output=self._log("command") if self._member.logged else None,
         )
         async with asyncio.TaskGroup() as group:
@@ -217,11 +215,16 @@ class Life:
             watching.cancel()
         return code
 
+    def _environment(self) -> Mapping[str, str]:
+        assert self._grant is not None
+        given = environment(self._grant, self._registration, otlp=self._around.otlp)
+        return {**os.environ, **given, **self._member.environment}
+
     async def _watch_health(self) -> None:
         assert self._grant is not None
         own, of_group = self._member.health, self._grant.health
         health = own if own.path or of_group is None else of_group
-        await watch(health, self._registration.port, self._health_changed)
+        await watch(health, self._registration.port, self._health_changed, self._environment())
 
     def _health_changed(self, ready: bool) -> None:
         if not ready:

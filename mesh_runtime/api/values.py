@@ -134,8 +134,11 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-_LOWER = "use lower-case letters, digits and '-', beginning and ending with a letter or digit"
+def _c_string(value: str) -> str | None:
+    return "holds a character that ends it" if "\0" in value else None
 
+
+_LOWER = "use lower-case letters, digits and '-', beginning and ending with a letter or digit"
 DnsLabel = Annotated[str, AfterValidator(text(dns_label, _LOWER))]
 DnsName = Annotated[str, AfterValidator(text(dns_name, _LOWER + ", in parts joined by '.'"))]
 Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or as its first part"))]
@@ -150,6 +153,8 @@ Subnet = Annotated[str, AfterValidator(text(subnet, "write it like 10.1.0.0/16")
 Regex = Annotated[str, AfterValidator(text(regex.complaint, "write it in RE2's syntax"))]
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+CString = Annotated[str, AfterValidator(text(_c_string))]
+"""What a process gets as an argument, or as a variable of its environment."""
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 

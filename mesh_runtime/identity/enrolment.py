@@ -43,12 +43,11 @@ def health_of(group: WorkloadGroup | None) -> Health | None:
     probe, http = group.probe, group.probe.http_get
     asked = http or probe.tcp_socket
     place = asked or probe.grpc
-    if place is None:
-        return None
     return Health(
+        command=probe.exec.command if probe.exec else (),
         path=f"/{http.path.removeprefix('/')}" if http else "",
         host=asked.host if asked and asked.host else "127.0.0.1",
-        port=place.port,
+        port=place.port if place else 0,
         grpc=probe.grpc.service if probe.grpc else None,
         encrypted=bool(http and http.scheme == "HTTPS"),
         headers={header.name: header.value for header in http.http_headers} if http else {},

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security.targets import WorkloadSelector
 from mesh_runtime.api.spec import Spec, text
+from mesh_runtime.api.values import CString
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOADER = "LD_"
@@ -22,15 +23,11 @@ def _variable(name: str) -> str | None:
     return f"{name} is for the system's loader" if name.startswith(_LOADER) else None
 
 
-def _value(value: str) -> str | None:
-    return "holds a character that ends it" if "\0" in value else None
-
-
 Concurrency = Annotated[int, Field(ge=0, le=1024)]
 """Threads that serve requests; 0: as many as the machine has processors."""
 Environment = dict[
     Annotated[str, AfterValidator(text(_variable, "choose another name"))],
-    Annotated[str, Field(max_length=32768), AfterValidator(text(_value))],
+    Annotated[CString, Field(max_length=32768)],
 ]
 """Variables of a proxy's environment."""
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api.networking.service_entry import WorkloadTemplate
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, text
-from mesh_runtime.api.values import Labels, Port
+from mesh_runtime.api.values import CString, Labels, Port
 
 _PROBE_HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
 
@@ -60,9 +60,9 @@ class TCPHealthCheck(Spec):
 
 
 class ExecHealthCheck(Spec):
-    """A command that ends with 0."""
+    """A command that ends with 0: run by each workload's agent, as its user."""
 
-    command: Some[str]
+    command: Some[CString]
 
 
 class GRPCHealthCheck(Spec):
@@ -92,9 +92,6 @@ class ReadinessProbe(Spec):
     def flaws(self) -> Iterator[Flaw]:
         """One way of asking."""
         yield from self.one_of("http_get", "tcp_socket", "exec", "grpc")
-        if self.exec:
-            # As their agent's user, on every machine where a workload joins the group.
-            yield Flaw(("exec",), "agents run no commands of config", "use httpGet, tcpSocket or grpc")
 
 
 class GroupTemplate(WorkloadTemplate):

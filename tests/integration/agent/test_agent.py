@@ -188,6 +188,30 @@ async def test_without_a_health_check_of_its_own_an_application_is_asked_as_its_
         await server.until(lambda: server.instances["shop/catalog~0"].starting)
 
 
+async def test_an_application_is_ready_while_its_group_s_command_ends_well(server, running, make_member, tmp_path):
+    ill = tmp_path / "ill"
+    code = 'import os, sys; sys.exit(os.path.exists(sys.argv[1]) or not os.environ["PORT"])'
+    server.health = Health(command=(sys.executable, "-S", "-c", code, str(ill)), interval_s=0.05, failures=2)
+    async with running(server, make_member()):
+        ill.touch()
+        await server.until(lambda: server.instances["shop/catalog~0"].starting)
+        ill.unlink()
+        await server.until(lambda: not server.instances["shop/catalog~0"].starting)
+
+
+async def test_a_health_check_s_command_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
+    asked = tmp_path / "asked"
+    script = f"sleep 1000 & echo $! > {asked}.new; mv {asked}.new {asked}; wait"
+    health = Health(command=("sh", "-c", script), interval_s=0.01, timeout_s=1)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        watching = group.create_task(watch(health, 0, pytest.fail))
+        await until(asked.exists)
+        started = int(asked.read_text())
+        await until(lambda: not stat_of(started))
+        watching.cancel()
+    assert not ours()
+
+
 async def test_an_application_is_ready_while_its_grpc_health_service_says_that_it_serves():
     said = {b"\x0a\x05rates": b"\x08\x02"}
     told = asyncio.Queue()

@@ -349,9 +349,9 @@ def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
             "exclude each other",
         ),
         (
-            manifest("WorkloadGroup", "a", {"template": {}, "probe": {"exec": {"command": ["a"]}}}),
-            "spec.probe.exec",
-            "agents run no commands of config; use httpGet, tcpSocket or grpc",
+            manifest("WorkloadGroup", "a", {"template": {}, "probe": {"exec": {"command": []}}}),
+            "spec.probe.exec.command",
+            "must not be empty",
         ),
         (
             virtual_service(tcp=[{"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [to("catalog")]}]),

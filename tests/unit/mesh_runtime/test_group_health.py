@@ -26,6 +26,7 @@ def group(probe):
         (None, None),
         ({"grpc": {"port": 9, "service": "rates"}}, Health(port=9, grpc="rates", interval_s=10)),
         ({"tcpSocket": {"port": 9}}, Health(port=9, interval_s=10)),
+        ({"exec": {"command": ["redis-cli", "ping"]}}, Health(command=("redis-cli", "ping"), interval_s=10)),
         (
             {"httpGet": {"port": 8, "path": "ready", "httpHeaders": [{"name": "x-a", "value": "1"}]}},
             Health(path="/ready", port=8, headers={"x-a": "1"}, interval_s=10),
@@ -67,7 +68,7 @@ def test_the_probe_survives_the_way_to_the_agent():
         service_account="a",
         outbound_port=1,
         xds_socket="s",
-        health=Health(path="/ready", headers={"x-a": "1"}),
+        health=Health(path="/ready", headers={"x-a": "1"}, command=("test", "-e", "a")),
         start=Start(concurrency=2, environment={"A": "b"}),
     )
     assert wire.decode(Grant, wire.encode(grant)) == grant
