@@ -15,7 +15,7 @@ import numpy as np
 
 from graph.frames import Frame
 from graph.health import DEFAULT, Tolerance
-from graph.merge import Column, Field, Floats
+from graph.merge import Column, Field, Floats, Ints
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
 from graph.silence import shares, silence
@@ -91,7 +91,7 @@ def rebuild(
     return assemble(
         Voices(summed.voices, now.inventory),
         summed.hearing(),
-        summed.period(chosen[0].then.at_ms, gaps),
+        summed.period(chosen[0].then.at_ms, of.get(chosen[0].then), gaps),
         now.inventory,
         kind,
         window_s=window_s,
@@ -135,8 +135,8 @@ class _Sum:
         padded = [*why, *[""] * (len(self.voices) - len(why))] if why else ()
         return Hearing(np.concatenate(self.heard), np.concatenate(self.fresh), padded)
 
-    def period(self, from_ms: int, gaps: Sequence[tuple[int, int]]) -> Period:
-        """Give the whole window."""
+    def period(self, from_ms: int, first: Frame | None, gaps: Sequence[tuple[int, int]]) -> Period:
+        """Give the whole window, which begins with a frame or with a run."""
         return Period(
             from_ms,
             self.now.at_ms,
@@ -144,8 +144,17 @@ class _Sum:
             np.concatenate(self._series),
             np.concatenate(self._column),
             tuple(self._columns),
+            self._read_ms(from_ms, first),
             tuple(gaps),
         )
+
+    def _read_ms(self, from_ms: int, first: Frame | None) -> Ints:
+        read_ms = (
+            {voice.key: at_ms for voice, at_ms, fresh in zip(first.voices, *first.hearing[:2], strict=True) if fresh}
+            if first
+            else {}
+        )
+        return np.array([read_ms.get(voice.key, from_ms) for voice in self.voices], np.int64)
 
 
 def _counted(frame: Frame, earlier: Frame) -> Floats:

@@ -21,7 +21,7 @@ from graph.signals import Reading
 from graph.silence import shares, silence
 from graph.snapshots import Builder, Made
 from graph.tally import Hearing, Period, Tally, Voice, Voices, same_names, tally
-from graph.windows import Mark, Marks, Packed
+from graph.windows import Mark, Marks, Packed, ages_ms
 
 FORGET_AFTER_MS = 3_900_000
 """A series silent for longer than the longest window is forgotten."""
@@ -30,6 +30,8 @@ SWEEP_EVERY_MS = 60_000
 
 KEPT = 30
 """A snapshot that nobody asked for in so many ticks is let go."""
+
+LONGEST_AGE_MS = int(np.iinfo(np.int32).max)
 
 NO_CELLS: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -100,8 +102,9 @@ class LiveGraph:
     def doubt(self, source: str, doubts: Doubts) -> None:
         """Take a source's word on why what it observed may not be believed now; it replaces its former word.
 
-        A doubt about an edge makes what that instance counts on it stale at once. A doubt about an instance is only
-        the reason that is shown once the instance has not been heard for too long. Shows from the next tick on.
+        A doubt about an edge makes what that instance counts on it stale at once. A doubt about an instance is the
+        reason that is shown: at once where nobody else tells of an edge, whose rates are then of the time until the
+        last reading; stale the edge is once the instance has not been heard for too long. Shows from the next tick on.
         """
         if doubts:
             self._doubts[source] = doubts
@@ -234,20 +237,32 @@ class LiveGraph:
             self._reading = Reading(tuple(ledger.columns))
             self._judge = Judge(tuple(ledger.columns), self.tolerances)
         if shape[0] != self._shape[0] or self._renamed:
-            self._voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], self._inventory)
+            self._revoice()
             self._cells = NO_CELLS
         if shape != self._shape or self._renamed:
             self._builders.clear()
         elif self._renewed:
             self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
         self._shape, self._renewed, self._renamed = shape, False, False
-        self._hearing = self._heard()
-        self._marks.hush(silence(self._voices, self._hearing))
+        speakers = self._heard()
+        heard = Hearing(speakers.at_ms[self._voices.instance], speakers.fresh[self._voices.instance])
+        self._hearing = self._doubted(heard) if self._doubts else heard
+        ages_ms = np.clip(self._marks.now.at_ms - speakers.at_ms, 0, LONGEST_AGE_MS)
+        self._marks.hear(silence(self._voices, self._hearing), np.where(speakers.fresh, ages_ms, 0))
         if len(ledger.values) != len(self._cells[0]):
             self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
         self._tallies.clear()
 
+    def _revoice(self) -> None:
+        before = self._voices.instances
+        voices = [Voice(one.key, one.origin, one.since_ms) for one in self._ledger.series]
+        self._voices = Voices(voices, self._inventory)
+        if self._voices.instances[: len(before)] != before:
+            numbers = {speaker: number for number, speaker in enumerate(before)}
+            self._marks.renumber(np.array([numbers.get(speaker, -1) for speaker in self._voices.instances], np.int64))
+
     def _heard(self) -> Hearing:
+        """Who of the speakers is heard."""
         now = self._marks.now.at_ms
         instances = [self._ledger.instances[key] for key in self._voices.instances]
         at = np.array([one.at_ms for one in instances], np.int64)
@@ -258,8 +273,7 @@ class LiveGraph:
             ],
             bool,
         )
-        heard = Hearing(at[self._voices.instance], fresh[self._voices.instance])
-        return self._doubted(heard) if self._doubts else heard
+        return Hearing(at, fresh)
 
     def _doubted(self, heard: Hearing) -> Hearing:
         doubts = {key: why for source in reversed(self._doubts.values()) for key, why in source.items()}
@@ -280,7 +294,8 @@ class LiveGraph:
         if key not in self._tallies:
             now, then = self._marks.now, self._marks.then(window_s)
             counts = self._between(then, now)
-            period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns)
+            read_ms = then.at_ms - ages_ms(then, self._voices.instance).astype(np.int64)
+            period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns, read_ms)
             self._tallies[key] = tally(self._voices, period, by_operation=kind is GraphType.OPERATION)
         return self._tallies[key]
 

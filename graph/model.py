@@ -331,7 +331,8 @@ class Edge(NamedTuple):
     service: str = ""
     """``namespace/name`` of the service called, where it is one service."""
     reason: str = ""
-    """Why it is stale, and the way out; empty where it is not, or nothing is known but silence."""
+    """Why it is stale, or will be unless its source recovers, and the way out; empty where nothing is known but silence.
+    An edge that is still live has one as soon as all who are heard of it are in doubt: its numbers are as last read."""
     operation: str = ""
     host: str = ""
     """As observed; only graph types that tell operations or hosts apart have them."""

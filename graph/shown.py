@@ -58,7 +58,7 @@ class EdgeFacts(NamedTuple):
     spoke_ms: Ints
     """Evidence, per edge and reporter."""
     reasons: Ints
-    """Per edge the number of why it is stale, as its source says; 0: nothing is said."""
+    """Per edge the number of why it may not be believed, as its source says; 0: nothing is said."""
 
     def since(self, before: EdgeFacts, changed: Flags) -> EdgeFacts:
         """Let edges that did not change go on to show the instants that they showed."""

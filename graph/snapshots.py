@@ -66,7 +66,7 @@ class Builder:
         """Per series the place of its evidence: an edge and a reporter."""
         self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
         self._reasons = {"": 0}
-        """Reasons for staleness by number, so that a change of them is found as any other."""
+        """Reasons for doubt by number, so that a change of them is found as any other."""
         self._placed: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._shown = Shown(projection, voices, (self.edge, self._slot), (reading, judge))
         self._known = Known.of(projection, judge)
@@ -162,11 +162,14 @@ class Builder:
         active = self._reading.active(rows)
         heard = np.zeros(size, np.int64)
         np.maximum.at(heard, self.edge, hearing.at_ms)
-        fresh = add_up(self.edge, hearing.fresh, size) > 0
+        fresh, sure = (add_up(self.edge, heard, size) > 0 for heard in (hearing.fresh, hearing.sure))
         own = add_up(self.edge, ~counted.silent, size) > 0
         forgotten = ~active & ~fresh & (period.at_ms - heard > 1000 * max(GONE_AFTER_S, window_s))
-        end = np.where(fresh, period.at_ms, np.maximum(heard, period.from_ms))
-        begin = np.maximum(self._since, period.from_ms)
+        read = np.zeros(size, np.int64)
+        np.maximum.at(read, self.edge, period.read_ms)
+        # Of whoever does not go on telling it is known from which reading to which it counted.
+        end = np.where(sure, period.at_ms, np.maximum(heard, period.from_ms))
+        begin = np.maximum(self._since, np.where(sure, period.from_ms, read))
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
         covered = np.maximum(end - begin - sum(unseen), 0) / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
@@ -174,16 +177,16 @@ class Builder:
         np.minimum.at(chosen, self._edge_of, counted.chosen)
         requests, instances, at = self._evidence(counted, hearing)
         gone = forgotten | ~own | (self._known.nowhere & ~active)
-        reasons = self._doubted(hearing, ~fresh)
+        reasons = self._doubted(hearing, ~sure)
         words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances, reasons))
         return EdgeFacts(rows, words, active, gone, presence, covered, chosen, heard, requests, instances, at, reasons)
 
-    def _doubted(self, hearing: Hearing, stale: Flags) -> Ints:
-        """Per edge the number of the reason of its staleness; of several the one heard last."""
+    def _doubted(self, hearing: Hearing, doubtful: Flags) -> Ints:
+        """Per edge the number of the reason why it is stale, or may be soon; of several the one heard last."""
         reasons = np.zeros(len(self._known.projection.edges), np.int64)
         if hearing.why:
             for series in np.argsort(hearing.at_ms, kind="stable").tolist():
-                if hearing.why[series] and stale[self.edge[series]]:
+                if hearing.why[series] and doubtful[self.edge[series]]:
                     reasons[self.edge[series]] = self._reasons.setdefault(hearing.why[series], len(self._reasons))
         return reasons
 

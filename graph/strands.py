@@ -63,6 +63,7 @@ class Strands(Voices):
             counts=np.concatenate((period.counts, period.counts[twice])),
             cell_series=np.concatenate((period.cell_series, again[twice])),
             cell_column=np.concatenate((period.cell_column, period.cell_column[twice])),
+            read_ms=period.read_ms[index],
         )
         requests, tcp = counted.told
         return (

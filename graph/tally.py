@@ -113,6 +113,11 @@ class Hearing(NamedTuple):
     why: Sequence[str] = ()
     """Per series why it may not be believed, as its source says; ``""``: nothing is said. Empty: of no series."""
 
+    @property
+    def sure(self) -> Flags:
+        """Which are believed, and not in doubt either."""
+        return self.fresh & np.array([not why for why in self.why], bool) if self.why else self.fresh
+
 
 class Period(NamedTuple):
     """The counts of one window by cell."""
@@ -123,6 +128,8 @@ class Period(NamedTuple):
     cell_series: Ints
     cell_column: Ints
     columns: Sequence[Column]
+    read_ms: Ints
+    """Per series when it was read what the window begins with."""
     gaps: Sequence[tuple[int, int]] = ()
     """Instants between which nobody watched."""
 

@@ -42,6 +42,7 @@ REBASE_MS = 600_000
 Offsets = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int32]
 
+NOBODY: Places = np.zeros(0, np.int32)
 
 EXACTLY_MS = 62_000
 """Windows up to a minute begin to the second: else all rates would change at each tick, with and without requests."""
@@ -61,6 +62,8 @@ class Mark(NamedTuple):
     values: Floats
     silence: Silence = NONE
     """Who was not heard then."""
+    ages_ms: Places = NOBODY
+    """Per speaker how old its counts were then; 0 where it was silent, for what it counted since is spread evenly."""
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -83,8 +86,8 @@ class Packed(NamedTuple):
     others: Places
     """The cells that are kept beside, and their counts."""
     counts: Floats
-    silence: Silence = NONE
-    """Who was not heard then."""
+    silence: Silence
+    ages_ms: Places
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -99,7 +102,9 @@ class Packed(NamedTuple):
         cells = cells[cells < len(self.offsets)]
         values = self.padded(len(self.offsets))[cells]
         where = np.flatnonzero(np.isin(cells, self.others))
-        return Packed(self.at_ms, base, self.offsets[cells], where.astype(np.int32), values[where], self.silence)
+        return self._replace(
+            base=base, offsets=self.offsets[cells], others=where.astype(np.int32), counts=values[where]
+        )
 
 
 def pack(mark: Mark, base: Floats) -> Packed:
@@ -112,7 +117,15 @@ def pack(mark: Mark, base: Floats) -> Packed:
     others = np.flatnonzero(~whole if wide else ~narrow)
     since[others] = 0.0
     offsets = since.astype(np.uint32) if wide else since.astype(np.uint16)
-    return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others], mark.silence)
+    return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others], mark.silence, mark.ages_ms)
+
+
+def ages_ms(mark: Mark | Packed, speakers: Ints) -> Places:
+    """How old the counts of these speakers were; 0 of those that were not there yet."""
+    ages: Places = np.zeros(len(speakers), np.int32)
+    there = (speakers >= 0) & (speakers < len(mark.ages_ms))
+    ages[there] = mark.ages_ms[speakers[there]]
+    return ages
 
 
 class Marks:
@@ -134,11 +147,15 @@ class Marks:
         self.now = Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values)
         self.marks = self._thinned([*self.marks, packed])
 
-    def hush(self, silence: Silence) -> None:
-        """Say who is not heard at the newest mark."""
+    def hear(self, silence: Silence, ages_ms: Ints) -> None:
+        """Say who is not heard at the newest mark, and per speaker how old its counts are."""
         if self.marks and silence == self.marks[-1].silence:
             silence = self.marks[-1].silence  # held once
-        self.now = self.now._replace(silence=silence)
+        self.now = self.now._replace(silence=silence, ages_ms=ages_ms.astype(np.int32))
+
+    def renumber(self, speakers: Ints) -> None:
+        """Follow the speakers in being numbered anew; told per speaker the number that it had, below 0: none."""
+        self.marks = [mark._replace(ages_ms=ages_ms(mark, speakers)) for mark in self.marks]
 
     def then(self, window_s: int) -> Mark | Packed:
         """The mark closest to the start of a window that ends now."""

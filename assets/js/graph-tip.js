@@ -41,6 +41,7 @@ function ofEdge(edge, name) {
     const rows = [line("tip-name", `${name(edge.source)} → ${name(edge.target)}`), line("", traffic(edge.protocol.toUpperCase(), edge))];
     if (edge.members > 1) rows.push(line("muted", `${edge.members} edges together`));
     if (edge.mtls !== null) rows.push(line("muted", edge.mtls >= 0.999 ? "all over mutual TLS" : `${format.percent(edge.mtls)} over mutual TLS`));
+    if (edge.reason) rows.push(line("", `Nothing newer is known: ${edge.reason}`));
     if (edge.verdict) rows.push(line("tip-verdict", edge.verdict));
     return rows;
 }

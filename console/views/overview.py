@@ -9,7 +9,7 @@ from console.views import format as fmt
 from console.views import links
 from console.views.item import several_clusters
 from console.views.metrics import Course, Metric
-from console.views.peers import edge_name
+from console.views.peers import doubt, edge_name
 from console.views.spark import spark
 from graph.alerts import Alert
 from graph.model import Edge, Health, Node, Presence, Snapshot
@@ -139,7 +139,7 @@ def trouble(snapshot: Snapshot) -> tuple[Trouble, ...]:
     several = several_clusters(snapshot)
     for edge in snapshot.edges.values():
         if edge.presence is Presence.STALE:
-            text, health = "Its proxies are silent; these numbers are old.", Health.NOT_READY
+            text, health = doubt(edge), Health.NOT_READY
         elif edge.health in {Health.FAILURE, Health.DEGRADED}:
             signals = edge.signals
             text = (

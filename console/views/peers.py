@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from graph.model import Edge, Health, Node, Protocol, Snapshot
+from graph.model import Edge, Health, Node, Presence, Protocol, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,13 @@ def edge_name(snapshot: Snapshot, edge: Edge) -> str:
     return (
         f"{_end(snapshot.nodes.get(edge.source), edge.source)} → {_end(snapshot.nodes.get(edge.target), edge.target)}"
     )
+
+
+def doubt(edge: Edge) -> str:
+    """Why the numbers of an edge may be old; ``""`` where they are not."""
+    if edge.reason:
+        return f"Nothing newer is known: {edge.reason}"
+    return "Its proxies are silent; these are the last numbers known." if edge.presence is Presence.STALE else ""
 
 
 def _end(node: Node | None, fallback: str) -> str:

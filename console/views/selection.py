@@ -10,7 +10,7 @@ from console.views import format as fmt
 from console.views.applied import Applied, applied
 from console.views.flags import explained
 from console.views.metrics import Course, Metric, metrics
-from console.views.peers import Peer, busiest, edge_name, name_of, peer
+from console.views.peers import Peer, busiest, doubt, edge_name, name_of, peer
 from console.views.undeclared import Undeclared, undeclared_hosts
 from console.views.ways import Way, ways_of_edge, ways_of_node
 from graph.model import (
@@ -157,11 +157,7 @@ def edge_view(
 ) -> Selection:
     """Describe an edge."""
     namespace, _, service = edge.service.partition("/")
-    silence = {
-        Presence.IDLE: f"No traffic in the last {fmt.window(snapshot.window_s)}.",
-        Presence.STALE: "Its proxies have not been heard; these are the last numbers known.",
-        Presence.LIVE: "",
-    }[edge.presence]
+    idle = f"No traffic in the last {fmt.window(snapshot.window_s)}." if edge.presence is Presence.IDLE else ""
     source, target = snapshot.nodes.get(edge.source), snapshot.nodes.get(edge.target)
     declared = bool(edge.service) and (target is None or target.kind not in UNDECLARED)
     return Selection(
@@ -170,7 +166,7 @@ def edge_view(
         health=edge.health,
         now_ms=now_ms,
         metrics=metrics(edge.signals, course, edge.protocol, "sent") if edge.presence is not Presence.IDLE else (),
-        silence=silence,
+        silence=doubt(edge) or idle,
         outcomes=_outcomes(edge.signals),
         flags=explained(_happened(edge.signals)),
         undeclared=undeclared_hosts(target, [source]) if target else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from console.views import alerts, overview
@@ -63,3 +65,13 @@ def snapshot(*clusters: str) -> Snapshot:
 def test_trouble_names_its_clusters_where_there_are_several(clusters, name):
     (found,) = overview.trouble(snapshot(*clusters))
     assert found.name == name
+
+
+def test_a_stale_edge_says_what_its_source_suffers_from():
+    shop = snapshot("east", "east")
+    old = shop.edges["e"]._replace(presence=Presence.STALE)
+    told = [overview.trouble(replace(shop, edges={"e": old._replace(reason=why)}))[0].text for why in ("", "p is down")]
+    assert told == [
+        "Its proxies are silent; these are the last numbers known.",
+        "Nothing newer is known: p is down",
+    ]
