@@ -22,6 +22,7 @@ from mesh_runtime.identity.enrolment import (
     start_of,
     workload_name,
 )
+from mesh_runtime.identity.issuers import Issuers
 from mesh_runtime.identity.rotation import RootRotation, Rotation
 from mesh_runtime.registration import Grant, Health, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
@@ -39,9 +40,11 @@ from mesh_runtime.xds.report import (
 )
 from mesh_runtime.xds.server import AdsServer
 from mesh_runtime.xds.snapshot import Kind, whole_tables
-from mesh_runtime.xds.translate import MeshSettings
+from mesh_runtime.xds.translate import MeshSettings, World
+from mesh_runtime.xds.translate.calling.endpoints import places
 from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
+from mesh_runtime.xds.translate.security.authentication import missing_keys
 from mesh_runtime.xds.translate.unheard import unheard_config
 
 __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxyStatus", "Settled", "unprivileged_from"]
@@ -98,6 +101,7 @@ class ControlPlane:
         self._rotation = RootRotation(
             authority, publish=self._publish_secrets, waiting=self._without_secrets, progress=self._progress
         )
+        self._issuers = Issuers(lambda host, port: places(self._newest_world(), host, port), self._hear_issuers)
         self._published = (-1, -1)
         """Revisions of config and registry that the proxies are given; negative: to be made anew."""
         self._changed = asyncio.Event()
@@ -107,9 +111,11 @@ class ControlPlane:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; ready once proxies can connect and what is known is published."""
-        self._publish()
-        _spare_the_collector()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._issuers.run(self._store.watch()), name="issuers of tokens")
+            await self._issuers.asked()
+            self._publish()
+            _spare_the_collector()
             group.create_task(self._watch(self._store.watch()), name="config watch")
             group.create_task(self._watch(self._registry.watch()), name="registry watch")
             group.create_task(self._tick(), name="leases and leaves")
@@ -243,8 +249,9 @@ class ControlPlane:
         return [instance for _, instance in sorted(self._registry.current.instances.items())]
 
     def _notes(self, instance: Instance) -> tuple[str, ...]:
+        world = self._publisher.world
         notes = gateway_notes if instance.role is Role.GATEWAY else unheard_config
-        return notes(self._publisher.world, instance)
+        return (*notes(world, instance), *missing_keys(world, instance))
 
     def _proves(self, node_id: str, token: str) -> bool:
         instances = self._registry.current.instances.values()
@@ -252,8 +259,7 @@ class ControlPlane:
         return self._registry.proves(key, token)
 
     def _grant(self, instance: Instance, token: str, health: Health | None) -> Grant:
-        settings, world = self._publisher.settings, self._publisher.world
-        world.advance(self._store.current, self._registry.current)
+        settings, world = self._publisher.settings, self._newest_world()
         services = tcp_names(world, instance) if instance.role is Role.SIDECAR else {}
         return Grant(
             id=instance.id,
@@ -301,6 +307,16 @@ class ControlPlane:
             self._publish()
             # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
             await self.server.written(WRITING_S)
+
+    def _newest_world(self) -> World:
+        world = self._publisher.world
+        world.advance(self._store.current, self._registry.current)
+        return world
+
+    def _hear_issuers(self) -> None:
+        self._publisher.world.hear(self._issuers.known)
+        self._published = (-1, -1)
+        self._changed.set()
 
     def _publish_secrets(self, new_leaves: bool) -> None:
         if new_leaves:

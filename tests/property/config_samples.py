@@ -382,6 +382,7 @@ spec:
     timeout: 3s
     spaceDelimitedClaims: [roles]
   - {issuer: me, jwks: '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'}
+  - {issuer: whom-to-ask}
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

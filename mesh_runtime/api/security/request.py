@@ -14,11 +14,21 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security.keys import is_usable
 from mesh_runtime.api.security.targets import Targeted
-from mesh_runtime.api.spec import ISTIO, Flaw, Many, Spec, text, unsupported
+from mesh_runtime.api.spec import Flaw, Many, Spec, text
 from mesh_runtime.api.values import Duration, HeaderName, address, dns_name
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 """RFC 3986's characters."""
+
+
+class Issuer(NamedTuple):
+    """What is known of an issuer of tokens that is asked itself where its keys are."""
+
+    name: str
+    keys_uri: str = ""
+    """Where its keys are fetched; ``""``: that is not known."""
+    trouble: str = ""
+    """Why not."""
 
 
 class KeysAddress(NamedTuple):
@@ -106,9 +116,11 @@ class JWTRule(Spec):
             yield Flaw(("issuer",), "is needed", "write what tokens have as iss")
         if self.jwks and self.jwks_uri:
             yield Flaw(("jwks",), "and jwksUri exclude each other", "keep one of them")
-        if not self.jwks and not self.jwks_uri:
-            found = unsupported(ISTIO, "finding keys by OpenID discovery")
-            yield Flaw((), found, "add jwksUri: it is jwks_uri in the issuer's /.well-known/openid-configuration")
+
+    @property
+    def is_discovered(self) -> bool:
+        """Whether the issuer itself is asked where its keys are."""
+        return not self.jwks and not self.jwks_uri
 
 
 class RequestAuthentication(Targeted):

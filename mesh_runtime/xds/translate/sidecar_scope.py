@@ -191,6 +191,6 @@ def _named_by_mesh(world: World) -> Iterator[str]:
             yield asked.host
     for item in world.objects("RequestAuthentication"):
         for rule in spec_of(item, RequestAuthentication).jwt_rules:
-            server = keys_address(rule.jwks_uri)
+            server = keys_address(world.keys_uri(rule))
             if server:
                 yield server.host

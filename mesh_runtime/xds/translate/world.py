@@ -13,6 +13,8 @@ from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
 from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, WorkloadEntry
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
+from mesh_runtime.api.security import JWTRule
+from mesh_runtime.api.security.request import Issuer
 from mesh_runtime.registry import Instance, RegistryState, Role
 from mesh_runtime.xds.incremental import Collection, Memo
 from mesh_runtime.xds.translate.routing.delegation import with_delegates
@@ -70,6 +72,7 @@ class World:
         self._memo = Memo()
         self._objects = Collection[ObjectKey, ConfigObject]("objects", self._memo, _places, order=_age)
         self._instances = Collection[str, Instance]("instances", self._memo, _labels, _same)
+        self._issuers = Collection[str, Issuer]("issuers", self._memo, _name)
         self.advance(config, registry)
 
     def advance(self, config: Config, registry: RegistryState) -> None:
@@ -78,6 +81,10 @@ class World:
         self.registry = registry
         self._objects.become(config.kinds)
         self._instances.become({"": registry.instances})
+
+    def hear(self, issuers: Mapping[str, Issuer]) -> None:
+        """Take in what issuers of tokens said, by their names."""
+        self._issuers.become({"": issuers})
 
     def forget(self) -> None:
         """Let go of what was not asked for since this was last called."""
@@ -134,6 +141,14 @@ class World:
     def _all_services(self) -> tuple[MeshService, ...]:
         declared = (*declared_services(self), *service_entries(self))
         return (*declared, *member_services(self, declared))
+
+    def issuer(self, name: str) -> Issuer:
+        """Return what is known of an issuer of tokens that is asked itself where its keys are."""
+        return next(iter(self._issuers.under(name)), Issuer(name))
+
+    def keys_uri(self, rule: JWTRule) -> str:
+        """Return where the keys of an issuer are fetched; ``""``: nowhere, or that is not known."""
+        return self.issuer(rule.issuer).keys_uri if rule.is_discovered else rule.jwks_uri
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -284,6 +299,10 @@ def _places(item: ConfigObject) -> Iterator[Hashable]:
         yield from ((kind, "names", host) for host in hosts)
         if any(host.startswith("*") for host in hosts):
             yield kind, "wide"
+
+
+def _name(issuer: Issuer) -> Iterator[Hashable]:
+    yield issuer.name
 
 
 def _labels(instance: Instance) -> Iterator[Hashable]:

@@ -20,6 +20,7 @@ class Issuer:
     def __init__(self, name):
         self.name = name
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.hides = False
 
     @property
     def jwks(self):
@@ -175,9 +176,13 @@ async def test_of_several_issuers_any_will_do_and_each_token_must_be_good(mesh):
 
 
 async def keys_server(mesh, issuer, asked):
+    """Serve keys; and where they are, by OpenID Connect Discovery, unless the issuer hides it."""
+
     async def serve(request):
         asked.append(request.path)
-        return web.Response(text=issuer.jwks, content_type="application/json")
+        if request.path != "/.well-known/openid-configuration":
+            return web.Response(text=issuer.jwks, content_type="application/json")
+        return web.json_response({"jwks_uri": f"{issuer.name}/keys.json"}, status=503 if issuer.hides else 200)
 
     application = web.Application()
     application.router.add_get("/{path:.*}", serve)
@@ -211,6 +216,44 @@ async def test_without_its_keys_no_token_of_an_issuer_is_good(mesh):
     await believe(mesh, {"issuer": USERS.name, "jwksUri": "https://localhost:1/keys.json", "timeout": "1s"})
     assert (await ask(mesh)).status == 200
     assert (await ask(mesh, bearer(USERS.token()))).status == 401
+
+
+async def test_an_issuer_is_asked_where_its_keys_are(mesh):
+    asked, issuer = [], Issuer("")
+    issuer.name = f"http://localhost:{await keys_server(mesh, issuer, asked)}"
+    await believe(mesh, {"issuer": issuer.name})
+    await until(lambda: answers(mesh, 200, issuer))
+    assert (await ask(mesh, bearer(STRANGERS.token(iss=issuer.name)))).status == 401
+    assert set(asked) == {"/.well-known/openid-configuration", "/keys.json"}
+
+
+async def test_an_issuer_of_the_mesh_is_asked_where_its_keys_are(mesh):
+    issuer = Issuer("http://login.shop.svc.cluster.local")
+    await mesh.workload("login", app=lambda mesh: keys_server(mesh, issuer, []))
+    await believe(mesh, {"issuer": issuer.name})
+    await until(lambda: answers(mesh, 200, issuer))
+
+
+async def test_no_token_is_good_until_its_issuer_has_said_where_its_keys_are(mesh):
+    issuer = Issuer("")
+    issuer.hides = True
+    issuer.name = f"http://localhost:{await keys_server(mesh, issuer, [])}"
+    await believe(mesh, {"issuer": issuer.name})
+    assert (await ask(mesh)).status == 200
+    assert await answers(mesh, 401, issuer)
+
+    async def is_said():
+        notes = [note for proxy in mesh.control.status() for note in proxy.notes]
+        return any(f"takes no token of {issuer.name}" in note and "status 503" in note for note in notes)
+
+    await until(is_said)
+    issuer.hides = False
+    await until(lambda: answers(mesh, 200, issuer))
+    assert not await is_said()
+
+
+async def answers(mesh, status, issuer):
+    return (await ask(mesh, bearer(issuer.token()))).status == status
 
 
 async def test_a_gateway_looks_at_tokens_too(mesh):

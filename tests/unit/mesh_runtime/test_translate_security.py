@@ -146,7 +146,7 @@ def test_what_istio_refuses_in_a_policy_is_refused_at_its_place(spec, path, word
 @pytest.mark.parametrize(
     ("rule", "path", "words"),
     [
-        ({"issuer": "a"}, "spec.jwtRules[0]", "add jwksUri"),
+        ({"jwks": KEYS}, "spec.jwtRules[0].issuer", "is needed"),
         ({"jwks": "{}", "issuer": "a"}, "spec.jwtRules[0].jwks", "is not a key set"),
         ({"issuer": "a", "jwksUri": "ftp://a"}, "spec.jwtRules[0].jwksUri", "is not an http or https address"),
         ({"issuer": "a", "jwks": KEYS, "jwksUri": "http://a"}, "spec.jwtRules[0].jwks", "exclude each other"),

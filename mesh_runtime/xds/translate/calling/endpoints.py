@@ -44,9 +44,14 @@ class Endpoint:
         return canonical_name(self.labels, self.workload)
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket."""
+        return self.address.startswith(UNIX)
+
+    @property
     def is_ip(self) -> bool:
         """Whether it needs no DNS."""
-        if self.address.startswith(UNIX):
+        if self.is_socket:
             return True
         try:
             ipaddress.ip_address(self.address)
@@ -85,6 +90,14 @@ def endpoints(world: World, service: MeshService, port: MeshPort, labels: Mappin
     key = "endpoints", service.namespace, service.host, port.number
     everyone = world.once(key, lambda: tuple(_endpoints(world, service, port)))
     return tuple(one for one in everyone if not labels or selects(labels, one.labels))
+
+
+def places(world: World, host: str, port: int) -> tuple[tuple[str, int], ...]:
+    """Return where a port of a host is answered for, as those find it that are not of the mesh, by address."""
+    service = world.services.get(host)
+    number = service.port(port) if service else None
+    found = endpoints(world, service, number, {}) if service and number else ()
+    return tuple((one.address, one.port) for one in found if one.is_ip and not one.is_socket)
 
 
 def identities(world: World, service: MeshService, labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mesh_runtime.api.security import JWTRule, RequestAuthentication
@@ -22,6 +22,11 @@ from mesh_runtime.xds.translate.world import World
 _FETCH_TIMEOUT: Final = "5s"
 _KEYS_LIVE: Final = "300s"
 _SPACE_DELIMITED: Final = frozenset({"permission", "scope"})
+NOBODY_S_KEYS: Final = (
+    '{"keys": [{"kty": "EC", "crv": "P-256", '
+    '"x": "XJugtwRVylWK5zxsEv3C1RK5B3sK8zVmbVt9lN8bllQ", "y": "j2PrnlVgGXIse5MRq0wTfBIpXfqPmbGMU5U2rOsWJnA"}]}'
+)
+"""With which no token is good: its x is the SHA-256 of ``no keys yet``, so that nobody has the private part."""
 
 
 def jwt_filter(world: World, workload: Workload) -> tuple[Envoy, ...]:
@@ -43,9 +48,18 @@ def keys_clusters(world: World, instance: Instance) -> Group:
     """Return the clusters of keys' servers that are no services of the mesh."""
     workload = workload_of(instance)
     rules = _rules(world, workload)
-    found = {keys_address(rule.jwks_uri) for rule in rules if rule.jwks_uri}
+    found = {keys_address(world.keys_uri(rule)) for rule in rules}
     servers = sorted(server for server in found if server and not _service_cluster(world, workload.namespace, server))
     return world.once(("keys clusters", tuple(servers)), lambda: tuple(_cluster(server) for server in servers))
+
+
+def missing_keys(world: World, instance: Instance) -> Iterator[str]:
+    """Say of which issuers a workload takes no token, because nobody knows their keys, and why."""
+    for item in applying(world, "RequestAuthentication", workload_of(instance)):
+        for rule in spec_of(item, RequestAuthentication).jwt_rules:
+            issuer = world.issuer(rule.issuer)
+            if rule.is_discovered and issuer.trouble:
+                yield f"{item.key} takes no token of {rule.issuer}: {issuer.trouble}; write jwksUri or jwks instead"
 
 
 def _rules(world: World, workload: Workload) -> Sequence[JWTRule]:
@@ -91,16 +105,17 @@ def _provider(world: World, workload: Workload, rule: JWTRule) -> dict[str, Any]
 
 
 def _keys(world: World, workload: Workload, rule: JWTRule) -> dict[str, Any]:
-    server = keys_address(rule.jwks_uri)
+    uri = world.keys_uri(rule)
+    server = keys_address(uri)
     if server is None:
-        return {"local_jwks": {"inline_string": rule.jwks}}
-    uri = {
-        "uri": rule.jwks_uri,
+        return {"local_jwks": {"inline_string": rule.jwks or NOBODY_S_KEYS}}
+    http_uri = {
+        "uri": uri,
         "cluster": _service_cluster(world, workload.namespace, server) or _cluster_name(server),
         "timeout": f"{rule.timeout.seconds:g}s" if rule.timeout else _FETCH_TIMEOUT,
     }
     # Fetched at once and again before they end; a request that comes earlier fetches them itself.
-    return {"remote_jwks": {"http_uri": uri, "cache_duration": _KEYS_LIVE, "async_fetch": {"fast_listener": True}}}
+    return {"remote_jwks": {"http_uri": http_uri, "cache_duration": _KEYS_LIVE, "async_fetch": {"fast_listener": True}}}
 
 
 def _service_cluster(world: World, namespace: str, server: KeysAddress) -> str:
