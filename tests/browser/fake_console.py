@@ -224,7 +224,7 @@ class Demo(DemoControl):
 
 @dataclass
 class Stage:
-    """A service: plays the traffic, second by second. What a test turns."""
+    """A service: plays the traffic, each second what went on since the last one. What a test turns."""
 
     url: str
     shop: Shop
@@ -234,8 +234,8 @@ class Stage:
     """No tick, no news."""
     name = "played traffic"
 
-    async def play(self, now_ms: int, seconds: int) -> None:
-        self.console.live.observe(self.shop.advance(now_ms, seconds))
+    async def play(self, now_ms: int) -> None:
+        self.console.live.observe(self.shop.advance(now_ms))
         await self.ticker.tick(now_ms)
         self.console.sources[0].state.last_success_ms = now_ms
 
@@ -243,7 +243,7 @@ class Stage:
         ready()
         async for now_ms in self.console.clock.every(1):
             if not self.paused:
-                await self.play(now_ms, 1)
+                await self.play(now_ms)
 
 
 @asynccontextmanager
@@ -257,7 +257,7 @@ async def staged(port: int = 0, *, folder: str = ":memory:") -> AsyncIterator[St
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
         stage = await _made(stack, url, Shop(began), clock, folder)
         for second in range(0, PAST_S, 5):
-            await stage.play(began + second * 1000, 5)
+            await stage.play(began + second * 1000)
         clock.offset_ms = 0
         console = stage.console
         web = WebServer("console", lambda: public(console, lambda *made: build(*made).csp_hashes), door)

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 from graph.model import (
     Counters,
@@ -54,37 +55,38 @@ class Line:
     secure: bool = True
     code: str = "503"
     flags: str = "UF"
-    total: float = 0.0
+    succeeded: float = 0.0
     failed: float = 0.0
-    counts: list[float] = field(default_factory=lambda: [0.0] * len(BOUNDS))
-    bytes: float = 0.0
+    buckets: list[float] = field(default_factory=lambda: [0.0] * len(BOUNDS))
+    spent_ms: float = 0.0
 
     @property
     def name(self) -> str:
         return f"{self.source.workload}>{self.target.workload if self.target else self.called.name}"
 
     def advance(self, seconds: float, wobble: float) -> None:
+        """Count up. Nothing may ever be less by a rounding: that would be a counter that began anew."""
         requests = self.rate * seconds * (1 + 0.16 * wobble)
-        self.total += requests
+        self.succeeded += requests * (1 - self.error)
         self.failed += requests * self.error
-        self.bytes += requests * 800
-        for index, bound in enumerate(BOUNDS):
-            share = 1 - math.exp(-((bound / (self.latency_ms * 1.1)) ** 2.2)) if bound != math.inf else 1.0
-            self.counts[index] += requests * share
+        self.spent_ms += requests * self.latency_ms
+        below = [0.0, *(1 - math.exp(-((bound / (self.latency_ms * 1.1)) ** 2.2)) for bound in BOUNDS)]
+        for index, (low, high) in enumerate(pairwise(below)):
+            self.buckets[index] += requests * (high - low)
 
     def observations(self, at_ms: int, epoch: int) -> Iterator[Observation]:
-        if not self.total:
+        total = self.succeeded + self.failed
+        if not total:
             return
-        outcomes = {Outcome("200", "", "-"): self.total - self.failed}
+        outcomes = {Outcome("200", "", "-"): self.succeeded}
         if self.failed:
             outcomes[Outcome(self.code, "", self.flags)] = self.failed
         tcp = self.protocol is TCP
+        counts = tuple(accumulate(map(int, self.buckets)))
         counters = (
-            Counters(sent_bytes=self.bytes, received_bytes=self.bytes * 2.1, opened=self.total / 50)
+            Counters(sent_bytes=800 * total, received_bytes=1680 * total, opened=total / 50)
             if tcp
-            else Counters(
-                requests=outcomes, latency_ms=Histogram(BOUNDS, tuple(self.counts), self.total * self.latency_ms)
-            )
+            else Counters(requests=outcomes, latency_ms=Histogram(BOUNDS, counts, self.spent_ms))
         )
         security = Security.MUTUAL_TLS if self.secure else Security.NONE
         key = EdgeKey(self.source, self.called, self.target, self.protocol)
@@ -118,7 +120,7 @@ class Shop:
     """The script. Change a line's numbers and the page follows within a tick."""
 
     def __init__(self, began_ms: int) -> None:
-        self.epoch = began_ms
+        self.epoch = self.at_ms = began_ms
         self.random = random.Random(7)
         self.lines = {
             line.name: line
@@ -149,7 +151,9 @@ class Shop:
         line.error = 0.42 if mode == "failing" else 0.06
         line.latency_ms = 900 if mode == "slow" else 48
 
-    def advance(self, at_ms: int, seconds: float) -> list[Observation]:
+    def advance(self, at_ms: int) -> list[Observation]:
+        """Count what went on until then, however long nobody looked."""
+        seconds, self.at_ms = max(0, at_ms - self.at_ms) / 1000, at_ms
         for number, line in enumerate(self.lines.values()):
             line.advance(seconds, math.sin(at_ms / 17000 + number) + self.random.uniform(-0.5, 0.5))
         return [item for line in self.lines.values() for item in line.observations(at_ms, self.epoch)]
