@@ -6,7 +6,7 @@ from collections import Counter
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import NAMESPACE, Mesh, listening, mesh_config
+from xds_mesh import NAMESPACE, PATIENCE_S, Mesh, are_answered, at_once, listening, mesh_config
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,7 +58,6 @@ async def plain(mesh):
     for workload in mesh.workloads.values():
         workload.requests.clear()
         workload.fail = Counter()
-        workload.slow_s = 0.0
     await mesh.forget("DestinationRule", "VirtualService")
 
 
@@ -210,9 +209,7 @@ async def test_passthrough_without_interception_chooses_as_if_nothing_were_said(
 
 async def test_active_requests_are_limited(mesh, frontend):
     await mesh.apply(rule("trafficPolicy: {connectionPool: {http: {http2MaxRequests: 2}}}") + "---" + ONCE)
-    for name in ("catalog-v1", "catalog-v2"):
-        mesh.workloads[name].slow_s = 0.4
-    answers = await asyncio.gather(*[mesh.get(frontend, f"{HOST}/") for _ in range(8)])
+    answers = await at_once(lambda: mesh.get(frontend, f"{HOST}/"), 8, catalogs(mesh), are_answered(4))
     statuses = Counter(answer.status for answer in answers)
     assert statuses.keys() == {200, 503}
     assert 2 <= statuses[200] <= 4
@@ -227,12 +224,23 @@ RETRIED = route(
 
 
 async def fail_everything(mesh, frontend, count):
-    """Send requests at once that fail whenever they are tried; return how often they were tried."""
-    for name in ("catalog-v1", "catalog-v2"):
-        mesh.workloads[name].fail[500] = 10_000
-    answers = await asyncio.gather(*[mesh.get(frontend, f"{HOST}/") for _ in range(count)])
+    """Send requests at once that fail whenever they are tried; return how often anybody has tried so far."""
+    for one in catalogs(mesh):
+        one.fail[500] = 10_000
+    before = tried(mesh)
+    answers = await at_once(
+        lambda: mesh.get(frontend, f"{HOST}/"), count, catalogs(mesh), lambda _: tried(mesh) == before + count
+    )
     assert {answer.status for answer in answers} <= {500, 503}
-    return sum(len(mesh.workloads[name].requests) for name in ("catalog-v1", "catalog-v2"))
+    return tried(mesh)
+
+
+def catalogs(mesh):
+    return [mesh.workloads[name] for name in ("catalog-v1", "catalog-v2")]
+
+
+def tried(mesh):
+    return sum(len(one.requests) for one in catalogs(mesh))
 
 
 async def test_a_retry_budget_bounds_the_retries_at_once(mesh, frontend):
@@ -245,7 +253,7 @@ async def test_a_retry_budget_may_count_the_requests_of_a_while(mesh, frontend):
     budget = "retryBudget: {percent: 20, minRetryConcurrency: 1%s}"
     await mesh.apply(rule(f"trafficPolicy: {{{budget % ', budgetInterval: 60s'}}}") + "---" + RETRIED)
     assert sum((await mesh.share(frontend, f"{HOST}/", count=120)).values()) == 120
-    before = len(mesh.workloads["catalog-v1"].requests) + len(mesh.workloads["catalog-v2"].requests)
+    before = tried(mesh)
     assert await fail_everything(mesh, frontend, 20) - before == 80
     await mesh.apply(rule(f"trafficPolicy: {{{budget % ''}}}"))
     for workload in mesh.workloads.values():
@@ -333,7 +341,7 @@ class Preface:
             await writer.drain()
 
 
-async def call_grpc(caller, authority, method="/echo.Echo/Call", timeout_s=3):
+async def call_grpc(caller, authority, method="/echo.Echo/Call", timeout_s=PATIENCE_S):
     options = (("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0))
     async with grpc.aio.insecure_channel(f"{caller.address}:15001", options=options) as channel:
         return await channel.unary_unary(method)(b"hello", timeout=timeout_s)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, mesh_config, until
+from xds_mesh import Mesh, are_answered, at_once, mesh_config, silent, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +37,6 @@ async def plain(mesh):
     for workload in mesh.workloads.values():
         workload.requests.clear()
         workload.fail = Counter()
-        workload.slow_s = 0.0
     await mesh.apply(SUBSETS)
 
 
@@ -173,8 +172,8 @@ async def test_a_request_that_no_rule_matches_is_not_found_and_counted(mesh, fro
 
 async def test_a_slow_answer_is_cut_off_by_the_timeout(mesh, frontend):
     await route(mesh, f"- {{{V1}, timeout: 200ms, retries: {{attempts: 0}}}}")
-    mesh.workloads["catalog-v1"].slow_s = 5.0
-    assert (await mesh.get(frontend, "catalog/")).status == 504
+    with silent(mesh.workloads["catalog-v1"]):
+        assert (await mesh.get(frontend, "catalog/")).status == 504
 
 
 async def test_a_failed_try_is_repeated_as_often_as_the_rule_says(mesh, frontend):
@@ -342,8 +341,8 @@ async def test_connection_pool_limits_turn_requests_away_at_once(mesh, frontend)
     pool = "{tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1, maxRetries: 0}}"
     await mesh.apply(SUBSETS + f"  trafficPolicy: {{connectionPool: {pool}}}\n")
     await route(mesh, f"- {{{V1}, retries: {{attempts: 0}}}}")
-    mesh.workloads["catalog-v1"].slow_s = 0.3
-    answers = await asyncio.gather(*[mesh.get(frontend, "catalog/") for _ in range(6)])
+    called = [mesh.workloads["catalog-v1"]]
+    answers = await at_once(lambda: mesh.get(frontend, "catalog/"), 6, called, are_answered(4))
     statuses = Counter(answer.status for answer in answers)
     assert statuses.keys() == {200, 503}
     refused = await mesh.metrics(frontend, "istio_requests_total", response_code="503", response_flags="UO")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import Mesh, are_answered, at_once, free_echo_server, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -166,9 +166,7 @@ spec:
     )
     assert (await ask(mesh, "catalog/broken")).status == 555
     assert await mesh.metrics(frontend, TOTAL, response_flags="FI", response_code="555") == 1
-    mesh.workloads["catalog-v1"].slow_s = 0.3
-    answers = await asyncio.gather(*(ask(mesh) for _ in range(8)))
-    mesh.workloads["catalog-v1"].slow_s = 0.0
+    answers = await at_once(lambda: ask(mesh), 8, [mesh.workloads["catalog-v1"]], are_answered(1))
     refused = sum(answer.status == 503 for answer in answers)
     assert refused
     assert await mesh.metrics(frontend, TOTAL, response_flags="UO", response_code="503") == refused

@@ -78,6 +78,36 @@ async def telemetry(mesh, spec, name="default", namespace=NAMESPACE):
     await mesh.drained()
 
 
+@contextlib.contextmanager
+def silent(*workloads):
+    """Let the applications of these answer only when the block is over."""
+    for one in workloads:
+        one.may_answer.clear()
+    try:
+        yield
+    finally:
+        for one in workloads:
+            one.may_answer.set()
+
+
+async def at_once(send, count, workloads, waits_for):
+    """Send requests that none of these workloads' applications answers before *waits_for*, of the tasks, is true."""
+    async with asyncio.TaskGroup() as group:
+        with silent(*workloads):
+            asked = [group.create_task(send()) for _ in range(count)]
+
+            async def are_there():
+                return waits_for(asked)
+
+            await until(are_there)
+    return [one.result() for one in asked]
+
+
+def are_answered(count):
+    """Tell whether so many requests have their answers: from proxies, while the applications are silent."""
+    return lambda asked: sum(one.done() for one in asked) >= count
+
+
 async def until(happened, timeout_s=PATIENCE_S):
     """Wait until *happened*, an async function, says so."""
     async with asyncio.timeout(timeout_s):
@@ -111,7 +141,11 @@ class Workload:
     port: int = 0
     fail: Counter = field(default_factory=Counter)
     """Status to number of answers with it still to give."""
-    slow_s: float = 0.0
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its application answers while this is set."""
+
+    def __post_init__(self):
+        self.may_answer.set()
 
     @property
     def address(self):
@@ -326,8 +360,7 @@ class Mesh:
             headers = {key.lower(): value for key, value in request.headers.items()}
             seen = {"app": name, "method": request.method, "path": request.path_qs, "headers": headers}
             workload.requests.append(seen)
-            if workload.slow_s:
-                await asyncio.sleep(workload.slow_s)
+            await workload.may_answer.wait()
             for status, left in workload.fail.items():
                 if left > 0:
                     workload.fail[status] -= 1
