@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 from own_ca import OwnCA, tls_secret
 from tls_visits import visit
-from xds_mesh import FRESH_CONNECTIONS, Mesh, listening, mesh_config, together
+from xds_mesh import FRESH_CONNECTIONS, PATIENCE_S, Mesh, listening, mesh_config, together
 
 from mesh_runtime.identity.authority import Authority, spiffe_id
 
@@ -90,7 +90,7 @@ async def no_policies_left(mesh):
 
 async def send(address, port, text, context=None):
     """Send bytes as they are: the status of the answer; 0 where there is none."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         try:
             reader, writer = await asyncio.open_connection(address, port, ssl=context)
             writer.write(text.encode("latin1"))

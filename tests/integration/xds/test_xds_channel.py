@@ -8,6 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 import pytest_asyncio
+from free_ports import free_port
 from xds_mesh import PATIENCE_S, Mesh, until
 
 from mesh_runtime.identity.authority import spiffe_id
@@ -75,7 +76,7 @@ class Client:
         await self.call.write(protos.message(protos.DELTA_REQUEST, request))
 
     async def answer(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await self.call.read()
         if answer is grpc.aio.EOF:
             raise PermissionError(await self.call.code(), await self.call.details())
@@ -251,14 +252,15 @@ async def test_a_restarted_control_plane_changes_nothing_for_the_proxies(mesh, f
     await mesh.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: after}\n")
 
 
-async def test_the_tls_address_asks_for_the_same_token(mesh, frontend, unused_tcp_port):
+async def test_the_tls_address_asks_for_the_same_token(mesh, frontend):
+    address = f"127.0.0.1:{free_port()}"
     await mesh.stop_control()
-    await mesh.start_control(tls_address=f"127.0.0.1:{unused_tcp_port}")
+    await mesh.start_control(tls_address=address)
     root = grpc.ssl_channel_credentials(mesh.authority.root_pem.encode())
     grant = await enrol(mesh, "remote")
-    async with Client(f"127.0.0.1:{unused_tcp_port}", grant.token, root) as client:
+    async with Client(address, grant.token, root) as client:
         await client.ask(Kind.SDS, "default", node=grant.node_id)
         assert (await client.answer()).resources[0].name == "default"
-    async with Client(f"127.0.0.1:{unused_tcp_port}", None, root) as client:
+    async with Client(address, None, root) as client:
         code, _ = await refusal(client, Kind.SDS, grant.node_id)
     assert code is grpc.StatusCode.UNAUTHENTICATED

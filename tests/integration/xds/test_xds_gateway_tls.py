@@ -11,7 +11,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from own_ca import OwnCA, rsa_key, secret, tls_secret
 from tls_visits import echoed, is_refused, visit
-from xds_mesh import Mesh, free_echo_server, mesh_config, until
+from xds_mesh import PATIENCE_S, Mesh, free_echo_server, mesh_config, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.xds.translate import MeshSettings
@@ -398,7 +398,7 @@ async def test_the_word_of_trusted_proxies_before_the_gateway_is_taken(mesh, tru
 async def test_the_proxy_protocol_names_the_client(mesh):
     await mesh.apply(TOPOLOGY % "{proxyProtocol: {}}")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_connection(mesh.workloads["ingress"].address, 8080)
             writer.write(b"PROXY TCP4 9.9.9.9 1.1.1.1 1 2\r\nGET / HTTP/1.1\r\nHost: plain.example.com\r\n")
             writer.write(b"Connection: close\r\n\r\n")

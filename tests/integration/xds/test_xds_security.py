@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
-from xds_mesh import FRESH_CONNECTIONS, GATEWAY, TO_CATALOG, Mesh, free_echo_server, mesh_config, together
+from xds_mesh import FRESH_CONNECTIONS, GATEWAY, PATIENCE_S, TO_CATALOG, Mesh, free_echo_server, mesh_config, together
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
@@ -77,7 +77,7 @@ async def echoed(mesh, caller):
     reader, writer = await asyncio.open_connection(*(await mesh.control.register(again)).tcp_services["db"])
     try:
         writer.write(b"hello")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read(5)
     except ConnectionError:
         return b""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
+from xds_mesh import PATIENCE_S, Mesh, until
 from xds_servers import free_grpc_server, free_mixed_server, free_tls_server, free_websocket_server
 
 from mesh_runtime.identity.authority import spiffe_id
@@ -15,6 +15,8 @@ from mesh_runtime.xds.translate import MeshSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ANOTHER_TRY_S = 5
+"""Connections of a mode that is over may hang instead of being closed: they are tried again after this long."""
 STRICT = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -44,12 +46,12 @@ def frontend(mesh):
 async def tcp_services(mesh, caller):
     again = replace(caller.registration, id=caller.grant.id, token=caller.grant.token)
     found = (await mesh.control.register(again)).tcp_services
-    await mesh.control.settled(mesh.store.current.revision, 5)
+    await mesh.control.settled(mesh.store.current.revision, PATIENCE_S)
     return found
 
 
 async def echoed(address, text=b"hello\n", **options):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(*address, **options)
         writer.write(text)
         received = await reader.readexactly(len(text))
@@ -141,7 +143,7 @@ spec:
 
 
 async def greeted(mesh, address, name):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(*address, ssl=trusting(), server_hostname=name)
         line = await reader.readline()
         writer.close()
@@ -158,7 +160,7 @@ def trusting():
 async def tunnel(caller, target):
     reader, writer = await asyncio.open_connection(caller.address, 15001)
     writer.write(f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         head = await reader.readuntil(b"\r\n\r\n")
     assert b" 200 " in head, head
     return reader, writer
@@ -186,7 +188,8 @@ class TestSniffing:
 
         async def arrived():
             try:
-                answer, bytes_ = await mesh.get(frontend, "mixed:9000/there"), await echoed(address)
+                async with asyncio.timeout(ANOTHER_TRY_S):
+                    answer, bytes_ = await mesh.get(frontend, "mixed:9000/there"), await echoed(address)
             except (OSError, EOFError, TimeoutError):
                 return False  # connections of the mode before are being closed
             now = [await mesh.metrics(proxy, name, **which) for proxy, which in ends for name in names]
@@ -285,7 +288,7 @@ def line_server(text):
 
 
 async def first_line(address):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(*address)
         line = await reader.readline()
         writer.close()
@@ -302,9 +305,13 @@ async def test_workloads_that_are_not_ready_are_called_where_a_service_says_so(m
     await mesh.apply(SERVICE % ("frontend-any", "frontend", "{name: http, port: 80}", more))
     caller = await mesh.workload("asker")
     await mesh.control.drain(frontend.grant.id)
+
+    async def nobody_is_ready():
+        return (await mesh.get(caller, "frontend/")).status == 503
+
     try:
+        await until(nobody_is_ready)
         assert (await mesh.get(caller, "frontend-any/")).app == "frontend"
-        assert (await mesh.get(caller, "frontend/")).status == 503
     finally:
         again = replace(frontend.registration, id=frontend.grant.id, token=frontend.grant.token)
         await mesh.control.register(again)

@@ -6,7 +6,7 @@ import ssl
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from xds_mesh import Mesh, free_echo_server, mesh_config, together, until
+from xds_mesh import PATIENCE_S, Mesh, free_echo_server, mesh_config, together, until
 from xds_servers import free_tls_server
 
 from mesh_runtime.identity.authority import spiffe_id
@@ -52,7 +52,7 @@ async def counted(mesh, proxy, **labels):
 async def tunnel(caller, target):
     reader, writer = await asyncio.open_connection(caller.address, 15001)
     writer.write(f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return reader, writer, await reader.readuntil(b"\r\n\r\n")
 
 
@@ -67,7 +67,7 @@ async def over_tls(caller, target):
     reader, writer, head = await tunnel(caller, target)
     assert b" 200 " in head, head
     await writer.start_tls(trusting(), server_hostname=target.partition(":")[0])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         line = await reader.readline()
     writer.close()
     return line.decode().strip()
@@ -195,7 +195,12 @@ async def test_tls_to_a_wildcard_is_looked_up_and_passed_on(mesh, frontend):
 async def test_a_dns_name_may_stand_for_one_place(mesh, frontend, outside):
     spec = f"hosts: [round.example.com], resolution: DNS_ROUND_ROBIN, {HTTP}"
     await mesh.apply(ENTRY % ("round", f"{spec}, endpoints: [{{address: localhost, ports: {{http: {outside}}}}}]"))
-    assert (await mesh.get(frontend, "round.example.com/")).app == "orders"
+
+    async def is_looked_up():
+        answer = await mesh.get(frontend, "round.example.com/")
+        return answer.status == 200 and answer.app == "orders"
+
+    await until(is_looked_up)
 
 
 async def test_a_target_port_says_where_the_service_really_listens(mesh, frontend, outside):

@@ -8,7 +8,7 @@ import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, free_echo_server, until
+from xds_mesh import PATIENCE_S, Mesh, free_echo_server, until
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
@@ -239,7 +239,7 @@ async def test_raw_tcp_goes_through_both_sidecars_and_is_counted(mesh, frontend)
     again = replace(frontend.registration, id=frontend.grant.id, token=frontend.grant.token)
     host, port = (await mesh.control.register(again)).tcp_services["db"]
     assert host == frontend.address
-    await mesh.control.settled(mesh.store.current.revision, 5)
+    await mesh.control.settled(mesh.store.current.revision, PATIENCE_S)
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(b"x" * 1000)
     assert await reader.readexactly(1000) == b"x" * 1000

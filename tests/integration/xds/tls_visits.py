@@ -4,6 +4,8 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 
+from xds_mesh import PATIENCE_S
+
 
 @dataclass
 class Visit:
@@ -16,7 +18,7 @@ class Visit:
 
 async def visit(address, port, name, context, *, path="/", host="", headers=()):
     """Send one request over TLS, naming *name* by SNI; an answer in HTTP/1.1."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
         try:
             wire = writer.get_extra_info("ssl_object")
@@ -35,7 +37,7 @@ async def visit(address, port, name, context, *, path="/", host="", headers=()):
 
 async def echoed(address, port, data, context=None, name=None):
     """Send bytes, over TLS if there is a context, and return what comes back."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
         try:
             writer.write(data)
