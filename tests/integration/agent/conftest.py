@@ -182,7 +182,7 @@ def running(tmp_path):
             )
             ready = asyncio.Event()
             task = group.create_task(agent.run(ready.set))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await ready.wait()
             try:
                 yield agent

@@ -62,6 +62,18 @@ async def until(condition, timeout_s=60):
             await asyncio.sleep(0.05)
 
 
+async def send_a_byte(port):
+    """Send it as soon as somebody listens: those who ask whether anybody does send none."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            await asyncio.sleep(0.05)
+    writer.write(b".")
+    writer.close()
+
+
 async def who(port):
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
         return await answer.json()
@@ -144,8 +156,9 @@ async def test_what_dies_while_the_server_is_away_is_started_again_at_once(
 
 
 async def test_the_end_of_the_command_is_the_end_of_run(server, running, make_member, tmp_path):
-    member = make_member(command=(sys.executable, "-c", ONE_CONNECTION_THEN_7), restart=Restart.NEVER)
+    member = make_member(command=(sys.executable, "-c", ONE_BYTE_THEN_7), restart=Restart.NEVER)
     async with running(server, member) as agent:
+        await send_a_byte(member.registration.port)
         await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
     assert agent.code == 7
     assert not pids("envoy")
@@ -158,6 +171,9 @@ async def test_a_command_that_is_to_restart_on_failure_is_started_again_until_it
     code = ENDS_WELL_THE_THIRD_TIME.format(str(counted))
     member = make_member(command=(sys.executable, "-c", code), restart=Restart.ON_FAILURE)
     async with running(server, member) as agent:
+        for starts in ("x", "xx", "xxx"):
+            await until(lambda starts=starts: counted.read_text() == starts)
+            await send_a_byte(member.registration.port)
         await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
     assert (agent.code, counted.read_text()) == (0, "xxx")
 
@@ -254,11 +270,12 @@ async def test_asking_whether_a_command_listens_can_be_ended_at_any_instant():
 
 
 ENDS_WELL_THE_THIRD_TIME = """
-import os, pathlib, socket, sys, time
+import os, pathlib, socket, sys
 starts = pathlib.Path({!r})
 starts.open("a").write("x")
-socket.create_server(("127.0.0.1", int(os.environ["PORT"]))).accept()
-time.sleep(0.2)
+listening = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while not listening.accept()[0].recv(1):
+    pass
 sys.exit(0 if len(starts.read_text()) == 3 else 1)
 """
 
@@ -273,11 +290,11 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 """
 
 
-ONE_CONNECTION_THEN_7 = """
-import os, socket, sys, time
+ONE_BYTE_THEN_7 = """
+import os, socket, sys
 listening = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
-listening.accept()
-time.sleep(0.3)
+while not listening.accept()[0].recv(1):
+    pass
 sys.exit(7)
 """
 

@@ -109,7 +109,7 @@ def test_a_command_keeps_its_log_and_ends_with_128_and_the_signal_it_died_of(dat
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert "shop/web~0 is in the mesh" in process.stderr.readline()
-        assert "asked for /healthz" in meshscope(data, "logs", "web", "-n", "shop", "--tail", "3").stdout
+        until(lambda: "asked for /healthz" in meshscope(data, "logs", "web", "-n", "shop", "--tail", "3").stdout)
         answer = meshscope(data, "logs", "other", "-n", "shop")
         assert answer.returncode == 1
         assert "there are shop.web~0" in answer.stderr
@@ -117,7 +117,7 @@ def test_a_command_keeps_its_log_and_ends_with_128_and_the_signal_it_died_of(dat
             ["pgrep", "-P", str(process.pid), "-f", "BaseHTTP"], capture_output=True, check=False, text=True
         )
         os.kill(int(children.stdout), signal.SIGKILL)
-        assert process.wait(20) == 128 + signal.SIGKILL
+        assert process.wait(60) == 128 + signal.SIGKILL
     finally:
         process.kill()
         process.communicate()
