@@ -73,8 +73,8 @@ def kiali(server):
 
 def test_routes_limits_and_entries_are_badges_in_both_graphs(server):
     server.apply(ROUTES)
-    node = until(lambda: (found := server.nodes()[CART])["badges"] and found)
-    assert DOES | {"circuit-breaker"} <= set(node["badges"])
+    does = DOES | {"circuit-breaker"}
+    until(lambda: does <= set(server.nodes()[CART]["badges"]), tell=lambda: server.nodes()[CART])
     assert "tcp-traffic-shifting" in server.nodes()["svc:Kubernetes/shop/stock"]["badges"]
     assert server.nodes()["ext:Kubernetes/shop/pay.example.com"]["badges"] == ["service-entry"]
     (entry,) = (one for one in server.nodes("workload").values() if one["workload"] == "cart-vm")

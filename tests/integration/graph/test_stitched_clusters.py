@@ -30,6 +30,7 @@ ISTIO = [Kind("networking.istio.io", "v1", "serviceentries", "ServiceEntry")]
 ISTIO += [Kind("networking.istio.io", "v1", "gateways", "Gateway")]
 WEB, INGRESS, CART = "wl:east/shop/web-v1", "wl:west/shop/ingress-v1", "wl:west/shop/cart-v1"
 BY_WEB, BY_OTHERS, IN_ONE_TRACE = 60, 40, 10
+STITCHED = {(WEB, INGRESS): BY_WEB, ("outside:west", INGRESS): BY_OTHERS, (INGRESS, CART): BY_WEB + BY_OTHERS}
 
 
 def runs(server, app, **labels):
@@ -92,25 +93,19 @@ def watched(folder, clusters):
         until(lambda: {WEB, INGRESS, CART} <= server.nodes("workload").keys())
         until(lambda: f"ext:east/shop/{HOST}" in server.nodes("workload"))
         server.send(traffic())
-
-        def counted():
-            found = {(edge["source"], edge["target"]): edge["requests"] for edge in server.edges().values()}
-            return found if found.get((INGRESS, CART)) and found.get((WEB, INGRESS)) else None
-
-        first = until(counted)
+        until(lambda: counted(server) == STITCHED, tell=lambda: counted(server))
         server.send(traced_through())
-        until(lambda: f"{WEB}>{CART}>http" in server.edges())
-        return first, server.edges(), server.edges("finest")
+        whole = STITCHED | {(WEB, CART): IN_ONE_TRACE}
+        until(lambda: counted(server) == whole, tell=lambda: counted(server))
+        return server.edges(), server.edges("finest")
+
+
+def counted(server):
+    return {(edge["source"], edge["target"]): edge["requests"] for edge in server.edges().values()}
 
 
 async def test_both_clusters_halves_are_one_path_and_each_request_is_counted_once(tmp_path, clusters):
-    first, then, finest = await asyncio.to_thread(watched, tmp_path, clusters)
-    assert first == {
-        (WEB, INGRESS): BY_WEB,
-        ("outside:west", INGRESS): BY_OTHERS,
-        (INGRESS, CART): BY_WEB + BY_OTHERS,
-    }
-    assert then[f"{WEB}>{CART}>http"]["requests"] == IN_ONE_TRACE
+    then, finest = await asyncio.to_thread(watched, tmp_path, clusters)
     assert then[f"{WEB}>{CART}>http"]["service"] == "shop/cart"
     assert not any(edge["target"].startswith("ext:") for edge in then.values())
     assert HOST in {edge["host"] for edge in finest.values() if edge["target"] == INGRESS}

@@ -21,14 +21,13 @@ def test_probes_and_scrapers_are_nodes_of_their_own_beside_unlabelled_callers(se
     ]
     server.send(request((resource("desk", namespace="lobby"), roots)))
 
-    def counted_at_the_desk():
-        edges = server.edges(namespaces="lobby").values()
-        return {edge["source"]: edge["requests"] for edge in edges} if len(edges) == len(AGENTS) else None
+    def counted():
+        return {edge["source"]: edge["requests"] for edge in server.edges(namespaces="lobby").values()}
 
-    counted = until(counted_at_the_desk)
-    assert counted == {id_: number + 1 for number, (id_, _) in enumerate(AGENTS.values())}
+    sent = {id_: number + 1 for number, (id_, _) in enumerate(AGENTS.values())}
+    until(lambda: counted() == sent, tell=counted)
     nodes = server.nodes("workload")
-    assert {id_: nodes[id_]["kind"] for id_ in counted} == dict(AGENTS.values())
+    assert {id_: nodes[id_]["kind"] for id_ in sent} == dict(AGENTS.values())
     assert "introduces itself as kube-probe" in nodes["probe:Kubernetes/kube-probe"]["reason"]
     drawn = server.get("namespaces/graph", namespaces="lobby", duration="60s", graphType="workload", appenders="")[
         "elements"

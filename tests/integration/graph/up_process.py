@@ -54,10 +54,10 @@ def up(folder, *options, settings=""):
             process.terminate()
 
 
-def until(found, timeout_s=60):
-    """Wait for what is looked for, which is returned."""
+def until(found, timeout_s=60, tell=lambda: ""):
+    """Wait for what is looked for, which is returned; *tell* says how things are when it does not come."""
     deadline = time.monotonic() + timeout_s
     while not (result := found()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s\n{tell()}"
         time.sleep(0.1)
     return result
