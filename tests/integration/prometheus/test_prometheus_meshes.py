@@ -1,8 +1,6 @@
 """Every mesh's pages, scraped by a real Prometheus: its dialect is found, and its edges are those of the pages."""
 
-import asyncio
 import contextlib
-import itertools
 import json
 from pathlib import Path
 
@@ -61,11 +59,12 @@ async def test_a_mesh_behind_a_prometheus_is_found_and_drawn(prometheus, name):
     source = PrometheusSource(config, SystemClock())
     try:
         seen: set[tuple[str, str]] = set()
-        for _ in itertools.repeat(None, 40):
-            seen |= {(edge(one.edge), one.reporter) for one in await source.observe()}
-            if seen >= expected(page):
-                break
-            await asyncio.sleep(0.25)
+
+        async def all_seen() -> bool:
+            seen.update((edge(one.edge), one.reporter) for one in await source.observe())
+            return seen >= expected(page)
+
+        await until(all_seen)
         assert [one.name for one in source.state.dialects] == [page.parent.name.removesuffix("-ambient")]
         assert seen == expected(page)
     finally:

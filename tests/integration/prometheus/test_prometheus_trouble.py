@@ -20,6 +20,8 @@ from graph.model import GraphType, Inventory, Presence
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PER_SECOND = 50
+CLOCKS_DIFFER_S = 1
+"""By less than that, the clocks of two servers are known to each other."""
 STARTED = time.monotonic()
 
 
@@ -51,7 +53,7 @@ class Watch:
 
     def __init__(self, url: str, **settings) -> None:
         clock = SystemClock()
-        self.config = PrometheusConfig(**{"url": url, "name": "prod", "timeout_s": 1.0} | settings)
+        self.config = PrometheusConfig(url=url, name="prod", **settings)
         self.source = PrometheusSource(self.config, clock)
         self.live = LiveGraph(clock=clock)
         self.clock = clock
@@ -59,6 +61,8 @@ class Watch:
         self.poll = MetricsPoll(self.source, self.live, clock, 0.3)
         self.began = 0.0
         """When the samples were scraped that are its zero, or earlier."""
+        self.follows = 0.0
+        """When its zero was read."""
 
     @contextlib.asynccontextmanager
     async def running(self):
@@ -72,6 +76,8 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.poll.run(lambda: None)), group.create_task(tick())]
             try:
+                await until(self.edges)
+                self.follows = time.monotonic()
                 yield self
             finally:
                 for task in tasks:
@@ -95,8 +101,9 @@ class Watch:
 
     async def stale(self, reason: str) -> None:
         """Wait until all edges are stale for this reason."""
-        await until(lambda: self.presences() == {Presence.STALE})
-        assert {reason in edge.reason for edge in self.edges().values()} == {True}, self.edges()
+        await until(
+            lambda: all(edge.presence is Presence.STALE and reason in edge.reason for edge in self.edges().values())
+        )
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -108,11 +115,12 @@ async def trouble(prometheus):
 
 
 def is_exact(watch: Watch) -> None:
-    """Nothing is invented and nothing lost: at most what was sent since, less what is not scraped or read yet."""
+    """Nothing is invented and nothing lost: what was sent since its zero, less what is not scraped or read yet."""
     edges = watch.edges().values()
-    unread_s = (watch.clock.now_ms() - min(edge.at_ms for edge in edges)) / 1000
-    sent = len(edges) * PER_SECOND * (time.monotonic() - watch.began)
-    assert sent - len(edges) * PER_SECOND * (3 + unread_s) <= watch.requests() <= sent + len(edges)
+    now = time.monotonic()
+    unread_s = (watch.clock.now_ms() - min(edge.at_ms for edge in edges)) / 1000 + CLOCKS_DIFFER_S
+    most, least = (len(edges) * (PER_SECOND * (now - since) + 1) for since in (watch.began, watch.follows + unread_s))
+    assert least - 2 * len(edges) <= watch.requests() <= most
 
 
 async def test_what_a_prometheus_counts_is_shown_to_the_request(trouble):
@@ -120,13 +128,13 @@ async def test_what_a_prometheus_counts_is_shown_to_the_request(trouble):
         await watch.flows()
         assert set(watch.edges()) == {"web→cart", "web→mail", "app→cart", "app→mail"}
         is_exact(watch)
-        assert watch.source.state.dialects[0].interval_s == 1.0
+        assert 0.5 < watch.source.state.dialects[0].interval_s < 2  # as a busy machine scrapes once a second
         assert all(edge.signals.requests % 1 == 0 for edge in watch.edges().values())
 
 
 FAULTS = {
     "answered 503: upstream is away": {"status": 503},
-    "did not answer within 1 s": {"delay_s": 3.0},
+    "did not answer within 3 s": {"delay_s": 9.0},
     "answers something else than the query API does": {"body": b"<html>log in</html>"},
     "it evaluates no PromQL": {"body": b'{"status":"success","data":{"resultType":"matrix","result":[7]}}'},
 }
@@ -136,7 +144,7 @@ FAULTS = {
 async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_recovers(prometheus):
     async def suffer(reason: str, fault: dict) -> None:
         proxy = Misbehaving(prometheus.url)
-        async with served(proxy.app) as url, Watch(url).running() as watch:
+        async with served(proxy.app) as url, Watch(url, timeout_s=3.0).running() as watch:
             await watch.flows()
             vars(proxy).update(fault)
             await watch.stale(reason)
@@ -173,8 +181,7 @@ async def test_half_of_the_series_lost_makes_their_edges_stale_and_leaves_the_ot
         # Each process is scraped at moments of its own, so one of them is found out first.
         shown = {"web→cart": live, "app→cart": live, "web→mail": stale, "app→mail": stale}
         await until(lambda: {name: edge.presence for name, edge in watch.edges().items()} == shown)
-        edges = watch.edges()
-        assert "prod has no new samples of 1 of 1 series of shop/web-1" in edges["web→mail"].reason
+        assert "prod has no new samples of 1 of 1 series of shop/web-1" in watch.edges()["web→mail"].reason
         assert watch.source.state.partial == ("store-2:10901 is unavailable",)
         trouble.lose, trouble.warning = lambda _: False, ""
         await watch.flows()
@@ -197,11 +204,18 @@ async def test_a_clock_that_is_wrong_is_measured_and_corrected(prometheus):
         async with served(proxy.app) as url, Watch(url).running() as watch:
             await watch.flows()
             is_exact(watch)
-            assert abs(watch.source.state.skew_ms - 1000 * skew_s) < 500
-            newest = max(edge.at_ms for edge in watch.edges().values())
-            assert abs(watch.clock.now_ms() - newest) < 4000
-            snapshot = await watch.history.snapshot(GraphType.WORKLOAD, 10, watch.clock.now_ms())
-            assert sum(edge.signals.requests for edge in snapshot.edges.values()) > 0
+            assert abs(watch.source.state.skew_ms - 1000 * skew_s) < 1000 * CLOCKS_DIFFER_S
+
+            def is_new() -> bool:
+                newest = max(edge.at_ms for edge in watch.edges().values())
+                return abs(watch.clock.now_ms() - newest) < 4000
+
+            async def has_a_past() -> bool:
+                snapshot = await watch.history.snapshot(GraphType.WORKLOAD, 10, watch.clock.now_ms())
+                return bool(snapshot) and sum(edge.signals.requests for edge in snapshot.edges.values()) > 0
+
+            await until(is_new)
+            await until(has_a_past)
 
     async with asyncio.TaskGroup() as group:
         for skew_s in (3600, -90):
@@ -235,7 +249,7 @@ async def test_a_tick_is_one_query_set_for_everything_and_reads_only_what_is_new
 
 
 async def test_the_past_is_answered_for_any_window_that_has_enough_samples(prometheus):
-    watch = Watch(prometheus.url)
+    watch = Watch(prometheus.url, scrape_interval_s=1.0)
     try:
         now = watch.clock.now_ms()
         await until(lambda: watch.clock.now_ms() - now > 3000)
