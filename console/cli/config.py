@@ -178,6 +178,8 @@ def _report(answer: Mapping[str, Any], output: str | None = None) -> None:
     dry = " (dry run)" if answer["dryRun"] else ""
     for change in answer["changed"]:
         click.echo(f"{_title(change['kind'], change['name'], change['group'])} {change['action']}{dry}")
+    for note in answer["notes"]:
+        click.echo(f"note: {note}", err=True)
     settled = answer["settled"]
     if settled:
         click.echo(_settled(answer["revision"], settled), err=True)

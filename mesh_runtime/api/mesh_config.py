@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from mesh_runtime.api.core import ConfigMap
+from mesh_runtime.api.elsewhere import OF_PROXIES, OF_THE_MESH
 from mesh_runtime.api.extension_providers import ACCESS_LOGGING, BUILT_IN, METRICS, TRACING, ExtensionProvider
 from mesh_runtime.api.log_format import complaint, json_labels
 from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting, ZoneAwareLbSetting
@@ -93,27 +94,7 @@ class GatewayTopology(Spec):
 class ProxyConfig(Spec):
     """How each proxy runs, as far as that is not the runtime's business."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset(
-        {
-            "availabilityZone",
-            "binaryPath",
-            "configPath",
-            "controlPlaneAuthPolicy",
-            "controlPlanePort",
-            "discoveryAddress",
-            "drainDuration",
-            "holdApplicationUntilProxyStarts",
-            "image",
-            "interceptionMode",
-            "meshId",
-            "proxyAdminPort",
-            "readinessProbe",
-            "serviceCluster",
-            "statNameLength",
-            "statusPort",
-            "terminationDrainDuration",
-        }
-    )
+    ignored: ClassVar[frozenset[str]] = frozenset(OF_PROXIES)
     later: ClassVar[frozenset[str]] = frozenset(
         {
             "caCertificatesPem",
@@ -154,16 +135,7 @@ class PathNormalization(Spec):
 class MeshConfig(Spec):
     """What holds for the whole mesh."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset(
-        {
-            "disableEnvoyListenerLog",
-            "enablePrometheusMerge",
-            "ingressClass",
-            "ingressControllerMode",
-            "ingressSelector",
-            "ingressService",
-        }
-    )
+    ignored: ClassVar[frozenset[str]] = frozenset(OF_THE_MESH)
     later: ClassVar[frozenset[str]] = frozenset(
         {
             "ca",
@@ -280,6 +252,16 @@ def unsound(item: ConfigObject) -> Sequence[Problem]:
     return () if isinstance(found, MeshConfig) else found
 
 
+def without_effect(item: ConfigObject) -> Iterator[str]:
+    """Say which fields of the mesh's config, if this object is it, mean nothing here, and what there is instead."""
+    text = _text(item) if item.key == KEY else None
+    document = {} if text is None else _document(text)
+    proxies = document.get("defaultConfig") or {}
+    for prefix, fields, known in (("", document, OF_THE_MESH), ("defaultConfig.", proxies, OF_PROXIES)):
+        for name in (name for name, value in fields.items() if name in known and value is not None):
+            yield f"{KEY} {_FIELD}: {prefix}{name} has no effect: {known[name]}"
+
+
 def _text(item: ConfigObject) -> str | None:
     return item.spec.data.get("mesh") if isinstance(item.spec, ConfigMap) else None
 
@@ -288,12 +270,16 @@ def _text(item: ConfigObject) -> str | None:
 def _read(text: str) -> MeshConfig | tuple[Problem, ...]:
     name = str(KEY)
     try:
-        document = next((document for _, document in read(text)), None)
-        return MeshConfig.model_validate(plain({} if document is None else document, name))
+        return MeshConfig.model_validate(_document(text))
     except ConfigError as error:
         return tuple(_below(problem) for problem in error.problems)
     except ValidationError as error:
         return tuple(_below(problem) for problem in problems(name, MeshConfig, error, ()))
+
+
+def _document(text: str) -> Any:
+    document = next((document for _, document in read(text)), None)
+    return plain({} if document is None else document, str(KEY))
 
 
 def _below(problem: Problem) -> Problem:

@@ -55,6 +55,8 @@ class Written(Answer):
     dry_run: bool
     changed: list[Done]
     settled: Settled | None
+    notes: list[str]
+    """What of the objects has no effect, and what there is instead."""
 
 
 class Difference(Answer):

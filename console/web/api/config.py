@@ -15,6 +15,7 @@ from console.web.answers import config as answers
 from console.web.api.common import MANY, Body, Here, also, key_json, revision_json, router, settled_json
 from console.web.errors import Invalid, Json, NotFound
 from mesh_runtime import api as config_api
+from mesh_runtime.api.mesh_config import without_effect
 from mesh_runtime.api.objects import Config, ConfigObject, ObjectKey
 from mesh_runtime.api.redaction import shown
 from mesh_runtime.store.diff import unified
@@ -112,7 +113,8 @@ async def apply(here: Here, write: Write) -> Response:
     )
     revision = await here.store.commit(change, dry_run=write.dry_run)
     actions = [(o.key, _action(before.objects.get(o.key), o)) for o in objects]
-    return Json(await _written(here, revision, actions, dry_run=write.dry_run, settle=write.settle))
+    answer = await _written(here, revision, actions, dry_run=write.dry_run, settle=write.settle)
+    return Json(answer | {"notes": [note for o in objects for note in without_effect(o)]})
 
 
 @api.post("/config/delete", response_model=answers.Written)
@@ -205,6 +207,7 @@ async def _written(
         "dryRun": dry_run,
         "changed": [key_json(key) | {"action": action} for key, action in actions],
         "settled": None,
+        "notes": [],
     }
     if settle and not dry_run:
         timeout_s = here.settings.mesh.settle_timeout_s

@@ -31,6 +31,12 @@ kind: VirtualService
 metadata: {name: catalog}
 spec: {hosts: [catalog], http: [{timeout: %s, route: [{destination: {host: catalog}}]}]}
 """
+MESH_CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: '%s'}
+"""
 UP = ("up", "--port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0")
 
 
@@ -87,6 +93,17 @@ def test_a_refusal_names_every_problem_and_exits_with_one(meshscope):
     refused = meshscope("apply", "-n", "shop", "-f", "-", stdin=ROUTE % "soon")
     assert refused.exit_code == 1
     assert "VirtualService shop/catalog spec.http[0].timeout" in refused.stderr
+
+
+def test_what_a_mesh_config_says_to_no_effect_is_told_with_what_there_is_instead(meshscope):
+    mesh = "{enablePrometheusMerge: true, ingressClass: null, defaultConfig: {concurrency: 2, drainDuration: 45s}}"
+    applied = meshscope("apply", "--dry-run", "-f", "-", stdin=MESH_CONFIG % mesh)
+    assert applied.exit_code == 0
+    merged, drained = applied.stderr.splitlines()
+    assert merged.startswith("note: ConfigMap istio-system/istio data.mesh: enablePrometheusMerge has no effect: ")
+    assert "[[sources]]" in merged
+    assert "defaultConfig.drainDuration has no effect: " in drained
+    assert "meshscope run --drain" in drained
 
 
 def test_history_and_rollback(meshscope):
