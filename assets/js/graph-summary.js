@@ -35,7 +35,7 @@ export class Summary {
 
     #sentence(nodes, edges) {
         const failing = nodes.filter((node) => node.health === "failure" || node.health === "degraded").map((node) => format.nodeName(node));
-        put(this.pick("#graph-summary"), `${nodes.length} nodes, ${edges.length} edges. ${failing.length ? `In trouble: ${failing.sort().join(", ")}.` : "Nothing is failing."}`);
+        put(this.pick("#graph-summary"), `${format.plural(nodes.length, "node")}, ${format.plural(edges.length, "edge")}. ${failing.length ? `In trouble: ${failing.sort().join(", ")}.` : "Nothing is failing."}`);
     }
 
     table({ state, part, found, hidden }) {

@@ -11,8 +11,8 @@ from cryptography.x509 import Certificate, ExtensionNotFound, SubjectAlternative
 
 from console.cli.client import Client, with_client
 from console.cli.output import as_json, table
+from console.views.given import KINDS, TYPES
 
-TYPES = ("CDS", "LDS", "EDS", "RDS", "VHDS", "SDS")
 Rows = Callable[[Mapping[str, Any]], Iterator[tuple[str, ...]]]
 
 
@@ -42,7 +42,7 @@ def proxy_status(client: Client, proxy: str, output: str | None) -> None:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["listeners", "routes", "clusters", "endpoints", "secrets", "bootstrap"]))
+@click.argument("what", type=click.Choice(KINDS))
 @click.argument("proxy")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @with_client

@@ -60,7 +60,7 @@ def layout(view: views.Listing, now_ms: int) -> Component:
             parts.search("config-search", "Search objects", view.text),
             parts.link([icon("globe"), "Declare a host"], links.declare(""), "button"),
         ),
-        widgets.tabs("objects"),
+        widgets.tabs(widgets.OBJECTS),
         dcc.Store(id="config-kind", data=view.kind or "all"),
         live.region("config", [widgets.kinds(view), widgets.rows(view, now_ms)], className="stack"),
     )
@@ -164,7 +164,7 @@ async def _history(console: Console) -> Component:
     return parts.live_page(
         "config-history",
         parts.page_head("Mesh config", subtitle="Every change is one revision: all of it, or nothing"),
-        widgets.tabs("history"),
+        widgets.tabs(widgets.HISTORY),
         live.region("config-history", await _history_table(console)),
     )
 

@@ -8,6 +8,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
+from console.views import format as fmt
 from console.views import links
 from console.views.declare import PROTOCOLS, service_entry
 from console.views.yaml import lines
@@ -112,7 +113,7 @@ def register(app: Dash, console: Console) -> None:
         return parts.note(
             "ok",
             html.B("Declared. "),
-            f"{len(settled.acknowledged)} proxies acknowledged in {settled.elapsed_ms:.0f} ms. ",
+            f"{fmt.plural(len(settled.acknowledged), 'proxy', 'proxies')} acknowledged in {settled.elapsed_ms:.0f} ms. ",
             parts.link(f"ServiceEntry {found.key.name}", links.config(found.key)),
         )
 

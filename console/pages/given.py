@@ -10,7 +10,7 @@ from console.pages.one import keep_search
 from console.views import given as views
 from console.views import links
 from console.widgets import given as widgets
-from console.widgets import live, parts
+from console.widgets import live, parts, proxies
 from console.widgets.parts import icon
 
 if TYPE_CHECKING:
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from console.context import Console
 
 
-def layout(console: Console, instance: str, what: str, text: str) -> Component:
-    """The resources with their search."""
+def show(console: Console, instance: str, what: str, text: str) -> Component:
+    """Show the resources with their search."""
+    if not _nodes(console, instance):
+        return parts.page(instance, proxies.missing())
+    if what not in views.KINDS:
+        return parts.page(instance, widgets.unknown(instance, what))
     view = _view(console, instance, what, text)
     return parts.live_page(
         "given",
         parts.page_head(
-            views.KINDS[what],
+            what.capitalize(),
             parts.search("given-search", "Search names and contents", text),
             parts.link([icon("arrow-left"), instance], links.proxy(instance), "button"),
             subtitle=f"As {instance} was given them; private keys are left out",
@@ -52,5 +56,10 @@ def register(app: Dash, console: Console) -> None:
 
 
 def _view(console: Console, instance: str, what: str, text: str) -> views.Given:
-    nodes = (one.node_id for one in console.control.status() if one.instance_id == instance)
-    return views.given(instance, what, console.control.resources(next(nodes, ""), what), text)
+    found = [one for node in _nodes(console, instance) for one in console.control.resources(node, what)]
+    return views.given(instance, what, found, text)
+
+
+def _nodes(console: Console, instance: str) -> list[str]:
+    """The name by which the control plane knows a proxy; none where there is no such proxy."""
+    return [one.node_id for one in console.control.status() if one.instance_id == instance]

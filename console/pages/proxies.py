@@ -10,7 +10,6 @@ from dash import Dash, Input
 from console.pages import given
 from console.pages.one import One, keep_search
 from console.views import proxies as views
-from console.views.given import KINDS
 from console.widgets import live, parts
 from console.widgets import proxies as widgets
 
@@ -28,8 +27,8 @@ async def show(console: Console, rest: Sequence[str], parameters: Mapping[str, s
     """Show all proxies, one, or what one was given."""
     if len(rest) == NAME_PARTS:
         return await ONE.page(console, "/".join(rest))
-    if len(rest) == NAME_PARTS + 1 and rest[-1] in KINDS:
-        return given.layout(console, "/".join(rest[:-1]), rest[-1], parameters.get("q", ""))
+    if len(rest) == NAME_PARTS + 1:
+        return given.show(console, "/".join(rest[:-1]), rest[-1], parameters.get("q", ""))
     return layout(_listing(console, parameters.get("q", "")), parameters)
 
 
@@ -77,10 +76,7 @@ def _listing(console: Console, text: str) -> views.Listing:
 async def _detail(console: Console, instance: str) -> list[Component]:
     proxy = next((one for one in console.control.status() if one.instance_id == instance), None)
     if proxy is None:
-        return [
-            parts.page_head(instance),
-            parts.empty("circle-help", "There is no such proxy now", parts.link("All proxies", PATH)),
-        ]
+        return [parts.page_head(instance), widgets.missing()]
     gateway = next((one for one in console.control.gateways() if one.instance_id == instance), None)
     labels = labels_of(console).get(instance, {})
     view = views.detail(proxy, labels, console.store.current, gateway, console.clock.now_ms())

@@ -5,17 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
-KINDS: Mapping[str, str] = {
-    "clusters": "Clusters",
-    "endpoints": "Endpoints",
-    "listeners": "Listeners",
-    "routes": "Routes",
-    "secrets": "Secrets",
-    "bootstrap": "Bootstrap",
+Kind = Literal["clusters", "listeners", "endpoints", "routes", "secrets", "bootstrap"]
+"""What can be asked for, by its name in addresses, in the API and on the command line."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Type(NamedTuple):
+    """A type of resources in Envoy's protocol."""
+
+    title: str
+    kind: Kind
+    """Where its resources are shown: virtual hosts with the routes that they belong to."""
+
+
+TYPES: Mapping[str, Type] = {
+    "CDS": Type("Clusters", "clusters"),
+    "LDS": Type("Listeners", "listeners"),
+    "EDS": Type("Endpoints", "endpoints"),
+    "RDS": Type("Routes", "routes"),
+    "VHDS": Type("Virtual hosts", "routes"),
+    "SDS": Type("Secrets", "secrets"),
 }
-"""What can be asked for, by its name in addresses and on the command line."""
+"""By name, in the order in which they are shown."""
 SHOWN = 50
 """Resources at most; the search finds the others."""
 

@@ -7,30 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import links
+from console.views.given import TYPES
 from console.views.mentions import Piece, linked
 from mesh_runtime.api.networking import Gateway
 from mesh_runtime.api.networking.envoy_filter import EnvoyFilter
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject
 from mesh_runtime.control import GatewayStatus, ProxyStatus
 
-TYPES: Mapping[str, str] = {
-    "CDS": "Clusters",
-    "EDS": "Endpoints",
-    "LDS": "Listeners",
-    "RDS": "Routes",
-    "VHDS": "Virtual hosts",
-    "SDS": "Secrets",
-}
 SHOWN = 200
 """Rows at most; the search finds the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """How far one type of resources is."""
+    """How far one type of resources is, and where they are shown."""
 
-    type: str
     name: str
+    href: str
     word: str
     tone: str
     at_ms: int
@@ -198,23 +191,24 @@ def _state(proxy: ProxyStatus, troubles: Sequence[Trouble]) -> tuple[str, str]:
 
 
 def _syncs(proxy: ProxyStatus) -> Iterator[Sync]:
-    for name, title in TYPES.items():
+    for name, (title, kind) in TYPES.items():
         state = proxy.types.get(name)
+        href = links.given(proxy.instance_id, kind)
         if state is None or not state.sent:
-            yield Sync(name, title, "not sent", "idle", 0)
+            yield Sync(title, href, "not sent", "idle", 0)
         elif state.rejected:
-            yield Sync(name, title, "rejected", "error", state.at_ms)
+            yield Sync(title, href, "rejected", "error", state.at_ms)
         elif state.sent != state.acked:
-            yield Sync(name, title, "stale", "warn", state.at_ms)
+            yield Sync(title, href, "stale", "warn", state.at_ms)
         else:
-            yield Sync(name, title, "synced", "ok", state.at_ms)
+            yield Sync(title, href, "synced", "ok", state.at_ms)
 
 
 def _troubles(proxy: ProxyStatus, labels: Mapping[str, str], config: Config) -> Iterator[Trouble]:
     suspects = tuple(_filters(proxy, labels, config))
     for name, state in proxy.types.items():
         if state.rejected:
-            head = f"Envoy rejected its {TYPES.get(name, name).lower()} and keeps what it had. "
+            head = f"Envoy rejected its {TYPES[name].title.lower()} and keeps what it had. "
             yield Trouble(tone="error", head=head, text=linked(state.rejected.strip(), config), suspects=suspects)
     if proxy.problem:
         head = "The control plane keeps it at the config it has. "

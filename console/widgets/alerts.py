@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dash import html
 from dash.development.base_component import Component
 
+from console.views import format as fmt
 from console.views.alerts import FAULTS, Alerts, DeliveryRow, Letter, Row
 from console.widgets import parts
 from console.widgets.parts import icon
@@ -28,7 +29,11 @@ def alerts(view: Alerts) -> list[Component]:
 
 def _firing(view: Alerts) -> Component:
     if not view.firing and not view.pending:
-        return parts.note("ok", html.B("Nothing fires. "), f"{len(view.rules)} rules watch the mesh once a second.")
+        return parts.note(
+            "ok",
+            html.B("Nothing fires. "),
+            f"Once a second the mesh is held against {fmt.plural(len(view.rules), 'rule')}.",
+        )
     return parts.card(
         "Now", html.Ul([_alert(item, view.now_ms) for item in (*view.firing, *view.pending)], className="entries")
     )
@@ -133,7 +138,9 @@ def _deliveries(view: Alerts) -> Component:
         return parts.card("Deliveries", html.P("Nothing has been sent yet.", className="muted"))
     head = (("State", ""), ("Event", ""), ("To", ""), ("Tries", "num"), ("Last answer", ""), ("When", "num"), ("", ""))
     rows = [_delivery(item, view.now_ms) for item in view.deliveries]
-    return parts.card("Deliveries", html.Div(parts.table(head, rows, "Deliveries"), className="scroll-x"))
+    return parts.card(
+        "Deliveries", parts.scrolling("Deliveries", parts.table(head, rows, "Deliveries"), within_card=True)
+    )
 
 
 def _delivery(item: DeliveryRow, now_ms: int) -> list[Component]:

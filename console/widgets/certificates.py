@@ -16,6 +16,8 @@ from console.widgets import parts
 from console.widgets.parts import icon
 from mesh_runtime.identity.rotation import Rotation
 
+SPARE = "spare"
+"""Columns that a narrow window leaves out; the certificate's own page has them."""
 STEP_TONES = {"done": "ok", "now": "warn", "to come": "idle"}
 
 
@@ -102,7 +104,11 @@ def rotated(acknowledged: int, others: Sequence[str], elapsed_ms: float) -> Comp
     """Say who has a new certificate."""
     if others:
         names = ", ".join(others)
-        return parts.note("warn", html.B("Rotated. "), f"{acknowledged} proxies have theirs; not yet: {names}.")
+        return parts.note(
+            "warn",
+            html.B("Rotated. "),
+            f"Acknowledged by {fmt.plural(acknowledged, 'proxy', 'proxies')}; not yet by {names}.",
+        )
     return parts.note(
         "ok",
         html.B("Rotated. "),
@@ -177,22 +183,20 @@ def _roots(roots: tuple[Root, ...]) -> Component:
         for one in roots
     ]
     head = (("Root", ""), ("Role", ""), ("SHA-256", ""), ("Valid for", "num"))
-    return html.Div(
-        parts.table(head, rows, "Roots"), className="scroll-x", tabIndex=0, role="region", **parts.aria(label="Roots")
-    )
+    return parts.scrolling("Roots", parts.table(head, rows, "Roots"), within_card=True)
 
 
 def _rows(view: Page) -> list[Component]:
     if not view.rows and view.total:
-        return [parts.empty("search", f"No certificate matches “{view.text}”", f"There are {view.total} in all.")]
+        return [parts.unmatched(view.text, view.total, "certificate")]
     if not view.rows:
         return [parts.empty("badge-check", "No certificate yet", "Every workload that joins the mesh gets one.")]
     head = (
         ("Proxy", ""),
         ("Identity", ""),
-        ("Serial", ""),
-        ("Valid from", ""),
-        ("Valid until", ""),
+        ("Serial", SPARE),
+        ("Valid from", SPARE),
+        ("Valid until", SPARE),
         ("Left", ""),
         ("Signed by root", ""),
     )
@@ -205,10 +209,10 @@ def _row(row: Row, now_ms: int) -> tuple[Component, ...]:
     old = [] if row.current else [html.Span("old root", className="health warn")]
     return (
         html.Th(parts.link(row.instance, row.href), scope="row"),
-        html.Td(row.identity, className="mono"),
-        html.Td(html.Span(row.serial[:SHORT], title=row.serial), className="mono"),
-        html.Td(parts.instant(row.from_ms, now_ms)),
-        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=rfc3339(row.until_ms))),
+        html.Td(row.identity, className="mono identity"),
+        html.Td(html.Span(row.serial[:SHORT], title=row.serial), className=f"mono {SPARE}"),
+        html.Td(parts.instant(row.from_ms, now_ms), className=SPARE),
+        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=rfc3339(row.until_ms)), className=SPARE),
         html.Td(_life(row)),
         html.Td([html.Span(row.root[:SHORT], title=row.root), " ", *old], className="mono"),
     )

@@ -17,17 +17,12 @@ from console.widgets.parts import icon
 TONES = {"created": "ok", "deleted": "error", "changed": "warn"}
 
 
-def tabs(active: str) -> Component:
+OBJECTS, HISTORY = "/config", "/config/history"
+
+
+def tabs(chosen: str) -> Component:
     """Objects and history."""
-    entries = (("objects", "Objects", "/config"), ("history", "History", "/config/history"))
-    return html.Nav(
-        [
-            parts.link(label, path, "section-tab active" if name == active else "section-tab")
-            for name, label, path in entries
-        ],
-        className="section-tabs",
-        **parts.aria(label="Config"),
-    )
+    return parts.section_tabs("Config", {OBJECTS: "Objects", HISTORY: "History"}, chosen)
 
 
 def kinds(view: Listing) -> Component:
@@ -53,7 +48,7 @@ def kinds(view: Listing) -> Component:
 def rows(view: Listing, now_ms: int) -> Component:
     """The objects."""
     if not view.rows and view.total:
-        return parts.empty("search", "No object matches", f"There are {fmt.plural(view.total, 'object')} in all.")
+        return parts.empty("search", "No object matches", f"{fmt.plural(view.total, 'object')} in all.")
     if not view.rows:
         return parts.empty(
             "file-code",
@@ -213,13 +208,7 @@ def history(entries: Iterable[Entry], now_ms: int) -> Component:
     if not body:
         return parts.empty("history", "No revision yet", "Every change makes one, with who, when and why.")
     head = (("Revision", ""), ("Why", ""), ("Who", ""), ("Changed", ""), ("When", "num"))
-    return html.Div(
-        parts.table(head, body, "History"),
-        className="card scroll-x",
-        tabIndex=0,
-        role="region",
-        **parts.aria(label="History"),
-    )
+    return parts.scrolling("History", parts.table(head, body, "History"))
 
 
 def _names(names: tuple[str, ...]) -> str:

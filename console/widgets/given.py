@@ -14,18 +14,14 @@ from console.widgets.parts import icon
 
 def tabs(view: Given) -> Component:
     """The kinds of resources."""
-    return html.Nav(
-        [
-            parts.link(title, links.given(view.instance, kind), _tab(chosen=kind == view.what))
-            for kind, title in KINDS.items()
-        ],
-        className="section-tabs",
-        **parts.aria(label="Kinds of resources"),
-    )
+    pages = {links.given(view.instance, kind): kind.capitalize() for kind in KINDS}
+    return parts.section_tabs("Kinds of resources", pages, links.given(view.instance, view.what))
 
 
-def _tab(*, chosen: bool) -> str:
-    return "section-tab active" if chosen else "section-tab"
+def unknown(instance: str, what: str) -> Component:
+    """There is no such kind, for any proxy."""
+    kinds = [parts.link(kind, links.given(instance, kind)) for kind in KINDS]
+    return parts.empty("circle-help", f"No proxy is given {what}", html.Div(kinds, className="row wrap"))
 
 
 def resources(view: Given) -> list[Component]:

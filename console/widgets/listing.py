@@ -26,7 +26,7 @@ class Column(NamedTuple):
 def table(view: Listing, noun: str, hidden: Collection[str], nothing: Component) -> Component:
     """The table, or why it is empty. *hidden*: titles of columns that have nothing to say here."""
     if not view.rows and view.text:
-        return parts.empty("search", f"No {noun} matches “{view.text}”", f"There are {fmt.plural(view.total, noun)}.")
+        return parts.unmatched(view.text, view.total, noun)
     if not view.rows:
         return nothing
     left_out = {*hidden, *(() if view.several_clusters else ("Cluster",))}

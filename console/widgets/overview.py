@@ -142,9 +142,10 @@ def _certificates(view: Overview) -> Component:
             f"{fmt.plural(len(view.certificates), 'leaf', 'leaves')}, renewed by themselves at half of their life.",
             className="muted",
         ),
-        html.Div(
+        parts.scrolling(
+            "Certificates",
             parts.table((("Workload", ""), ("Identity", ""), ("Valid for", "num")), rows, "Certificates"),
-            className="scroll-x",
+            within_card=True,
         ),
         action=parts.link("All", "/certificates"),
     )

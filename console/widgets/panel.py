@@ -263,7 +263,8 @@ def config(objects: tuple[Applied, ...]) -> Component:
 def traces(found: tuple[Trace, ...], now_ms: int, *, on_graph: bool = False) -> Component:
     """Recent traces as links. *on_graph*: beside the graph, which can show where their time went."""
     if not found:
-        return html.P("None in the store. Applications send them by OTLP; see Overview for how.", className="muted")
+        told = "None in the store. Applications send them by OTLP; "
+        return html.P([told, parts.link("Signals", "/signals"), " says how."], className="muted")
     rows = [
         (
             html.Th([parts.link(item.name, item.href)], scope="row"),

@@ -66,6 +66,11 @@ def empty(name: str, title: str, *content: Content) -> Component:
     )
 
 
+def unmatched(text: str, total: int, one: str, many: str = "") -> Component:
+    """Nothing fits what was searched for, of *total*; *one* and *many*: what there is."""
+    return empty("search", f"No {one} matches “{text}”", f"{fmt.plural(total, one, many)} in all.")
+
+
 def metric(label: str, value: str, unit: str, hint: str, picture: Spark | None) -> Component:
     """One golden signal: number now, course over the window."""
     return html.Div(
@@ -110,9 +115,10 @@ def table(
     )
 
 
-def scrolling(label: str, content: Content) -> Component:
-    """A card that scrolls sideways where its table is too wide, also by keyboard."""
-    return html.Div(content, className="card scroll-x", tabIndex=0, role="region", **aria(label=label))
+def scrolling(label: str, content: Content, *, within_card: bool = False) -> Component:
+    """A card that scrolls sideways where its table is too wide, also by keyboard. *within_card*: a part of one."""
+    name = "scroll-x" if within_card else "card scroll-x"
+    return html.Div(content, className=name, tabIndex=0, role="region", **aria(label=label))
 
 
 def hidden(number: int) -> list[Component]:
@@ -123,6 +129,18 @@ def hidden(number: int) -> list[Component]:
 def link(content: Content, href: str, name: str = "") -> Component:
     """A link within the console; ``assets/js/shell.js`` follows it without loading the page anew."""
     return html.A(content, href=href, className=name or None)
+
+
+def section_tabs(label: str, tabs: Mapping[str, str], chosen: str) -> Component:
+    """Pages that belong together, to be chosen between. *tabs*: name by address; *chosen*: the address of this one."""
+    return html.Nav(
+        [
+            html.A(name, href=href, className="section-tab", **(aria(current="page") if href == chosen else {}))
+            for href, name in tabs.items()
+        ],
+        className="section-tabs",
+        **aria(label=label),
+    )
 
 
 def instant(at_ms: int, now_ms: int) -> Component:

@@ -8,27 +8,19 @@ from dash import html
 from dash.development.base_component import Component
 
 from console.views import links
+from console.views.given import TYPES
 from console.views.mentions import Piece
-from console.views.proxies import TYPES, Detail, Listing, Row, Served, Sync, Trouble
+from console.views.proxies import Detail, Listing, Row, Served, Sync, Trouble
 from console.widgets import parts
 from console.widgets.parts import icon
 
 ICONS = {"gateway": "door-open", "sidecar": "box"}
-GIVEN = {
-    "CDS": "clusters",
-    "EDS": "endpoints",
-    "LDS": "listeners",
-    "RDS": "routes",
-    "VHDS": "routes",
-    "SDS": "secrets",
-}
-"""Where the resources of each type are shown; virtual hosts with the routes that they belong to."""
 
 
 def listing(view: Listing) -> list[Component]:
     """What is wrong first, then the table."""
     if not view.rows and view.total:
-        return [parts.empty("search", f"No proxy matches “{view.text}”", f"There are {view.total} in all.")]
+        return [parts.unmatched(view.text, view.total, "proxy", "proxies")]
     if not view.rows:
         return [
             parts.empty(
@@ -42,6 +34,11 @@ def listing(view: Listing) -> list[Component]:
     if view.troubled:
         content.insert(0, html.Div([_of(row) for row in view.troubled], className="stack tight"))
     return content
+
+
+def missing() -> Component:
+    """There is none of this name."""
+    return parts.empty("circle-help", "There is no such proxy now", parts.link("All proxies", "/proxies"))
 
 
 def _of(row: Row) -> Component:
@@ -71,7 +68,13 @@ def _joined(pieces: tuple[Piece, ...]) -> list[Component | str]:
 
 
 def _table(view: Listing) -> Component:
-    head = (("Proxy", ""), ("State", ""), ("Role", ""), *((title, "") for title in TYPES.values()), ("Revision", "num"))
+    head = (
+        ("Proxy", ""),
+        ("State", ""),
+        ("Role", ""),
+        *((one.title, "") for one in TYPES.values()),
+        ("Revision", "num"),
+    )
     return parts.scrolling("Proxies", parts.table(head, [_row(row) for row in view.rows], "Proxies"))
 
 
@@ -136,13 +139,15 @@ def _listens(served: tuple[Served, ...]) -> Component:
         for item in served
     ]
     head = (("Port", ""), ("Opened at", ""), ("Hosts", ""), ("TLS", ""), ("Gateway", ""))
-    return parts.card("Listens on", html.Div(parts.table(head, rows, "Listens on"), className="scroll-x"))
+    return parts.card(
+        "Listens on", parts.scrolling("Listens on", parts.table(head, rows, "Listens on"), within_card=True)
+    )
 
 
 def _resources(view: Detail) -> Component:
     rows = [
         (
-            html.Th(parts.link(item.name, links.given(view.row.instance, GIVEN[item.type])), scope="row"),
+            html.Th(parts.link(item.name, item.href), scope="row"),
             html.Td(_sync(item)),
             html.Td(parts.instant(item.at_ms, view.now_ms) if item.at_ms else "–", className="num"),
         )

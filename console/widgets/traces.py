@@ -45,13 +45,7 @@ def rows(found: Sequence[Row], now_ms: int, *, filtered: bool, state: TraceStore
         )
     body = [_row(row, now_ms) for row in found]
     head = (("Operation", ""), ("Services", ""), ("", ""), ("Spans", "num"), ("Took", "num"), ("", ""), ("When", "num"))
-    return html.Div(
-        parts.table(head, body, "Traces", [row.href for row in found]),
-        className="card scroll-x",
-        tabIndex=0,
-        role="region",
-        **parts.aria(label="Traces"),
-    )
+    return parts.scrolling("Traces", parts.table(head, body, "Traces", [row.href for row in found]))
 
 
 def _row(row: Row, now_ms: int) -> list[Component]:

@@ -73,8 +73,8 @@ def _instances(found: tuple[Instance, ...]) -> Component:
         for one in found
     ]
     head = (("Instance", ""), ("State", ""), ("Proxy", ""), ("Certificate", ""))
-    content = html.Div(parts.table(head, rows, "Instances", [one.name for one in found]), className="scroll-x")
-    return parts.card("Instances", content)
+    content = parts.table(head, rows, "Instances", [one.name for one in found])
+    return parts.card("Instances", parts.scrolling("Instances", content, within_card=True))
 
 
 def _certificate(one: Instance) -> Component | None:

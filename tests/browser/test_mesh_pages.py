@@ -63,6 +63,17 @@ async def test_what_a_proxy_was_given_is_read_and_searched_without_its_key(visit
     await visit.until("location.search === '?q=certificate_chain'")
 
 
+async def test_an_address_of_nothing_that_a_proxy_was_given_says_so(visitor: Visitor, stage: Stage) -> None:
+    gateway = next(one.instance_id for one in stage.console.control.status() if one.role == "gateway")
+    visit = await visitor()
+    await visit.go(f"/proxies/{gateway}/nonsense")
+    await visit.page.get_by_role("heading", name="No proxy is given nonsense").wait_for()
+    await visit.page.get_by_role("main").get_by_role("link", name="secrets").click()
+    await visit.page.get_by_role("heading", name="Secrets").wait_for()
+    await visit.go("/proxies/shop/nobody/secrets")
+    await visit.page.get_by_role("heading", name="There is no such proxy now").wait_for()
+
+
 async def test_a_certificate_shows_its_chain(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.go("/certificates")

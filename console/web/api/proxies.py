@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from console.context import Console
+from console.views.given import Kind
 from console.web.answers import proxies as answers
 from console.web.api.common import Here, rfc3339, router
 from console.web.errors import Json, NotFound
 from mesh_runtime.control import ProxyStatus
 
 api = router("proxies")
-
-What = Literal["listeners", "routes", "clusters", "endpoints", "secrets", "bootstrap"]
 
 
 class Rotate(BaseModel):
@@ -35,7 +34,7 @@ async def proxies(here: Here) -> Response:
 
 
 @api.get("/proxies/{node:path}/{what}", response_model=answers.ProxyConfig)
-async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], what: What) -> Response:
+async def proxy_config(here: Here, node: Annotated[str, Path(max_length=500)], what: Kind) -> Response:
     """Return what was sent to a proxy, as Envoy's JSON; keys are left out of secrets."""
     found = find(here, node)
     return Json({"node": found.node_id, "resources": here.control.resources(found.node_id, what)})

@@ -88,7 +88,7 @@ def test_what_a_proxy_rejected_leads_to_the_filters_it_has() -> None:
     (trouble,) = row.troubles
     assert [piece.href for piece in trouble.suspects] == [MINE]
     assert (row.word, trouble.tone) == ("Keeps older config", "error")
-    assert [state.word for state in row.syncs if state.type == "LDS"] == ["rejected"]
+    assert [state.word for state in row.syncs if state.name == "Listeners"] == ["rejected"]
 
 
 def test_an_object_knows_what_proxies_say_about_it() -> None:
