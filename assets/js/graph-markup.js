@@ -91,6 +91,8 @@ const depth = (direction, text) => `
     <button type="button" data-depth="${direction} -1" aria-label="Fewer ${text}">${icon("minus")}</button><b data-depth-of="${direction}"></b>
     <button type="button" data-depth="${direction} 1" aria-label="More ${text}">${icon("plus")}</button></span>`;
 
+const zoomButton = (action, name, label) => `<button type="button" data-action="${action}" aria-label="${label}" title="${label}">${icon(name)}</button>`;
+
 const stage = `
 <div class="graph-trail" hidden>
   <div class="graph-focus">
@@ -122,15 +124,13 @@ const stage = `
       <span title="Requests per second that enter the graph"><b data-total="rate">–</b> rps in</span><span title="Of the requests that enter the graph"><b data-total="errors">–</b> failed</span>
     </div>
     <div class="card zoom" role="group" aria-label="View">
-      <button type="button" data-action="zoom-in" aria-label="Zoom in">${icon("plus")}</button>
-      <button type="button" data-action="zoom-out" aria-label="Zoom out">${icon("minus")}</button>
-      <button type="button" data-action="fit" aria-label="Fit the graph">${icon("maximize")}</button>
-      <button type="button" data-action="arrange" aria-label="Arrange anew">${icon("refresh-cw")}</button>
+      ${zoomButton("zoom-in", "plus", "Zoom in")}${zoomButton("zoom-out", "minus", "Zoom out")}
+      ${zoomButton("fit", "maximize", "Fit the graph")}${zoomButton("arrange", "refresh-cw", "Arrange anew")}
     </div>
   </div>
 </div>`;
 
-const replayButton = (action, name, label) => `<button class="button icon-only" type="button" data-moment="${action}" aria-label="${label}">${icon(name)}</button>`;
+const replayButton = (action, name, label) => `<button class="button icon-only" type="button" data-moment="${action}" aria-label="${label}" title="${label}">${icon(name)}</button>`;
 const bars = `
 <div class="timebar replay" role="group" aria-label="Earlier moments" hidden>
   ${replayButton("back", "arrow-left", "One step back")}${replayButton("play", "play", "Play from here")}${replayButton("forth", "arrow-right", "One step forth")}

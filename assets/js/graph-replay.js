@@ -130,7 +130,8 @@ export class Replay {
 
     #playButton() {
         const button = this.pick('[data-moment="play"]');
-        button.setAttribute("aria-label", this.playing ? "Pause" : "Play from here");
+        button.title = this.playing ? "Pause" : "Play from here";
+        button.setAttribute("aria-label", button.title);
         button.firstElementChild.className = `ic ic-${this.playing ? "pause" : "play"}`;
     }
 }

@@ -13,18 +13,23 @@ import { Wizard } from "./wizard.js";
 const setProps = (id, props) => window.dash_clientside?.set_props?.(id, props);
 const pulse = new Pulse(setProps);
 let page = null;
+let isConnected = false;
 
 const stream = new Stream({
     changed(graph) {
-        showConnection("open", graph);
         page?.received(graph);
         pulse.beat(graph);
     },
     connection(state) {
-        showConnection(state, stream.graph);
+        isConnected = state === "open";
         page?.connection(state);
+        tellConnection();
     },
 });
+
+function tellConnection() {
+    showConnection(isConnected, stream.graph, page?.state);
+}
 
 /** Buttons of repeated rows: what they carry goes into a store, whose callback does it. */
 const WISHES = { fault: "alerts-fault", replay: "alerts-replay" };
@@ -61,6 +66,7 @@ function follow() {
     } else if (!root && !stream.topic && document.querySelector("#main > *")) {
         stream.open("versionedApp", 60);
     }
+    tellConnection();
 }
 
 let scheduled = false;

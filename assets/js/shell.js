@@ -30,13 +30,15 @@ export class Pulse {
     }
 }
 
-export function showConnection(state, graph) {
+/** Says how old what is shown is; `chosen` is what a person chose on the graph's page, if that is shown. */
+export function showConnection(isOpen, graph, chosen) {
     const dot = document.getElementById("live-dot");
     const text = document.getElementById("live-text");
     if (!dot || !text) return;
-    const open = state === "open";
-    dot.className = `pulse ${open ? "live" : "late"}`;
-    const sentence = open ? "Live" : graph ? `Last news ${format.clock(graph.at)}` : "Connecting …";
+    const earlier = chosen?.from ? "Comparing" : chosen?.at ? "Past" : "";
+    const look = `pulse ${isOpen ? (earlier ? "" : "live") : "late"}`;
+    if (dot.className !== look) dot.className = look;
+    const sentence = isOpen ? earlier || "Live" : graph ? `Last news ${format.clock(graph.at)}` : "Connecting …";
     if (text.textContent !== sentence) text.textContent = sentence;
 }
 

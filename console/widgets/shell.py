@@ -63,6 +63,7 @@ def frame() -> Component:
                         id="theme-toggle",
                         className="button icon-only",
                         type="button",
+                        title="Switch between light and dark",
                         **parts.aria(label="Switch between light and dark"),
                     ),
                 ],
@@ -90,7 +91,11 @@ def _links() -> list[Component]:
             parts.append(
                 html.Div(
                     dcc.Link(
-                        [icon(name), html.Span(label), badge], href=href, className="nav-link", id=f"nav-{href[1:]}"
+                        [icon(name), html.Span(label), badge],
+                        href=href,
+                        className="nav-link",
+                        id=f"nav-{href[1:]}",
+                        title=label,
                     )
                 )
             )

@@ -43,8 +43,10 @@ async def test_the_panel_tells_of_the_moment_that_is_shown(visitor: Visitor) -> 
         shown = await visit.ask(f"Meshscope.page.graph.edges.get('{EDGE}').rate")
         assert f"{shown:.1f}" in text.split("Requests")[1][:40]
         assert await visit.page.locator("#live-graph-panel .metric img").count() == 3
+        await visit.until("document.getElementById('live-text').textContent === 'Past'")
         await visit.page.get_by_role("button", name="Back to live").click()
         await visit.until("!document.querySelector('#live-graph-panel').innerText.includes('Earlier.')")
+        await visit.until("document.getElementById('live-text').textContent === 'Live'")
     finally:
         visit.stage.shop.split(10)
 
