@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views.health import PRIORITY
+from console.views.overview import entering
 from console.views.peers import name_of
 from graph.model import Health, Snapshot
 
@@ -31,18 +32,17 @@ def mesh_view(
     """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
     sick = [node for node in snapshot.nodes.values() if node.health in PRIORITY[:3]]
     sick.sort(key=lambda node: (PRIORITY.index(node.health), node.label))
-    called = {edge.target for edge in snapshot.edges.values()}
-    entering = [edge.signals for edge in snapshot.edges.values() if edge.source not in called]
-    requests = sum(signals.requests for signals in entering)
+    come_in = [edge.signals for edge in entering(snapshot)]
+    requests = sum(signals.requests for signals in come_in)
     slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
     return Mesh(
         healthy=sum(node.health is Health.HEALTHY for node in snapshot.nodes.values()),
         trouble=tuple((node.id, name_of(node), node.health) for node in sick),
         metrics=(
-            ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in entering))} rps"),
+            ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in come_in))} rps"),
             (
                 "Of these failed",
-                fmt.percent(sum(signals.errors for signals in entering) / requests if requests else None),
+                fmt.percent(sum(signals.errors for signals in come_in) / requests if requests else None),
             ),
             ("Slowest p95 of an edge", fmt.milliseconds(slowest or None)),
         ),

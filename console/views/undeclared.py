@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import links
 from graph.model import Node, NodeKind
+
+FATES: Mapping[NodeKind, tuple[str, str, str]] = {
+    NodeKind.PASSTHROUGH: (
+        "warn",
+        "The mesh lets these requests through. ",
+        "so no rule, timeout, mutual TLS or policy of the mesh applies to them.",
+    ),
+    NodeKind.BLACK_HOLE: (
+        "error",
+        "The mesh refuses these requests. ",
+        "and the mesh passes on to declared ones only (outboundTrafficPolicy REGISTRY_ONLY).",
+    ),
+}
+"""What becomes of their requests: tone, the fact, and what follows from there being no declaration."""
+LOOK = "Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,26 +38,16 @@ class Undeclared:
 
 def undeclared_hosts(node: Node, callers: Sequence[Node | None]) -> Undeclared | None:
     """Describe a node that stands for such hosts; *callers*: the busiest first. ``None``: it stands for something else."""
+    if node.kind not in FATES:
+        return None
+    tone, head, consequence = FATES[node.kind]
     caller = next((caller for caller in callers if caller and caller.workload), None)
     namespace = caller.namespace if caller else ""
     command = f"meshscope logs {caller.workload} -n {namespace} --proxy" if caller else ""
-    declare_href = links.declare(namespace)
-    if node.kind is NodeKind.PASSTHROUGH:
-        return Undeclared(
-            tone="warn",
-            head="The mesh lets these requests through. ",
-            text="Nobody declared their hosts, so no rule, timeout, mutual TLS or policy of the mesh applies to them. "
-            "Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
-            command=command,
-            declare_href=declare_href,
-        )
-    if node.kind is NodeKind.BLACK_HOLE:
-        return Undeclared(
-            tone="error",
-            head="The mesh refuses these requests. ",
-            text="Nobody declared their hosts, and the mesh passes on to declared ones only "
-            "(outboundTrafficPolicy REGISTRY_ONLY). Metrics do not carry the hosts; the callers' access logs do, once a Telemetry turns them on.",
-            command=command,
-            declare_href=declare_href,
-        )
-    return None
+    return Undeclared(
+        tone=tone,
+        head=head,
+        text=f"Nobody declared their hosts, {consequence} {LOOK}",
+        command=command,
+        declare_href=links.declare(namespace),
+    )
