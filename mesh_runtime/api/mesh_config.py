@@ -151,7 +151,6 @@ class MeshConfig(Spec):
             "inboundTrafficPolicy",
             "meshMTLS",
             "outboundClusterStatName",
-            "proxyHttpPort",
             "proxyInboundListenPort",
             "protocolDetectionTimeout",
             "proxyListenPort",
@@ -179,6 +178,8 @@ class MeshConfig(Spec):
     """For routes that do not say themselves when to try again; absent: Istio's default."""
     connect_timeout: Duration | None = None
     tcp_keepalive: TcpKeepalive | None = None
+    proxy_http_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """A further number, at a workload's own address, where requests to all hosts are taken; 0: none."""
     path_normalization: PathNormalization = Field(default_factory=PathNormalization)
     locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
     """What holds where a DestinationRule has none of its own."""

@@ -105,6 +105,17 @@ def gateway_ports(world: World, instance: Instance) -> Mapping[int, int]:
     return dict(sorted(ports.items()))
 
 
+def proxy_ports(world: World, instance: Instance) -> tuple[int, ...]:
+    """Return where programs find the proxy that takes requests to all hosts: at our number, and at the mesh's own.
+
+    The latter is another one where the instance listens there itself.
+    """
+    wanted = world.mesh_config.proxy_http_port
+    bound = bound_port(wanted, world.settings.unprivileged_from) if wanted else OUTBOUND_PORT
+    taken = {*instance.ports.values(), *(inbound.listen_port for inbound in inbound_ports(world, instance))}
+    return tuple(dict.fromkeys((OUTBOUND_PORT, _free_port("proxy", taken) if bound in taken else bound)))
+
+
 def request_ports(world: World, instance: Instance) -> Mapping[int, int]:
     """Return the ports of services where requests go, and where an instance finds each, beside the one for all."""
     scope = scope_of(world, instance)
@@ -132,7 +143,7 @@ def request_numbers(world: World, scope: SidecarScope) -> frozenset[int]:
 
 
 def _own_ports(world: World, instance: Instance) -> set[int]:
-    return {OUTBOUND_PORT} | {inbound.listen_port for inbound in inbound_ports(world, instance)}
+    return {*proxy_ports(world, instance), *(inbound.listen_port for inbound in inbound_ports(world, instance))}
 
 
 def _is_second(service: MeshService) -> bool:

@@ -185,9 +185,21 @@ async def test_the_mesh_config_says_how_paths_are_normalized_and_connections_mad
     assert found["upstream_connection_options"] == {"tcp_keepalive": {"keepalive_time": 60}}
 
 
+async def test_the_mesh_config_names_a_port_where_programs_find_their_proxy(mesh):
+    await configure(mesh, "proxyHttpPort: 3128")
+    frontend = mesh.workloads["frontend"]
+    proxy = f"http://{frontend.address}:3128"
+    async with mesh.http.get("http://catalog:80/by-proxy", proxy=proxy) as answer:
+        assert (answer.status, (await answer.json())["path"]) == (200, "/by-proxy")
+    assert (await ask(mesh, "as-ever")).status == 200
+    await configure(mesh, f"proxyHttpPort: {frontend.port}")  # where the application may listen itself
+    assert (await ask(mesh, "as-ever")).status == 200
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("proxyHttpPort: 70000", "data.mesh: proxyHttpPort: must be at most 65535"),
         ("outboundTrafficPolicy: {mode: NONE}", "data.mesh: outboundTrafficPolicy.mode: must be one of ALLOW_ANY, "),
         ("trustDomain: example.com", 'data.mesh: trustDomain: "example.com" is not cluster.local'),
         ("accessLogFile: /no/such/folder/log", "data.mesh: accessLogFile: "),

@@ -1,4 +1,4 @@
-"""What a sidecar sends out: one listener for all requests, and one for each port to which bytes of any kind go."""
+"""What a sidecar sends out: listeners for all requests, and one for each port to which bytes of any kind go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.calling.rules import rules_for
 from mesh_runtime.xds.translate.listeners.connect import REFUSAL, tunnel_listener
 from mesh_runtime.xds.translate.listeners.filters import PLAIN_HTTP, inspected, listener, manager, rds, tcp_proxy
-from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, TcpBinding, request_ports, tcp_bindings
+from mesh_runtime.xds.translate.ports import TcpBinding, proxy_ports, request_ports, tcp_bindings
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.routing.l4_route import L4Chain, l4_chains
 from mesh_runtime.xds.translate.routing.routes import OUTBOUND_ROUTES, sniffed_routes_name
@@ -26,7 +26,8 @@ from mesh_runtime.xds.translate.world import World
 def outbound_listeners(world: World, instance: Instance) -> Iterator[Envoy]:
     """Yield a sidecar's outbound listeners."""
     every = _requests(world, instance, OUTBOUND_ROUTES)
-    yield listener(instance.address, OUTBOUND_PORT, "OUTBOUND", [{"filters": [every]}])
+    for port in proxy_ports(world, instance):
+        yield listener(instance.address, port, "OUTBOUND", [{"filters": [every]}])
     yield tunnel_listener([every])
     for number, bound in request_ports(world, instance).items():
         requests = _requests(world, instance, str(number))
