@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from collectors.counting import Plan
 from collectors.dialects import Identity, Measure
@@ -65,12 +64,12 @@ class Target:
         """What is read on this way, as long as no other one is followed."""
         return (count for count in self.unit.counts() if count.followed and count.followed.target is self)
 
-    def measure(self, values: Sequence[Sequence[Any]]) -> None:
+    def measure(self, at_s: float, gap_s: float) -> None:
         """Learn the interval by the newest two samples, and little of it where scrapes were missed in between."""
-        gap = 1000.0 * (values[-1][0] - values[-2][0])
+        gap = 1000.0 * gap_s
         usual = 0.8 * self.interval_ms + 0.2 * min(gap, MISSED_INTERVALS * self.interval_ms)
         self.interval_ms = usual or gap
-        self.measured_s = values[-1][0]
+        self.measured_s = at_s
 
     def hear(self, at_ms: int) -> None:
         """Take note of its newest sample."""
@@ -174,15 +173,11 @@ class Series:
         self.seen_s = -1.0
         """As the server writes it, which is compared before anything is computed."""
 
-    def later(self, values: Sequence[Sequence[Any]]) -> list[tuple[int, float]]:
+    def later(self, values: Sequence[tuple[float, float]]) -> list[tuple[int, float]]:
         """The samples that are new, and counts."""
         if len(values) > 1 and values[-1][0] > self.target.measured_s:
-            self.target.measure(values)
+            self.target.measure(values[-1][0], values[-1][0] - values[-2][0])
         seen_s = self.seen_s
-        later = [
-            (round(at_s * 1000), value)
-            for at_s, text in values
-            if at_s > seen_s and 0.0 <= (value := float(text)) < math.inf
-        ]
+        later = [(round(at_s * 1000), value) for at_s, value in values if at_s > seen_s and 0.0 <= value < math.inf]
         self.seen_s = values[-1][0]
         return later

@@ -13,6 +13,7 @@ from collectors.dialects import Dialect, Labels, Measure
 from collectors.prometheus.lines import Lines, Told
 from collectors.prometheus.processes import MISSED_INTERVALS, Count, Series, Target, Unit, Whose
 from collectors.prometheus.restarts import Written, count_restarts
+from collectors.prometheus.steady import Newest, go_on
 from graph.model import EdgeKey, Observation
 
 SCRAPE_LABELS = ("job", "instance", "endpoint", "container", "prometheus", "replica")
@@ -64,9 +65,9 @@ class Samples:
 
     def read(self, answers: Iterable[bytes], *, from_ms: int | None = None) -> set[Whose]:
         """Take the samples in, as :func:`answers.read_samples` gives them; return whose counts are heard of."""
-        return self.count([told for answer in answers for told in self.told(answer)], from_ms=from_ms)
+        return self.count([self.told(answer) for answer in answers], from_ms=from_ms)
 
-    def told(self, answer: bytes) -> Iterable[Told]:
+    def told(self, answer: bytes) -> Told:
         """Take an answer apart, and count nothing yet; ``ValueError`` where it is none."""
         return self._lines.read(answer)
 
@@ -76,8 +77,14 @@ class Samples:
         What a process counted before its first sample is unknown, and not counted. ``from_ms`` makes the last sample
         not later than it the zero of a process that is new; else it is the first one.
         """
-        fresh = [(series, samples) for series, values in told if series and (samples := series.later(values))]
-        return self.take(fresh, lambda series, samples, first_ms: _zero(series.target, samples, first_ms, from_ms))
+        answers = [Newest(one) for one in told if one.series]
+        touched = go_on(answers)
+        fresh = [
+            (series, samples) for one in answers for series, values in one.rest() if (samples := series.later(values))
+        ]
+        return touched | self.take(
+            fresh, lambda series, samples, first_ms: _zero(series.target, samples, first_ms, from_ms)
+        )
 
     def take(self, fresh: Sequence[Fresh], zero: Zero) -> set[Whose]:
         """Take in samples that are later than those before, and counts; return whose they are.

@@ -216,7 +216,7 @@ class Track:
     async def _told(self, query: str, at_ms: int) -> Answer:
         """Select samples, and take them apart while the server still works at the others."""
         answer = await self._client.samples(query, at_ms=at_ms)
-        return replace(answer, result=[told for one in answer.result for told in self._samples.told(one)])
+        return replace(answer, result=[self._samples.told(one) for one in answer.result])
 
     async def _read_latencies(self, at_ms: int, skew_ms: int) -> list[Observation]:
         """Count on what only native histograms tell."""

@@ -320,7 +320,7 @@ def _go_on(series: Series, first: tuple[int, float], start_ms: int, now_ms: int)
     """Measure the interval; begin anew where the counter did, or where its past is too long ago to be shown as now."""
     count, (at_ms, value) = series.count, first
     if at_ms > series.target.seen_ms > 0:
-        series.target.measure([[series.target.seen_ms / 1000], [at_ms / 1000]])
+        series.target.measure(at_ms / 1000, (at_ms - series.target.seen_ms) / 1000)
     if count.followed is not series:
         return
     if at_ms < now_ms - LOOKBACK_MS:

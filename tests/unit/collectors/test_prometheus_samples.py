@@ -1,5 +1,7 @@
 """Raw samples to counts: restarts, replicas, gaps. Counts are followed for real Istio series."""
 
+import random
+
 import orjson
 import pytest
 from clocks import FakeClock
@@ -204,3 +206,33 @@ def test_native_histograms_in_an_answer_are_passed_over(place, values):
     for _ in range(2):
         answer = read_samples(b'{"status":"success","data":{"resultType":"matrix","result":[%b]}}' % body)
         assert counted(samples, answer.result) == 5 + 4 + 3 + values
+
+
+def walks(chance, scrapes=60):
+    """Per pod and code what each scrape found: growth, restarts of whole pods, what was not scraped, what is no number."""
+    for pod in ("web-1", "web-2"):
+        restarts = set(chance.sample(range(5, scrapes), 2))
+        for code in ("200", "404", "500"):
+            count, values = chance.randint(1000, 2000), []
+            for scrape in range(scrapes):
+                count = chance.randint(1, 5) if scrape in restarts else count + chance.choice((0, 3, 40))
+                values.append(chance.choices((count, None, "NaN"), (40, 2, 1))[0] if scrape else count)
+            yield {"pod": pod, "code": code}, values
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_samples_count_the_same_one_by_one_some_at_a_time_and_all_at_once(seed):
+    chance = random.Random(seed)
+    known = list(walks(chance))
+    whole = counted(reader(), [series(*values, **of) for of, values in known])
+    for ticks in (range(1, 61), sorted({1, 60, *chance.sample(range(1, 60), 20)})):
+        samples, read = reader(), 0
+        for tick in ticks:
+            begin = max(0, read - chance.randint(0, 3))
+            parts = [(of, values[begin:tick]) for of, values in known]
+            told = [
+                series(*part, start_s=15 * begin, **of) for of, part in parts if any(one is not None for one in part)
+            ]
+            total = counted(samples, [b",".join(told)])
+            read = tick
+        assert total == whole
