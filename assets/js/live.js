@@ -2,6 +2,7 @@
 // selected text and open details survive. See console/widgets/live.py for the form.
 
 const KEPT = new Set(["open"]); // belongs to the person, not to the content
+const ATTEMPTS = 20;
 
 /** Makes the children of `parent` equal to `wanted`. */
 export function patch(parent, wanted) {
@@ -56,10 +57,22 @@ function update(node, item) {
     if (fresh || !("data-own" in attributes)) patch(node, children); // what a script has put into its own place stays
 }
 
-/** Asked by Dash when a region has news; the region's element may come a frame later than its content. */
-export function show(content, id, attempts = 20) {
-    const place = document.getElementById(`live-${id.name}`);
-    if (place && content) patch(place, content);
-    else if (content && attempts) requestAnimationFrame(() => show(content, id, attempts - 1));
+/** What each region was to show last, by its name. */
+const newest = new Map();
+
+/** Asked by Dash when a region has news. */
+export function show(content, { name }) {
+    if (content) {
+        newest.set(name, content);
+        put(content, name, ATTEMPTS);
+    }
     return window.dash_clientside.no_update;
+}
+
+/** A region's element may come a frame later than its content; what is older by then is let go. */
+function put(content, name, attempts) {
+    if (newest.get(name) !== content) return;
+    const place = document.getElementById(`live-${name}`);
+    if (place) patch(place, content);
+    else if (attempts) requestAnimationFrame(() => put(content, name, attempts - 1));
 }
