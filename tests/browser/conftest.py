@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from fake_console import Stage, staged
 from playwright.async_api import Browser, async_playwright
@@ -19,6 +20,19 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[HAS_FAILED] = report.failed
+    return report
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -36,8 +50,11 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(browser: Browser, stage: Stage) -> AsyncIterator[Visitor]:
-    """Opens browser windows; afterwards none may have had an error or asked anybody else for anything."""
+async def visitor(browser: Browser, stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+    """Opens browser windows; afterwards none may have had an error or asked anybody else for anything.
+
+    What they show when a test fails is printed.
+    """
     visits: list[Visit] = []
 
     async def open_window(**options: Any) -> Visit:
@@ -53,6 +70,8 @@ async def visitor(browser: Browser, stage: Stage) -> AsyncIterator[Visitor]:
 
     yield open_window
     for visit in visits:
+        if request.node.stash.get(HAS_FAILED, False):
+            print(await visit.told())
         await visit.page.context.close()
     assert [trouble for visit in visits for trouble in visit.troubles] == []
     assert [url for visit in visits for url in visit.foreign] == []

@@ -8,6 +8,7 @@ from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
 from fake_console import Stage
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
 PATIENCE_S = 60
@@ -40,7 +41,15 @@ class Visit:
             if value := await self.page.evaluate(script):
                 return value
             await self.page.wait_for_timeout(100)
-        raise AssertionError(f"never came true: {script}")
+        raise AssertionError(f"never came true, but was {value!r} at last: {script}")
+
+    async def told(self) -> str:
+        """Say what the page shows, for whoever reads of a failure on another machine."""
+        try:
+            shown = await self.page.locator("body").inner_text(timeout=5000)
+        except PlaywrightError as problem:
+            shown = str(problem)
+        return f"{self.page.url} showed:\n{shown}\nand had these troubles: {self.troubles}"
 
     async def violations_in_both_themes(self) -> list[tuple[str, str, list[str]]]:
         """What axe-core finds on the page in light and in dark."""
