@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -231,8 +231,16 @@ class Stage:
     console: Any
     ticker: Ticker
     paused: bool = False
-    """No tick, no news."""
     name = "played traffic"
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Have no tick and no news, so that every page tells of the same moment."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
 
     async def play(self, now_ms: int) -> None:
         self.console.live.observe(self.shop.advance(now_ms))

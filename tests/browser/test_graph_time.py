@@ -60,7 +60,6 @@ async def test_the_past_is_played_and_walked_by_keys(visitor: Visitor) -> None:
     await visit.page.get_by_label("Moment", exact=True).focus()
     await visit.page.keyboard.press("ArrowRight")
     await visit.until(f"Meshscope.page.state.at > {before}")
-    await visit.page.get_by_label("Speed").select_option("fast")
     at = await visit.ask("Meshscope.page.state.at")
     await visit.page.get_by_role("button", name="Play from here").click()
     await visit.until(f"Meshscope.page.state.at > {at} + 15000")
