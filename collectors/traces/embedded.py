@@ -22,8 +22,9 @@ from graph.ports import Dependency, Operation, Span, TraceQuery, TraceStoreState
 
 log = logging.getLogger(__name__)
 
-WRITE_BYTES = 16 * 1024 * 1024
-"""No more than that is taken apart at once, unless it is one request."""
+WRITE_BYTES = 8 * 1024 * 1024
+"""No more than that is taken apart at once, unless it is one request: with twice as much it takes a fifth longer per
+span, since the arrays no longer fit the processor's cache."""
 WEEK_S = 7 * 24 * 3600
 
 
