@@ -219,6 +219,11 @@ class ServiceEntry(Spec):
                 yield Flaw(("endpoints", index, "address"), "a socket has no DNS name", "use resolution: STATIC")
 
     def _dynamic_flaws(self) -> Iterator[Flaw]:
+        for name in self.has("addresses", "endpoints"):
+            if getattr(self, name):
+                yield Flaw(
+                    (name,), "DYNAMIC_DNS finds hosts by their names alone", "remove them, or use another resolution"
+                )
         for index, name in enumerate(self.hosts):
             if not name.startswith("*"):
                 yield Flaw(("hosts", index), "DYNAMIC_DNS is for hosts with *", "use resolution: DNS")

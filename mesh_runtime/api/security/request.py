@@ -93,6 +93,7 @@ class JWTRule(Spec):
     """An issuer of tokens and its keys. Without places of its own: ``Authorization: Bearer`` and ``access_token``."""
 
     spellings: ClassVar[Mapping[str, str]] = MappingProxyType({"jwks_uri": "jwksUri"})
+    later: ClassVar[frozenset[str]] = frozenset({"presence"})
 
     issuer: str = ""
     audiences: Many[_Name] = ()

@@ -288,6 +288,11 @@ def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
         (entry(resolution="NONE", endpoints=[{"address": "10.0.0.1"}]), "spec.endpoints", "NONE has no endpoints"),
         (entry(resolution="DYNAMIC_DNS"), "spec.hosts[0]", "DYNAMIC_DNS is for hosts with *"),
         (
+            entry(hosts=["*.example.com"], resolution="DYNAMIC_DNS", endpoints=[{"address": "10.0.0.1"}]),
+            "spec.endpoints",
+            "by their names alone",
+        ),
+        (
             entry(resolution="DNS_ROUND_ROBIN", endpoints=[{"address": "a.example.com"}, {"address": "b.example.com"}]),
             "spec.endpoints",
             "one endpoint at most",
