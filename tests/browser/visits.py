@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,11 +38,11 @@ class Visit:
 
     async def until(self, script: str) -> Any:
         """Wait until an expression holds in the page; polled from here because the page forbids eval."""
-        for _ in range(10 * PATIENCE_S):
-            if value := await self.page.evaluate(script):
-                return value
+        deadline = time.monotonic() + PATIENCE_S
+        while not (value := await self.page.evaluate(script)):
+            assert time.monotonic() < deadline, f"never came true, but was {value!r} at last: {script}"
             await self.page.wait_for_timeout(100)
-        raise AssertionError(f"never came true, but was {value!r} at last: {script}")
+        return value
 
     async def told(self) -> str:
         """Say what the page shows, for whoever reads of a failure on another machine."""
