@@ -190,6 +190,15 @@ class Duration(str):
         return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(strict=True))
 
 
+def in_seconds(value: str) -> str:
+    """Return a duration as protobuf writes it: ``1h30m`` as ``5400s``. What is none stays as it is."""
+    ns = _nanoseconds(value)
+    if ns is None:
+        return value
+    whole, rest = divmod(ns, _UNIT_NS["s"])
+    return f"{whole}.{rest:09}s" if rest else f"{whole}s"
+
+
 def _nanoseconds(value: str) -> int | None:
     if not value or len(value) > 40:
         return None

@@ -17,8 +17,6 @@ _WRAPPERS: Final = frozenset(
     f"google.protobuf.{name}Value"
     for name in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
 )
-_DURATION: Final = "google.protobuf.Duration"
-_ANY: Final = "google.protobuf.Any"
 
 
 def complaints(message: Any, at: Steps = ()) -> Iterator[Complaint]:
@@ -101,9 +99,9 @@ def _value(value: Any, rule: Any, at: Steps) -> Iterator[Complaint]:
         yield from _scalar(value, rule, at)
     elif descriptor.full_name in _WRAPPERS:
         yield from _scalar(value.value, rule, at)
-    elif descriptor.full_name == _DURATION:
+    elif descriptor.full_name == protos.DURATION:
         yield from _scalar(value.seconds + value.nanos / 1e9, rule, at)
-    elif descriptor.full_name == _ANY:
+    elif descriptor.full_name == protos.ANY:
         held = protos.content(value)
         if held is not None:
             yield from complaints(held, at)
@@ -129,7 +127,7 @@ def _scalar(value: Any, rule: Any, at: Steps) -> Iterator[Complaint]:
 
 def _seconds(given: Any) -> Any:
     full_name = getattr(getattr(given, "DESCRIPTOR", None), "full_name", "")
-    return given.seconds + given.nanos / 1e9 if full_name == _DURATION else given
+    return given.seconds + given.nanos / 1e9 if full_name == protos.DURATION else given
 
 
 def _shown(given: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -25,6 +25,8 @@ LISTENER = "envoy.config.listener.v3.Listener"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+DURATION = "google.protobuf.Duration"
+ANY = "google.protobuf.Any"
 BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 DELTA_REQUEST = "envoy.service.discovery.v3.DeltaDiscoveryRequest"
 DELTA_RESPONSE = "envoy.service.discovery.v3.DeltaDiscoveryResponse"
@@ -55,6 +57,33 @@ def message(name: str, fields: Mapping[str, Any]) -> Any:
         return json_format.ParseDict(dict(fields), message_class(name)(), descriptor_pool=_pool())
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # what the parser itself stumbles over
         raise ParseError(f"is not the JSON of {name}") from error
+
+
+def with_durations(name: str, written: Any, read: Callable[[str], str]) -> Any:
+    """Return a message's JSON form with each duration that is text, also in what an ``Any`` holds, as *read* has it."""
+    try:
+        return _with_durations(message_class(name).DESCRIPTOR, written, read)
+    except KeyError:  # the parser will say so, and where
+        return written
+
+
+def _with_durations(kind: Any, written: Any, read: Callable[[str], str]) -> Any:
+    if isinstance(written, list):
+        return [_with_durations(kind, item, read) for item in written]
+    if isinstance(written, str) and kind.full_name == DURATION:
+        return read(written)
+    if not isinstance(written, dict):
+        return written
+    if kind.GetOptions().map_entry:
+        held = dict.fromkeys(written, kind.fields_by_name["value"])
+    elif kind.full_name == ANY:
+        return with_durations(str(written.get("@type")).rpartition("/")[2], written, read)
+    else:
+        held = {name: field for field in kind.fields for name in (field.name, field.json_name)}
+    kinds = {name: field.message_type for name, field in held.items()}
+    return {
+        name: _with_durations(kinds[name], item, read) if kinds.get(name) else item for name, item in written.items()
+    }
 
 
 def pack(name: str, content: Mapping[str, Any]) -> bytes:
@@ -102,7 +131,7 @@ def merge(into: Any, added: Message, *, replace_lists: bool = False) -> None:
             merge(getattr(into, field.name), value, replace_lists=replace_lists)
 
 
-_WHOLE = frozenset({"google.protobuf.Duration", "google.protobuf.Any"})
+_WHOLE = frozenset({DURATION, ANY})
 
 
 def _merge_map(into: Any, added: Any, value_field: Any) -> None:

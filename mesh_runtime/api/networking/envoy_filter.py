@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api import regex
 from mesh_runtime.api.security.targets import PolicyTargetReference
 from mesh_runtime.api.spec import Flaw, Many, Spec, not_yet, text
-from mesh_runtime.api.values import Labels, Port
+from mesh_runtime.api.values import Labels, Port, in_seconds
 from mesh_runtime.xds import constraints, protos
 
 MANAGER: Final = "envoy.filters.network.http_connection_manager"
@@ -231,7 +231,9 @@ class ConfigPatch(Spec):
         """The patch's value as a message of Envoy's API; ``None``: it has none. Nobody may change it."""
         if self.patch.value is None:
             return None
-        return protos.message(MESSAGES[self.apply_to], typed(self.patch.value))
+        kind = MESSAGES[self.apply_to]
+        # Istio reads patches as Go does.
+        return protos.message(kind, protos.with_durations(kind, typed(self.patch.value), in_seconds))
 
     def flaws(self) -> Iterator[Flaw]:
         """The condition fits what is patched, and Envoy knows the value."""

@@ -3,7 +3,7 @@
 import pytest
 import pytest_asyncio
 import yaml
-from xds_mesh import GATEWAY, NAMESPACE, TO_CATALOG, Mesh, together, until
+from xds_mesh import GATEWAY, NAMESPACE, TO_CATALOG, Mesh, silent, together, until
 
 from mesh_runtime.api import load
 from mesh_runtime.api.objects import ConfigError, ObjectKey
@@ -163,6 +163,27 @@ spec:
 
     await until(is_limited)
     assert (await call(mesh)).headers["x-local-rate-limit"] == "true"
+
+
+async def test_durations_may_be_written_as_go_writes_them(mesh):
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http = {
+        "common_http_protocol_options": {"idle_timeout": "1h"},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
+    held = {"typed_extension_protocol_options": {options: {"@type": f"type.googleapis.com/{options}", **http}}}
+    catalog = {"service": "catalog.shop.svc.cluster.local"}
+    only = {"vhost": {"name": "catalog.shop.svc.cluster.local:80"}}
+    hasty = {"route": {"timeout": "50ms"}}
+    await mesh.apply(
+        envoy_filter(
+            "hasty",
+            patch("HTTP_ROUTE", "SIDECAR_OUTBOUND", "MERGE", hasty, routeConfiguration=only),
+            patch("CLUSTER", "SIDECAR_OUTBOUND", "MERGE", held, cluster=catalog),
+        )
+    )
+    with silent(mesh.workloads["catalog"]):
+        assert (await call(mesh)).status == 504
 
 
 async def test_the_root_namespace_s_come_first_then_lower_priorities_then_names(mesh):
