@@ -332,6 +332,11 @@ def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
             "spec.endpoints[0].address",
             "is not an IP address",
         ),
+        (
+            entry(resolution="STATIC", workloadSelector={}),
+            "spec.workloadSelector",
+            "all workloads of the namespace, is Istio's, but this runtime does not support it yet; name labels",
+        ),
         (entry(hosts=["*.example.com"]), "spec.endpoints", "cannot be looked up"),
         (entry(hosts=["*"]), "spec.hosts[0]", "stands for every host"),
         (
