@@ -53,9 +53,14 @@ def keys_clusters(world: World, instance: Instance) -> Group:
     return world.once(("keys clusters", tuple(servers)), lambda: tuple(_cluster(server) for server in servers))
 
 
-def missing_keys(world: World, instance: Instance) -> Iterator[str]:
+def missing_keys(world: World, instance: Instance) -> tuple[str, ...]:
     """Say of which issuers a workload takes no token, because nobody knows their keys, and why."""
-    for item in applying(world, "RequestAuthentication", workload_of(instance)):
+    workload = workload_of(instance)
+    return world.once(("missing keys", workload), lambda: tuple(_missing_keys(world, workload)))
+
+
+def _missing_keys(world: World, workload: Workload) -> Iterator[str]:
+    for item in applying(world, "RequestAuthentication", workload):
         for rule in spec_of(item, RequestAuthentication).jwt_rules:
             issuer = world.issuer(rule.issuer)
             if rule.is_discovered and issuer.trouble:
