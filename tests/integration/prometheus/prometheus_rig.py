@@ -198,7 +198,7 @@ async def until(condition, timeout_s: float = 60, every_s: float = 0.1):
 
 
 class Misbehaving:
-    """A proxy in front of a Prometheus: down, slow, talking nonsense, forgetful, or living in another time."""
+    """A proxy in front of a Prometheus: down, slow, cut off, talking nonsense, forgetful, or living in another time."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -207,6 +207,10 @@ class Misbehaving:
         """Answered to everything, with 200."""
         self.status = 0
         """Answered to everything, if set."""
+        self.is_cut = False
+        """Whether connections are lost in the middle of an answer."""
+        self.sample = ""
+        """The value of every raw sample, if set."""
         self.lose: Callable[[dict], bool] = lambda _metric: False
         """Which series are not passed on."""
         self.warning = ""
@@ -216,7 +220,7 @@ class Misbehaving:
         self.app = web.Application(client_max_size=1 << 24)
         self.app.router.add_route("*", "/{path:.*}", self._pass)
 
-    async def _pass(self, request: web.Request) -> web.Response:
+    async def _pass(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         self.headers.append(dict(request.headers))
         if self.delay_s:
@@ -241,7 +245,17 @@ class Misbehaving:
             body, status = await answer.read(), answer.status
         if request.match_info["path"].endswith("/query") and status == 200:
             body = self._bent(body)
+        if self.is_cut:
+            return await self._half(request, body)
         return web.Response(status=status, body=body, content_type="application/json")
+
+    @staticmethod
+    async def _half(request: web.Request, body: bytes) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await answer.prepare(request)
+        await answer.write(body[: len(body) // 2])
+        request.transport.close()
+        return answer
 
     def _bent(self, body: bytes) -> bytes:
         answer = orjson.loads(body)
@@ -257,4 +271,6 @@ class Misbehaving:
                 for values in (one.get("values", ()), [one["value"]] if "value" in one else ()):
                     for sample in values:
                         sample[0] += self.skew_s
+                for sample in one.get("values", ()) if self.sample else ():
+                    sample[1] = self.sample
         return orjson.dumps(answer)

@@ -136,9 +136,11 @@ FAULTS = {
     "answered 503: upstream is away": {"status": 503},
     "did not answer within 3 s": {"delay_s": 9.0},
     "answers something else than the query API does": {"body": b"<html>log in</html>"},
+    "broke off": {"is_cut": True},
+    "answers a query of istio with garbage": {"sample": "many"},
     "it evaluates no PromQL": {"body": b'{"status":"success","data":{"resultType":"matrix","result":[7]}}'},
 }
-"""Down, slow, garbage, nonsense: by the reason that is told."""
+"""Down, slow, a page, cut off, garbage, nonsense: by the reason that is told."""
 
 
 async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_recovers(prometheus):
@@ -152,7 +154,7 @@ async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_r
             stale = watch.requests()
             await asyncio.sleep(0.7)
             assert watch.requests() == stale, "nobody counted meanwhile"
-            proxy.status, proxy.delay_s, proxy.body = 0, 0.0, None
+            vars(proxy).update({name: vars(Misbehaving(""))[name] for name in fault})
             await watch.flows()
             assert {edge.reason for edge in watch.edges().values()} == {""}
             is_exact(watch)
@@ -160,6 +162,31 @@ async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_r
     async with asyncio.TaskGroup() as group:
         for reason, fault in FAULTS.items():
             group.create_task(suffer(reason, fault))
+
+
+async def test_the_first_poll_that_fails_is_told_on_every_edge_and_lets_no_rate_fall(prometheus):
+    async def fail(reason: str, fault: dict) -> None:
+        proxy = Misbehaving(prometheus.url)
+        async with served(proxy.app) as url:
+            watch = Watch(url, timeout_s=3.0)
+
+            async def look() -> bool:
+                answered = await watch.poll.once()
+                watch.live.tick(watch.clock.now_ms())
+                return answered and watch.requests() > 0 and len(watch.edges()) == 4
+
+            await until(look)
+            rates = {name: edge.signals.rate for name, edge in watch.edges().items()}
+            vars(proxy).update(fault)
+            assert not await look()
+            edges = watch.edges()
+            assert {reason in edge.reason for edge in edges.values()} == {True}, edges
+            assert all(edge.signals.rate >= rates[name] for name, edge in edges.items())
+            await watch.source.close()
+
+    async with asyncio.TaskGroup() as group:
+        for reason, fault in FAULTS.items():
+            group.create_task(fail(reason, fault))
 
 
 async def test_a_prometheus_that_dies_and_comes_back_costs_no_request(prometheus, trouble):
