@@ -107,14 +107,16 @@ def _layout() -> Component:
 
 
 def _route(app: Dash, console: Console) -> None:
-    @app.callback(Output("main", "children"), Input("url", "pathname"), Input("url", "search"))
-    async def show(pathname: str | None, search: str | None) -> Component:
-        page, rest = pages.find(pathname or "/")
+    @app.callback(
+        Output("main", "children"), Output("main", "data-path"), Input("url", "pathname"), Input("url", "search")
+    )
+    async def show(pathname: str | None, search: str | None) -> tuple[Component, str]:
+        path = pathname or "/"
+        page, rest = pages.find(path)
         if page is None:
-            return _unknown(pathname or "")
+            return _unknown(path), path
         parameters = dict(parse_qsl((search or "").removeprefix("?")))
-        shown: Component = await page.show(console, rest, parameters)
-        return shown
+        return await page.show(console, rest, parameters), path
 
 
 def _unknown(pathname: str) -> Component:

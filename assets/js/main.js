@@ -21,14 +21,23 @@ const stream = new Stream({
         pulse.beat(graph);
     },
     connection(state) {
+        const isBack = !isConnected && state === "open";
         isConnected = state === "open";
         page?.connection(state);
         tellConnection();
+        if (isBack && isAwaited()) setProps("url", { pathname: location.pathname });
     },
 });
 
+/** Whether a page was asked for that the server has not given yet. */
+function isAwaited() {
+    const path = document.getElementById("main")?.dataset.path;
+    return path !== undefined && path !== location.pathname;
+}
+
 function tellConnection() {
     showConnection(isConnected, stream.graph, page?.state);
+    document.getElementById("main")?.toggleAttribute("data-awaited", !isConnected && isAwaited());
 }
 
 /** Buttons of repeated rows: what they carry goes into a store, whose callback does it. */
