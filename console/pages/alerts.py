@@ -25,7 +25,8 @@ PATH = "/alerts"
 TITLE = "Alerts"
 EVENTS_SHOWN = 20
 DELIVERIES_SHOWN = 20
-LETTERS_SHOWN = 10
+LETTERS_SHOWN = 3
+"""What fires stays in sight below them; the deliveries tell of all."""
 INBOX = "inbox"
 """What the demo calls its own receiver."""
 INBOX_TIMEOUT_S = 1.5

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 AUTHOR = "tap"
 LINGER_MS = 15_000
 """How long workloads go on logging when nobody watches any more: who looks at a trace and comes back needs no new config."""
+NAMED = 2
+"""Workloads that a revision's reason names; its objects name them all."""
 LOOK_S = 2.0
 """Pause between two looks, so that workloads that start while somebody watches log, too."""
 
@@ -108,8 +110,10 @@ class TapSwitch:
         delete = [key for key in there if key not in target]
         if not put and not delete:
             return
-        named = ", ".join(f"{key.namespace}/{key.name}" for key in (*(one.key for one in put), *delete))
-        reason = f"requests are watched: {named}" if put else f"nobody watches any more: {named}"
+        named = [f"{key.namespace}/{key.name}" for key in (*(one.key for one in put), *delete)]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        what = "requests are watched" if put else "nobody watches any more"
+        reason = f"{what}: {', '.join(named[:NAMED])}{more}"
         try:
             await self._store.commit(Change(put=tuple(put), delete=tuple(delete), author=AUTHOR, reason=reason))
         except (ConfigError, StoreError) as trouble:

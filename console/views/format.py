@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NONE = "–"
+YEAR_S = 31_536_000
+"""Of 365 days."""
 
 
 def rate(value: float | None) -> str:
@@ -94,7 +96,9 @@ def duration(seconds: float) -> str:
         return f"{round(seconds / 60)} min"
     if seconds < 129_600:
         return f"{round(seconds / 3600)} h"
-    return f"{round(seconds / 86_400)} days"
+    if seconds < 2 * YEAR_S:
+        return f"{round(seconds / 86_400)} days"
+    return f"{round(seconds / YEAR_S)} years"
 
 
 def ago(at_ms: int, now_ms: int) -> str:

@@ -148,6 +148,7 @@ def _delivery(item: DeliveryRow, now_ms: int) -> list[Component]:
         [icon("send"), "Replay"],
         className="button",
         type="button",
+        title="Replay",
         **parts.data(replay=str(item.number)),
         **parts.aria(label=f"Replay delivery {item.number}"),
     )

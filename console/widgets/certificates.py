@@ -173,9 +173,9 @@ def _roots(roots: tuple[Root, ...]) -> Component:
         return html.P("No workload has joined yet, so no proxy trusts anything.", className="muted")
     rows = [
         (
-            html.Th([icon("key-round"), " ", one.name], scope="row", className="named"),
+            html.Th([icon("key-round"), " ", one.name], scope="row", className="named long"),
             html.Td(one.role),
-            html.Td(html.Code(one.fingerprint, className="fingerprint")),
+            html.Td(html.Code(one.fingerprint), className="fingerprint"),
             html.Td(
                 html.Time(one.left, title=fmt.moment(one.until_ms), dateTime=rfc3339(one.until_ms)), className="num"
             ),

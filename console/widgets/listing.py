@@ -87,10 +87,10 @@ def _mtls(row: Row) -> Component:
     if row.mtls is None:
         return html.Td(html.Span("not measured", className="muted"))
     if row.mtls >= 0.9995:
-        return html.Td([icon("lock"), "\u00a0all"])
+        return html.Td([icon("lock"), "\u00a0all"], className="whole")
     if row.mtls == 0:
-        return html.Td([icon("lock-open"), "\u00a0none"], className="muted")
-    return html.Td([icon("lock-open"), f"\u00a0{fmt.percent(row.mtls)}"], className="bad")
+        return html.Td([icon("lock-open"), "\u00a0none"], className="muted whole")
+    return html.Td([icon("lock-open"), f"\u00a0{fmt.percent(row.mtls)}"], className="bad whole")
 
 
 def _action(row: Row) -> Component:

@@ -145,7 +145,11 @@ def _close() -> Component:
 def shift_button(service: str) -> Component:
     """Open the wizard for ``namespace/service``."""
     return html.Button(
-        [icon("split"), "Shift traffic"], className="button primary", type="button", **parts.data(shift=service)
+        [icon("split"), "Shift traffic"],
+        className="button primary",
+        type="button",
+        title="Shift traffic",
+        **parts.data(shift=service),
     )
 
 

@@ -91,7 +91,8 @@ def _row(row: Row) -> tuple[Component, ...]:
 
 
 def _sync(item: Sync) -> Component:
-    return html.Span([html.Span(className=f"dot {item.tone}"), f" {item.word}"], className="sync")
+    dot = html.Span(className=f"dot {item.tone}", title=item.word)
+    return html.Span([dot, html.Span(item.word, className="word")], className="sync")
 
 
 def detail(view: Detail) -> list[Component]:

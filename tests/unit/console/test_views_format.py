@@ -38,4 +38,5 @@ def test_a_latency_is_told_in_seconds_from_one_second_on(value, text):
 
 
 def test_lengths_of_time_take_their_largest_sensible_unit():
-    assert [fmt.duration(s) for s in (12, 89, 600, 7200, 200_000)] == ["12 s", "89 s", "10 min", "2 h", "2 days"]
+    told = [fmt.duration(s) for s in (12, 89, 600, 7200, 200_000, 3650 * 86_400)]
+    assert told == ["12 s", "89 s", "10 min", "2 h", "2 days", "10 years"]
