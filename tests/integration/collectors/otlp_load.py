@@ -80,7 +80,8 @@ async def serve(pending_s: int) -> None:
             if line.strip() == "warm":
                 late.clear()
             await ingest.flush()
-            say(asdict(receiver.state) | {"drops": dict(receiver.drops), "lag_ms": worst(late)})
+            held = {"graph_mib": live.state().bytes / 2**20}
+            say(asdict(receiver.state) | {"drops": dict(receiver.drops), "lag_ms": worst(late)} | held)
         for task in running:
             task.cancel()
     live.tick(clock.now_ms())
