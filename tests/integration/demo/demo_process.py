@@ -14,7 +14,7 @@ from console.cli.client import Client, ServerError
 from console.datadir import DataDir
 
 MESHSCOPE = (sys.executable, "-m", "console")
-PATIENCE_S = 100
+PATIENCE_S = 200
 """Longer than anything takes on a slow machine, and less than a test may take."""
 ECHO = (sys.executable, str(Path(__file__).parents[2] / "echo.py"))
 

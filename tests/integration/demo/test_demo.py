@@ -13,7 +13,7 @@ from free_ports import free_port
 
 from console.datadir import DataDir
 
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Everything that a mesh goes through in a day, in one minute, under load: no request may notice.
 
-``SOAK=1`` goes through it twenty times, in about ten minutes.
+``SOAK=1`` goes through it twenty times, in about ten minutes, under more load.
 """
 
 import itertools
@@ -26,16 +26,18 @@ from mesh_runtime.agent.process import Plan
 from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
 
-ROUNDS = 20 if os.environ.get("SOAK") else 1
+LONG = bool(os.environ.get("SOAK"))
+ROUNDS = 20 if LONG else 1
 CHANGES = 50
-LIGHT_RATE, SHOP_RATE = 200, 40
-LEAF_LIFETIME_S = 40
+LIGHT_RATE, SHOP_RATE = (200, 40) if LONG else (60, 15)
+"""The less, the more a slow machine beside other tests can answer at all."""
+LEAF_LIFETIME_S = 60
 """Rotated at half of it; the rest is for a server that is being killed on a busy machine."""
 PROXIES = 8 + 6
 FLAT = (sys.executable, str(Path(__file__).parents[2] / "bench" / "flat.py"))
 RETRIES = {"attempts": 3, "perTryTimeout": "10s", "retryOn": "connect-failure,refused-stream,reset,gateway-error"}
 
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("demo"), pytest.mark.timeout(120 + ROUNDS * 60)]
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("demo"), pytest.mark.timeout(300 + ROUNDS * 60)]
 
 
 def light_members():
@@ -292,4 +294,5 @@ def test_changes_rotations_and_deaths_cost_no_request(storm):
             f" {report['sent']} sent, {report['errors']} errors, p99 {report['latency_ms']['p99']:.0f} ms"
         )
         assert (report["errors"], report["dropped"]) == (0, 0), f"{report}\n{why(storm.demo.data)}"
-        assert report["achieved_rate"] > 0.95 * report["target_rate"], report
+        if LONG:  # or one stall would say more of the machine
+            assert report["achieved_rate"] > 0.95 * report["target_rate"], report

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
@@ -26,7 +27,7 @@ from mesh_runtime.registry import Role
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("exact")]
 
-REQUESTS = 5_000
+REQUESTS = 2_000
 RATE = 250.0
 AT_ONCE = 250
 """A busy machine makes it longer, not wrong: so many requests end before the next ones begin."""
@@ -35,7 +36,7 @@ PATH = "/go?url=http://stock/"
 ECHO = (sys.executable, str(Path(__file__).parents[2] / "traced_echo.py"))
 REPORTERS = ("source", "destination", "trace")
 WEB = ("ingress", "web")
-RARE = 20
+RARE = FEW = 20
 ACCESS_LOG = """
 apiVersion: telemetry.istio.io/v1
 kind: Telemetry
@@ -127,8 +128,8 @@ class Mesh:
         )
         (self.path / "plan").write_bytes(wire.encode(plan))
         self.agent = self.start("agent", sys.executable, "-m", "mesh_runtime.agent", str(self.path / "plan"))
-        addresses = json.loads(until(lambda: plan.told.exists() and plan.told.read_text(), PATIENCE_S))
-        self.url = f"http://{addresses['shop/ingress~0']}:18080"
+        self.addresses = json.loads(until(lambda: plan.told.exists() and plan.told.read_text(), PATIENCE_S))
+        self.url = f"http://{self.addresses['shop/ingress~0']}:18080"
         (self.admin,) = run_dir.iterdir()
         until(self.answers, PATIENCE_S)
 
@@ -178,9 +179,15 @@ class Mesh:
             for edge in edges
         }
 
-    def all_told(self, requests):
-        """Wait until everybody has told of so many requests to the stock; then the next word of everybody, too."""
-        until(lambda: min(to_stock(self.told(), by) for by in REPORTERS) >= requests, PATIENCE_S)
+    def all_told(self, to_stock, to_web=1):
+        """Wait until everybody has told of so many requests; then for the next word of everybody, too."""
+
+        def heard():
+            told = self.told()
+            of_web = [told.get(WEB, {}).get(by, 0) for by in REPORTERS[:2]]
+            return min(of_web) >= to_web and min(in_stock(told, by) for by in REPORTERS) >= to_stock
+
+        until(heard, PATIENCE_S, self.told)
         revision = self.client.get("/graph", window=3600)["revision"]
         until(lambda: self.client.get("/graph", window=3600)["revision"] >= revision + 3, PATIENCE_S)
         return self.told()
@@ -200,25 +207,36 @@ class Mesh:
 
     def counters(self, number, **labels):
         """What a member's proxy itself says that it has counted."""
+        page = self.page(number, "stats/prometheus?filter=istio.requests_total")
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in page.splitlines() if line.startswith("envoy_istio_requests_total{")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(one in line for one in wanted))
 
-        async def page():
+    def page(self, number, path):
+        """A page of a member's proxy."""
+
+        async def read():
             connector = aiohttp.UnixConnector(str(self.admin / f"{number}.sock"))
             async with (
                 aiohttp.ClientSession(connector=connector) as session,
-                session.get("http://proxy/stats/prometheus?filter=istio.requests_total") as answer,
+                session.get(f"http://proxy/{path}") as page,
             ):
-                return await answer.text()
+                return await page.text()
 
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        lines = [line for line in asyncio.run(page()).splitlines() if line.startswith("envoy_istio_requests_total{")]
-        return sum(float(line.rpartition(" ")[2]) for line in lines if all(one in line for one in wanted))
+        return asyncio.run(read())
+
+    def costs_nothing(self, address):
+        """Whether nobody calls a proxy any more, or it is there again."""
+        with suppress(OSError), socket.create_connection((address, 15006), PATIENCE_S):
+            return True
+        return not any(address in self.page(number, "clusters") for number in (1, 2))
 
 
 def name(node):
     return node.partition("/shop/")[2]
 
 
-def to_stock(told, reporter):
+def in_stock(told, reporter):
     return sum(counts.get(reporter, 0) for (_, target), counts in told.items() if target.startswith("stock"))
 
 
@@ -228,10 +246,10 @@ def mesh(tmp_path_factory):
         yield mesh
 
 
-def test_five_thousand_requests_are_five_thousand_whoever_counts(mesh):
+def test_two_thousand_requests_are_two_thousand_whoever_counts(mesh):
     before, spans, kept = mesh.all_told(1), mesh.says("spans"), mesh.says("traces")
     mesh.browse(REQUESTS)
-    after = mesh.all_told(to_stock(before, "trace") + REQUESTS)
+    after = mesh.all_told(in_stock(before, "trace") + REQUESTS, before[WEB]["source"] + REQUESTS)
     print(json.dumps({" > ".join(edge): told for edge, told in after.items()}))
 
     def more(edge, reporter):
@@ -241,10 +259,10 @@ def test_five_thousand_requests_are_five_thousand_whoever_counts(mesh):
     busy = {edge for edge, told in after.items() if told != before.get(edge)}
     assert busy == {WEB, ("web", "stock/v1"), ("web", "stock/v2")}
     assert [more(WEB, by) for by in REPORTERS[:2]] == [REQUESTS] * 2
-    assert [to_stock(after, by) - to_stock(before, by) for by in REPORTERS] == [REQUESTS] * 3
+    assert [in_stock(after, by) - in_stock(before, by) for by in REPORTERS] == [REQUESTS] * 3
     for edge in busy - {WEB}:
         assert len({more(edge, by) for by in REPORTERS}) == 1, after
-        assert more(edge, "source") > REQUESTS / 4
+        assert more(edge, "source") > REQUESTS / 10
     # Of each request there are three spans: the web's for its visitor, and two for its call.
     until(lambda: mesh.says("spans")["spans"] - spans["spans"] >= 3 * REQUESTS, PATIENCE_S)
     until(lambda: mesh.says("traces")["traces"] - kept["traces"] >= REQUESTS, PATIENCE_S)
@@ -259,7 +277,7 @@ def test_five_thousand_requests_are_five_thousand_whoever_counts(mesh):
 def test_two_copies_of_a_caller_count_twice_and_two_reporters_once(mesh):
     copies = [mesh.counters(number, reporter="source") for number in (1, 2)]
     callees = [mesh.counters(number, reporter="destination") for number in (3, 4)]
-    assert min(copies) > REQUESTS / 4
+    assert min(copies) > REQUESTS / 10
     edges = mesh.client.get("/graph", type="app", window=3600)["edges"]
     (edge,) = (one for one in edges if name(one["source"]) == "web")
     assert edge["requests"] == sum(copies) == sum(callees)
@@ -276,10 +294,10 @@ def test_a_change_of_listeners_costs_no_proxy_what_it_counted(mesh):
     asked = 0
     # An Envoy forgets codes that nobody saw while it left its old listeners.
     while mesh.counters(0, response_code="404") or not mesh.counters(0, response_code="200"):
-        mesh.browse(AT_ONCE)
-        asked += AT_ONCE
+        mesh.browse(FEW)  # so few are answered, however busy the machine, before it ends their connections
+        asked += FEW
     mesh.browse(1, "/?code=404", 404)
-    after = mesh.all_told(to_stock(before, "trace") + asked)
+    after = mesh.all_told(in_stock(before, "trace") + asked, before[WEB]["source"] + RARE + asked + 1)
     assert [after[WEB][by] - before[WEB][by] for by in REPORTERS[:2]] == [RARE + asked + 1] * 2
 
 
@@ -289,6 +307,7 @@ def test_a_proxy_that_is_killed_takes_none_of_its_counts_with_it(mesh):
     old = mesh.proxy(3)
     os.kill(old, signal.SIGKILL)
     until(lambda: mesh.proxy(3) not in {0, old}, PATIENCE_S)
+    until(lambda: mesh.costs_nothing(mesh.addresses["shop/stock-v1~0"]), PATIENCE_S)
 
     def answers_again():
         with suppress(OSError, aiohttp.ClientError):
@@ -299,5 +318,5 @@ def test_a_proxy_that_is_killed_takes_none_of_its_counts_with_it(mesh):
         asked += 1
     mesh.browse(300)
     asked += 300
-    after = mesh.all_told(to_stock(before, "trace") + asked)
-    assert [to_stock(after, by) - to_stock(before, by) for by in REPORTERS] == [asked] * 3
+    after = mesh.all_told(in_stock(before, "trace") + asked)
+    assert [in_stock(after, by) - in_stock(before, by) for by in REPORTERS] == [asked] * 3

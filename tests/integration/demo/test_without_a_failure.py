@@ -32,7 +32,7 @@ from mesh_runtime.registration import Registration
 from mesh_runtime.registry import Role
 
 LONG = bool(os.environ.get("SOAK"))
-RATE = 500 if LONG else 100
+RATE = 500 if LONG else 50
 CHANGES = 200 if LONG else 25
 TIMES = 5 if LONG else 1
 HOST = "door.example.com"
@@ -44,7 +44,7 @@ RETRIES = {"attempts": 3, "perTryTimeout": "10s", "retryOn": "connect-failure,re
 
 AUTHORITY = OwnCA()
 
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("demo"), pytest.mark.timeout(900 if LONG else 240)]
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("demo"), pytest.mark.timeout(900 if LONG else 400)]
 
 
 def certificate():
@@ -204,7 +204,7 @@ class Light:
         for process in self.processes.values():
             process.kill()
         self._server.send_signal(signal.SIGINT)
-        self._server.communicate(timeout=30)
+        self._server.communicate(timeout=PATIENCE_S)
 
     def change(self, count):
         """Change config so often: that of the services themselves, and whatever else can be said elsewhere."""
@@ -277,7 +277,7 @@ class Light:
             registration=registration,
             command=FLAT,
             restart=Restart.ALWAYS,
-            health=Health(interval_s=0.2, failures=1),
+            health=Health(interval_s=0.2, timeout_s=PATIENCE_S, failures=1),  # one that is killed answers at once
             logged=True,
         )
 
@@ -306,7 +306,7 @@ def no_failure(mesh, what):
         yield
     finally:
         sender.terminate()
-        report = json.loads(sender.communicate(timeout=60)[0])
+        report = json.loads(sender.communicate(timeout=PATIENCE_S)[0])
     print(
         f"{what}: {report['achieved_rate']} of {report['target_rate']:g} requests/s for {report['seconds']:.0f} s,"
         f" {report['sent']} sent, {report['errors']} errors, p99 {report['latency_ms']['p99']:.0f} ms"
