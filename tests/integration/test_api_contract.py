@@ -79,12 +79,10 @@ def fill(url, otlp):
         ("traces", lambda told: told["items"]),
         ("logs", lambda told: told["items"]),
     ):
-        for _ in range(100):
-            if there(requests.get(f"{url}/api/v1/{path}", timeout=60).json()):
-                break
+        deadline = time.monotonic() + 60
+        while not there(requests.get(f"{url}/api/v1/{path}", timeout=60).json()):
+            assert time.monotonic() < deadline, path
             time.sleep(0.1)
-        else:
-            raise AssertionError(path)
 
 
 def asks_for_something(operation):

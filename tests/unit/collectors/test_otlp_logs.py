@@ -56,7 +56,7 @@ class Receiving:
 
     async def export(self, body, **options):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.receiver.grpc_port}") as channel:
-            return await channel.unary_unary(self.logs.method)(body, timeout=10, **options)
+            return await channel.unary_unary(self.logs.method)(body, timeout=60, **options)
 
     async def found(self, **query):
         return (await self.store.search(LogQuery(**query))).lines
@@ -88,7 +88,7 @@ async def test_the_public_sdks_log_records_are_kept_with_their_trace(tmp_path):
     def send(port):
         about = Resource({"service.name": "catalog", "service.namespace": "shop", "service.version": "v1"})
         provider = LoggerProvider(resource=about, shutdown_on_exit=False)
-        exporter = OTLPLogExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=5)
+        exporter = OTLPLogExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=60)
         provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
         spans = TracerProvider(shutdown_on_exit=False)
         with spans.get_tracer("t").start_as_current_span("asked") as span:

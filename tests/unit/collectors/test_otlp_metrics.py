@@ -287,7 +287,7 @@ async def test_the_public_sdks_metrics_become_an_edge_of_the_graph():
     from opentelemetry.sdk.resources import Resource
 
     def send(port):
-        exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=5)
+        exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=60)
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
         about = Resource({"service.name": "web", "service.namespace": "shop"})
         provider = MeterProvider([reader], resource=about, shutdown_on_exit=False)

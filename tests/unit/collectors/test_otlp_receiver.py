@@ -59,7 +59,7 @@ class Receiving:
 
     async def export(self, body: bytes, *, compression=None):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.receiver.grpc_port}") as channel:
-            return await channel.unary_unary(EXPORT)(body, compression=compression, timeout=10)
+            return await channel.unary_unary(EXPORT)(body, compression=compression, timeout=60)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def test_the_public_sdks_spans_become_an_edge():
 
     def send(port: int) -> None:
         for app, kind, context in (("web", trace.SpanKind.CLIENT, None), ("cart", trace.SpanKind.SERVER, "web")):
-            exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=5)
+            exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=60)
             about = {"service.name": app, "service.namespace": "shop", "service.version": "v1"}
             provider = TracerProvider(resource=Resource(about), shutdown_on_exit=False)
             provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -220,7 +220,7 @@ async def test_grpc_senders_are_told_what_was_wrong(body, compression, says, rea
 async def test_other_grpc_methods_are_unimplemented():
     async with receiving() as it, grpc.aio.insecure_channel(f"127.0.0.1:{it.receiver.grpc_port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")(b"", timeout=10)
+            await channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")(b"", timeout=60)
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

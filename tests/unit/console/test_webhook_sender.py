@@ -114,7 +114,7 @@ async def test_a_receiver_that_fails_five_times_gets_the_same_signed_message_unt
 
 
 async def test_messages_on_one_subject_arrive_in_order_and_others_pass_them(tmp_path):
-    hooks_of = lambda url: settings(url, retry_after_s=(0.2,))  # noqa: E731
+    hooks_of = lambda url: settings(url, retry_after_s=(1,))  # noqa: E731
     async with Receiver(500) as receiver, Post(tmp_path / "state.db", hooks_of(receiver.url)) as post:
         await post.send(message("fired", "a"), message("resolved", "a"), message("other", "b"))
         await post.finished()

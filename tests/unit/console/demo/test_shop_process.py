@@ -40,15 +40,15 @@ async def started(name: str, port: int, environ: dict[str, str]) -> asyncio.subp
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "console.demo.shop", name, env={**environ, "PORT": str(port)}
     )
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return process
-    raise AssertionError(f"{name} does not listen")
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return process
 
 
 async def test_spans_continue_the_callers_trace_and_reach_the_database(
@@ -71,7 +71,7 @@ async def test_spans_continue_the_callers_trace_and_reach_the_database(
     finally:
         process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
-    request = ExportTraceServiceRequest.FromString(received.get(timeout=5))
+    request = ExportTraceServiceRequest.FromString(received.get(timeout=60))
     (resource,) = request.resource_spans
     spans = [span for scope in resource.scope_spans for span in scope.spans]
     assert {span.trace_id.hex() for span in spans} == {TRACE_ID}
