@@ -48,7 +48,9 @@ class Added(NamedTuple):
     "--port", type=click.IntRange(1, 65535), required=True, help="Where the application listens on 127.0.0.1."
 )
 @workload_options
-def add_to_mesh(*, port: int, health_path: str, health_interval: float, data: Path, **workload: Any) -> None:
+def add_to_mesh(
+    *, port: int, health_path: str, health_interval: float, runs_probes: bool, data: Path, **workload: Any
+) -> None:
     """Put a sidecar before an application that is already running. It stays until remove-from-mesh.
 
     The application gets requests while it is ready. To call others it uses the printed proxy address.
@@ -56,6 +58,7 @@ def add_to_mesh(*, port: int, health_path: str, health_interval: float, data: Pa
     member = Member(
         registration=valid_registration(role=Role.SIDECAR, port=port, **workload),
         health=Health(path=health_path, interval_s=health_interval),
+        runs_probes=runs_probes,
     )
     directory = _directory(data)
     plan = directory / f"{os.getpid()}-{time.time_ns()}.json"

@@ -74,6 +74,12 @@ _WORKLOAD_OPTIONS = (
         show_default=True,
         help="Seconds between two checks.",
     ),
+    click.option(
+        "--exec-probe",
+        "runs_probes",
+        is_flag=True,
+        help="Let the probe of its WorkloadGroup run a command here, as you.",
+    ),
     data_option,
 )
 
@@ -112,6 +118,7 @@ def run(
     port: int,
     health_path: str,
     health_interval: float,
+    runs_probes: bool,
     restart: str,
     drain_s: int,
     logged: bool,
@@ -130,6 +137,7 @@ def run(
         command=command,
         restart=Restart(restart),
         health=Health(path=health_path, interval_s=health_interval),
+        runs_probes=runs_probes,
         logged=logged,
     )
     start(data, member, lambda addresses: _say(addresses, port), drain_s=drain_s)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from mesh_runtime.agent.client import AgentClient, AgentError
 from mesh_runtime.agent.environment import environment
@@ -28,6 +29,9 @@ COMMAND_GRACE_S = 5.0
 HURRIED_GRACE_S = 1.0
 PATIENCE_S = 10.0
 """After it a user is told why nothing happens yet."""
+PROBE_IS_COMMAND: Final = (
+    "the probe of its WorkloadGroup is a command: it gets no requests until started with --exec-probe or --health"
+)
 
 
 class Restart(StrEnum):
@@ -55,6 +59,8 @@ class Member:
     """Whether the command is started again when it ends; otherwise its end is the member's."""
     health: Health = field(default_factory=Health)
     """How to find out whether the application is ready. Without a path, its WorkloadGroup's way comes first."""
+    runs_probes: bool = False
+    """Whether config may have commands run here: the probes of its WorkloadGroup."""
     logged: bool = False
     """What the command prints goes to a file instead of the agent's own output."""
 
@@ -224,6 +230,9 @@ class Life:
         assert self._grant is not None
         own, of_group = self._member.health, self._grant.health
         health = own if own.path or of_group is None else of_group
+        if health.command and not self._member.runs_probes:
+            log.warning(PROBE_IS_COMMAND, extra={"instance": self.id, "command": health.command})
+            await asyncio.Future()  # nobody may be asked
         await watch(health, self._registration.port, self._health_changed, self._environment())
 
     def _health_changed(self, ready: bool) -> None:

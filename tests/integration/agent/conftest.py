@@ -1,6 +1,7 @@
 """A server that knows only the agent's protocol, and an xDS that has nothing to say."""
 
 import asyncio
+import dataclasses
 import itertools
 import random
 import sys
@@ -138,11 +139,14 @@ class FakeServer:
         return web.json_response({})
 
 
+OF_A_MEMBER = {field.name for field in dataclasses.fields(Member)}
+
+
 def echo_member(service="catalog", **changes):
     fields = {"role": Role.SIDECAR, "namespace": "shop", "service": service, "port": free_port()}
     member = {"command": ECHO, "logged": True, "restart": Restart.ALWAYS}
     for name, value in changes.items():
-        (member if name in {"command", "restart", "health", "logged", "environment"} else fields)[name] = value
+        (member if name in OF_A_MEMBER else fields)[name] = value
     return Member(registration=Registration(**fields), **member)
 
 
@@ -167,7 +171,7 @@ def running(tmp_path):
     """Run an agent around a block; ``agent.code`` is its exit code afterwards."""
 
     @asynccontextmanager
-    async def run(server, *members, **options):
+    async def run(server, *members, ever_ready=True, **options):
         run_dir = tmp_path / "run"
         run_dir.mkdir(exist_ok=True)
         async with AgentClient(server.socket) as client, asyncio.TaskGroup() as group:
@@ -182,8 +186,9 @@ def running(tmp_path):
             )
             ready = asyncio.Event()
             task = group.create_task(agent.run(ready.set))
-            async with asyncio.timeout(60):
-                await ready.wait()
+            if ever_ready:
+                async with asyncio.timeout(60):
+                    await ready.wait()
             try:
                 yield agent
             finally:

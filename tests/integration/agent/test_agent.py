@@ -208,11 +208,20 @@ async def test_an_application_is_ready_while_its_group_s_command_ends_well(serve
     ill = tmp_path / "ill"
     code = 'import os, sys; sys.exit(os.path.exists(sys.argv[1]) or not os.environ["PORT"])'
     server.health = Health(command=(sys.executable, "-S", "-c", code, str(ill)), interval_s=0.05, failures=2)
-    async with running(server, make_member()):
+    async with running(server, make_member(runs_probes=True)):
         ill.touch()
         await server.until(lambda: server.instances["shop/catalog~0"].starting)
         ill.unlink()
         await server.until(lambda: not server.instances["shop/catalog~0"].starting)
+
+
+async def test_config_runs_no_command_where_nobody_said_that_it_may(server, running, make_member, tmp_path, caplog):
+    mark = tmp_path / "mark"
+    server.health = Health(command=("touch", str(mark)), interval_s=0.05)
+    async with running(server, make_member(), ever_ready=False):
+        await until(lambda: "--exec-probe" in caplog.text)
+        assert server.instances["shop/catalog~0"].starting
+    assert not mark.exists()
 
 
 async def test_a_health_check_s_command_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
