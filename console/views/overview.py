@@ -106,7 +106,7 @@ def metrics(snapshot: Snapshot, course: Course, mtls: tuple[str, str, str]) -> t
     share, _, percent = fmt.percent(errors / requests if requests else None).partition(" ")
     p95, _, unit = fmt.milliseconds(main.signals.p95_ms if main else None).partition(" ")
     text, _, explanation = mtls
-    value, _, rest = text.removeprefix("mTLS ").partition(" ")
+    value, _, rest = text.removeprefix("mTLS ").replace("not measured", fmt.NONE).partition(" ")
     return (
         Metric(
             label="Requests entering",

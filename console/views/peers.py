@@ -58,7 +58,7 @@ def peer(snapshot: Snapshot, edge: Edge, other: str, *, name: str = "") -> Peer:
         name=name or _end(snapshot.nodes.get(other), other),
         health=edge.health,
         rate=fmt.throughput(edge.signals.sent_bps + edge.signals.received_bps) if tcp else fmt.rate(edge.signals.rate),
-        errors=fmt.NONE if tcp else fmt.percent(edge.signals.error_ratio),
+        errors=fmt.percent(edge.signals.error_ratio if edge.signals.requests else None),
         failing=edge.signals.errors > 0,
         p95=fmt.milliseconds(edge.signals.p95_ms),
     )

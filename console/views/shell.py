@@ -43,7 +43,7 @@ def mtls(snapshot: Snapshot) -> tuple[str, str, str]:
         if edge.signals.mtls is not None and not _crosses_the_border(snapshot, (edge.source, edge.target))
     ]
     if not pairs:
-        return "mTLS not measured", "", "No proxy has reported traffic between workloads yet"
+        return "mTLS not measured", "", f"No traffic between workloads in the last {fmt.window(snapshot.window_s)}"
     share = sum(weight * part for weight, part in pairs) / sum(weight for weight, _ in pairs)
     if share >= 0.9995:
         return "mTLS everywhere", "ok", "between all workloads of the mesh"

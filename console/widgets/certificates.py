@@ -16,8 +16,6 @@ from console.widgets import parts
 from console.widgets.parts import icon
 from mesh_runtime.identity.rotation import Rotation
 
-SPARE = "spare"
-"""Columns that a narrow window leaves out; the certificate's own page has them."""
 STEP_TONES = {"done": "ok", "now": "warn", "to come": "idle"}
 
 
@@ -194,9 +192,9 @@ def _rows(view: Page) -> list[Component]:
     head = (
         ("Proxy", ""),
         ("Identity", ""),
-        ("Serial", SPARE),
-        ("Valid from", SPARE),
-        ("Valid until", SPARE),
+        ("Serial", parts.SPARE),
+        ("Valid from", parts.SPARE),
+        ("Valid until", parts.SPARE),
         ("Left", ""),
         ("Signed by root", ""),
     )
@@ -209,10 +207,10 @@ def _row(row: Row, now_ms: int) -> tuple[Component, ...]:
     old = [] if row.current else [html.Span("old root", className="health warn")]
     return (
         html.Th(parts.link(row.instance, row.href), scope="row"),
-        html.Td(row.identity, className="mono identity"),
-        html.Td(html.Span(row.serial[:SHORT], title=row.serial), className=f"mono {SPARE}"),
-        html.Td(parts.instant(row.from_ms, now_ms), className=SPARE),
-        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=rfc3339(row.until_ms)), className=SPARE),
+        html.Td(row.identity, className="mono"),
+        html.Td(html.Span(row.serial[:SHORT], title=row.serial), className=f"mono {parts.SPARE}"),
+        html.Td(parts.instant(row.from_ms, now_ms), className=parts.SPARE),
+        html.Td(html.Time(fmt.moment(row.until_ms), dateTime=rfc3339(row.until_ms)), className=parts.SPARE),
         html.Td(_life(row)),
         html.Td([html.Span(row.root[:SHORT], title=row.root), " ", *old], className="mono"),
     )

@@ -18,6 +18,8 @@ from graph.model import Health
 
 Content = Any
 """Whatever Dash takes as children."""
+SPARE = "spare"
+"""Columns of tables that a narrow window leaves out; what they say is on a page of its own, too."""
 
 
 def aria(**names: str) -> dict[str, Any]:

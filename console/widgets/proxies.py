@@ -71,7 +71,7 @@ def _table(view: Listing) -> Component:
     head = (
         ("Proxy", ""),
         ("State", ""),
-        ("Role", ""),
+        ("Role", parts.SPARE),
         *((one.title, "") for one in TYPES.values()),
         ("Revision", "num"),
     )
@@ -84,7 +84,7 @@ def _row(row: Row) -> tuple[Component, ...]:
             [icon(ICONS.get(row.role, "box")), " ", parts.link(row.instance, row.href)], scope="row", className="named"
         ),
         html.Td(html.Span([html.Span(className=f"dot {row.tone}"), row.word], className=f"health {row.tone}")),
-        html.Td(row.role),
+        html.Td(row.role, className=parts.SPARE),
         *(html.Td(_sync(item)) for item in row.syncs),
         html.Td(parts.link(str(row.revision), links.revision(row.revision)) if row.revision else "–", className="num"),
     )

@@ -7,6 +7,9 @@ from dataclasses import replace
 import pytest
 
 from console.views import alerts, overview
+from console.views.metrics import Course
+from console.views.peers import peer
+from console.views.shell import mtls
 from graph.alerts import Alert, RuleKind
 from graph.model import Edge, GraphType, Health, Node, NodeKind, Presence, Protocol, Signals, Snapshot
 
@@ -75,3 +78,12 @@ def test_a_stale_edge_says_what_its_source_suffers_from():
         "Its proxies are silent; these are the last numbers known.",
         "Nothing newer is known: p is down",
     ]
+
+
+def test_what_is_not_measured_is_no_word_of_its_own_and_no_zero():
+    quiet = snapshot("west", "west")
+    edge = quiet.edges["e"]._replace(signals=Signals(window_s=60, covered_s=60))
+    quiet = replace(quiet, edges={"e": edge})
+    *_, mutual = overview.metrics(quiet, Course(), mtls(quiet))
+    assert (mutual.value, mutual.unit) == ("–", "")
+    assert peer(quiet, edge, "cart").errors == "–"
