@@ -285,10 +285,12 @@ class Mesh:
         return await self.join(name, Workload(None, registration))
 
     async def join(self, name, workload):
+        """Start a proxy; on return it is live, and all others know of it."""
         workload.grant = await self.control.register(workload.registration)
         self.workloads[name] = workload
         self.envoys[name] = await self.envoy(name, bootstrap(workload.grant, workload.registration))
         await self.live(workload)
+        await self.control.settled(self.store.current.revision, PATIENCE_S)
         return workload
 
     async def envoy(self, name, config):
