@@ -18,7 +18,7 @@ from mesh_runtime.xds.publisher import Publisher
 from mesh_runtime.xds.snapshot import Kind
 from mesh_runtime.xds.translate import MeshSettings
 
-SEQUENCES = 2000 if os.environ.get("SOAK") else 200
+SEQUENCES = 2000 if os.environ.get("SOAK") else 120
 STEPS = (2, 3)
 CONFIGS = 60
 HAPPENINGS = ("nothing", "drains", "returns", "moves", "other port", "other labels", "goes", "renews")
