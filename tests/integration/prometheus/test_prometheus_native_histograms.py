@@ -139,10 +139,10 @@ async def test_native_histograms_are_read_as_latency_now_and_in_the_past(tmp_pat
 
 async def test_native_histograms_that_a_prometheus_sends_are_latency(tmp_path):
     clock = SystemClock()
+    live = LiveGraph(clock=clock)  # before what it is told of begins to count
     intake = Intake(RemoteWriteConfig(port=0), clock)
     receiver = RemoteWriteReceiver(intake)
     server = Forwarding(tmp_path, [], flags=(NATIVE,))
-    live = LiveGraph(clock=clock)
     async with serving([receiver]), aiohttp.ClientSession() as session:
         server.receiver = f"http://127.0.0.1:{receiver.port}/api/v1/write"
         async with server:
