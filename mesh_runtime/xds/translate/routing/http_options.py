@@ -16,6 +16,9 @@ FAULT_FILTER: Final = "envoy.filters.http.fault"
 CORS_FILTER: Final = "envoy.filters.http.cors"
 RETRY_ON: Final = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 """Istio's default."""
+SELECTIONS: Final = 20
+"""How often a retry looks for a host that has not been tried. Istio's 5 find the dead one of two again once in five times:
+it has the fewest requests, which the balancer likes."""
 DEFAULT_ATTEMPTS: Final = 2
 NO_TIMEOUT: Final = "0s"
 PER_ROUTE_FILTERS: Final[Envoy] = {
@@ -67,7 +70,7 @@ def retry_policy(retries: HTTPRetry | None, *, hashed: bool = False) -> Envoy:
     policy: dict[str, Any] = {
         **_reasons((retries and retries.retry_on) or RETRY_ON),
         "num_retries": attempts,
-        "host_selection_retry_max_attempts": 5,
+        "host_selection_retry_max_attempts": SELECTIONS,
     }
     ignored = retries.retry_ignore_previous_hosts if retries else None
     if not hashed if ignored is None else ignored:
