@@ -10,6 +10,7 @@ from console.views import links
 from console.views.item import several_clusters
 from console.views.metrics import Course, Metric
 from console.views.peers import doubt, edge_name
+from console.views.shell import MutualTls
 from console.views.spark import spark
 from graph.alerts import Alert
 from graph.model import Edge, Health, Node, Presence, Snapshot
@@ -96,7 +97,7 @@ def counts(nodes: Iterable[Node]) -> Mapping[Health, int]:
     return found
 
 
-def metrics(snapshot: Snapshot, course: Course, mtls: tuple[str, str, str]) -> tuple[Metric, ...]:
+def metrics(snapshot: Snapshot, course: Course, mutual: MutualTls) -> tuple[Metric, ...]:
     """The golden signals of what enters the mesh."""
     edges = entering(snapshot)
     requests = sum(edge.signals.requests for edge in edges)
@@ -105,8 +106,7 @@ def metrics(snapshot: Snapshot, course: Course, mtls: tuple[str, str, str]) -> t
     rate, window = sum(edge.signals.rate for edge in edges), fmt.window(snapshot.window_s)
     share, _, percent = fmt.percent(errors / requests if requests else None).partition(" ")
     p95, _, unit = fmt.milliseconds(main.signals.p95_ms if main else None).partition(" ")
-    text, _, explanation = mtls
-    value, _, rest = text.removeprefix("mTLS ").replace("not measured", fmt.NONE).partition(" ")
+    protected, _, protected_unit = mutual.value.partition(" ")
     return (
         Metric(
             label="Requests entering",
@@ -129,7 +129,7 @@ def metrics(snapshot: Snapshot, course: Course, mtls: tuple[str, str, str]) -> t
             hint="as those outside feel it",
             picture=spark(course.p95_ms, tone="warn", text=f"p95 latency of what enters, now {p95} {unit}"),
         ),
-        Metric(label="Mutual TLS", value=value, unit=rest, hint=explanation, picture=None),
+        Metric(label="Mutual TLS", value=protected, unit=protected_unit, hint=mutual.explanation, picture=None),
     )
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from console.views import format as fmt
 from graph.model import OUTSIDE, STRANGERS, Snapshot
+
+
+class MutualTls(NamedTuple):
+    """How much of the traffic between workloads mutual TLS protects."""
+
+    value: str
+    """``everywhere``, a percentage, or a dash where nothing was measured."""
+    tone: str
+    explanation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,20 +24,15 @@ class ShellView:
     """The masthead and the control plane's lines."""
 
     cluster: str
-    mtls_text: str
-    mtls_tone: str
-    mtls_title: str
+    mtls: MutualTls
     control: tuple[tuple[str, str], ...]
 
 
 def shell(snapshot: Snapshot, *, cluster: str, in_sync: int, proxies: int, revision: int) -> ShellView:
     """Sum up the mesh for the frame."""
-    text, tone, title = mtls(snapshot)
     return ShellView(
         cluster=cluster,
-        mtls_text=text,
-        mtls_tone=tone,
-        mtls_title=title,
+        mtls=mtls(snapshot),
         control=(
             ("Proxies in sync", f"{in_sync} / {proxies}"),
             ("Config revision", str(revision)),
@@ -35,22 +40,20 @@ def shell(snapshot: Snapshot, *, cluster: str, in_sync: int, proxies: int, revis
     )
 
 
-def mtls(snapshot: Snapshot) -> tuple[str, str, str]:
-    """Text, tone and explanation of the share of measured traffic that mutual TLS protects."""
+def mtls(snapshot: Snapshot) -> MutualTls:
+    """Sum up what was measured on the edges between workloads, by their requests."""
     pairs = [
         (max(edge.signals.requests, 1.0), edge.signals.mtls)
         for edge in snapshot.edges.values()
         if edge.signals.mtls is not None and not _crosses_the_border(snapshot, (edge.source, edge.target))
     ]
     if not pairs:
-        return "mTLS not measured", "", f"No traffic between workloads in the last {fmt.window(snapshot.window_s)}"
+        return MutualTls(fmt.NONE, "", f"No traffic between workloads in the last {fmt.window(snapshot.window_s)}")
     share = sum(weight * part for weight, part in pairs) / sum(weight for weight, _ in pairs)
     if share >= 0.9995:
-        return "mTLS everywhere", "ok", "between all workloads of the mesh"
-    return (
-        f"mTLS {fmt.percent(share)}",
-        "warn",
-        "Some traffic between workloads is not over mutual TLS; find it with !mtls",
+        return MutualTls("everywhere", "ok", "between all workloads of the mesh")
+    return MutualTls(
+        fmt.percent(share), "warn", "Some traffic between workloads is not over mutual TLS; find it with !mtls"
     )
 
 

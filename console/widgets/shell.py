@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from console.views.format import NONE
 from console.views.shell import ShellView
 from console.widgets import parts
 from console.widgets.parts import icon
@@ -109,8 +110,9 @@ def where(view: ShellView) -> Component:
 
 def mtls(view: ShellView) -> Component:
     """The masthead's lock."""
-    name = "lock" if view.mtls_tone == "ok" else "lock-open"
-    return html.Span([icon(name), view.mtls_text], className=f"status-pill {view.mtls_tone}", title=view.mtls_title)
+    told = view.mtls
+    name, text = "lock" if told.tone == "ok" else "lock-open", "not measured" if told.value == NONE else told.value
+    return html.Span([icon(name), f"mTLS {text}"], className=f"status-pill {told.tone}", title=told.explanation)
 
 
 def foot(view: ShellView) -> list[Component]:
