@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from graph.model import Health
@@ -25,9 +25,3 @@ TONES: Mapping[Health, str] = MappingProxyType(
         Health.IDLE: "idle",
     }
 )
-PRIORITY = (Health.FAILURE, Health.DEGRADED, Health.NOT_READY, Health.HEALTHY, Health.IDLE)
-
-
-def worst(healths: Iterable[Health]) -> Health:
-    """The one that matters; idle when there is none."""
-    return min(healths, key=PRIORITY.index, default=Health.IDLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from console.views.health import PRIORITY
+from graph.health import PRIORITY
 from graph.model import Health, Node
 
 SHOWN = 200
@@ -47,7 +47,7 @@ KEYS: Mapping[str, Callable[[Row], object]] = {
     "name": lambda row: (row.name, row.namespace, row.cluster),
     "cluster": lambda row: (row.cluster, row.namespace, row.name),
     "namespace": lambda row: (row.namespace, row.name, row.cluster),
-    "health": lambda row: (PRIORITY.index(row.health), row.name, row.place),
+    "health": lambda row: (-PRIORITY.index(row.health), row.name, row.place),
     "rate": lambda row: (-row.rate, -row.throughput, row.name),
     "errors": lambda row: (-(row.error_ratio if row.error_ratio is not None else -1.0), row.name),
     "p95": lambda row: (-(row.p95_ms or -1.0), row.name),

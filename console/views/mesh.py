@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views.health import PRIORITY
 from console.views.overview import entering
 from console.views.peers import name_of
+from graph.health import PRIORITY
 from graph.model import Health, Snapshot
 
 
@@ -30,8 +30,8 @@ def mesh_view(
     snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]], *, title: str = "This mesh", about: str = ""
 ) -> Mesh:
     """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
-    sick = [node for node in snapshot.nodes.values() if node.health in PRIORITY[:3]]
-    sick.sort(key=lambda node: (PRIORITY.index(node.health), node.label))
+    sick = [node for node in snapshot.nodes.values() if node.health not in {Health.HEALTHY, Health.IDLE}]
+    sick.sort(key=lambda node: (-PRIORITY.index(node.health), node.label))
     come_in = [edge.signals for edge in entering(snapshot)]
     requests = sum(signals.requests for signals in come_in)
     slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
