@@ -7,15 +7,17 @@ comes over ``/api/v1/stream``. Every callback is ``async def`` and only reads fi
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, dcc, html, set_props
+from fastapi.responses import RedirectResponse
 
 from console import pages
-from console.pages import frame, wizard
+from console.pages import certificates, frame, proxies, services, wizard, workloads
 from console.widgets import live, parts, shell
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 PACKAGED_ASSETS = Path(__file__).parent / "assets"
 CHECKOUT_ASSETS = Path(__file__).parent.parent / "assets"
 ASSETS = PACKAGED_ASSETS if PACKAGED_ASSETS.is_dir() else CHECKOUT_ASSETS
+
+OF_A_NAMESPACE = {services.PATH: "/{}/", workloads.PATH: "/{}/", proxies.PATH: "{}/", certificates.PATH: "{}/"}
+"""Lists, and what finds in each what is of one namespace."""
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -57,6 +62,8 @@ INDEX = """<!DOCTYPE html>
 
 def build(console: Console, server: FastAPI) -> Dash:
     """Mount the page on *server*. Its catch-all route comes last, so routes added before it win."""
+    for path, search in OF_A_NAMESPACE.items():
+        server.add_api_route(path + "/{namespace}", _narrow(path, search), include_in_schema=False)
     app = Dash(
         "meshscope",
         server=cast("Any", server),
@@ -84,6 +91,15 @@ def build(console: Console, server: FastAPI) -> Dash:
     # Dash completes its page when `/` is first asked for; who came by another address got one without styles.
     cast("Any", app)._setup_server()  # noqa: SLF001
     return app
+
+
+def _narrow(path: str, search: str) -> Callable[[str], Awaitable[RedirectResponse]]:
+    """Lead from the address of a namespace, as in ``/services/shop``, to the list of what is in it."""
+
+    async def narrowed(namespace: str) -> RedirectResponse:
+        return RedirectResponse(f"{path}?{urlencode({'q': search.format(namespace)})}")
+
+    return narrowed
 
 
 def _layout() -> Component:
