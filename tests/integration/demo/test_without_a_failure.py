@@ -40,7 +40,12 @@ DOOR_PORT = 18443
 SERVICES = ("one", "two")
 FLAT = (sys.executable, str(Path(__file__).parents[2] / "bench" / "flat.py"))
 NAMES = {"host": ("extra",), "hosts": ("extra", "away.example.com"), "subset": ("v1",), "gateways": ("mesh",)}
-RETRIES = {"attempts": 3, "perTryTimeout": "10s", "retryOn": "connect-failure,refused-stream,reset,gateway-error"}
+RETRIES = {
+    "attempts": 3,
+    "perTryTimeout": "10s",
+    "retryOn": "connect-failure,refused-stream,reset,gateway-error",
+    "retryIgnorePreviousHosts": True,  # else what a consistent hash binds to a host tries that one again, dead or not
+}
 
 AUTHORITY = OwnCA()
 
