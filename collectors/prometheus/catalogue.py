@@ -49,17 +49,6 @@ class Catalogue:
         except (RequestException, PrometheusApiClientException, OSError, ValueError, KeyError) as trouble:
             raise CollectorError(self._client.told(f"does not list its metrics: {_short(trouble)}")) from None
 
-    async def reachable(self) -> bool:
-        """Whether anything answers at the address, be it the API or not."""
-        return await asyncio.to_thread(self._reachable)
-
-    def _reachable(self) -> bool:
-        try:
-            with self._connect() as connect:
-                return bool(connect.check_prometheus_connection())
-        except (RequestException, OSError, ValueError):
-            return False
-
     def _connect(self) -> PrometheusConnect:
         config = self._client.config
         session = Session()

@@ -12,7 +12,7 @@ from collectors.errors import CollectorError
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.traces.jaeger_form import spans_of
 from collectors.traces.matching import matches, tags_of
-from collectors.traces.remote import TRACE_ID, Remote, RemoteTraces, each
+from collectors.traces.remote import TRACE_ID, RemoteTraces, each
 from collectors.traces.searching import Line, summary
 from graph.ports import Dependency, Operation, Span, TraceQuery, TraceSummary
 
@@ -30,9 +30,6 @@ class JaegerTraces(RemoteTraces):
     """
 
     backend = "jaeger"
-
-    def __init__(self, remote: Remote) -> None:
-        super().__init__(remote)
 
     async def search(self, query: TraceQuery) -> Sequence[TraceSummary]:
         """Find traces, newest first."""

@@ -20,7 +20,7 @@ from collectors.traces.jaeger import HOUR_MS, summary_of
 from collectors.traces.jaeger_form import named
 from collectors.traces.matching import matches, peer_tags, tags_of
 from collectors.traces.parts import HeadPart
-from collectors.traces.remote import TRACE_ID, Answer, Remote, RemoteTraces, each
+from collectors.traces.remote import TRACE_ID, Answer, RemoteTraces, each
 from collectors.traces.searching import Search
 from collectors.traces.tokens import Tag
 from collectors.traces.walk import Buffer
@@ -41,9 +41,6 @@ class TempoTraces(RemoteTraces):
     """
 
     backend = "tempo"
-
-    def __init__(self, remote: Remote) -> None:
-        super().__init__(remote)
 
     async def search(self, query: TraceQuery) -> Sequence[TraceSummary]:
         """Find traces, newest first."""

@@ -142,10 +142,9 @@ def _path(traffic: Traffic, source: End, target: End, *, inject: bool) -> list[T
 def _flow(
     nodes: list[TrafficNode], edge: Edge, protocol: Protocol, samples: tuple[tuple[float, Code], ...], target: End
 ) -> None:
-    for number, (source, to) in enumerate(pairwise(nodes)):
+    for source, to in pairwise(nodes):
         leg = source.edge_to(to, protocol)
         leg.finest.append(edge)
-        leg.behind_service = number == 1
         for value, code in samples:
             count(leg, value, code)
         if is_ok(target.service):

@@ -64,8 +64,6 @@ class TrafficEdge:
     hosts: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     finest: list[Edge] = field(default_factory=list)
     """What it is made of."""
-    behind_service: bool = False
-    """Whether it leads from an injected service to what serves it."""
     data: dict[str, Any] = field(default_factory=dict)
     """Further fields of its JSON."""
     waypoint: Waypoint | None = None

@@ -7,11 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mesh_runtime.api.protocols import Protocol, by_port, first_word
+from mesh_runtime.api.protocols import Protocol, by_port
 from mesh_runtime.api.spec import KUBERNETES, Flaw, Many, Spec, refused, repeated, text
 from mesh_runtime.api.values import DnsName, Labels, NumberOrName, Port, address, dns_label
-
-_DATABASES = frozenset({"redis", "mysql", "mongo", "postgres"})
 
 
 def tcp_only(value: Any) -> Any:
@@ -54,11 +52,6 @@ class ServicePort(Spec):
     def takes_requests(self) -> bool:
         """Whether requests can be told apart here, if only where a connection shows to be HTTP."""
         return self.mesh_protocol not in {"tcp", "tls"}
-
-    @property
-    def is_database(self) -> bool:
-        """Whether a database is spoken to here, by the same rule: ``redis``, ``mysql``, ``mongo``, ``postgres``."""
-        return first_word(self.name, self.app_protocol) in _DATABASES
 
 
 class Service(Spec):

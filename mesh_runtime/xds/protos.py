@@ -27,7 +27,6 @@ VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 DURATION = "google.protobuf.Duration"
 ANY = "google.protobuf.Any"
-BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 DELTA_REQUEST = "envoy.service.discovery.v3.DeltaDiscoveryRequest"
 DELTA_RESPONSE = "envoy.service.discovery.v3.DeltaDiscoveryResponse"
 

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.mesh_config import MeshConfig, mesh_config
-from mesh_runtime.api.networking import MESH, DestinationRule, VirtualService, WorkloadEntry
+from mesh_runtime.api.networking import DestinationRule, VirtualService, WorkloadEntry
 from mesh_runtime.api.objects import ROOT_NAMESPACE, Config, ConfigObject, ObjectKey
 from mesh_runtime.api.security import JWTRule
 from mesh_runtime.api.security.request import Issuer
@@ -326,11 +326,6 @@ def _same(one: Instance, other: Instance) -> bool:
 
 def _is_delegate(item: ConfigObject) -> bool:
     return spec_of(item, VirtualService).is_delegate
-
-
-def is_for_sidecars(spec: VirtualService) -> bool:
-    """Tell whether sidecars follow a VirtualService; one that names no gateway is for them."""
-    return not spec.gateways or MESH in spec.gateways
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
