@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graph.merge import Floats
+from graph.durations import duration, milliseconds
+from graph.merge import Flags, Floats
 from graph.model import Edge, Health, Node, Presence, Signals, Snapshot
 from graph.query import Query, parse
 from graph.query.whole import Whole
 from graph.records import Objects, column, table_of
 from graph.rows import by_column, some
-from graph.tally import Flags
 
 FORGET_TRAFFIC_MS = 86_400_000
 """Traffic that has been gone for a day is no longer missed."""
@@ -296,7 +296,7 @@ def _error_ratio(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Itera
 def _p99(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_Finding]:
     for edge, words, namespace, known in _judged(rule, facts, facts.columns.p99_ms):
         p99 = edge.signals.p99_ms or 0.0
-        summary = f"{words}: p99 is {p99:.0f} ms (limit {rule.threshold:.0f} ms)"
+        summary = f"{words}: p99 is {milliseconds(p99)} (limit {milliseconds(rule.threshold)})"
         yield _Finding(edge.id, namespace, summary, p99, known)
 
 
@@ -304,7 +304,7 @@ def _traffic_gone(rule: Rule, facts: Facts, state: State, now_ms: int) -> Iterat
     missed = np.array([id_ in state.traffic_ms for id_ in facts.columns.ids], bool) & facts.columns.idle
     for edge, source, target in _edges(rule, facts, missed):
         gone_s = (now_ms - state.traffic_ms[edge.id]) / 1000
-        summary = f"{_named(source)} → {_named(target)}: no traffic for {gone_s:.0f} s"
+        summary = f"{_named(source)} → {_named(target)}: no traffic for {duration(gone_s)}"
         yield _Finding(edge.id, target.namespace, summary, 0.0, edge.presence is not Presence.STALE)
     for id_ in state.traffic_ms.keys() - facts.snapshot.edges.keys():
         # Both ends are still there, but nobody reports on the edge any more.
@@ -330,7 +330,7 @@ def _certificate_expiry(rule: Rule, facts: Facts, _state: State, now_ms: int) ->
         left_s = (certificate.expires_ms - now_ms) / 1000
         if left_s < rule.threshold and rule.namespace in {"", certificate.namespace}:
             summary = f"the certificate of {certificate.identity} " + (
-                f"expires in {left_s:.0f} s" if left_s > 0 else "has expired"
+                f"expires in {duration(left_s)}" if left_s > 0 else "has expired"
             )
             yield _Finding(certificate.identity, certificate.namespace, summary, left_s)
 

@@ -11,6 +11,7 @@ from console.cli.choice import moment
 from console.cli.client import Client, with_client
 from console.cli.options import output_option
 from console.cli.output import as_json, table
+from graph.durations import milliseconds
 
 SHOWN = 8
 """Most nodes that a cell of a table names."""
@@ -118,8 +119,8 @@ def _chain_lines(found: Mapping[str, Any]) -> Iterator[str]:
             [
                 (
                     f"{_name(step['source'])} → {_name(step['target'])}",
-                    _ms(step["ms"]),
-                    _ms(step["addedMs"]),
+                    milliseconds(step["ms"]),
+                    milliseconds(step["addedMs"]),
                     _percent(step["share"]),
                 )
                 for step in chain["steps"]
@@ -137,10 +138,10 @@ def _trace_lines(found: Mapping[str, Any]) -> Iterator[str]:
             (
                 one["name"],
                 f"{one['app']} {one['version']}".rstrip(),
-                _ms(one["criticalMs"]),
+                milliseconds(one["criticalMs"]),
                 _percent(one["criticalMs"] / whole if whole else 0.0),
-                _ms(one["selfMs"]),
-                _ms(one["durationMs"]),
+                milliseconds(one["selfMs"]),
+                milliseconds(one["durationMs"]),
             )
             for one in found["spans"]
         ],
@@ -164,7 +165,3 @@ def _names(nodes: Sequence[Mapping[str, str]]) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.1%}"
-
-
-def _ms(value: float) -> str:
-    return f"{value:.3g} ms"

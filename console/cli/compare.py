@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from console.cli.choice import which
 from console.cli.client import Client, with_client
 from console.cli.options import output_option
 from console.cli.output import as_json
+from graph.durations import milliseconds
 
 SIGNS = {
     "failing": "✗",
@@ -91,15 +92,15 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    shown = (
-        ("rate", "{}/s", 1),
-        ("errorRatio", "{} % errors", 100),
-        ("p50", "p50 {} ms", 1),
-        ("p95", "p95 {} ms", 1),
-        ("sent", "{} B/s sent", 1),
-        ("received", "{} B/s received", 1),
+    shown: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+        ("rate", "{}/s", "{:.3g}".format),
+        ("errorRatio", "{} % errors", lambda share: f"{100 * share:.3g}"),
+        ("p50", "p50 {}", milliseconds),
+        ("p95", "p95 {}", milliseconds),
+        ("sent", "{} B/s sent", "{:.3g}".format),
+        ("received", "{} B/s received", "{:.3g}".format),
     )
-    for name, words, factor in shown:
+    for name, words, written in shown:
         both = before.get(name), after.get(name)
         if any(both):
-            yield words.format(" → ".join("–" if one is None else f"{one * factor:.3g}" for one in both))
+            yield words.format(" → ".join("–" if one is None else written(one) for one in both))

@@ -12,6 +12,7 @@ import click
 from console.cli.client import Client, ServerError, author, with_client
 from console.cli.columns import tables
 from console.cli.output import age, as_json, rejections, table
+from graph.durations import milliseconds
 
 FILES = click.option(
     "-f", "--filename", "files", multiple=True, required=True, help="File, directory, or - for standard input."
@@ -187,7 +188,7 @@ def _report(answer: Mapping[str, Any], output: str | None = None) -> None:
 
 def _settled(revision: int, settled: Mapping[str, Any]) -> str:
     parts = [
-        f"revision {revision}: {len(settled['acknowledged'])} proxies acknowledged in {settled['elapsed_ms']:.0f} ms"
+        f"revision {revision}: {len(settled['acknowledged'])} proxies acknowledged in {milliseconds(settled['elapsed_ms'])}"
     ]
     if settled["waiting"]:
         parts.append(f"not yet: {', '.join(settled['waiting'])}")

@@ -11,6 +11,7 @@ import click
 
 from console.cli.client import Client, with_client
 from console.cli.options import output_option
+from graph.durations import milliseconds
 
 PATH_CHARS = 60
 
@@ -81,7 +82,7 @@ def _line(request: Mapping[str, Any]) -> str:
     status = " ".join(one for one in said if one)
     colour = "red" if request["failed"] else None
     ends = f"{_name(request['source'], None)} → {_name(request['target'], request['service'])}"
-    return f"{at}  {ends}  {what}  {click.style(status, fg=colour)}  {request['durationMs']:g} ms"
+    return f"{at}  {ends}  {what}  {click.style(status, fg=colour)}  {milliseconds(request['durationMs'])}"
 
 
 def _name(workload: Mapping[str, str] | None, service: Mapping[str, str] | None) -> str:

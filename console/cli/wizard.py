@@ -10,6 +10,7 @@ import click
 
 from console.cli.client import Client, author, with_client
 from console.cli.output import age, as_json, rejections, table
+from graph.durations import milliseconds
 
 PATH = "/wizards/traffic-shifting"
 
@@ -104,7 +105,7 @@ def _show_situation(situation: Mapping[str, Any], output: str | None) -> None:
 
 def _option(option: Mapping[str, Any]) -> tuple[str, ...]:
     facts = option["facts"] or {"instances": 0, "rate": 0.0, "error_ratio": 0.0, "p95_ms": None}
-    p95 = "-" if facts["p95_ms"] is None else f"{facts['p95_ms']:.0f} ms"
+    p95 = "-" if facts["p95_ms"] is None else milliseconds(facts["p95_ms"])
     return (
         option["subset"],
         option["version"] or "-",
@@ -133,7 +134,7 @@ def _show_applied(applied: Mapping[str, Any], output: str | None) -> None:
         return
     settled = applied["settled"]
     click.echo(f"{applied['id']}: {applied['title']}")
-    parts = [f"{settled['acknowledged']} proxies acknowledged in {settled['elapsed_ms']:.0f} ms"]
+    parts = [f"{settled['acknowledged']} proxies acknowledged in {milliseconds(settled['elapsed_ms'])}"]
     parts += [f"not yet: {', '.join(settled['waiting'])}"] if settled["waiting"] else []
     reasons = dict(one.split(": ", 1) for one in settled["rejected"])
     parts += [f"rejected by {rejections(reasons)}"] if reasons else []

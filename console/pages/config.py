@@ -13,6 +13,7 @@ from console.leased import leased_objects
 from console.pages import declare
 from console.pages.proxies import labels_of
 from console.views import config as views
+from console.views import format as fmt
 from console.views import links
 from console.views.proxies import Complaint, complaints, rows
 from console.widgets import config as widgets
@@ -112,7 +113,7 @@ def register(app: Dash, console: Console) -> None:
             "ok" if not settled.waiting and not settled.rejected else "warn",
             html.B("Rolled back. "),
             f"Revision {written.number} equals revision {number}. "
-            f"{len(settled.acknowledged)} of {total} proxies acknowledged in {settled.elapsed_ms:.0f} ms. ",
+            f"{len(settled.acknowledged)} of {total} proxies acknowledged in {fmt.milliseconds(settled.elapsed_ms)}. ",
             parts.link(f"See revision {written.number}", f"/config/history/{written.number}"),
         )
 

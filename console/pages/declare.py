@@ -113,7 +113,7 @@ def register(app: Dash, console: Console) -> None:
         return parts.note(
             "ok",
             html.B("Declared. "),
-            f"{fmt.plural(len(settled.acknowledged), 'proxy', 'proxies')} acknowledged in {settled.elapsed_ms:.0f} ms. ",
+            f"{fmt.plural(len(settled.acknowledged), 'proxy', 'proxies')} acknowledged in {fmt.milliseconds(settled.elapsed_ms)}. ",
             parts.link(f"ServiceEntry {found.key.name}", links.config(found.key)),
         )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from graph import durations
+
 NONE = "–"
-YEAR_S = 31_536_000
-"""Of 365 days."""
+
+duration = durations.duration
 
 
 def rate(value: float | None) -> str:
@@ -46,14 +48,8 @@ def mutual_tls(share: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A latency; seconds from one second on."""
-    if value is None:
-        return NONE
-    if value >= 10_000:
-        return f"{value / 1000:.0f} s"
-    if value >= 1000:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    """A latency; a dash where none was measured."""
+    return NONE if value is None else durations.milliseconds(value)
 
 
 def nanoseconds(value: int) -> str:
@@ -85,20 +81,6 @@ def count(value: float) -> str:
 def plural(number: int, one: str, many: str = "") -> str:
     """``1 edge``, ``3 edges``."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its largest sensible unit."""
-    seconds = max(0, round(seconds))
-    if seconds < 90:
-        return f"{seconds} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    if seconds < 129_600:
-        return f"{round(seconds / 3600)} h"
-    if seconds < 2 * YEAR_S:
-        return f"{round(seconds / 86_400)} days"
-    return f"{round(seconds / YEAR_S)} years"
 
 
 def ago(at_ms: int, now_ms: int) -> str:

@@ -173,7 +173,7 @@ def outcome(applied: Applied, *, undone: bool) -> Outcome:
     """Describe what was done and who has it."""
     settled = applied.settled
     total = settled.acknowledged + len(settled.waiting) + len(settled.rejected)
-    done = f"{settled.acknowledged} of {fmt.plural(total, 'proxy', 'proxies')} acknowledged in {settled.elapsed_ms:.0f} ms."
+    done = f"{settled.acknowledged} of {fmt.plural(total, 'proxy', 'proxies')} acknowledged in {fmt.milliseconds(settled.elapsed_ms)}."
     sentences = [f"Revision {applied.revision}. {done}"]
     sentences += [f"Refused by {name}." for name in settled.rejected]
     if settled.waiting:

@@ -110,7 +110,7 @@ def rotated(acknowledged: int, others: Sequence[str], elapsed_ms: float) -> Comp
     return parts.note(
         "ok",
         html.B("Rotated. "),
-        f"{fmt.plural(acknowledged, 'proxy', 'proxies')} acknowledged in {elapsed_ms:.0f} ms.",
+        f"{fmt.plural(acknowledged, 'proxy', 'proxies')} acknowledged in {fmt.milliseconds(elapsed_ms)}.",
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
+from graph.durations import milliseconds
 from graph.model import Edge, Health, Node, Protocol, Snapshot
 
 COLOURS: Mapping[Health, str] = {
@@ -32,7 +33,7 @@ def caption(edge: Edge) -> str:
     if signals.error_ratio:
         words.append(f"{signals.error_ratio:.1%} errors")
     if signals.p95_ms is not None:
-        words.append(f"p95 {signals.p95_ms:.0f} ms")
+        words.append(f"p95 {milliseconds(signals.p95_ms)}")
     return ", ".join(words)
 
 

@@ -81,7 +81,7 @@ async def click_node(visit: Visit, node: str) -> None:
 
 def all_acknowledged(outcome: str) -> bool:
     """Whether it says that every proxy has, and how quickly."""
-    told = re.search(r"(\d+) of (\d+) proxies acknowledged in \d+ ms", outcome)
+    told = re.search(r"(\d+) of (\d+) proxies acknowledged in [\d.]+ m?s", outcome)
     return bool(told) and told[1] == told[2]
 
 
