@@ -251,7 +251,8 @@ class ControlPlane:
     def _notes(self, instance: Instance) -> tuple[str, ...]:
         world = self._publisher.world
         notes = gateway_notes if instance.role is Role.GATEWAY else unheard_config
-        return (*notes(world, instance), *missing_keys(world, instance))
+        trouble = (f"gets no requests: {instance.trouble}",) if instance.trouble else ()
+        return (*trouble, *notes(world, instance), *missing_keys(world, instance))
 
     def _proves(self, node_id: str, token: str) -> bool:
         instances = self._registry.current.instances.values()

@@ -54,6 +54,8 @@ class Registration:
     token: str = ""
     starting: bool = False
     """The application does not listen yet: known, but not to be sent traffic until registered again without it."""
+    trouble: str = ""
+    """Why that is so for longer than it takes to start."""
 
     def __post_init__(self) -> None:
         for name in ("namespace", "service", "service_account"):

@@ -58,6 +58,8 @@ class Instance:
     epoch: int = 0
     """Unix ms when its proxy was started: counters begin anew with it."""
     draining: bool = False
+    trouble: str = ""
+    """Why its agent lets it have no requests, where that is not only because it starts or ends."""
     lease_until_ms: int = 0
 
     @property

@@ -29,9 +29,10 @@ COMMAND_GRACE_S = 5.0
 HURRIED_GRACE_S = 1.0
 PATIENCE_S = 10.0
 """After it a user is told why nothing happens yet."""
-PROBE_IS_COMMAND: Final = (
-    "the probe of its WorkloadGroup is a command: it gets no requests until started with --exec-probe or --health"
+NO_LEAVE: Final = (
+    "the probe of its WorkloadGroup is a command: start it with --exec-probe, or with a --health of its own"
 )
+SILENT: Final = "its application does not answer its health check"
 
 
 class Restart(StrEnum):
@@ -96,6 +97,8 @@ class Life:
         self._changed = asyncio.Event()
         self._live = asyncio.Event()
         self._answers = False
+        self._trouble = ""
+        """Why it gets no requests, where that is not only because it starts."""
         self._command: Child | None = None
 
     @property
@@ -131,13 +134,16 @@ class Life:
         """Register, or register again as what it already is."""
         async with self._registering:  # the newest state is the last one that the server hears
             serving = self._serving
-            grant = await self._around.client.register(replace(self._registration, starting=not serving))
+            grant = await self._around.client.register(self._present(serving))
             if self._grant and _identity(grant) != _identity(self._grant):
                 raise AgentError(f"the server has lost what it knew of {self._grant.id}; start it again")
             self._grant = grant
             self._registration = replace(self._registration, id=grant.id, token=grant.token)
         if serving:
             self.ready.set()
+
+    def _present(self, serving: bool) -> Registration:
+        return replace(self._registration, starting=not serving, trouble=self._trouble)
 
     def trim_logs(self) -> None:
         """Keep the logs below their cap."""
@@ -201,7 +207,7 @@ class Life:
             if not self._member.restart.wants(code):
                 return code
             log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
-            self._set_ready(yes=False)
+            self._set_ready(yes=False, trouble=f"its command ended with code {code}")
             await asyncio.sleep(pauses.next())
 
     async def _run_command(self) -> int:
@@ -231,17 +237,30 @@ class Life:
         own, of_group = self._member.health, self._grant.health
         health = own if own.path or of_group is None else of_group
         if health.command and not self._member.runs_probes:
-            log.warning(PROBE_IS_COMMAND, extra={"instance": self.id, "command": health.command})
+            self._get_none(NO_LEAVE)
             await asyncio.Future()  # nobody may be asked
-        await watch(health, self._registration.port, self._health_changed, self._environment())
+        notice = asyncio.get_running_loop().call_later(health.delay_s + PATIENCE_S, self._still_silent)
+        try:
+            await watch(health, self._registration.port, self._health_changed, self._environment())
+        finally:
+            notice.cancel()
 
     def _health_changed(self, ready: bool) -> None:
-        if not ready:
-            log.warning("application does not answer; it gets no requests", extra={"instance": self.id})
-        self._set_ready(yes=ready)
+        if ready:
+            self._set_ready(yes=True)
+        else:
+            self._get_none(SILENT)
 
-    def _set_ready(self, *, yes: bool) -> None:
-        self._answers = yes
+    def _still_silent(self) -> None:
+        if not self._answers and not self._trouble:
+            self._get_none(SILENT)
+
+    def _get_none(self, trouble: str) -> None:
+        log.warning("%s gets no requests: %s", self.id, trouble)
+        self._set_ready(yes=False, trouble=trouble)
+
+    def _set_ready(self, *, yes: bool, trouble: str = "") -> None:
+        self._answers, self._trouble = yes, trouble
         self._changed.set()
 
     async def _drain(self) -> None:

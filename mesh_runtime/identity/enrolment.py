@@ -111,6 +111,7 @@ def instance_of(registration: Registration, *, key: str, address: str, group: Wo
         admin=registration.admin,
         epoch=registration.epoch,
         draining=registration.starting,
+        trouble=registration.trouble,
     )
 
 

@@ -34,7 +34,8 @@ class ProxyStatus:
     problem: str = ""
     """Why the control plane keeps the proxy at an older config, or leaves patches out; ``""``: it does not."""
     notes: tuple[str, ...] = ()
-    """What of the config the proxy does not serve, and why: a server of a Gateway whose Secret is missing."""
+    """What of the config the proxy does not serve, and why: a server of a Gateway whose Secret is missing; and what
+    keeps requests from its application."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,8 +189,10 @@ async def test_an_application_whose_health_check_fails_gets_no_requests_until_it
         assert not server.instances["shop/catalog~0"].starting
         ill.touch()
         await server.until(lambda: server.instances["shop/catalog~0"].starting)
+        assert server.instances["shop/catalog~0"].trouble == "its application does not answer its health check"
         ill.unlink()
         await server.until(lambda: not server.instances["shop/catalog~0"].starting)
+        assert not server.instances["shop/catalog~0"].trouble
 
 
 async def test_without_a_health_check_of_its_own_an_application_is_asked_as_its_group_says(
@@ -219,8 +221,9 @@ async def test_config_runs_no_command_where_nobody_said_that_it_may(server, runn
     mark = tmp_path / "mark"
     server.health = Health(command=("touch", str(mark)), interval_s=0.05)
     async with running(server, make_member(), ever_ready=False):
-        await until(lambda: "--exec-probe" in caplog.text)
+        await server.until(lambda: any("--exec-probe" in one.trouble for one in server.instances.values()))
         assert server.instances["shop/catalog~0"].starting
+    assert "shop/catalog~0 gets no requests: the probe of its WorkloadGroup is a command" in caplog.text
     assert not mark.exists()
 
 
