@@ -33,6 +33,7 @@ from graph.model import (
 )
 from graph.ports import Kept
 from graph.tally import Hearing, Voice
+from graph.windows import EXACT
 
 VERSION = 2
 KEY_EVERY_MS = 300_000
@@ -46,9 +47,6 @@ LEVEL = 3
 
 MAX_BYTES = 512 * 1024 * 1024
 """Largest frame that is unpacked."""
-
-EXACT = 2.0**53
-"""Doubles below it hold every whole number."""
 
 Bytes = npt.NDArray[np.uint8]
 

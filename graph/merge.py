@@ -21,6 +21,7 @@ from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Prot
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 REPORTERS = tuple(Reporter)
 """In the order in which a window prefers them."""
@@ -184,7 +185,7 @@ class Ledger:
             self._values[cells] = np.fromiter(self._writes.values(), np.float64, len(self._writes))
             self._writes.clear()
 
-    def keep(self, wanted: npt.NDArray[np.bool_]) -> Ints:
+    def keep(self, wanted: Flags) -> Ints:
         """Forget the series that are not wanted; return the cells that stay, by their old numbers."""
         renumbered = np.cumsum(wanted) - 1
         cells = np.flatnonzero(wanted[self.cell_series])

@@ -13,9 +13,8 @@ from typing import Generic
 
 import numpy as np
 
-from graph.merge import Ints
+from graph.merge import Flags, Ints
 from graph.records import Objects, Record, Table, column
-from graph.tally import Flags
 
 
 class Lineage(Generic[Record]):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.health import PRIORITY, Direction, Item, Judge, worst
-from graph.merge import REPORTERS, Floats, Ints
+from graph.merge import REPORTERS, Flags, Floats, Ints
 from graph.model import (
     PRINCIPALS,
     Edge,
@@ -23,7 +23,7 @@ from graph.model import (
 from graph.records import Maybe, Objects, Several, Table, column, table
 from graph.sides import Sides
 from graph.signals import Reading
-from graph.tally import Flags, Voices
+from graph.tally import Voices
 from graph.types import ProjectedEdge, Projection
 
 _ORDERS = np.array(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph.merge import Floats, Ints
-from graph.tally import Flags
+from graph.merge import Flags, Floats, Ints
 from graph.types import Projection
 
 

@@ -8,10 +8,9 @@ from functools import partial
 import numpy as np
 
 from graph.health import is_error
-from graph.merge import LATENCY, Bucket, Column, Field, Floats, Requests
+from graph.merge import LATENCY, Bucket, Column, Field, Flags, Floats, Requests
 from graph.model import Histogram, Outcome, Signals
 from graph.records import Table
-from graph.tally import Flags
 from graph.windows import Scale
 
 QUANTILES = (0.50, 0.95, 0.99)

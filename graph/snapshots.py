@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 
 from graph.health import Direction, Judge
-from graph.merge import REPORTERS, Floats, Ints
+from graph.merge import REPORTERS, Flags, Floats, Ints
 from graph.model import Edge, GraphType, Inventory, Node, Snapshot
 from graph.records import column
 from graph.rows import Rows
 from graph.shown import EdgeFacts, Known, Shown
 from graph.signals import TOLD, Reading
 from graph.strands import Strands
-from graph.tally import Flags, Hearing, Period, Tally, Voices, add_up
+from graph.tally import Hearing, Period, Tally, Voices, add_up
 from graph.types import Projection, project, renew, unravel
 
 GONE_AFTER_S = 300

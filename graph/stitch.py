@@ -12,13 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from graph.joins import is_unknown
-from graph.merge import Floats, Ints, SeriesKey
+from graph.merge import Flags, Floats, Ints, SeriesKey
 from graph.model import PEER_PREFIX, EdgeKey, Inventory, NodeKind, Protocol, Service, ServiceRef, WorkloadRef
-
-Flags = npt.NDArray[np.bool_]
 
 SLACK = 0.1
 """Share by which two reporters' counts of the same traffic may differ, because they are not read at the same moment."""

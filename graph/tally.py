@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from graph.joins import Joined, is_unknown, join
-from graph.merge import REPORTERS, Column, Field, Floats, Ints, Requests, SeriesKey
+from graph.merge import REPORTERS, Column, Field, Flags, Floats, Ints, Requests, SeriesKey
 from graph.model import EdgeKey, Inventory, Reporter, Security, ServiceRef, WorkloadRef
 from graph.stitch import agree, rest, seams, stitched
-
-Flags = npt.NDArray[np.bool_]
 
 TCP = [Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED]
 """The first columns of every ledger."""

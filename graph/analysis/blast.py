@@ -16,9 +16,8 @@ import networkx as nx
 import numpy as np
 
 from graph.analysis.calls import Calls, calls_of, flow
-from graph.merge import Floats
+from graph.merge import Flags, Floats
 from graph.model import Snapshot
-from graph.tally import Flags
 
 PRECISION = 1e-9
 ROUNDS = 1000
