@@ -225,6 +225,11 @@ def read_series(text: str) -> tuple[str, Labels]:
     return metric.strip(), dict(_labels(rest))
 
 
+def escaped(value: str) -> str:
+    """Write a label's value as pages do, without the quotes."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
 def _labels(text: str) -> Iterator[tuple[str, str]]:
     for name, value in LABEL.findall(text):
         yield name, re.sub(r"\\.", lambda escape: ESCAPES.get(escape[0], escape[0]), value) if "\\" in value else value

@@ -34,7 +34,7 @@ def _workload(place: tuple[str, str], entries: Sequence[Object], group: Object |
     labels = {**entries[0].labels, **part(spec, "labels")}
     meshed = GROUP in entries[0].annotations or labels.get(TLS_MODE) == "istio"
     return Workload(
-        ref=WorkloadRef(cluster, namespace, name, _first(NAMES, labels) or name, _first(VERSIONS, labels)),
+        ref=WorkloadRef(cluster, namespace, name, first_label(NAMES, labels) or name, first_label(VERSIONS, labels)),
         kind=NodeKind.WORKLOAD,
         replicas=len(entries),
         service_account=str(spec.get("serviceAccount", "")),
@@ -80,5 +80,6 @@ def _addresses(entry: Object) -> Iterator[str]:
     yield from (str(one["address"]) for one in parts(entry.spec, "endpoints") if one.get("address"))
 
 
-def _first(names: Sequence[str], labels: Mapping[str, str]) -> str:
+def first_label(names: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Return the value of the first of these labels that has one; ``""``: none has."""
     return next((labels[name] for name in names if labels.get(name)), "")

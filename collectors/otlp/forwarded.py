@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collectors.dialects import COLLECTED_BY, Dialect, known
-from collectors.exposition import Exposition
+from collectors.exposition import Exposition, escaped
 from graph.model import Observation
 
 TOTAL = "_total"
@@ -148,9 +148,5 @@ def _counter(name: str) -> str:
 
 
 def _series(name: str, labels: Mapping[str, str]) -> str:
-    pairs = (f'{key}="{_escaped(value)}"' for key, value in labels.items())
+    pairs = (f'{key}="{escaped(value)}"' for key, value in labels.items())
     return f"{name}{{{','.join(pairs)}}}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

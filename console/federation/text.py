@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from collectors.exposition import escaped
+
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TOTAL = "_total"
@@ -35,7 +37,7 @@ class Family:
 
 def labels(values: Mapping[str, str]) -> str:
     """Write labels, without the braces."""
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+    return ",".join(f'{name}="{escaped(value)}"' for name, value in values.items())
 
 
 def render(families: Iterable[Family], *, openmetrics: bool) -> str:
@@ -57,13 +59,9 @@ def _lines(family: Family, *, openmetrics: bool) -> Iterator[str]:
     if openmetrics:
         name = name.removesuffix(TOTAL) if kind == "counter" else name
         kind = "unknown" if kind == "untyped" else kind
-    heading = [f"# HELP {name} {_escaped(family.help) if openmetrics else family.help}", f"# TYPE {name} {kind}"]
+    heading = [f"# HELP {name} {escaped(family.help) if openmetrics else family.help}", f"# TYPE {name} {kind}"]
     for sample in family.samples:
         yield from heading
         heading = []
         given = f"{{{sample.labels}}}" if sample.labels else ""
         yield f"{family.name}{sample.suffix}{given} {number(sample.value)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
