@@ -66,7 +66,7 @@ def install(app: FastAPI) -> None:
         WizardError: _invalid,
         RefusedError: _wizard_refused,
         UnknownChangeError: _not_found,
-        ChangedSinceError: _changed_since,
+        ChangedSinceError: _conflict,
         RequestValidationError: _malformed,
         HTTPException: _http,
         Exception: _unexpected,
@@ -80,7 +80,7 @@ async def _config_refused(_: Request, trouble: ConfigError) -> Response:
     return refusal(422, str(trouble), problems=problems)
 
 
-async def _conflict(_: Request, trouble: Conflict) -> Response:
+async def _conflict(_: Request, trouble: Conflict | ChangedSinceError) -> Response:
     revision = trouble.revision
     return refusal(409, str(trouble), object=str(trouble.key), revision=revision.number, author=revision.author)
 
@@ -103,11 +103,6 @@ async def _unavailable(_: Request, trouble: Exception) -> Response:
 
 async def _wizard_refused(_: Request, trouble: RefusedError) -> Response:
     return refusal(422, str(trouble), findings=[finding_json(finding) for finding in trouble.findings])
-
-
-async def _changed_since(_: Request, trouble: ChangedSinceError) -> Response:
-    revision = trouble.revision
-    return refusal(409, str(trouble), object=str(trouble.key), revision=revision.number, author=revision.author)
 
 
 async def _malformed(_: Request, trouble: RequestValidationError) -> Response:

@@ -19,7 +19,7 @@ from mesh_runtime.api.providers import (
     Zipkin,
 )
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
-from mesh_runtime.api.values import DnsLabel, Duration, HeaderName, Port, dns_label, dns_name
+from mesh_runtime.api.values import DnsLabel, Duration, HeaderName, Port, dns_label, dns_name, one_line
 
 _STATUSES: Final = frozenset(
     {100, 226, 421, 422, 423, 424, 426, 428, 429, 431, 510, 511, 307, 308}
@@ -48,10 +48,6 @@ def _pattern(value: str) -> str | None:
 
 def _path(value: str) -> str | None:
     return None if value.startswith("/") and value.isprintable() else f"{quoted(value)} does not begin with /"
-
-
-def _one_line(value: str) -> str | None:
-    return "has a line break" if set(value) & set("\r\n\0") else None
 
 
 HeaderPattern = Annotated[str, AfterValidator(text(_pattern))]
@@ -92,7 +88,7 @@ class EnvoyExtAuthzHttp(_ExternalAuthorizer):
     include_request_headers_in_check: Many[HeaderPattern] = ()
     include_headers_in_check: Many[HeaderPattern] = ()
     """Istio's older name of it."""
-    include_additional_headers_in_check: dict[HeaderName, Annotated[str, AfterValidator(text(_one_line))]] = Field(
+    include_additional_headers_in_check: dict[HeaderName, Annotated[str, AfterValidator(text(one_line))]] = Field(
         default_factory=dict
     )
     headers_to_upstream_on_allow: Many[HeaderPattern] = ()

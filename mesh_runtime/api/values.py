@@ -134,6 +134,11 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def one_line(value: str) -> str | None:
+    """Complain about line breaks."""
+    return "has a line break" if set(value) & set("\r\n\0") else None
+
+
 def _c_string(value: str) -> str | None:
     return "holds a character that ends it" if "\0" in value else None
 

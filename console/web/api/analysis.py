@@ -19,12 +19,11 @@ from console.web.errors import Json
 from graph.analysis.words import Quantile
 from graph.latency import latencies
 from graph.model import GraphType, Snapshot
+from graph.signals import QUANTILES
 
 # The questions are imported where they are asked: networkx costs the server's start half a second.
 
 api = router("analysis")
-
-QUANTILES = (0.5, 0.95, 0.99)
 
 Names = Annotated[
     list[Annotated[str, Query(max_length=300)]],

@@ -14,6 +14,7 @@ from console.context import Console
 from console.moments import moment
 from console.web.answers import graph as answers
 from console.web.api.common import Here, also, router
+from console.web.api.live import left
 from console.web.api.projection import Namespaces, View, Viewed, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key, TooManyTopicsError
@@ -98,7 +99,7 @@ async def stream(websocket: WebSocket, here: Here) -> None:
         return
     await websocket.accept()
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(_send(websocket, here, key)), group.create_task(_left(websocket))]
+        both = [group.create_task(_send(websocket, here, key)), group.create_task(left(websocket))]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in both:
             task.cancel()
@@ -114,12 +115,6 @@ async def _send(websocket: WebSocket, here: Console, key: Key) -> None:
                         await websocket.send_text(text)
         except TooManyTopicsError as full:
             await websocket.close(1013, str(full))
-
-
-async def _left(websocket: WebSocket) -> None:
-    """Wait until the reader leaves; it has nothing to say."""
-    while (await websocket.receive())["type"] != "websocket.disconnect":
-        pass
 
 
 def _drawn(form: str, view: View) -> str | bytes:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from console.context import Console
 from console.moments import moment
 from console.web.api.common import Here, described, parameter, router
+from console.web.api.projection import LONGEST_S
 from console.web.errors import Json, NotFound
 from graph.kiali import Node, OptionError, Options, kiali_graph, parse
 from graph.kiali.options import APPENDERS, CHOICES, GRAPH_TYPES
@@ -20,7 +21,6 @@ from graph.windows import SHORTEST_S
 
 PREFIX = "/api/namespaces"
 
-LONGEST_S = 30 * 86_400
 KINDS = {"applications": "app", "workloads": "workload", "services": "service"}
 
 BOOLEAN = ("true", "false")

@@ -41,7 +41,7 @@ async def over_websocket(websocket: WebSocket, news: AsyncGenerator[News, None],
         return
     await websocket.accept()
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(_send(websocket, messages)), group.create_task(_left(websocket))]
+        both = [group.create_task(_send(websocket, messages)), group.create_task(left(websocket))]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in both:
             task.cancel()
@@ -62,7 +62,7 @@ async def _send(websocket: WebSocket, messages: Messages) -> None:
         return
 
 
-async def _left(websocket: WebSocket) -> None:
+async def left(websocket: WebSocket) -> None:
     """Wait until the reader leaves; it has nothing to say."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass

@@ -18,6 +18,7 @@ from graph.query import Found
 from graph.windows import SHORTEST_S
 
 LONGEST_S = 30 * 86_400
+"""The longest window that may be asked for."""
 
 SKEW_MS = 60_000
 """A client's clock may be so much ahead of the server's."""

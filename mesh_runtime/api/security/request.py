@@ -15,7 +15,7 @@ from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security.keys import is_usable
 from mesh_runtime.api.security.targets import Targeted
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
-from mesh_runtime.api.values import Duration, HeaderName, address, dns_name
+from mesh_runtime.api.values import Duration, HeaderName, address, dns_name, one_line
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 """RFC 3986's characters."""
@@ -68,10 +68,6 @@ def _jwks(value: str) -> str | None:
     return None if any(map(is_usable, keys)) else "has no key that can verify a signature"
 
 
-def _one_line(value: str) -> str | None:
-    return "has a line break" if set(value) & set("\r\n\0") else None
-
-
 _Name = Annotated[str, Field(min_length=1)]
 
 
@@ -79,7 +75,7 @@ class JWTHeader(Spec):
     """A header that carries a token, after a prefix."""
 
     name: HeaderName
-    prefix: Annotated[str, AfterValidator(text(_one_line))] = ""
+    prefix: Annotated[str, AfterValidator(text(one_line))] = ""
 
 
 class ClaimToHeader(Spec):
