@@ -245,6 +245,8 @@ def _mirrors(world: World, caller: Caller, namespace: str, rule: HTTPRoute) -> E
             "runtime_fraction": {"default_value": fraction(share)},
             # The copy's spans would look like a second request of the caller's.
             "trace_sampled": False,
+            # As in Istio, a copy names the host that the request does: by it applications and policies go.
+            "disable_shadow_host_suffix_append": True,
         }
         for destination, share in shares
         if share.value
