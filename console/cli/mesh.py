@@ -129,6 +129,7 @@ def end(one: Added) -> None:
 def _start(plan: Path, told: Path, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with log.open("ab") as output:
+        begin = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "mesh_runtime.agent", str(plan)],
             stdin=subprocess.DEVNULL,
@@ -140,13 +141,18 @@ def _start(plan: Path, told: Path, log: Path) -> None:
     while not told.exists():
         if process.poll() is not None:
             _forget(plan)
-            raise click.ClickException(f"the agent ended with code {process.returncode}; see {log}")
+            raise click.ClickException(f"the agent ended with code {process.returncode}; {_said(log, begin)}")
         if time.monotonic() > until:
             process.terminate()
             process.wait()
             _forget(plan)
-            raise click.ClickException(f"nothing answers on the port, or the server gives no config; see {log}")
+            raise click.ClickException(f"not ready after {READY_S:.0f} s; {_said(log, begin)}")
         time.sleep(POLL_S)
+
+
+def _said(log: Path, begin: int) -> str:
+    """Tell what agents have said since their log was that long."""
+    return f"{log} says:\n{log.read_bytes()[begin:].decode(errors='replace').strip()}"
 
 
 def _directory(data: Path) -> Path:
