@@ -1,5 +1,6 @@
 // Live regions: what the server sends is patched into what is there, so that focus, half-made clicks,
-// selected text and open details survive. See console/widgets/live.py for the form.
+// selected text and open details survive. Rows that change all the time (`data-hold`) wait while one points at them.
+// See console/widgets/live.py for the form.
 
 const KEPT = new Set(["open"]); // belongs to the person, not to the content
 const ATTEMPTS = 20;
@@ -52,9 +53,16 @@ function update(node, item) {
     }
     const [, attributes, children] = item;
     const fresh = !node.attributes.length && !node.firstChild;
+    const held = isHeld(node, attributes);
     for (const { name } of [...node.attributes]) if (!(name in attributes) && !KEPT.has(name)) node.removeAttribute(name);
     for (const [name, value] of Object.entries(attributes)) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
-    if (fresh || !("data-own" in attributes)) patch(node, children); // what a script has put into its own place stays
+    node.toggleAttribute("data-held", held);
+    if (fresh || !(held || "data-own" in attributes)) patch(node, children); // what a script has put into its own place stays
+}
+
+/** Whether somebody is about to choose one of the rows; rows of something else (`data-hold` differs) are shown at once. */
+function isHeld(node, attributes) {
+    return "data-hold" in attributes && node.dataset.hold === attributes["data-hold"] && node.matches(":hover, :has(:focus-visible)");
 }
 
 /** What each region was to show last, by its name. */

@@ -75,6 +75,7 @@ async def _list(console: Console, parameters: Mapping[str, str]) -> Component:
     return widgets.rows(
         found,
         console.clock.now_ms(),
+        query=query,
         filtered=any(parameters.values()),
         state=await console.traces.state(),
         receiver=f"http://{console.settings.otlp.listen}:{console.otlp.grpc_port}",

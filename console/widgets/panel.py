@@ -42,7 +42,7 @@ def selection(view: Selection, *, focus: str = "", needed: Dependence | None = N
         content.append(parts.section("Answers", _outcomes(view), *_flags(view)))
     if not view.undeclared:
         content.append(parts.section("Applied config", config(view.config)))
-        content.append(parts.section("Recent traces", traces(view.traces, view.now_ms, on_graph=True)))
+        content.append(parts.section("Recent traces", traces(view.traces, view.now_ms, of=view.title, on_graph=True)))
     if view.facts:
         content.append(parts.section("Facts", parts.facts(*view.facts)))
     if view.sources:
@@ -264,8 +264,8 @@ def config(objects: tuple[Applied, ...]) -> Component:
     )
 
 
-def traces(found: tuple[Trace, ...], now_ms: int, *, on_graph: bool = False) -> Component:
-    """Recent traces as links. *on_graph*: beside the graph, which can show where their time went."""
+def traces(found: tuple[Trace, ...], now_ms: int, *, of: str = "", on_graph: bool = False) -> Component:
+    """Recent traces of something as links. *on_graph*: beside the graph, which can show where their time went."""
     if not found:
         told = "None in the store. Applications send them by OTLP; "
         return html.P([told, parts.link("Signals", "/signals"), " says how."], className="muted")
@@ -279,12 +279,8 @@ def traces(found: tuple[Trace, ...], now_ms: int, *, on_graph: bool = False) -> 
         )
         for item in found
     ]
-    return parts.table(
-        (("Operation", ""), ("", ""), ("took", "num"), ("when", "num"), *((("", ""),) if on_graph else ())),
-        rows,
-        "Recent traces",
-        [item.href for item in found],
-    )
+    head = (("Operation", ""), ("", ""), ("took", "num"), ("when", "num"), *((("", ""),) if on_graph else ()))
+    return parts.held(of, parts.table(head, rows, "Recent traces", [item.href for item in found]))
 
 
 def _critical_path(item: Trace) -> Component:

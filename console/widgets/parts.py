@@ -123,6 +123,11 @@ def scrolling(label: str, content: Content, *, within_card: bool = False) -> Com
     return html.Div(content, className=name, tabIndex=0, role="region", **aria(label=label))
 
 
+def held(of: str, content: Content) -> Component:
+    """Rows that change all the time; they wait while one points at them. *of*: what they tell of now."""
+    return html.Div(content, className="held", **data(hold=of))
+
+
 def hidden(number: int) -> list[Component]:
     """How many rows are not shown; nothing where all are."""
     return [html.P(f"{fmt.count(number)} more fit; search to see them.", className="muted")] if number else []

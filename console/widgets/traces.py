@@ -28,7 +28,9 @@ def filters(query: TraceQuery) -> Component:
     )
 
 
-def rows(found: Sequence[Row], now_ms: int, *, filtered: bool, state: TraceStoreState, receiver: str) -> Component:
+def rows(
+    found: Sequence[Row], now_ms: int, *, query: TraceQuery, filtered: bool, state: TraceStoreState, receiver: str
+) -> Component:
     """The list, or why it is empty."""
     if not found and state.backend != "embedded":
         return parts.empty("search", "No trace matches", f"The traces are kept by {state.backend}. Loosen a filter.")
@@ -45,7 +47,8 @@ def rows(found: Sequence[Row], now_ms: int, *, filtered: bool, state: TraceStore
         )
     body = [_row(row, now_ms) for row in found]
     head = (("Operation", ""), ("Services", ""), ("", ""), ("Spans", "num"), ("Took", "num"), ("", ""), ("When", "num"))
-    return parts.scrolling("Traces", parts.table(head, body, "Traces", [row.href for row in found]))
+    table = parts.table(head, body, "Traces", [row.href for row in found])
+    return parts.held(repr(query), parts.scrolling("Traces", table))
 
 
 def _row(row: Row, now_ms: int) -> list[Component]:
