@@ -60,12 +60,16 @@ class SqliteSnapshots:
         await asyncio.to_thread(self._close)
 
     async def append(self, kept: Kept, body: bytes) -> None:
-        """Keep a frame, a later one of the same instant instead of the earlier; let go those that are too many."""
+        """Keep a frame, a later one of the same instant instead of the earlier; let go those that are too many.
+
+        Nothing stays that is later than this frame: the clock by which it was kept has been set back since.
+        """
 
         def write(connection: sqlite3.Connection) -> None:
-            remaining = sorted([*(known for known in self._index if known.at_ms != kept.at_ms), kept])
+            remaining = [*(known for known in self._index if known.at_ms < kept.at_ms), kept]
             gone = self._surplus(remaining, kept.at_ms)
             with connection:
+                connection.execute("DELETE FROM moment WHERE at_ms > ?", (kept.at_ms,))
                 connection.execute(
                     "INSERT OR REPLACE INTO moment (at_ms, run, key_ms, body) VALUES (?, ?, ?, ?)",
                     (kept.at_ms, kept.run, kept.key_ms, body),

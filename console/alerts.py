@@ -81,7 +81,7 @@ class AlertBook:
     async def judge(self, facts: Facts, now_ms: int) -> tuple[Event, ...]:
         """Evaluate the rules; what is returned is on disk, and so are its deliveries."""
         state, events = evaluate(self.rules, facts, self._state, now_ms)
-        if events or now_ms - self._saved_ms >= SAVE_EVERY_MS:
+        if events or not 0 <= now_ms - self._saved_ms < SAVE_EVERY_MS:
             post = [message for event in events for message in messages(event, self._endpoints, self._page)]
             await self._database.run(lambda c: _save(c, state, events, post, now_ms))
             self._saved_ms = now_ms

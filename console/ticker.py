@@ -59,7 +59,7 @@ class Ticker:
         self._stream.publish()
         if await self._alerts.judge(self._facts(), now_ms):
             self._wake_webhooks()
-        if now_ms - self._kept_ms >= 1000 * self._settings.history_step_s:
+        if not 0 <= now_ms - self._kept_ms < 1000 * self._settings.history_step_s:
             self._kept_ms = now_ms
             frame = self._live.frame()
             await self._keep(frame)

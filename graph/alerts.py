@@ -238,7 +238,7 @@ def state_of(data: Mapping[str, Any]) -> State:
 
 
 def _held(rule: Rule, finding: _Finding, known: Alert | None, now_ms: int) -> Alert:
-    since = known.since_ms if known else now_ms
+    since = min(known.since_ms, now_ms) if known else now_ms
     fired = known.fired_ms if known else 0
     if not fired and now_ms - since >= 1000 * rule.for_s:
         fired = now_ms
@@ -368,5 +368,5 @@ _CHECKS: Mapping[RuleKind, Check] = {
 
 def _traffic(facts: Facts, previous: State, now_ms: int) -> dict[str, int]:
     """When each edge last had traffic."""
-    seen = {id_: at for id_, at in previous.traffic_ms.items() if now_ms - at < FORGET_TRAFFIC_MS}
+    seen = {id_: min(at, now_ms) for id_, at in previous.traffic_ms.items() if now_ms - at < FORGET_TRAFFIC_MS}
     return seen | dict.fromkeys(facts.columns.ids[facts.columns.live].tolist(), now_ms)

@@ -42,7 +42,8 @@ class Leg(NamedTuple):
 def legs(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> tuple[Leg, ...]:
     """Choose the frames for the window that ends with the newest one not later than ``at_ms``, oldest leg first.
 
-    Each leg begins with the frame nearest to the window's start.
+    Each leg begins with the frame nearest to the window's start, and none before the one of the former run has ended:
+    after a clock was set back, a run's zero may lie among the frames of another.
     """
     early = sorted((stamp for stamp in stamps if stamp.at_ms <= at_ms), key=lambda stamp: stamp.at_ms)
     if not early:
@@ -52,8 +53,12 @@ def legs(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> tuple[Leg, ...]:
     runs: defaultdict[int, list[Stamp]] = defaultdict(list)
     for stamp in early:
         runs[stamp.run].append(stamp)
-    found = [_leg(run, of, start) for run, of in runs.items() if of[-1].at_ms > start or run == now.run]
-    return tuple(sorted(leg for leg in found if leg.then.at_ms < leg.now.at_ms or leg.now == now))
+    found = []
+    for run, of in runs.items():
+        if of[-1].at_ms > start or run == now.run:
+            found.append(_leg(run, of, start))
+            start = max(start, of[-1].at_ms)
+    return tuple(leg for leg in found if leg.then.at_ms < leg.now.at_ms or leg.now == now)
 
 
 def is_watched(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> bool:

@@ -21,7 +21,7 @@ from graph.signals import Reading
 from graph.silence import shares, silence
 from graph.snapshots import Builder, Made
 from graph.tally import Hearing, Period, Tally, Voice, Voices, same_names, tally
-from graph.windows import Mark, Marks, Packed, ages_ms
+from graph.windows import FINEST_MS, Mark, Marks, Packed, ages_ms
 
 FORGET_AFTER_MS = 3_900_000
 """A series silent for longer than the longest window is forgotten."""
@@ -125,6 +125,8 @@ class LiveGraph:
 
     def tick(self, now_ms: int) -> int:
         """Close a step: a new revision, whose snapshots hold everything observed so far."""
+        if now_ms < self.at_ms - FINEST_MS:
+            self._set_back(self.at_ms + FINEST_MS - now_ms)
         if now_ms - self._swept_ms >= SWEEP_EVERY_MS:
             self._sweep(now_ms)
         self._marks.add(Mark(now_ms, self._ledger.values.copy()))
@@ -223,8 +225,15 @@ class LiveGraph:
             overflow=ledger.drops.overflow,
         )
 
+    def _set_back(self, by_ms: int) -> None:
+        """Follow a clock that was set back: it was wrong before, and counts went on meanwhile."""
+        self._ledger.set_back(by_ms)
+        self._marks.set_back(by_ms)
+        self._swept_ms -= by_ms
+
     def _sweep(self, now_ms: int) -> None:
         self._swept_ms = now_ms
+        self._ledger.not_later(now_ms)
         wanted = np.array([now_ms - one.at_ms <= FORGET_AFTER_MS for one in self._ledger.series], bool)
         if not wanted.all():
             self._marks.keep(self._ledger.keep(wanted))

@@ -143,6 +143,8 @@ class Ledger:
 
     def __init__(self, started_ms: int, *, capacity: int = 200_000) -> None:
         self.started_ms = started_ms
+        self.forgotten_ms = started_ms
+        """Until then somebody may have counted of whom nothing is known any more, or nothing was known yet."""
         self.capacity = capacity
         """Most series that are held at once."""
         self.series: list[Series] = []
@@ -189,6 +191,8 @@ class Ledger:
         """Forget the series that are not wanted; return the cells that stay, by their old numbers."""
         renumbered = np.cumsum(wanted) - 1
         cells = np.flatnonzero(wanted[self.cell_series])
+        gone = (one.at_ms for one, stays in zip(self.series, wanted, strict=True) if not stays)
+        self.forgotten_ms = max(self.forgotten_ms, *gone, 0)
         moved = {int(old): new for new, old in enumerate(cells)}
         self.series = [one for one, stays in zip(self.series, wanted, strict=True) if stays]
         self._numbers = {one.key: number for number, one in enumerate(self.series)}
@@ -202,6 +206,25 @@ class Ledger:
         self.instances = {key: one for key, one in self.instances.items() if key in heard}
         self.version += 1
         return cells
+
+    def set_back(self, by_ms: int) -> None:
+        """Follow a clock that was set back: whatever is remembered happened as much earlier."""
+        self.started_ms -= by_ms
+        self.forgotten_ms -= by_ms
+        for one in self.series:
+            one.at_ms -= by_ms
+            one.since_ms -= by_ms if one.since_ms else 0
+            one.finished = {epoch: (at_ms - by_ms, counted) for epoch, (at_ms, counted) in one.finished.items()}
+        for instance in self.instances.values():
+            instance.first_ms -= by_ms
+            instance.at_ms -= by_ms
+        self.version += 1
+
+    def not_later(self, now_ms: int) -> None:
+        """Take readings from the future, which a clock gave that has been set back since, for readings of now."""
+        heard: tuple[Series | Instance, ...] = (*self.series, *self.instances.values())
+        for one in heard:
+            one.at_ms = min(one.at_ms, now_ms)
 
     def _fold(self, seen: Observation) -> None:
         key = SeriesKey(
@@ -240,7 +263,7 @@ class Ledger:
             self.drops.overflow += 1
             return
         instance = self.instances.setdefault((seen.reporter, seen.instance), Instance(seen.at_ms, seen.at_ms))
-        watched = seen.epoch >= self.started_ms or seen.reporter is Reporter.TRACE or instance.first_ms < seen.at_ms
+        watched = seen.epoch >= self.forgotten_ms or seen.reporter is Reporter.TRACE or instance.first_ms < seen.at_ms
         instance.hear(seen.at_ms)
         series = Series(key, seen.origin, 0 if watched else seen.at_ms, seen.epoch, seen.at_ms, seen.counters)
         if not watched:

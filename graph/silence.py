@@ -28,6 +28,13 @@ class Silence(NamedTuple):
         """Whether anybody was silent."""
         return bool(self.speakers or self.edges)
 
+    def earlier(self, by_ms: int) -> Silence:
+        """Return the same as by a clock that is so much behind."""
+        return Silence(
+            {one: heard_ms - by_ms for one, heard_ms in self.speakers.items()},
+            {one: heard_ms - by_ms for one, heard_ms in self.edges.items()},
+        )
+
 
 NONE = Silence({}, {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ REBASE_MS = 600_000
 
 Offsets = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int32]
+
+MarkT = TypeVar("MarkT", "Mark", "Packed")
 
 NOBODY: Places = np.zeros(0, np.int32)
 
@@ -128,6 +130,10 @@ def ages_ms(mark: Mark | Packed, speakers: Ints) -> Places:
     return ages
 
 
+def _earlier(mark: MarkT, by_ms: int) -> MarkT:
+    return mark._replace(at_ms=mark.at_ms - by_ms, silence=mark.silence.earlier(by_ms))
+
+
 class Marks:
     """Marks of the past, thinned with age, and the newest one."""
 
@@ -143,7 +149,7 @@ class Marks:
         if packed.offsets.dtype != np.uint16 and self.now.at_ms - self._base.at_ms >= REBASE_MS:
             self._base = self.now
             packed = pack(self.now, self._base.values)
-        # A wall clock may stand still or be set back; marks stay in order.
+        # A wall clock may stand still, or be set back a little; marks stay in order.
         self.now = Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values)
         self.marks = self._thinned([*self.marks, packed])
 
@@ -156,6 +162,12 @@ class Marks:
     def renumber(self, speakers: Ints) -> None:
         """Follow the speakers in being numbered anew; told per speaker the number that it had, below 0: none."""
         self.marks = [mark._replace(ages_ms=ages_ms(mark, speakers)) for mark in self.marks]
+
+    def set_back(self, by_ms: int) -> None:
+        """Follow a clock that was set back: whatever is remembered happened as much earlier."""
+        self.marks = [_earlier(mark, by_ms) for mark in self.marks]
+        self.now = _earlier(self.now, by_ms)
+        self._base = _earlier(self._base, by_ms)
 
     def then(self, window_s: int) -> Mark | Packed:
         """The mark closest to the start of a window that ends now."""
