@@ -1,4 +1,4 @@
-"""``graph analyse``: what breaks with a node, what is slow, what goes in circles, what stands alone."""
+"""``graph analyse``: what breaks with a node, what is slow, what calls in cycles, what stands alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 8
 
 @click.group()
 def analyse() -> None:
-    """Ask what breaks with a node, what is slow, what goes in circles, what stands alone."""
+    """Ask what breaks with a node, what is slow, what calls in cycles, what stands alone."""
 
 
 @analyse.command("blast-radius")
@@ -61,7 +61,7 @@ def single_points(client: Client, *, projection: Mapping[str, str], output: str)
 @output_option
 @with_client
 def cycles(client: Client, *, projection: Mapping[str, str], output: str) -> None:
-    """List circles of calls, the busiest first."""
+    """List cycles of calls, the busiest first."""
     found = client.get("/analysis/cycles", **projection)
     rows = [(" → ".join(map(_name, one["way"])), len(one["nodes"]), f"{one['rate']:.3g}/s") for one in found["items"]]
     _print(found, output, _table(("WAY AROUND", "NODES", "RATE"), rows))

@@ -59,7 +59,7 @@ def group_of(snapshot: Snapshot, id_: str) -> Group | None:
 
 
 def insights(snapshot: Snapshot) -> tuple[Insight, ...]:
-    """List single points of failure and circles of calls, the weightiest first."""
+    """List single points of failure and cycles of calls, the weightiest first."""
     # here, not above: networkx costs the server's start half a second
     from graph.analysis.cycles import cycles  # noqa: PLC0415
     from graph.analysis.single_points import single_points  # noqa: PLC0415
@@ -79,7 +79,7 @@ def insights(snapshot: Snapshot) -> tuple[Insight, ...]:
         ),
         *(
             Insight(
-                sort="Circles of calls",
+                sort="Cycles of calls",
                 text=" → ".join(_name(snapshot, id_) for id_ in one.way),
                 detail="each needs the others: one that is slow slows all",
                 select=one.nodes[0],

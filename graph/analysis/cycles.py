@@ -1,4 +1,4 @@
-"""Circles of calls: services that need each other, directly or through others."""
+"""Cycles of calls: services that need each other, directly or through others."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Cycle:
 
 
 def cycles(snapshot: Snapshot) -> tuple[Cycle, ...]:
-    """Find every circle, the busiest first. A node that calls itself is one, too."""
+    """Find every cycle, the busiest first. A node that calls itself is one, too."""
     graph = view(snapshot)
-    groups = [group for group in nx.strongly_connected_components(graph) if _is_circle(graph, group)]
+    groups = [group for group in nx.strongly_connected_components(graph) if _is_cycle(graph, group)]
     return tuple(
         sorted((_cycle(snapshot, graph.subgraph(group)) for group in groups), key=lambda one: (-one.rate, one.nodes))
     )
 
 
-def _is_circle(graph: nx.DiGraph, group: set[str]) -> bool:
+def _is_cycle(graph: nx.DiGraph, group: set[str]) -> bool:
     return len(group) > 1 or any(graph.has_edge(node, node) for node in group)
 
 

@@ -19,10 +19,10 @@ AREAS = {
     "security": "who may call what, proven by certificate or token",
     "observability": "metrics, access logs and traces",
     "traces": "spans as OpenTelemetry sends them",
-    "tracestores": "where traces are kept, and who may read them there",
+    "trace-stores": "where traces are kept, and who may read them there",
     "signals": "logs, applications' metrics, spans of other formats, requests as they happen",
     "graph": "who calls whom, as data and as Kiali draws it",
-    "graphpage": "looking at the graph: its parts, its moments, files of it",
+    "graph-page": "looking at the graph: its parts, its moments, files of it",
     "analysis": "what the graph answers when asked, and the forms that it leaves in",
     "inventory": "what exists, how it is judged, and what several clusters are together",
     "kubernetes": "clusters that are shown beside the bundled mesh",
@@ -53,7 +53,8 @@ def table() -> str:
     lines = []
     for area, about in AREAS.items():
         rows = [f"| {one.name} | {_cell(one.config)} |" for one in features() if one.area == area]
-        lines += ["<details>", f"<summary><b>{area.capitalize()}</b>: {about} ({len(rows)})</summary>", ""]
+        title = area.replace("-", " ").capitalize()
+        lines += ["<details>", f"<summary><b>{title}</b>: {about} ({len(rows)})</summary>", ""]
         lines += ["| what | config |", "|---|---|", *rows, "", "</details>"]
     return "\n".join(lines) + "\n"
 

@@ -61,7 +61,7 @@ async def single_points(snapshot: Projected) -> Response:
 
 @api.get("/analysis/cycles", response_model=answers.Cycles)
 async def cycles(snapshot: Projected) -> Response:
-    """List the circles of calls (strongly connected components), the busiest first.
+    """List the cycles of calls (strongly connected components), the busiest first.
 
     ``way`` is a shortest way around, from a node back to itself.
     """

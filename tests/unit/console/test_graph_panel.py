@@ -35,8 +35,8 @@ def test_a_box_is_told_about_by_what_is_in_it():
 
 def test_single_points_of_failure_and_circles_stand_out():
     found = insights(at((WEB_CART, answered(900)), (CART_DB, answered(500)), (edge("db", "cart@v1"), answered(5))))
-    assert {item.sort for item in found} == {"Single points of failure", "Circles of calls"}
-    circle = next(item for item in found if item.sort == "Circles of calls")
+    assert {item.sort for item in found} == {"Single points of failure", "Cycles of calls"}
+    circle = next(item for item in found if item.sort == "Cycles of calls")
     assert circle.text in {"cart v1 → db → cart v1", "db → cart v1 → db"}
     assert len(circle.light) == 4
 
