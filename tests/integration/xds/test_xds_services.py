@@ -157,12 +157,12 @@ def trusting():
     return context
 
 
-async def tunnel(caller, target):
+async def tunnel(caller, target, answer=200):
     reader, writer = await asyncio.open_connection(caller.address, 15001)
     writer.write(f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
     async with asyncio.timeout(PATIENCE_S):
         head = await reader.readuntil(b"\r\n\r\n")
-    assert b" 200 " in head, head
+    assert int(head.split()[1]) == answer, head
     return reader, writer
 
 
@@ -244,6 +244,14 @@ class TestHeadless:
     async def test_the_service_itself_and_other_names_below_it_mean_any_of_them(self, mesh, frontend):
         for host in ("shard", "shard.shop.svc.cluster.local:80", "some-instances.shard.shop"):
             assert set(await mesh.share(frontend, f"{host}/", count=20)) == {"shard-a", "shard-b"}
+
+    async def test_nobody_answers_for_a_workload_that_is_not_there(self, mesh, frontend):
+        for host in ("shard-a-7.shard", "shard-a-7.shard.shop.svc.cluster.local:80"):
+            assert (await mesh.get(frontend, f"{host}/")).status == 502
+        _, writer = await tunnel(frontend, "log-a-7.log:7000", answer=502)
+        writer.close()
+        labels = {"response_flags": "NC", "destination_service": "shard.shop.svc.cluster.local"}
+        assert await counted(mesh, frontend, **labels) >= 2
 
     async def test_a_workload_answers_to_its_address(self, mesh, frontend, shards):
         for workload in shards:

@@ -54,6 +54,8 @@ a route only in the virtual host of the name that the tunnel asks for, and lets 
 """
 REFUSED_ROUTE: Final = connect_route(NOWHERE)
 """The same for hosts that are unknown."""
+REFUSED: Final[Envoy] = {"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}
+"""What becomes of requests to them."""
 
 TUNNEL_CLUSTER: Final[Envoy] = {
     "name": TUNNEL,

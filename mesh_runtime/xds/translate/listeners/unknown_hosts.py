@@ -14,7 +14,7 @@ from mesh_runtime.api.objects import DOMAIN
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy
 from mesh_runtime.xds.translate.calling.clusters import CONNECT_TIMEOUT, any_http, limits
 from mesh_runtime.xds.translate.calling.endpoints import ANY_SOURCE
-from mesh_runtime.xds.translate.listeners.connect import REFUSED_ROUTE, connect_route
+from mesh_runtime.xds.translate.listeners.connect import REFUSED, REFUSED_ROUTE, connect_route
 from mesh_runtime.xds.translate.listeners.lookup import LOOKUP_ON, by_request
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, passes_unknown
 from mesh_runtime.xds.translate.telemetry.metrics import PASSTHROUGH, outside_metadata, service_metadata
@@ -45,7 +45,7 @@ def unknown_host(world: World, scope: SidecarScope, towards: str, networks: Sequ
 
 
 def _unknown_host(world: World, cluster: str, networks: Sequence[Envoy]) -> Envoy:
-    refused = [{"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}, REFUSED_ROUTE]
+    refused = [REFUSED, REFUSED_ROUTE]
     own = {"name": ":authority", "string_match": {"safe_regex": {"regex": _own_names(world)}}}
     inside = [{**route, "match": {**route["match"], "headers": [own]}} for route in refused]
     known = [*inside, *networks] if networks else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +11,13 @@ from mesh_runtime.api.networking.http_action import MAX_BODY
 from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import NOWHERE, Envoy, Group, vhds_name
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
-from mesh_runtime.xds.translate.listeners.connect import TUNNEL_ROUTE, connect_route, raw_route
+from mesh_runtime.xds.translate.listeners.connect import (
+    REFUSED,
+    REFUSED_ROUTE,
+    TUNNEL_ROUTE,
+    connect_route,
+    raw_route,
+)
 from mesh_runtime.xds.translate.listeners.filters import FILTER_ON, GRPC_WEB_FILTER
 from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.listeners.networks import addressed
@@ -277,7 +284,7 @@ def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
 
 
 def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
-    *routes, tunnel = _routes_to(world, alike, service, port)
+    *routes, tunnel = [*_absent_members(service), *_routes_to(world, alike, service, port)]
     known = _virtual_host(service.host, port.number, domains, [*routes, tunnel])
     # Envoy reads metadata anew with each change of any host of the table: that is a third of what the change costs it.
     named = {} if _lead_to_clusters(routes) else service_metadata(service)
@@ -308,9 +315,21 @@ def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) 
 
     A VirtualService may give requests to the same host at the same port: theirs has the usual name.
     """
-    refused = {"match": {"prefix": "/"}, "route": {"cluster": NOWHERE}}
-    known = _virtual_host(service.host, port.number, domains, [refused, _tunnel(service, port)])
+    routes = [*_absent_members(service), REFUSED, _tunnel(service, port)]
+    known = _virtual_host(service.host, port.number, domains, routes)
     return {**known, **service_metadata(None), "name": f"tunnel|{known['name']}"}
+
+
+def _absent_members(service: MeshService) -> Iterator[Envoy]:
+    """Yield what refuses names of single workloads of a headless service, with a number at the end, that nobody has.
+
+    As where DNS does not know them: what was meant for one replica must not reach another while it is away. Those that
+    are there have virtual hosts of their own.
+    """
+    if service.headless:
+        pattern = rf"(?i)[^.:]+-[0-9]+\.{re.escape(service.name)}([.:].*)?"
+        meant = {"name": ":authority", "string_match": {"safe_regex": {"regex": pattern}}}
+        yield from ({**route, "match": {**route["match"], "headers": [meant]}} for route in (REFUSED, REFUSED_ROUTE))
 
 
 def _tunnel(service: MeshService, port: MeshPort) -> Envoy:
