@@ -15,6 +15,10 @@ class SystemClock:
         """Unix milliseconds UTC."""
         return time.time_ns() // 1_000_000
 
+    def steady_ms(self) -> int:
+        """Milliseconds that the machine has been up and awake."""
+        return time.monotonic_ns() // 1_000_000
+
     async def every(self, interval_s: float) -> AsyncIterator[int]:
         """Yield now and then once per interval; ticks missed while the reader was busy are skipped."""
         due = time.monotonic()

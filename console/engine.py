@@ -238,7 +238,7 @@ async def _state(on: _Ground, page: str) -> _State:
 async def _mesh(on: _Ground) -> _Mesh:
     data, settings, clock_ms = on.data, on.settings, on.clock.now_ms
     store = await on.stack.enter_async_context(SqliteConfig(data.config, clock_ms=clock_ms))
-    registry = Registry(data.registry, clock_ms)
+    registry = Registry(data.registry, on.clock.steady_ms)
     on.stack.callback(registry.close)
     addresses = AddressPlan(data.path, clock_ms)
     on.stack.callback(addresses.close)

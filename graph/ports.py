@@ -14,7 +14,11 @@ class Clock(Protocol):
     """Time as a dependency, so that tests turn it themselves."""
 
     def now_ms(self) -> int:
-        """Unix milliseconds UTC."""
+        """Unix milliseconds UTC. May leap, forward or back, when somebody sets the machine's clock."""
+        ...
+
+    def steady_ms(self) -> int:
+        """Milliseconds since some instant, for pauses and ages within this process: nobody sets it."""
         ...
 
     def every(self, interval_s: float) -> AsyncIterator[int]:

@@ -61,6 +61,7 @@ class Instance:
     trouble: str = ""
     """Why its agent lets it have no requests, where that is not only because it starts or ends."""
     lease_until_ms: int = 0
+    """By the registry's clock."""
 
     @property
     def app(self) -> str:
@@ -100,6 +101,7 @@ class Registry:
     """
 
     def __init__(self, path: Path | str, clock_ms: Callable[[], int]) -> None:
+        """*clock_ms*: one that nobody sets, for leases."""
         self._clock_ms = clock_ms
         self._changed: set[asyncio.Event] = set()
         self._db = sqlite3.connect(path, isolation_level=None)

@@ -15,6 +15,8 @@ class FixedClock:
     def now_ms(self) -> int:
         return self.now
 
+    steady_ms = now_ms
+
     async def every(self, interval_s: float) -> AsyncIterator[int]:
         yield self.now
 
@@ -28,13 +30,18 @@ class FakeClock:
     def __init__(self, now_ms: int = 1_000_000) -> None:
         self.now = now_ms
         self.slept: list[float] = []
+        self.set_by_ms = 0
+        """By how much somebody has set it."""
 
     def now_ms(self) -> int:
+        return self.now + self.set_by_ms
+
+    def steady_ms(self) -> int:
         return self.now
 
     async def every(self, interval_s: float) -> AsyncIterator[int]:
         while True:
-            yield self.now
+            yield self.now_ms()
             self.now += int(interval_s * 1000)
             await asyncio.sleep(0)
 

@@ -43,7 +43,7 @@ class Remembered:
 
     def beside(self, found: Addresses) -> Addresses:
         """Take in what answers now, and return it together with what is remembered."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.steady_ms()
         gone = {place: (party, now_ms) for place, party in self._now.items() if place not in found.places}
         self._gone = {
             place: (party, since_ms)

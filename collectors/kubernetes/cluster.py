@@ -170,13 +170,13 @@ class ClusterWatch:
             await self._news.wait()
             self._news.clear()
             self._since_ms = (self._since_ms or self._clock.now_ms()) if self._trouble else 0
-            began_ms = self._clock.now_ms()
+            began_ms = self._clock.steady_ms()
             answered = self._looked and all(one.answered for one in self._reflections.values())
             if answered:
                 await self._show(self.objects)
             if answered or self._error:
                 self._settled.set()
-            await self._clock.sleep(max(NEWS_S, REST * (self._clock.now_ms() - began_ms) / 1000))
+            await self._clock.sleep(max(NEWS_S, REST * (self._clock.steady_ms() - began_ms) / 1000))
 
     def _role(self, refusal: str) -> str:
         resources = {one.resource for one in self._reflections.values()}

@@ -147,7 +147,7 @@ class Ingest:
             batch = self._decoder.decode(data)
         with self._counting:
             now_ms = self._clock.now_ms()
-            self._count(self._pairing.pair(batch.spans, now_ms // 1000))
+            self._count(self._pairing.pair(batch.spans, self._clock.steady_ms() // 1000))
             self._requests += 1
             self._spans += len(batch.spans)
             self._last_ms = now_ms
@@ -183,7 +183,7 @@ class Ingest:
     def _close(self) -> None:
         now_ms = self._clock.now_ms()
         with self._counting:
-            self._count(self._pairing.expire(now_ms // 1000))
+            self._count(self._pairing.expire(self._clock.steady_ms() // 1000))
             self._unread = chain(self._unread, self._tallies.observations(now_ms))
 
     def _read(self) -> list[Observation]:

@@ -43,14 +43,14 @@ class Breaker:
         """The present state."""
         if not self._pause_s:
             return Circuit.CLOSED
-        rested = self._on_trial or self._clock.now_ms() >= self._until_ms
+        rested = self._on_trial or self._clock.steady_ms() >= self._until_ms
         return Circuit.HALF_OPEN if rested else Circuit.OPEN
 
     def admit(self) -> None:
         """Let a request through, or raise :class:`RestingError`. Each one let through must succeed or fail afterwards."""
         circuit = self.circuit
         if circuit is Circuit.OPEN or self._on_trial:
-            left_s = max(0.0, (self._until_ms - self._clock.now_ms()) / 1000)
+            left_s = max(0.0, (self._until_ms - self._clock.steady_ms()) / 1000)
             when = "one request is on trial" if self._on_trial else f"asked again in {left_s:.0f} s"
             raise RestingError(f"{self.reason} ({when})")
         self._on_trial = circuit is Circuit.HALF_OPEN
@@ -65,7 +65,7 @@ class Breaker:
         self._failures += 1
         if self._on_trial or (self._failures >= self._allowed and not self._pause_s):
             self._pause_s = min(2 * self._pause_s or self._first_s, self._most_s)
-            self._until_ms = self._clock.now_ms() + int(1000 * self._pause_s)
+            self._until_ms = self._clock.steady_ms() + int(1000 * self._pause_s)
         self._on_trial = False
 
     def abandoned(self) -> None:

@@ -160,7 +160,7 @@ class PrometheusSource:
         await self._measure_skew()
         complete = self._tracks and not any(self._needs.values())
         pause_s = LOOK_AGAIN_S if complete else LOOK_AGAIN_EMPTY_S
-        if self._clock.now_ms() - self._looked_ms >= 1000 * pause_s:
+        if not 0 <= self._clock.now_ms() - self._looked_ms < 1000 * pause_s:
             try:
                 await self.look()
             except CollectorError as trouble:

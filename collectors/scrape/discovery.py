@@ -77,13 +77,13 @@ class HttpDiscovery:
         self._clock = clock
         self._http = Http(config, who=f"http_sd {config.url}", timeout_s=TIMEOUT_S, at_once=1, most_bytes=MOST_BYTES)
         self._groups: Sequence[TargetGroup] = ()
-        self._looked_ms = 0
+        self._due_ms = 0
 
     async def groups(self) -> Sequence[TargetGroup]:
         """Ask, if it is time to."""
-        now_ms = self._clock.now_ms()
-        if now_ms - self._looked_ms >= 1000 * self._config.refresh_s:
-            self._looked_ms = now_ms
+        now_ms = self._clock.steady_ms()
+        if now_ms >= self._due_ms:
+            self._due_ms = now_ms + int(1000 * self._config.refresh_s)
             try:
                 self._groups = await self._ask()
                 self.error = ""

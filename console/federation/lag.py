@@ -28,6 +28,6 @@ class LoopLag:
         """Measure until cancelled."""
         ready()
         while True:
-            before = self._clock.now_ms()
+            before = self._clock.steady_ms()
             await self._clock.sleep(STEP_S)
-            self._late_s.append(max(0.0, (self._clock.now_ms() - before) / 1000 - STEP_S))
+            self._late_s.append(max(0.0, (self._clock.steady_ms() - before) / 1000 - STEP_S))

@@ -60,7 +60,7 @@ class TapSwitch:
             self._readers[query] -= 1
             if not self._readers[query]:
                 del self._readers[query]
-                self._left[query] = self._clock.now_ms()
+                self._left[query] = self._clock.steady_ms()
             self._woken.set()
 
     def why_not(self, query: TapQuery) -> str:
@@ -90,7 +90,7 @@ class TapSwitch:
         await self._step(self._wanted())
 
     def _wanted(self) -> frozenset[Teller]:
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.steady_ms()
         self._left = {query: at for query, at in self._left.items() if now_ms - at < self._linger_ms}
         asked = [self._tellers(query) for query in {*self._readers, *self._left}]
         return frozenset(teller for wanted in asked if len(wanted) <= MOST for teller in wanted)

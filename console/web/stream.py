@@ -132,10 +132,10 @@ class AskedTopic(Topic):
         return await super().after(revision)
 
     async def _refresh(self) -> None:
-        await self._clock.sleep(max(0.0, self._due_ms - self._clock.now_ms()) / 1000)
-        began_ms = self._clock.now_ms()
+        await self._clock.sleep(max(0.0, self._due_ms - self._clock.steady_ms()) / 1000)
+        began_ms = self._clock.steady_ms()
         snapshot = await self._ask()
-        took_ms = self._clock.now_ms() - began_ms
+        took_ms = self._clock.steady_ms() - began_ms
         self._due_ms = began_ms + max(1000 * self._every_s, REST * took_ms)
         self.publish(replace(snapshot, revision=self._current.revision + 1))
 

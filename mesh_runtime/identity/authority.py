@@ -22,6 +22,8 @@ from mesh_runtime.api.objects import TRUST_DOMAIN
 LEAF_TTL_S = 3600
 ROOT_TTL_S = 10 * 365 * 24 * 3600
 CLOCK_SKEW_S = 60
+ROOT_BACKDATED_S: Final = 24 * 3600
+"""A clock that is set back after a root was made must not leave the mesh without one that is valid already."""
 ROOT_RENEWED_BEFORE_S: Final = 30 * 24 * 3600
 """So long before its end a root is due to be replaced."""
 _MAX_NAME: Final = 64
@@ -79,6 +81,10 @@ class Leaf:
     def half_life_ms(self) -> int:
         """The instant when it is time for the next one."""
         return (self.not_before_ms + self.not_after_ms) // 2
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether half its life is over, or the clock was set back to before it is valid."""
+        return not self.not_before_ms - 1000 * CLOCK_SKEW_S <= now_ms < self.half_life_ms
 
 
 class Authority:
@@ -199,7 +205,7 @@ class Authority:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(serial)
-            .not_valid_before(now - dt.timedelta(seconds=CLOCK_SKEW_S))
+            .not_valid_before(now - dt.timedelta(seconds=ROOT_BACKDATED_S))
             .not_valid_after(now + dt.timedelta(seconds=ROOT_TTL_S))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(sign=False, sign_certificates=True), critical=True)

@@ -32,8 +32,8 @@ class Leaves:
             del self._current[node_id]
 
     def renew_due(self, now_ms: int) -> bool:
-        """Renew every leaf past half its life. Return whether there was one."""
-        due = [node_id for node_id, leaf in self._current.items() if leaf.half_life_ms <= now_ms]
+        """Renew every leaf that is due. Return whether there was one."""
+        due = [node_id for node_id, leaf in self._current.items() if leaf.is_due(now_ms)]
         self._renew(due)
         return bool(due)
 

@@ -250,7 +250,7 @@ def _credentials(address: str, authority: Authority, clock_ms: Callable[[], int]
 
     def renewed() -> Any:
         nonlocal leaf
-        if clock_ms() < leaf.half_life_ms and leaf.root == authority.fingerprint:
+        if not leaf.is_due(clock_ms()) and leaf.root == authority.fingerprint:
             return None
         leaf = authority.issue_server([host])
         return configuration()

@@ -46,6 +46,8 @@ class TurnedClock:
     def now_ms(self) -> int:
         return self.at_ms
 
+    steady_ms = now_ms
+
 
 def _shape(median_ms: float) -> tuple[float, ...]:
     """The share of a lognormal latency's samples below each bound."""

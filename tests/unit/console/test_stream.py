@@ -21,6 +21,8 @@ class Clock:
     def now_ms(self):
         return self.now
 
+    steady_ms = now_ms
+
     async def sleep(self, seconds):
         self.slept += seconds
         self.now += int(1000 * seconds)

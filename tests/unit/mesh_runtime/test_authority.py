@@ -90,6 +90,19 @@ def test_leaves_are_renewed_from_half_their_life_on(authority, now):
     assert leaves.leaf("one", CATALOG).serial != first.serial
 
 
+def test_leaves_that_are_not_valid_yet_since_the_clock_was_set_back_are_renewed_under_a_root_that_is(authority, now):
+    leaves = Leaves(authority)
+    leaves.leaf("one", CATALOG)
+    now.ms -= 3600_000
+    assert leaves.renew_due(now.ms)
+    assert not leaves.renew_due(now.ms)
+    begins = (
+        one.not_valid_before_utc
+        for one in x509.load_pem_x509_certificates(leaves.leaf("one", CATALOG).chain_pem.encode())
+    )
+    assert all(1000 * one.timestamp() <= now.ms for one in begins)
+
+
 def test_a_proxy_that_changes_identity_gets_another_leaf_and_one_that_left_has_none(authority):
     leaves = Leaves(authority)
     leaves.leaf("one", CATALOG)
