@@ -202,13 +202,17 @@ async def test_the_root_namespace_s_come_first_then_lower_priorities_then_names(
 
 
 async def test_only_the_proxies_that_are_selected_are_touched(mesh):
-    def resources():
-        node = mesh.workloads["frontend"].grant.node_id
+    def resources(workload):
+        node = mesh.workloads[workload].grant.node_id
         return [packed for kind in mesh.control.server.snapshots[node].resources.values() for packed in kind.values()]
 
-    before = resources()
+    def is_same(workload):
+        return all(new is old for new, old in zip(resources(workload), before[workload], strict=True))
+
+    before = {workload: resources(workload) for workload in ("frontend", "catalog")}
     await mesh.apply(envoy_filter("mine", patch("CLUSTER", "ANY", "MERGE", {"connect_timeout": "3s"}), app="catalog"))
-    assert all(new is old for new, old in zip(resources(), before, strict=True))
+    assert is_same("frontend")
+    assert not is_same("catalog")
 
 
 async def test_a_condition_on_the_proxy_is_kept(mesh):

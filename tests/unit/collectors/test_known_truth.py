@@ -90,7 +90,9 @@ def test_missed_pages_cost_what_only_they_told_and_nothing_more(seed, missed):
 def test_rates_are_those_of_the_time_covered_and_quantiles_lie_in_the_bucket_of_the_true_ones(dialect, window_s):
     mesh = Mesh(7)
     graph, _ = scraped(mesh, dialect)
-    for edge in finest(graph, window_s).edges.values():
+    edges = finest(graph, window_s).edges.values()
+    assert edges
+    for edge in edges:
         signals = edge.signals
         assert signals.covered_s == pytest.approx(window_s, rel=0.05)
         since_ms = mesh.end_ms - 1000 * signals.covered_s

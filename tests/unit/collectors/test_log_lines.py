@@ -98,6 +98,8 @@ def test_a_hostile_user_agent_costs_no_time():
 @pytest.mark.parametrize(
     "text", ['{"response_code": {}, "response_flags": []}', "{", '{"ts": 1e300}', "\x00", '{"level": []}']
 )
-def test_strange_lines_are_kept_as_they_are(text):
-    read(text, NOW_NS)
-    access.of_line(text)
+def test_strange_lines_are_of_the_moment_at_which_they_were_found(text):
+    told = read(text, NOW_NS)
+    assert (told.at_ns, told.trace_id) == (NOW_NS, "")
+    request = access.of_line(text)
+    assert request is None or (request.method, request.at_ns) == ("", 0)
