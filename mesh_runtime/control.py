@@ -42,6 +42,7 @@ from mesh_runtime.xds.server import AdsServer
 from mesh_runtime.xds.snapshot import Kind, whole_tables
 from mesh_runtime.xds.translate import MeshSettings, World
 from mesh_runtime.xds.translate.calling.endpoints import places
+from mesh_runtime.xds.translate.calling.unsecured import unsecured_calls
 from mesh_runtime.xds.translate.gateways.listeners import gateway_notes
 from mesh_runtime.xds.translate.ports import OUTBOUND_PORT, gateway_ports, tcp_names
 from mesh_runtime.xds.translate.security.authentication import missing_keys
@@ -252,7 +253,7 @@ class ControlPlane:
         world = self._publisher.world
         notes = gateway_notes if instance.role is Role.GATEWAY else unheard_config
         trouble = (f"gets no requests: {instance.trouble}",) if instance.trouble else ()
-        return (*trouble, *notes(world, instance), *missing_keys(world, instance))
+        return (*trouble, *notes(world, instance), *missing_keys(world, instance), *unsecured_calls(world, instance))
 
     def _proves(self, node_id: str, token: str) -> bool:
         instances = self._registry.current.instances.values()

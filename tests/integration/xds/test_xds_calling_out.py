@@ -204,10 +204,12 @@ async def test_mutual_tls_shows_the_certificate_from_a_file(mesh, frontend, know
 
 async def test_mutual_tls_shows_the_certificate_of_a_secret_and_follows_its_changes(mesh, frontend, known, mutual_port):
     await mesh.apply(outside("tls: {mode: MUTUAL, credentialName: pay}", mutual_port))
-    await refused(mesh, frontend)  # there is no such Secret
+    await refused(mesh, frontend)
+    assert f"calls of {HOST} port 7000 are answered 503: there is no Secret shop/pay" in told(mesh)
     assert (await mesh.get(frontend, "catalog/")).status == 200
     await mesh.apply(tls_secret("pay", known.client, authority=known.servers))
     assert (await seen(mesh, frontend))["caller"] == "frontend.example.com"
+    assert not any("no Secret" in note for note in told(mesh))
     await mesh.apply(tls_secret("pay", known.clients.issue("next.example.com"), authority=known.servers))
 
     async def renewed():
@@ -216,6 +218,10 @@ async def test_mutual_tls_shows_the_certificate_of_a_secret_and_follows_its_chan
     await until(renewed)
     await mesh.delete(ObjectKey("", "Secret", NAMESPACE, "pay"))
     await refused(mesh, frontend)
+
+
+def told(mesh):
+    return {note for proxy in mesh.control.status() for note in proxy.notes}
 
 
 async def test_simple_tls_takes_its_authorities_from_a_secret_of_either_form(mesh, frontend, known, simple_port):
