@@ -38,11 +38,15 @@ function said(verdict, { before, after }) {
 }
 
 export class Comparing {
-    /** `chosen(from)` when a person picks what to compare with; null ends it. */
-    constructor(root, oldestMs, chosen) {
+    /**
+     * `oldestMs`: since when anybody remembers; `sinceMs`: since when without a gap. `chosen(from)` when a person picks
+     * what to compare with; null ends it.
+     */
+    constructor(root, { oldestMs, sinceMs }, chosen) {
         this.bar = root.querySelector(".comparing");
         this.select = this.bar.querySelector("#compare-from");
         this.oldestMs = oldestMs;
+        this.sinceMs = sinceMs;
         this.chosen = chosen;
         this.select.addEventListener("change", () => chosen(this.select.value));
         this.bar.addEventListener("click", (event) => {
@@ -52,10 +56,10 @@ export class Comparing {
         });
     }
 
-    /** Begins with the longest time ago that is remembered, up to an hour. */
+    /** Begins with the longest time ago, up to an hour, since which nothing was missed. */
     async begin() {
         await this.#offer();
-        this.chosen([...this.select.options].findLast(({ value }) => value.startsWith("-") && Number(value.slice(1, -1)) <= 3600)?.value || "-60s");
+        this.chosen(`-${within(this.sinceMs).findLast((seconds) => seconds <= 3600)}s`);
     }
 
     async put(from) {
@@ -95,15 +99,16 @@ export class Comparing {
     }
 
     async #offer() {
-        const reach = (Date.now() - this.oldestMs) / 1000;
-        const offered = AGO.filter((seconds) => seconds * 2 <= reach || seconds === SHORTEST_S);
-        const moments = group("Some time ago", offered.map((seconds) => new Option(seconds === 86400 ? "this time yesterday" : `${spoken(seconds)} ago`, `-${seconds}s`)));
+        const moments = group("Some time ago", within(this.oldestMs).map((seconds) => new Option(seconds === 86400 ? "this time yesterday" : `${spoken(seconds)} ago`, `-${seconds}s`)));
         const revisions = await asked(`/api/v1/history?limit=${REVISIONS}`).catch(() => ({ items: [] }));
         const changes = (revisions.items || []).filter((one) => new Date(one.at).getTime() > this.oldestMs);
         const before = changes.map((one) => new Option(`revision ${one.revision}, ${format.clock(new Date(one.at))}: ${one.reason || one.author}`, `revision:${one.revision}`));
         this.select.replaceChildren(moments, ...(before.length ? [group("Before and after a change", before)] : []));
     }
 }
+
+/** How long ago one can compare with, where somebody has watched since `sinceMs`. */
+const within = (sinceMs) => AGO.filter((seconds) => seconds * 2 <= (Date.now() - sinceMs) / 1000 || seconds === SHORTEST_S);
 
 function named(from) {
     const ago = from.startsWith("-") && duration(from.slice(1));

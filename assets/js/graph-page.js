@@ -44,18 +44,18 @@ export class GraphPage {
         this.trail = [];
         this.pick = (selector) => root.querySelector(selector);
         this.pick("#graph-main").innerHTML = markup;
-        this.#parts(Number(root.dataset.oldest) || Date.now());
+        this.#parts(Number(root.dataset.oldest) || Date.now(), Number(root.dataset.since) || Date.now());
         this.#bind();
         this.#reflect();
         this.#open();
     }
 
-    #parts(oldestMs) {
+    #parts(oldestMs, sinceMs) {
         const { root } = this;
         this.search = new Search(root, (find, hide) => this.set({ find, hide }));
         this.windows = new WindowPicker(root, oldestMs, (window) => this.set({ window }));
-        this.replay = new Replay(root, oldestMs, (changes) => this.set(changes));
-        this.comparing = new Comparing(root, oldestMs, (from) => this.set({ from }));
+        this.replay = new Replay(root, { oldestMs, sinceMs }, (changes) => this.set(changes));
+        this.comparing = new Comparing(root, { oldestMs, sinceMs }, (from) => this.set({ from }));
         this.controls = new Controls(root, this);
         this.summary = new Summary(root);
         this.menu = new Menu(this.pick("#graph-menu"));
@@ -339,6 +339,7 @@ export class GraphPage {
     }
 
     notice() {
+        this.root.toggleAttribute("data-unknown", Boolean(this.problem) && !this.isLive);
         this.summary.notice(this);
         this.windows.put(this.state.window);
     }

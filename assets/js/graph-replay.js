@@ -18,11 +18,15 @@ function local(atMs) {
 }
 
 export class Replay {
-    /** `go({at})` shows a moment, null: now, and resolves when it is there; `go({span})` and `go({speed})` are remembered. */
-    constructor(root, oldestMs, go) {
+    /**
+     * `oldestMs`: since when anybody remembers; `sinceMs`: since when without a gap. `go({at})` shows a moment, null: now,
+     * and resolves when it is there; `go({span})` and `go({speed})` are remembered.
+     */
+    constructor(root, { oldestMs, sinceMs }, go) {
         this.bar = root.querySelector(".replay");
         this.pick = (selector) => this.bar.querySelector(selector);
         this.oldestMs = oldestMs + FIRST_MS;
+        this.sinceMs = sinceMs + FIRST_MS;
         this.go = go;
         this.slider = this.pick("#replay-at");
         this.slider.addEventListener("input", () => this.#seek(Number(this.slider.value)));
@@ -39,7 +43,8 @@ export class Replay {
     }
 
     begin() {
-        this.go({ at: Math.max(this.oldestMs, Date.now() - 600000) });
+        const now = Date.now();
+        this.go({ at: Math.min(now, Math.max(this.sinceMs, now - 600000)) });
     }
 
     /** Puts a moment into the bar, how far back it goes, and how fast it is played; without a moment it is hidden. */

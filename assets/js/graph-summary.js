@@ -83,7 +83,13 @@ function said({ state, graph, problem, connected, receivedAt }) {
     return "";
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+const INSTANT = /\d{4}-\d\d-\d\dT[\d:.]+Z/g;
+
+/** What the server says, with its instants as people write them. */
+function sentence(text) {
+    const told = text.replace(INSTANT, (one) => format.moment(Date.parse(one)));
+    return told.charAt(0).toUpperCase() + told.slice(1) + (told.endsWith(".") ? "" : ".");
+}
 
 function crumb(id, text, isLast) {
     const button = document.createElement("button");

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from dash import Dash, Input
 
 from console.looked import Looked, config_at, course, looked
-from console.moments import moment, oldest_ms
+from console.moments import memory_ms, moment, oldest_ms
 from console.recent import recent
 from console.views import comparison, groups
 from console.views import selection as views
 from console.views.dependence import Dependence, dependence
 from console.views.mesh import mesh_view
-from console.views.metrics import Course
 from console.views.shiftable import shiftable
 from console.web.errors import NotFound
 from console.widgets import compared, live, panel
@@ -38,7 +37,7 @@ TRACES_SHOWN = 5
 
 async def show(console: Console, _rest: Sequence[str], _parameters: Mapping[str, str]) -> Component:
     """Start anew with each visit; the numbers come over the stream."""
-    return widgets.graph(secrets.token_hex(4), await oldest_ms(console))
+    return widgets.graph(secrets.token_hex(4), await oldest_ms(console), memory_ms(console))
 
 
 def register(app: Dash, console: Console) -> None:
@@ -55,8 +54,8 @@ def register(app: Dash, console: Console) -> None:
             return []
         try:
             return live.plain(await _panel(console, selected, looked(topic)))
-        except NotFound as nothing:
-            return live.plain(panel.unknown_moment(str(nothing)))
+        except NotFound:
+            return live.plain(panel.unknown_moment())
 
 
 async def _panel(console: Console, selected: str | None, at: Looked) -> list[Component]:
@@ -87,7 +86,7 @@ async def _described(
         return panel.mesh(mesh_view(group.snapshot, {}, title=group.label, about=group.about))
     node, edge = snapshot.nodes.get(selected), snapshot.edges.get(selected)
     context: dict[str, Any] = {
-        "course": Course(**await course(console, at, selected)),
+        "course": await course(console, at, selected),
         "config": await config_at(console, at.at_ms),
         "shiftable": versions,
         "now_ms": console.clock.now_ms(),

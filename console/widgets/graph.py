@@ -8,10 +8,11 @@ from dash.development.base_component import Component
 from console.widgets import live, parts
 
 
-def graph(render: str, oldest_ms: int) -> Component:
+def graph(render: str, oldest_ms: int, since_ms: int) -> Component:
     """The graph's place and the panel's. *render* differs each time, so that the script starts anew with it.
 
-    The page offers windows and moments since *oldest_ms*.
+    The page offers windows and moments since *oldest_ms*. Since *since_ms* somebody has watched without a gap: there
+    it begins to look back.
     """
     return html.Div(
         [
@@ -23,5 +24,5 @@ def graph(render: str, oldest_ms: int) -> Component:
         ],
         id="graph-page",
         className="graph-page",
-        **parts.data(render=render, pulse="graph-pulse", oldest=str(oldest_ms)),
+        **parts.data(render=render, pulse="graph-pulse", oldest=str(oldest_ms), since=str(since_ms)),
     )

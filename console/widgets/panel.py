@@ -103,9 +103,12 @@ def moment(at_ms: int | None, now_ms: int) -> list[Component]:
     ]
 
 
-def unknown_moment(text: str) -> list[Component]:
-    """Nobody remembers the moment that was asked for."""
-    return [html.Div(html.Div(html.H1("Nothing is known of then")), className="panel-head"), parts.note("warn", text)]
+def unknown_moment() -> list[Component]:
+    """Nobody remembers the moment that was asked for; the picture says since when somebody does."""
+    return [
+        html.Div(html.Div(html.H1("No data for this moment")), className="panel-head"),
+        parts.note("info", "Nobody watched the mesh then. Move the bar to another moment, or go back to live."),
+    ]
 
 
 def gone(name: str) -> list[Component]:

@@ -51,6 +51,20 @@ async def test_the_panel_tells_of_the_moment_that_is_shown(visitor: Visitor) -> 
         visit.stage.shop.split(10)
 
 
+async def test_of_a_moment_that_nobody_knows_nothing_is_drawn(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph()
+    canvas = visit.page.locator("#graph-canvas")
+    await visit.ask("Meshscope.page.set({ at: Date.UTC(2020, 0, 15) })")
+    await visit.page.locator("#graph-notice").get_by_text("Jan 2020").wait_for()
+    await panel(visit, "No data for this moment")
+    await canvas.wait_for(state="hidden")
+    await visit.page.get_by_role("button", name="Back to live").click()
+    await canvas.wait_for()
+    assert all("404" in trouble for trouble in visit.troubles)
+    visit.troubles.clear()
+
+
 async def test_the_past_is_played_and_walked_by_keys(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph()
