@@ -41,7 +41,7 @@ class Registration:
     protocol: str = "http"
     """One of ``PROTOCOLS``; with ``auto`` each connection shows what it speaks."""
     ports: Mapping[str, int] = field(default_factory=dict)
-    """The application's further ports by name, such as ``http-admin``."""
+    """The application's further ports by name, such as ``http-admin``; of a gateway, those of its Service."""
     locality: str = ""
     """``region/zone/subzone``."""
     address: str = ""

@@ -118,9 +118,9 @@ def instance_of(registration: Registration, *, key: str, address: str, group: Wo
 def missing_service(config: Config, registration: Registration) -> ConfigObject | None:
     """Return the Service to create for a workload that nothing names yet; ``None``: there is one, or none is needed."""
     key = ObjectKey("", "Service", registration.namespace, registration.service)
-    if registration.role is Role.GATEWAY or key in config.objects:
+    ports = list(_service_ports(registration))
+    if not ports or key in config.objects:
         return None
-    port: Mapping[str, Any] = {"name": registration.protocol, "port": 80, "targetPort": registration.port}
     return parse(
         {
             "apiVersion": "v1",
@@ -128,10 +128,19 @@ def missing_service(config: Config, registration: Registration) -> ConfigObject 
             "metadata": {"name": registration.service, "namespace": registration.namespace},
             "spec": {
                 "selector": {"app": _labels(registration, group_of(config, registration))["app"]},
-                "ports": [port],
+                "ports": ports,
             },
         }
     )
+
+
+def _service_ports(registration: Registration) -> Iterator[Mapping[str, Any]]:
+    """Yield the ports of the Service that is made: the application's, or those by which members call a gateway."""
+    if registration.role is not Role.GATEWAY:
+        yield {"name": registration.protocol, "port": 80, "targetPort": registration.port}
+        return
+    for name, number in registration.ports.items():
+        yield {"name": name, "port": number, "targetPort": number}
 
 
 def _ports(registration: Registration, template: WorkloadTemplate) -> Mapping[str, int]:

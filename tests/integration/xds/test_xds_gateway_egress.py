@@ -15,11 +15,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CA = OwnCA("outside")
 MANIFESTS = """
-apiVersion: v1
-kind: Service
-metadata: {name: egress}
-spec: {selector: {istio: egress}, ports: [{name: https, port: 443}, {name: http, port: 80}]}
----
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: outside}
@@ -80,7 +75,7 @@ spec:
 async def mesh():
     async with Mesh(settings=MeshSettings(unprivileged_from=1024)) as mesh:
         await mesh.workload("frontend")
-        await mesh.gateway("egress", istio="egress")
+        await mesh.gateway("egress", ports={"https": 443, "http": 80}, istio="egress")
         outside = MANIFESTS % {"port": await outside_server(mesh)}
         await mesh.apply(f"{outside}\n---\n{secret('outside', {'cacert': CA.pem})}")
         yield mesh

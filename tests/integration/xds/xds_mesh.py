@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 from aiohttp import web
@@ -278,9 +279,10 @@ class Mesh:
         )
         return await self.join(name if namespace == NAMESPACE else f"{name}.{namespace}", workload)
 
-    async def gateway(self, name, **labels):
+    async def gateway(self, name, ports=MappingProxyType({}), **labels):
+        admin = str(self.dir / f"{name}.admin")
         registration = Registration(
-            role=Role.GATEWAY, namespace=NAMESPACE, service=name, labels=labels, admin=str(self.dir / f"{name}.admin")
+            role=Role.GATEWAY, namespace=NAMESPACE, service=name, ports=ports, labels=labels, admin=admin
         )
         return await self.join(name, Workload(None, registration))
 

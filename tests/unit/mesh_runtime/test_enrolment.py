@@ -44,6 +44,16 @@ def test_a_gateway_has_neither_ports_nor_a_service():
     assert missing_service(Config(), gateway) is None
 
 
+def test_a_gateway_that_members_call_gets_a_service():
+    gateway = registration(role=Role.GATEWAY, service="egress", port=0, ports={"https": 443})
+    made = missing_service(Config(), gateway)
+    assert made.manifest["spec"] == {
+        "selector": {"app": "egress"},
+        "ports": [{"name": "https", "port": 443, "targetPort": 443}],
+    }
+    assert instance_of(gateway, key="shop/egress~0", address="127.64.1.7").ports == {}
+
+
 def test_a_service_is_made_once():
     made = missing_service(Config(), registration(protocol="grpc"))
     assert made.manifest["spec"] == {
