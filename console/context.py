@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from console.state.deliveries import DeliveryLog
     from console.tapping.switch import TapSwitch
     from console.web.stream import Stream
+    from graph.course import Course
     from graph.health import Direction
-    from graph.live import LiveGraph, Series
+    from graph.live import LiveGraph
     from graph.ports import Clock, GraphHistory, LogStore, SnapshotStore, TraceStore
     from mesh_runtime.control import ControlPlane
     from mesh_runtime.registry import RegistryReader
@@ -48,7 +49,7 @@ class Console:
     snapshots: SnapshotStore
     histories: Sequence[GraphHistory] = ()
     """Who else remembers the graph, in the order in which they are asked, after memory and the frames on disk."""
-    courses: OrderedDict[Hashable, Mapping[Direction, Series]] = field(default_factory=OrderedDict)
+    courses: OrderedDict[Hashable, Mapping[Direction, Course]] = field(default_factory=OrderedDict)
     """What the histories told lately of how traffic went (:mod:`console.courses`)."""
     alerts: AlertBook
     deliveries: DeliveryLog

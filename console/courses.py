@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from console.moments import FAIR_SHARE, memory_ms, moment, oldest_ms
 from console.web.errors import NotFound
+from graph.course import Course, course_of_windows
 from graph.health import Direction
-from graph.live import Series
 from graph.model import GraphType, Signals, Snapshot
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ KEPT = 64
 """Such courses, so that pages which follow the graph need not ask each time."""
 
 
-async def courses_of(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Series]:
+async def courses_of(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Course]:
     """Say how a node's traffic went in either direction."""
     if await _is_told_elsewhere(console, span_s):
         return await _long(console, kind, node, span_s)
-    series = console.live.series
-    return {one: series(kind, span_s, node, POINTS, direction=one, evenly=False) for one in Direction}
+    course = console.live.course
+    return {one: course(kind, span_s, node, POINTS, direction=one, evenly=False) for one in Direction}
 
 
 async def _is_told_elsewhere(console: Console, span_s: int) -> bool:
@@ -47,7 +47,7 @@ async def told_of(console: Console, kind: GraphType, window_s: int, at_ms: int) 
         return None
 
 
-async def _long(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Series]:
+async def _long(console: Console, kind: GraphType, node: str, span_s: int) -> Mapping[Direction, Course]:
     each_ms = 1000 * span_s // WINDOWS
     now_ms = console.clock.now_ms()
     end_ms = now_ms - now_ms % max(SHORTEST_PAUSE_MS, each_ms // FRESH)
@@ -55,7 +55,9 @@ async def _long(console: Console, kind: GraphType, node: str, span_s: int) -> Ma
     if key not in console.courses:
         ends = [end_ms - each_ms * left for left in reversed(range(WINDOWS))]
         told = [await told_of(console, kind, each_ms // 1000, end) for end in ends]
-        console.courses[key] = {one: _series(ends, [_signals(then, node, one) for then in told]) for one in Direction}
+        console.courses[key] = {
+            one: course_of_windows(ends, [_signals(then, node, one) for then in told]) for one in Direction
+        }
     if len(console.courses) > KEPT:
         console.courses.popitem(last=False)
     return console.courses[key]
@@ -67,8 +69,3 @@ def _signals(then: Snapshot | None, node: str, direction: Direction) -> Signals 
     found = then.nodes.get(node)
     seen = found and (found.inbound if direction is Direction.INBOUND else found.outbound)
     return seen or Signals(then.window_s, then.window_s)
-
-
-def _series(ends: Sequence[int], signals: Sequence[Signals | None]) -> Series:
-    _, *names = Series._fields
-    return Series(tuple(ends), *(tuple(one and getattr(one, name) for one in signals) for name in names))

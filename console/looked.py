@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.courses import told_of
+from graph.course import Course, course_of_windows
 from graph.model import GraphType, Signals, Snapshot
 from graph.ports import TraceQuery
 from graph.windows import REACH_S, SHORTEST_S
@@ -84,29 +84,20 @@ async def config_at(console: Console, at_ms: int | None) -> Config:
     return await console.store.at(then.number) if then else console.store.current
 
 
-async def course(console: Console, at: Looked, selected: str) -> dict[str, Sequence[float | None]]:
+async def course(console: Console, at: Looked, selected: str) -> Course:
     """Return how the signals went until the moment, oldest first: from memory, or as the histories tell."""
     span_s = max(at.window_s, COURSE_S)
     now_ms = console.clock.now_ms()
     end_ms = at.at_ms or now_ms
     ago_s = max(0, now_ms - end_ms) // 1000
     if ago_s + span_s <= REACH_S:
-        series = console.live.series(at.kind, ago_s + span_s, selected, evenly=not ago_s)
-        shown = slice(None, bisect_right(series.at_ms, end_ms))
-        if at.is_live or len(series.at_ms[shown]) >= FEWEST:
-            return {
-                "rate": series.rate[shown],
-                "error_ratio": series.error_ratio[shown],
-                "p95_ms": series.p95_ms[shown],
-            }
+        known = console.live.course(at.kind, ago_s + span_s, selected, evenly=not ago_s).until(end_ms)
+        if at.is_live or len(known.at_ms) >= FEWEST:
+            return known
     each_s = max(SHORTEST_S, span_s // STEPS, min(at.window_s, SCRAPES_S))
     steps = [end_ms - 1000 * span_s * left // STEPS for left in reversed(range(STEPS))]
     told = [_told(await told_of(console, at.kind, each_s, step_ms), selected) for step_ms in steps]
-    return {
-        "rate": [signals and signals.rate for signals in told],
-        "error_ratio": [signals and signals.error_ratio for signals in told],
-        "p95_ms": [signals and signals.p95_ms for signals in told],
-    }
+    return course_of_windows(steps, told)
 
 
 def _told(snapshot: Snapshot | None, selected: str) -> Signals | None:

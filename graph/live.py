@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from graph.course import Course, course_of_counts
 from graph.frames import Frame
 from graph.health import DEFAULT, Direction, Judge, Tolerance
 from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
@@ -37,23 +37,6 @@ NO_CELLS: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 Doubts = Mapping[tuple[str, EdgeKey | None], str]
 """By instance, and by what one instance counts on one edge: why it may not be believed, and the way out."""
-
-
-class Series(NamedTuple):
-    """A node's or an edge's numbers over a window, oldest first; each point covers the time since the one before.
-
-    ``None``: not known.
-    """
-
-    at_ms: tuple[int, ...] = ()
-    rate: tuple[float | None, ...] = ()
-    error_ratio: tuple[float | None, ...] = ()
-    p50_ms: tuple[float | None, ...] = ()
-    p95_ms: tuple[float | None, ...] = ()
-    p99_ms: tuple[float | None, ...] = ()
-    sent_bps: tuple[float | None, ...] = ()
-    received_bps: tuple[float | None, ...] = ()
-    """TCP bytes per second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +136,7 @@ class LiveGraph:
         self._made[kind, window_s] = made
         return made.snapshot
 
-    def series(
+    def course(
         self,
         kind: GraphType,
         window_s: int,
@@ -162,7 +145,7 @@ class LiveGraph:
         *,
         direction: Direction | None = None,
         evenly: bool = True,
-    ) -> Series:
+    ) -> Course:
         """A node's or an edge's course over the window; empty if unknown.
 
         Of a node all its traffic in the *direction*; without one, inbound if it has any. Not *evenly*: with more points
@@ -171,30 +154,17 @@ class LiveGraph:
         builder = self._builder(kind)
         wanted = builder.edges_of(id_, direction)
         if not wanted.any() or not len(self._voices.all):
-            return Series()
+            return Course()
         counted = self._tally(kind, window_s)
         cells = builder.cells_of(wanted, counted)
         columns = counted.period.cell_column[cells]
         marks = self._marks.within(window_s, points, evenly=evenly)
-        rows = np.array(
-            [
-                np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
-                for then, now in pairwise(marks)
-            ]
-        ).reshape(-1, self._reading.width)
-        requests, errors = self._reading.errors(rows)
-        p50, p95, p99 = map(_known, self._reading.quantiles(rows).T)
-        spans = np.diff([mark.at_ms for mark in marks]) / 1000
-        return Series(
-            tuple(mark.at_ms for mark in marks[1:]),
-            tuple((requests / spans).tolist()),
-            tuple(np.divide(errors, requests, out=np.zeros(len(rows)), where=requests > 0).tolist()),
-            p50,
-            p95,
-            p99,
-            tuple((rows[:, 0] / spans).tolist()),
-            tuple((rows[:, 1] / spans).tolist()),
-        )
+        counts = [
+            np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
+            for then, now in pairwise(marks)
+        ]
+        rows = np.array(counts, np.float64).reshape(-1, self._reading.width)
+        return course_of_counts([mark.at_ms for mark in marks], rows, self._reading)
 
     def frame(self) -> Frame:
         """Give everything counted until the last tick, for :mod:`graph.frames`."""
@@ -315,8 +285,3 @@ class LiveGraph:
             heard = np.minimum(self._hearing.at_ms, now.at_ms)
             counts *= shares(then.silence, self._voices, heard, then.at_ms)[self._cells[0]]
         return counts
-
-
-def _known(values: Floats) -> tuple[float | None, ...]:
-    """Turn NaN, which is where nothing was sampled, into ``None``."""
-    return tuple(None if unknown else value for unknown, value in zip(np.isnan(values), values.tolist(), strict=True))

@@ -13,10 +13,10 @@ from console.signals.signal import Area, Presence
 from console.tapping.switch import AUTHOR as TAP
 from console.views import overview as views
 from console.views.health import TONES, WORDS
-from console.views.metrics import Course
 from console.views.shell import mtls
 from console.widgets import live, parts
 from console.widgets import overview as widgets
+from graph.course import Course
 from graph.model import GraphType, Snapshot
 
 if TYPE_CHECKING:
@@ -110,5 +110,4 @@ def _course(console: Console, snapshot: Snapshot) -> Course:
     main = views.busiest(views.entering(snapshot))
     if main is None:
         return Course()
-    series = console.live.series(GraphType.VERSIONED_APP, COURSE_S, main.id)
-    return Course(rate=series.rate, error_ratio=series.error_ratio, p95_ms=series.p95_ms)
+    return console.live.course(GraphType.VERSIONED_APP, COURSE_S, main.id)

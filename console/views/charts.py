@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views.metrics import Course, Metric, metrics, volumes
+from console.views.metrics import Metric, metrics, volumes
 from console.views.spark import Spark, lines
-from graph.live import Series
+from graph.course import Course
 from graph.model import Protocol, Signals
 
 LATENCIES = (("p50", "tcp"), ("p95", "warn"), ("p99", "accent"))
@@ -41,7 +41,7 @@ class _Axis:
         return [1 - (self.at_ms[-1] - at_ms) / (1000 * self.span_s) for at_ms in self.at_ms]
 
 
-def charts(signals: Signals, course: Series, span_s: int, direction: str) -> tuple[Chart, ...]:
+def charts(signals: Signals, course: Course, span_s: int, direction: str) -> tuple[Chart, ...]:
     """Requests, errors and latency, and bytes of TCP, over the last *span_s* s, whichever there were.
 
     *direction*: ``received`` or ``sent``.
@@ -52,7 +52,7 @@ def charts(signals: Signals, course: Series, span_s: int, direction: str) -> tup
     return (*requests, *_of_bytes(signals, course, axis)) if any(volume) else requests
 
 
-def _of_requests(signals: Signals, course: Series, axis: _Axis, direction: str) -> tuple[Chart, ...]:
+def _of_requests(signals: Signals, course: Course, axis: _Axis, direction: str) -> tuple[Chart, ...]:
     requests, errors, latency = metrics(signals, Course(), Protocol.HTTP, direction)
     failing = "error" if any(course.error_ratio) else "ok"
     return (
@@ -62,7 +62,7 @@ def _of_requests(signals: Signals, course: Series, axis: _Axis, direction: str) 
     )
 
 
-def _of_bytes(signals: Signals, course: Series, axis: _Axis) -> tuple[Chart, ...]:
+def _of_bytes(signals: Signals, course: Course, axis: _Axis) -> tuple[Chart, ...]:
     sent, received, opened = volumes(signals)
     return (
         _chart(sent, "tcp", course.sent_bps, axis, fmt.throughput),
@@ -88,7 +88,7 @@ def _chart(
     )
 
 
-def _of_latency(metric: Metric, course: Series, axis: _Axis) -> Chart:
+def _of_latency(metric: Metric, course: Course, axis: _Axis) -> Chart:
     quantiles = (course.p50_ms, course.p95_ms, course.p99_ms)
     top = max(map(_top, quantiles))
     text = f"Latency over time, p95 now {metric.value} {metric.unit}, p99 at most {fmt.milliseconds(top)}"

@@ -10,8 +10,8 @@ from console.views import format as fmt
 from console.views import links
 from console.views.charts import Chart, charts
 from console.views.peers import Peer, busiest, edge_name, peer
+from graph.course import Course
 from graph.health import Direction
-from graph.live import Series
 from graph.model import OUTSIDE, STRANGERS, UNDECLARED, Edge, Health, Node, Signals, Snapshot
 from graph.windows import REACH_S
 
@@ -71,7 +71,7 @@ def spans_within(reach_s: float) -> tuple[int, ...]:
     return tuple(one for one, shorter in zip(SPANS, (0, *SPANS), strict=False) if one <= REACH_S or shorter < reach_s)
 
 
-def side(direction: Direction, signals: Signals, course: Series, *, span_s: int, silence: str) -> Side:
+def side(direction: Direction, signals: Signals, course: Course, *, span_s: int, silence: str) -> Side:
     """Describe the traffic in one direction; *silence* is said where there has been none in all that time."""
     found = charts(signals, course, span_s, VERBS[direction])
     return Side(title=direction.capitalize(), charts=found, silence="" if found else silence, span_s=span_s)

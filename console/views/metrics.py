@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views.spark import Spark, spark
+from graph.course import Course
 from graph.model import Protocol, Signals
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How the signals went over the window, oldest first; ``None``: not known then."""
-
-    rate: Sequence[float | None] = ()
-    error_ratio: Sequence[float | None] = ()
-    p95_ms: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

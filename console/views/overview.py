@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views import links
 from console.views.item import several_clusters
-from console.views.metrics import Course, Metric
+from console.views.metrics import Metric
 from console.views.peers import doubt, edge_name
 from console.views.shell import MutualTls
 from console.views.spark import spark
 from graph.alerts import Alert
+from graph.course import Course
 from graph.model import Edge, Health, Node, Presence, Snapshot
 from mesh_runtime.control import CertificateInfo
 from mesh_runtime.store.port import Revision

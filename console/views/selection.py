@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views.applied import Applied, applied
 from console.views.flags import explained
-from console.views.metrics import Course, Metric, metrics
+from console.views.metrics import Metric, metrics
 from console.views.peers import Peer, busiest, doubt, edge_name, name_of, peer
 from console.views.undeclared import Undeclared, undeclared_hosts
 from console.views.ways import Way, ways_of_edge, ways_of_node
+from graph.course import Course
 from graph.model import (
     OUTSIDE,
     UNDECLARED,

@@ -12,8 +12,8 @@ from console.views.item import Neighbour, Side, Version, neighbours, several_clu
 from console.views.listing import Row, row
 from console.views.reasons import Reasons
 from console.views.selection import Trace, trace_line
+from graph.course import Course
 from graph.health import Direction
-from graph.live import Series
 from graph.model import UNDECLARED, Edge, Health, Inventory, Node, NodeKind, Service, ServiceRef, Signals, Snapshot
 from graph.ports import TraceSummary
 from mesh_runtime.api.objects import CLUSTER
@@ -84,7 +84,7 @@ def detail(
     *,
     services: Snapshot,
     workloads: Snapshot,
-    course: Series,
+    course: Course,
     span_s: int,
     reason: str,
     known: Service | None,

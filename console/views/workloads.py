@@ -13,8 +13,8 @@ from console.views.item import Neighbour, Side, Version, is_workload, neighbours
 from console.views.listing import Row, row
 from console.views.reasons import UNWELL, Reasons
 from console.views.selection import KINDS, Trace, trace_line
+from graph.course import Course
 from graph.health import Direction
-from graph.live import Series
 from graph.model import Inventory, Node, NodeKind, Signals, Snapshot, Workload
 from graph.ports import TraceSummary
 from mesh_runtime.api.objects import CLUSTER
@@ -98,7 +98,7 @@ def detail(
     node: Node,
     *,
     workloads: Snapshot,
-    courses: Mapping[Direction, Series],
+    courses: Mapping[Direction, Course],
     span_s: int,
     reason: str,
     known: Sequence[Workload],
