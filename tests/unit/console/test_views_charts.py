@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from console.views.item import side, spans_within
+from graph.course import Course
 from graph.health import Direction
-from graph.live import Series
 from graph.model import Signals
 
 QUIET = Signals(60, 60)
@@ -14,7 +14,7 @@ def course(*rates):
     """One point a minute; ``None``: nobody watched."""
     zeros = tuple(rate and 0.0 for rate in rates)
     nobody = (None,) * len(rates)
-    return Series(tuple(60_000 * n for n in range(len(rates))), rates, zeros, nobody, nobody, nobody, zeros, zeros)
+    return Course(tuple(60_000 * n for n in range(len(rates))), rates, zeros, nobody, nobody, nobody, zeros, zeros)
 
 
 def inbound(told):

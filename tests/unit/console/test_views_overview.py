@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from console.views import alerts, overview
-from console.views.metrics import Course
 from console.views.peers import peer
 from console.views.shell import mtls
 from graph.alerts import Alert, RuleKind
+from graph.course import Course
 from graph.model import Edge, GraphType, Health, Node, NodeKind, Presence, Protocol, Signals, Snapshot
 
 

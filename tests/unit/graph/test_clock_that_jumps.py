@@ -60,7 +60,7 @@ def test_a_clock_set_back_changes_no_rate_and_loses_no_request(world):
         assert [world.edge(window_s).rate for window_s in (60, 300)] == pytest.approx([PER_SECOND] * 2, rel=0.02)
     assert world.edge(HOUR_S).requests == PER_SECOND * world.passed
     (id_,) = world.graph.snapshot(WORKLOADS, 60).edges
-    course = world.graph.series(WORKLOADS, 60, id_)
+    course = world.graph.course(WORKLOADS, 60, id_)
     assert sum(course.rate) / len(course.rate) == pytest.approx(PER_SECOND, rel=0.02)
 
 

@@ -311,12 +311,12 @@ def test_unchanged_things_are_the_same_objects_and_the_delta_holds_the_rest():
 def test_series_show_the_course_of_an_edge():
     calls = edge("web", "cart")
     graph = live(*(seen(calls, answered(10 * second, failed=second), at=second) for second in range(1, 61)), after=60)
-    course = graph.series(VAPP, 60, WEB_CART)
+    course = graph.course(VAPP, 60, WEB_CART)
     assert len(course.at_ms) >= 15
     assert all(rate == pytest.approx(11) for rate in course.rate)
     assert course.error_ratio[-1] == pytest.approx(1 / 11)
-    assert graph.series(VAPP, 60, "vapp:Kubernetes/shop/cart").rate == course.rate
-    assert graph.series(VAPP, 60, "nobody").at_ms == ()
+    assert graph.course(VAPP, 60, "vapp:Kubernetes/shop/cart").rate == course.rate
+    assert graph.course(VAPP, 60, "nobody").at_ms == ()
 
 
 def test_a_nodes_course_can_be_asked_for_in_one_direction():
@@ -330,11 +330,11 @@ def test_a_nodes_course_can_be_asked_for_in_one_direction():
         after=60,
     )
     cart = "vapp:Kubernetes/shop/cart"
-    came, went = (graph.series(VAPP, 60, cart, direction=one) for one in Direction)
-    assert came.rate == graph.series(VAPP, 60, WEB_CART).rate
+    came, went = (graph.course(VAPP, 60, cart, direction=one) for one in Direction)
+    assert came.rate == graph.course(VAPP, 60, WEB_CART).rate
     assert all(rate == pytest.approx(3) for rate in went.rate)
     assert None not in (*came.p50_ms, *came.p99_ms)
-    assert graph.series(VAPP, 60, "vapp:Kubernetes/shop/db", direction=Direction.OUTBOUND).rate == ()
+    assert graph.course(VAPP, 60, "vapp:Kubernetes/shop/db", direction=Direction.OUTBOUND).rate == ()
 
 
 def test_a_course_reaches_back_to_before_something_was_first_counted():
@@ -344,7 +344,7 @@ def test_a_course_reaches_back_to_before_something_was_first_counted():
         seen(calls, answered(610, failed=61, samples=(10.0,) * 610), at=61),
         after=61,
     )
-    course = graph.series(VAPP, 60, WEB_CART)
+    course = graph.course(VAPP, 60, WEB_CART)
     assert course.error_ratio[0] == 0
     assert course.error_ratio[-1] > 0
     assert (course.p95_ms[0], course.p95_ms[-1] is None) == (None, False)

@@ -85,7 +85,7 @@ def test_an_operation_has_a_course_over_the_window():
     for second in range(1, 6):
         graph.observe([seen(edge("web", "cart"), answered(10 * second), at=second, operation="GET /cart")])
         graph.tick(T0 + 1000 * second)
-    course = graph.series(GraphType.OPERATION, 10, f"op:{CART}/GET /cart")
+    course = graph.course(GraphType.OPERATION, 10, f"op:{CART}/GET /cart")
     assert course.rate[-1] == pytest.approx(10)
 
 

@@ -57,7 +57,7 @@ def test_an_edges_course_has_no_peak_where_a_silence_ends():
     graph = LiveGraph(clock=FixedClock())
     watch(graph, range(1, SILENT.stop + 30))
     (id_, _) = graph.snapshot(WORKLOADS, 60).edges
-    assert max(graph.series(WORKLOADS, 300, id_).rate) <= PER_SECOND * 1.001
+    assert max(graph.course(WORKLOADS, 300, id_).rate) <= PER_SECOND * 1.001
 
 
 def test_replay_shows_no_rush_after_a_silence_either(lost):
