@@ -21,6 +21,7 @@ export class Controls {
             unfocus: () => page.focus(null),
             unlight: () => page.light({}),
             open: () => page.set({ shut: new Set() }),
+            unhide: () => page.set({ hide: "", idle: true, hiddenNamespaces: new Set() }),
             menu: () => this.#menuOfSelection(),
         };
     }

@@ -78,8 +78,8 @@ const legend = `
   <details class="card legend">
     <summary>Legend${icon("chevron-down")}</summary>
     <div class="legend-body" tabindex="0" role="region" aria-label="Legend">
-      <span><i class="swatch ok"></i>Healthy</span><span><i class="swatch warn"></i>Degraded</span><span><i class="swatch error"></i>Failing</span><span><i class="swatch idle"></i>No traffic</span>
-      <span><i class="stroke"></i>HTTP, gRPC</span><span><i class="stroke tcp"></i>TCP</span><span><i class="stroke idle"></i>Idle, stale</span><span>${icon("lock")}Mutual TLS</span>
+      <h2>Health</h2><span><i class="swatch ok"></i>Healthy</span><span><i class="swatch warn"></i>Degraded</span><span><i class="swatch error"></i>Failing</span><span><i class="swatch idle"></i>No traffic</span>
+      <h2>Traffic</h2><span><i class="stroke"></i>HTTP, gRPC</span><span><i class="stroke tcp"></i>TCP</span><span><i class="stroke idle"></i>Idle, stale</span><span>${icon("lock")}Mutual TLS</span>
       <span><i class="dot ok"></i>Request</span><span><i class="dot error"></i>Failed request</span>
       <h2>Nodes</h2>${LEGEND_KINDS.map((kind) => badge(KINDS[kind].icon, KINDS[kind].name)).join("")}
       <h2>Badges</h2>${Object.values(BADGES).map((one) => badge(one.icon, one.name)).join("")}
@@ -111,12 +111,16 @@ const stage = `
   <div id="graph-table" class="graph-table" hidden></div>
   <p id="graph-summary" class="sr-only" aria-live="polite"></p>
   <div id="graph-notice" class="note warn graph-notice" role="status" hidden>${icon("triangle-alert")}<div></div></div>
-  <div id="graph-crowded" class="note info graph-notice" role="status" hidden>${icon("boxes")}<div></div><button type="button" class="link-button" data-action="open">Draw all</button></div>
+  <div id="graph-crowded" class="note info graph-notice" role="status" hidden>${icon("boxes")}<div></div><button type="button" class="link-button" data-action="open">Draw&nbsp;all</button></div>
   <div id="graph-loading" class="graph-empty"><div class="empty"><p>Waiting for the first numbers …</p></div></div>
   <div id="graph-empty" class="graph-empty" hidden><div class="empty">${icon("waypoints")}
     <h2>No workload has joined the mesh yet</h2>
     <p>Start something behind a sidecar and it appears here within seconds:</p>
     <code>meshscope run --service hello --port 8000 -- python3 -m http.server 8000</code></div></div>
+  <div id="graph-hidden" class="graph-empty" hidden><div class="empty">${icon("eye-off")}
+    <h2>Everything is hidden</h2>
+    <p></p>
+    <button type="button" class="button" data-action="unhide">Show everything</button></div></div>
   ${legend}
   <div class="graph-foot">
     <div class="card graph-stats">

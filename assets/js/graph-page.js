@@ -185,7 +185,9 @@ export class GraphPage {
 
     openMenu(id, place) {
         const entries = this.controls.entriesFor(id);
-        if (entries.length) this.menu.open(entries, place);
+        if (!entries.length) return;
+        this.view.tip.hide();
+        this.menu.open(entries, place);
     }
 
     export(format) {

@@ -42,7 +42,7 @@ export class Search {
         const found = new Set();
         for (const node of graph.nodes.values()) if (wanted?.node(node) && !hidden.has(node.id)) found.add(node.id);
         for (const edge of graph.edges.values()) if (wanted?.edge(edge) && !hidden.has(edge.id)) found.add(edge.id);
-        this.count.hidden = !state.find;
+        this.count.hidden = !wanted;
         this.count.textContent = String(found.size);
         return { found, hidden };
     }

@@ -19,6 +19,7 @@ export class Summary {
         const nodes = visible(page.part.nodes);
         const edges = visible(page.part.edges);
         this.#totals(nodes, edges);
+        this.#unseen(page, nodes.length);
         this.#sentence(nodes, edges);
         this.table(page);
     }
@@ -31,6 +32,13 @@ export class Summary {
         const failed = entering.reduce((sum, edge) => sum + (edge.rate || 0) * (edge.errorRatio || 0), 0);
         const values = { nodes: nodes.length, edges: edges.length, rate: format.rate(total), errors: total ? format.percent(failed / total) : "–" };
         for (const [name, value] of Object.entries(values)) put(this.pick(`[data-total="${name}"]`), String(value));
+    }
+
+    /** Why the picture is empty though the graph is not. */
+    #unseen({ part, state }, shown) {
+        this.pick("#graph-hidden").hidden = shown > 0 || !part.nodes.size;
+        const by = [state.hide && `Hide (${state.hide})`, state.hiddenNamespaces.size && "the choice of namespaces", !state.idle && "leaving out what is idle"];
+        put(this.pick("#graph-hidden p"), `${format.plural(part.nodes.size, "node")} left out by ${by.filter(Boolean).join(", ")}.`);
     }
 
     #sentence(nodes, edges) {

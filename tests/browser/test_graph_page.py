@@ -133,6 +133,15 @@ async def test_find_marks_and_hide_takes_away_and_the_address_remembers(visitor:
     assert await again.ask("Meshscope.page.view.cy.nodes('[label=\"orders\"]').every(n => n.hasClass('hidden'))")
 
 
+async def test_a_picture_from_which_all_is_hidden_says_why_and_leads_back(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph("/graph?hide=rps+%3E%3D+0&without=shop")
+    await visit.page.get_by_text("left out by Hide (rps >= 0), the choice of namespaces").wait_for()
+    await visit.page.get_by_role("button", name="Show everything").click()
+    await visit.page.get_by_text("Everything is hidden").wait_for(state="hidden")
+    assert "hide" not in visit.page.url
+
+
 async def test_whoever_talks_to_the_namespaces_that_are_shown_is_outside_as_in_the_api(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph("/graph?without=shop&find=outside&window=300")
