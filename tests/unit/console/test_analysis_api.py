@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -218,6 +219,11 @@ async def run(visitor):
         yield run
 
 
+def cells(table):
+    """Take a printed table apart, however wide its columns are."""
+    return [re.split(" {2,}", line.strip()) for line in table.splitlines()]
+
+
 async def test_the_command_answers_in_tables_and_in_json(run):
     asked = {
         "blast-radius": ["cart v1"],
@@ -230,12 +236,12 @@ async def test_the_command_answers_in_tables_and_in_json(run):
         "If shop/cart v1 fails, 60.0% of what enters the mesh meets it",
         "(60.0% to 60.0% of 10 requests/s); 2 nodes are not affected.",
     ]
-    assert "shop/front   60.0%   60.0%      60.0%     1" in told["blast-radius"]
-    assert "shop/cart v2 → shop/stock → shop/cart v2   2       2.1/s" in told["cycles"]
-    assert told["single-points"].splitlines()[1].startswith("shop/web     100.0%")
-    assert "shop/web → shop/front       50 ms   20 ms      100.0%" in told["critical-path"]
+    assert ["shop/front", "60.0%", "60.0%", "60.0%", "1"] in cells(told["blast-radius"])
+    assert ["shop/cart v2 → shop/stock → shop/cart v2", "2", "2.1/s"] in cells(told["cycles"])
+    assert cells(told["single-points"])[1][:2] == ["shop/web", "100.0%"]
+    assert ["shop/web → shop/front", "50 ms", "20 ms", "100.0%"] in cells(told["critical-path"])
     told = await run("analyse", "critical-path", "--trace", TRACE)
-    assert "GET /a   a     6 ms       60.0%    6 ms   10 ms" in told.output
+    assert ["GET /a", "a", "6.0 ms", "60.0%", "6.0 ms", "10 ms"] in cells(told.output)
     assert json.loads((await run("analyse", "cycles", "--window", "10s", "-o", "json")).output)["items"]
 
 
