@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from graph.health import PRIORITY, worst
-from graph.model import OUTSIDE, UNKNOWN, GraphType, Health, Node, Snapshot
+from graph.model import OUTSIDE_HOSTS, UNKNOWN, GraphType, Health, Node, Snapshot
 
 TYPES = (GraphType.APP, GraphType.SERVICE, GraphType.WORKLOAD)
 """The graphs whose nodes Kiali's overview counts, and what such nodes have a name for."""
@@ -41,7 +41,7 @@ def namespace_healths(snapshots: Iterable[Snapshot]) -> tuple[NamespaceHealth, .
 
 def _is_item(node: Node, kind: GraphType) -> bool:
     """Whether it is what the graph is made of: no service among workloads, no host outside, nobody unnamed."""
-    return bool(getattr(node, kind)) and node.kind not in OUTSIDE and node.namespace not in {"", UNKNOWN}
+    return bool(getattr(node, kind)) and node.kind not in OUTSIDE_HOSTS and node.namespace not in {"", UNKNOWN}
 
 
 def namespace_json(one: NamespaceHealth) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from graph.groups import around
 from graph.merge import Bucket
-from graph.model import OUTSIDE, STRANGERS, Edge, EdgeKey, Histogram, Protocol, Snapshot
+from graph.model import OUTSIDE_HOSTS, STRANGERS, Edge, EdgeKey, Histogram, Protocol, Snapshot
 from graph.windows import Scale
 
 
@@ -45,7 +45,7 @@ def between(snapshot: Snapshot, shut: Collection[str]) -> tuple[Between, ...]:
     stand = {
         node.id: next((group for group in around(node) if group in shut), node.id)
         for node in snapshot.nodes.values()
-        if node.kind not in OUTSIDE | STRANGERS
+        if node.kind not in OUTSIDE_HOSTS | STRANGERS
     }
     found: defaultdict[tuple[str, str, Protocol], list[Edge]] = defaultdict(list)
     for edge in snapshot.edges.values():

@@ -14,10 +14,11 @@ from typing import NamedTuple
 UNKNOWN = "unknown"
 """The field's word for an end of an edge that nobody could name."""
 
-OTHER = "other"
-"""The operation, or host, that stands for all beyond the first :data:`OPERATIONS` of one target."""
-
 OPERATIONS = 100
+"""Most operations, and most hosts, of one target that are told apart."""
+
+OTHER = "other"
+"""The operation, or host, that stands for all beyond them."""
 
 PRINCIPALS = 8
 """Most pairs of principals that are shown of one edge."""
@@ -133,8 +134,8 @@ class Observation:
     """One cumulative reading of one series, complete: what is left out counts as zero.
 
     A series is what one instance counts on one edge as one reporter under one security, one pair of principals, one
-    operation and one host; a reader gives one observation per series and instant. A new epoch, or a counter that falls, means the instance
-    started again.
+    operation and one host; a reader gives one observation per series and instant. A new epoch, or a counter that falls,
+    means that the instance started again.
     """
 
     edge: EdgeKey
@@ -261,8 +262,8 @@ STRANGERS = frozenset({NodeKind.PROBE, NodeKind.SCRAPER, NodeKind.OUTSIDE, NodeK
 """Callers that no label names."""
 UNDECLARED = frozenset({NodeKind.PASSTHROUGH, NodeKind.BLACK_HOLE})
 """Nodes that stand for every host that nobody declared."""
-OUTSIDE = frozenset({NodeKind.EXTERNAL, *UNDECLARED})
-"""Nodes that stand for something outside the mesh."""
+OUTSIDE_HOSTS = frozenset({NodeKind.EXTERNAL, *UNDECLARED})
+"""Nodes that stand for hosts outside the mesh; a client there is :attr:`NodeKind.OUTSIDE`."""
 
 
 class GraphType(StrEnum):

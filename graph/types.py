@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from graph.health import ANNOTATION, judge_workload, worst
 from graph.joins import is_unknown
 from graph.model import (
-    OUTSIDE,
+    OUTSIDE_HOSTS,
     PEER_PREFIX,
     UNKNOWN,
     EdgeKey,
@@ -320,7 +320,7 @@ class _Nodes:
     def _service(self, ref: ServiceRef) -> Node:
         known = self.inventory.services.get(ref)
         kind = ESCAPES.get(ref.name, known.kind if known else NodeKind.SERVICE)
-        prefix = "ext" if kind in OUTSIDE else "svc"
+        prefix = "ext" if kind in OUTSIDE_HOSTS else "svc"
         return Node(
             id=f"{prefix}:{ref.cluster}/{ref.namespace}/{ref.name}",
             kind=kind,
@@ -330,7 +330,7 @@ class _Nodes:
             service=ref.name,
             badges=known.badges if known else (),
             tolerances=known.annotations.get(ANNOTATION, "") if known else "",
-            hosts=known.hosts if known and kind in OUTSIDE else (),
+            hosts=known.hosts if known and kind in OUTSIDE_HOSTS else (),
             labels=tuple(sorted(known.labels.items())) if known else (),
         )
 

@@ -12,7 +12,7 @@ from console.views.charts import Chart, charts
 from console.views.peers import Peer, busiest, edge_name, peer
 from graph.course import Course
 from graph.health import Direction
-from graph.model import OUTSIDE, STRANGERS, UNDECLARED, Edge, Health, Node, Signals, Snapshot
+from graph.model import OUTSIDE_HOSTS, STRANGERS, UNDECLARED, Edge, Health, Node, Signals, Snapshot
 from graph.windows import REACH_S
 
 SPANS = (300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000)
@@ -153,4 +153,4 @@ def _version(node: Node, edges: Sequence[Edge], total: float, cluster: str) -> V
 
 def is_workload(node: Node) -> bool:
     """Whether a node of the workload graph is one that runs, and has a page."""
-    return bool(node.workload) and node.kind not in OUTSIDE | STRANGERS
+    return bool(node.workload) and node.kind not in OUTSIDE_HOSTS | STRANGERS

@@ -15,7 +15,7 @@ from console.views.undeclared import Undeclared, undeclared_hosts
 from console.views.ways import Way, ways_of_edge, ways_of_node
 from graph.course import Course
 from graph.model import (
-    OUTSIDE,
+    OUTSIDE_HOSTS,
     UNDECLARED,
     Edge,
     Evidence,
@@ -138,7 +138,7 @@ def node_view(
         flags=explained(_happened(node.inbound)) if node.inbound else (),
         undeclared=undeclared_hosts(node, [snapshot.nodes.get(edge.source) for edge in busiest(inbound)]),
         facts=_identity(node, signals),
-        config=applied(config, node.namespace, service) if service and node.kind not in OUTSIDE else (),
+        config=applied(config, node.namespace, service) if service and node.kind not in OUTSIDE_HOSTS else (),
         sources=_sources([evidence for edge in inbound or outbound for evidence in edge.evidence]),
         traces=tuple(trace_line(item) for item in traces),
         ways=ways_of_node(node, service),

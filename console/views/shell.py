@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from console.views import format as fmt
-from graph.model import OUTSIDE, STRANGERS, Snapshot
+from graph.model import OUTSIDE_HOSTS, STRANGERS, Snapshot
 
 
 class MutualTls(NamedTuple):
@@ -58,5 +58,5 @@ def mtls(snapshot: Snapshot) -> MutualTls:
 
 
 def _crosses_the_border(snapshot: Snapshot, ends: Iterable[str]) -> bool:
-    outside = OUTSIDE | STRANGERS
+    outside = OUTSIDE_HOSTS | STRANGERS
     return any(end not in snapshot.nodes or snapshot.nodes[end].kind in outside for end in ends)

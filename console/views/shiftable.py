@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from graph.model import OUTSIDE, STRANGERS, Snapshot
+from graph.model import OUTSIDE_HOSTS, STRANGERS, Snapshot
 from mesh_runtime.api.core import Service
 from mesh_runtime.api.objects import Config
 
@@ -17,7 +17,7 @@ def shiftable(versioned: Snapshot, config: Config) -> Mapping[str, tuple[str, ..
     """
     versions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for node in versioned.nodes.values():
-        if node.version and node.app and node.kind not in OUTSIDE | STRANGERS:
+        if node.version and node.app and node.kind not in OUTSIDE_HOSTS | STRANGERS:
             versions[node.namespace, node.app].add(node.version)
     found: dict[str, tuple[str, ...]] = {}
     for item in config.of("Service"):

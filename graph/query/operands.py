@@ -8,7 +8,7 @@ from typing import Any
 
 from graph import figures
 from graph.health import status
-from graph.model import OUTSIDE, STRANGERS, UNDECLARED, UNKNOWN, Edge, Health, Node, NodeKind, Presence, Protocol
+from graph.model import OUTSIDE_HOSTS, STRANGERS, UNDECLARED, UNKNOWN, Edge, Health, Node, NodeKind, Presence, Protocol
 from graph.query.whole import Whole
 from graph.wire import NO_FLAGS
 
@@ -111,7 +111,7 @@ _NODE_FLAGS: Mapping[str, Callable[[Node, Whole], bool]] = {
     "idle": lambda node, _: node.inbound is None and node.outbound is None,
     "dead": lambda node, _: node.replicas == 0,
     "unknown": lambda node, _: node.kind in STRANGERS,
-    "external": lambda node, _: node.kind in OUTSIDE,
+    "external": lambda node, _: node.kind in OUTSIDE_HOSTS,
     "outside": _is_outside,
     "inaccessible": lambda node, _: (
         node.namespace == UNKNOWN or node.kind in UNDECLARED or "inaccessible" in node.badges
