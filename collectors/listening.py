@@ -1,4 +1,4 @@
-"""An HTTP receiver of one's own port: what listening is for each of them."""
+"""HTTP receivers with a port of their own: what listening means for each of them."""
 
 from __future__ import annotations
 

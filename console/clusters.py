@@ -59,7 +59,7 @@ class Cluster:
 
     @property
     def state(self) -> ClusterState:
-        """How it does."""
+        """How it is doing."""
         return self.watch.state
 
     async def _see(self, objects: ClusterObjects) -> None:

@@ -39,7 +39,7 @@ UNUSED_TOLD = 3
 
 
 class Receivers:
-    """The parts, and how they do."""
+    """The parts, and how they are doing."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Receivers:
         return (self.logs, self.tail, self.otlp_metrics, *self._pushed, *(one for one in asked if one is not None))
 
     async def signals(self) -> Sequence[Signal]:
-        """Ask each how it does."""
+        """Ask each how it is doing."""
         return (await self._logs(), self._metrics(), self._tap(), *self._foreign())
 
     async def _logs(self) -> Signal:

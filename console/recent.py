@@ -1,4 +1,4 @@
-"""Traces beside something else: a page that shows more than them does without when their store cannot be asked."""
+"""Traces beside something else: the page does without them when their store cannot be asked."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def remote_store(settings: Traces) -> JaegerTraces | TempoTraces:
 
 
 class StoreWatch:
-    """Asks a store now and then, so that its state says how it does, also while nobody looks at traces."""
+    """Asks a store now and then, so that its state says how it is doing, also while nobody looks at traces."""
 
     name = "trace store"
 

@@ -1,4 +1,4 @@
-"""What is different between two moments of one projection, and enough of it to be news.
+"""What differs between two moments of one projection by enough to be news.
 
 Counts are samples: with few requests almost any difference is chance. So every verdict needs two things, an effect
 that a user would care about and counts that leave little room for chance (:class:`Threshold`). What is too rare to

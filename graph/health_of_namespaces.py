@@ -1,4 +1,4 @@
-"""Namespaces by the health of what is in them: the worst of all, and how many of each kind are how well."""
+"""Namespaces by the health of what is in them: the worst of it, and how many of each kind are in which health."""
 
 from __future__ import annotations
 

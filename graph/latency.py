@@ -1,4 +1,4 @@
-"""How long requests took that several edges carried: quantiles of all of them, never means of quantiles."""
+"""How long the requests of several edges took: quantiles of all of them together, never means of quantiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building snapshots of one projection: what is true of every edge, and what of it is not as it was."""
+"""Building snapshots of one projection: what is true of every edge, and what of that has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers are that nobody could name: probes, scrapers, clients from outside, or merely without labels.
+"""What callers without a name are: probes, scrapers, clients from outside, or merely unlabelled.
 
 Telemetry rarely says. What it does say is used here, and the reason is told, so that a user can judge it; where
 nothing tells, the caller is *unlabelled*, with the way to find out more.

@@ -1,4 +1,4 @@
-// A feed with its buttons and the line that says how it does: what log lines and live requests have in common.
+// A feed with its buttons and the line that says how it is doing: what log lines and live requests have in common.
 
 import { Feed } from "./feed.js";
 import { plural } from "./format.js";

@@ -142,7 +142,7 @@ class Tap:
 
     @property
     def state(self) -> TapState:
-        """How it does now."""
+        """How it is doing now."""
         with self._lock:
             drops = {reason.value: self._drops[reason] for reason in TapDrop}
             drops[TapDrop.READER_SLOW.value] = self._feed.missed

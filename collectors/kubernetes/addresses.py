@@ -1,4 +1,4 @@
-"""The addresses of a cluster, as its pods, Services and EndpointSlices say them, and for a while as they said them."""
+"""The addresses of a cluster, as its pods, Services and EndpointSlices say them, and for a while after they are gone."""
 
 from __future__ import annotations
 

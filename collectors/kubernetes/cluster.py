@@ -95,7 +95,7 @@ class ClusterWatch:
 
     @property
     def state(self) -> ClusterState:
-        """How it does."""
+        """How it is doing."""
         refused = [one for one in self._reflections.values() if one.forbidden]
         return ClusterState(
             server=self._api.server,

@@ -1,4 +1,4 @@
-"""Credential plugins: programs that tell, for each cluster anew, who we are. Cloud providers have them."""
+"""Credential plugins: programs, such as those of cloud providers, that say who we are to one cluster."""
 
 from __future__ import annotations
 

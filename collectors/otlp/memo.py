@@ -1,4 +1,4 @@
-"""Remembering what came before, within bounds and without a list of who was used when."""
+"""Remembering what came before, within bounds and without keeping track of what was used when."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Metrics:
 
     @property
     def state(self) -> MetricsState:
-        """How it does now."""
+        """How it is doing now."""
         with self._lock:
             return MetricsState(edges=len(self._tallies) + self._forwarded.series, **self._numbers)
 

@@ -48,7 +48,7 @@ class OtlpReceiver:
 
     @property
     def state(self) -> IngestState:
-        """How it does now."""
+        """How it is doing now."""
         return self._sink.state
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""What is followed of processes by raw samples: their counters, each by all the ways on which it is scraped. Pure."""
+"""What raw samples tell of processes: their counters, each by every way in which it is scraped. Pure."""
 
 from __future__ import annotations
 

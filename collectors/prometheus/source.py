@@ -96,7 +96,7 @@ class PrometheusSource:
 
     @property
     def state(self) -> PrometheusState:
-        """How it does."""
+        """How it is doing."""
         return PrometheusState(
             url=self.config.url,
             circuit=self.client.breaker.circuit,

@@ -140,7 +140,7 @@ class Track:
         self._switch(mode)
 
     def state(self, skew_ms: int) -> DialectState:
-        """How it does."""
+        """How it is doing."""
         exact = self.mode is Mode.SAMPLES
         return DialectState(
             name=self.dialect.name,

@@ -1,4 +1,4 @@
-"""Pages to observations: whose words they are in is found by each page itself, unless it was told."""
+"""Pages to observations: each page shows by itself whose words it is in, unless that was told."""
 
 from __future__ import annotations
 

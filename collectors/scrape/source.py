@@ -85,7 +85,7 @@ class ScrapeSource:
 
     @property
     def state(self) -> ScrapeState:
-        """How it does."""
+        """How it is doing."""
         return ScrapeState(
             targets=tuple(self._states.values()),
             unread=self._unread,

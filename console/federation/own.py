@@ -1,4 +1,4 @@
-"""How meshscope does, as gauges and counters; and the health that it sees in the mesh."""
+"""How meshscope is doing, as gauges and counters; and the health that it sees in the mesh."""
 
 from __future__ import annotations
 

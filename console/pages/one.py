@@ -1,4 +1,4 @@
-"""The page of one of many, which follows the news; and the search of a page of many, which stays in its address."""
+"""The page of one item, which follows the news; and the search of a list, which stays in its address."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from graph.ports import TraceStoreState
 
 
 async def signals(console: Console) -> tuple[Signal, ...]:
-    """Ask every part how it does."""
+    """Ask every part how it is doing."""
     traces = await console.traces.state()
     return (
         _config(console),

@@ -1,4 +1,4 @@
-"""What is said of one source or sink: how it does, and the way out where something is missing."""
+"""What is said of one source or sink: how it is doing, and the way out where something is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Area(StrEnum):
 
 
 class Presence(StrEnum):
-    """How it does."""
+    """How it is doing."""
 
     PRESENT = "present"
     OFF = "off"

@@ -1,4 +1,4 @@
-"""Keeps the config in step with who watches: each reader's workloads log, and nothing is left when he is gone."""
+"""Keeps the config in step with who watches: each reader's workloads log, and nothing is left once the reader is gone."""
 
 from __future__ import annotations
 

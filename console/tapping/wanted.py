@@ -1,4 +1,4 @@
-"""Which proxies have to log access so that a reader sees what he asks for, and the Telemetry that has them do so. Pure."""
+"""Which proxies have to log access so that a reader sees what was asked for, and the Telemetry that has them do so. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a workload: how each does, and how its proxy does."""
+"""The processes of a workload: how each is doing, and how its proxy is."""
 
 from __future__ import annotations
 

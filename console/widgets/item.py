@@ -17,7 +17,7 @@ from graph.model import Health
 
 
 def head(title: str, subtitle: str, health: Health, actions: Sequence[Component]) -> Component:
-    """Its name, how it does, and what one can do."""
+    """Its name, how it is doing, and what one can do."""
     return html.Div(
         [
             html.Div([html.H1(title), html.P(subtitle)]),

@@ -1,4 +1,4 @@
-"""The view that questions of flow are asked of: who calls whom, and how often for each request that it gets."""
+"""The view that questions of flow are asked of: who calls whom, and how often per request that it receives."""
 
 from __future__ import annotations
 

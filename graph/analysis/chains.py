@@ -1,4 +1,4 @@
-"""The graph's critical paths: from an entry, at each callee on along the call that it waits for most.
+"""The graph's critical paths: from an entry on, at each node along the call that it waits for longest.
 
 An edge's latency is what its caller waits, so it holds that of the calls behind it: latencies of a chain are never
 added to each other. Of several calls the one is followed that most of the time per request goes to: its latency, times

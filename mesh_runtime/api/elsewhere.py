@@ -1,4 +1,4 @@
-"""Fields of Istio's mesh config for parts that are done elsewhere here: taken, so that a config can be, and told of."""
+"""Fields of Istio's mesh config whose work is done elsewhere here: accepted, so that a config stays whole, and told of."""
 
 from __future__ import annotations
 

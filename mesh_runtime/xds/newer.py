@@ -1,4 +1,4 @@
-"""Fields of the Envoy that runs (1.40) that the descriptor set of the build, whose source is released later, lacks.
+"""Fields that the running Envoy (1.40) knows and the build's descriptor set does not: its source is released later.
 
 Their numbers are those of Envoy's own API. An entry can go as soon as the build's ``xds-protos`` has the field:
 it is left alone then.

@@ -1,4 +1,4 @@
-"""What Envoy checks of a message when it builds something of it, and its API's files do not say.
+"""What Envoy checks when it builds something from a message, and its API's files do not say.
 
 Found by giving Envoy 1.40 (``--mode validate``) thousands of messages that keep all rules of the files.
 """

@@ -1,4 +1,4 @@
-"""What Prometheus servers collect from us: the graph in Istio's standard metrics, and how meshscope does."""
+"""What Prometheus servers collect from us: the graph in Istio's standard metrics, and how meshscope is doing."""
 
 from __future__ import annotations
 

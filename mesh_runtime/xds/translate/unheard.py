@@ -1,4 +1,4 @@
-"""Config that says nothing to a workload: as in Istio, but without being silent of it.
+"""Config that has no effect on a workload: passed over as by Istio, but not in silence.
 
 Of several policies for the same the oldest counts, a Sidecar may name hosts that nobody has, and a Telemetry metrics.
 """

@@ -1,4 +1,4 @@
-"""Traces that another store keeps: how it does is known before anybody looks for one."""
+"""Traces that another store keeps: how it is doing is known before anybody looks for one."""
 
 from __future__ import annotations
 
