@@ -14,7 +14,7 @@ from mesh_runtime.registration import Health
 from mesh_runtime.sidecar.binary import SidecarError
 from mesh_runtime.sidecar.child import Child
 
-__all__ = ["Health", "watch"]
+__all__ = ["Health", "listens", "watch"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ async def _is_there(
     if health.grpc is not None:
         return await _serves(health, health.grpc, port)
     if not health.path:
-        return await _listens(health, port)
+        return await listens(health, port)
     url = f"{'https' if health.encrypted else 'http'}://{_in_url(health.host)}:{port}{health.path}"
     try:
         async with session.get(url, headers=health.headers, ssl=False, allow_redirects=False) as answer:
@@ -93,7 +93,8 @@ async def _succeeds(health: Health, environment: Mapping[str, str] | None) -> bo
         await command.end(0)
 
 
-async def _listens(health: Health, port: int) -> bool:
+async def listens(health: Health, port: int) -> bool:
+    """Tell whether somebody takes connections there."""
     try:
         async with asyncio.timeout(health.timeout_s):
             _, writer = await asyncio.open_connection(health.host, port)

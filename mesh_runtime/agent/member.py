@@ -15,10 +15,11 @@ from typing import Final
 from mesh_runtime.agent.client import AgentClient, AgentError
 from mesh_runtime.agent.environment import environment
 from mesh_runtime.agent.files import trim_log
-from mesh_runtime.agent.health import Health, watch
+from mesh_runtime.agent.health import Health, listens, watch
 from mesh_runtime.pauses import Pauses
 from mesh_runtime.registration import Grant, Registration
 from mesh_runtime.registry import Role
+from mesh_runtime.sidecar.binary import SidecarError
 from mesh_runtime.sidecar.bootstrap import bootstrap
 from mesh_runtime.sidecar.child import Child
 from mesh_runtime.sidecar.envoy import DRAIN_S, Envoy
@@ -113,6 +114,7 @@ class Life:
 
     async def run(self) -> int:
         """Live; returns the command's exit code when it ends and is not to be kept."""
+        await self._find_port_free()
         try:
             await self.register()
             async with asyncio.TaskGroup() as group:
@@ -209,6 +211,15 @@ class Life:
             log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
             self._set_ready(yes=False, trouble=f"its command ended with code {code}")
             await asyncio.sleep(pauses.next())
+
+    async def _find_port_free(self) -> None:
+        """Raise :class:`SidecarError` where another program would get the requests that are meant for the command."""
+        port = self._registration.port
+        if self._member.command and await listens(Health(), port):
+            raise SidecarError(
+                f"127.0.0.1:{port} is taken: another program would get the requests for {self._registration.service};"
+                " choose another port, or put that program into the mesh with add-to-mesh"
+            )
 
     async def _run_command(self) -> int:
         if self._registration.role is Role.GATEWAY:

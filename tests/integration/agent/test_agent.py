@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -329,6 +330,17 @@ async def test_an_unusable_command_is_a_sentence(server, running, make_member):
             pass
     assert [str(error) for error in leaves(caught.value)] == ["cannot start /nowhere/app: there is no such program"]
     assert ours() == []
+
+
+async def test_a_command_whose_port_another_program_has_is_not_started(server, running, make_member):
+    member = make_member()
+    port = member.registration.port
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(BaseExceptionGroup) as caught:
+        async with running(server, member):
+            pass
+    (error,) = leaves(caught.value)
+    assert str(error).startswith(f"127.0.0.1:{port} is taken: another program would get the requests for catalog")
+    assert (server.calls, ours()) == ([], [])
 
 
 @pytest.fixture
