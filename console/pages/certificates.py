@@ -39,7 +39,7 @@ def layout(view: views.Page) -> Component:
             TITLE,
             parts.search("certificates-search", "Search by proxy, identity or serial", view.text),
             *widgets.actions(),
-            subtitle="Renewed by themselves at half of their life",
+            subtitle="Renewed automatically at half of their lifetime",
         ),
         dcc.Store(id="certificates-began"),
         html.Div(id="certificates-outcome", **parts.aria(live="polite")),

@@ -17,6 +17,7 @@ from console.views import comparison, groups
 from console.views import selection as views
 from console.views.dependence import Dependence, dependence
 from console.views.mesh import mesh_view
+from console.views.reasons import Reasons
 from console.views.shiftable import shiftable
 from console.web.errors import NotFound
 from console.widgets import compared, live, panel
@@ -80,10 +81,11 @@ async def _snapshot(console: Console, at: Looked) -> Snapshot:
 async def _described(
     console: Console, snapshot: Snapshot, selected: str | None, at: Looked, versions: Mapping[str, Sequence[str]]
 ) -> list[Component]:
+    reasons = Reasons(snapshot, console.live.tolerances)
     if not selected:
-        return panel.mesh(mesh_view(snapshot, versions), groups.insights(snapshot))
+        return panel.mesh(mesh_view(snapshot, versions, reasons), groups.insights(snapshot))
     if group := groups.group_of(snapshot, selected):
-        return panel.mesh(mesh_view(group.snapshot, {}, title=group.label, about=group.about))
+        return panel.mesh(mesh_view(group.snapshot, {}, reasons, title=group.label, about=group.about))
     node, edge = snapshot.nodes.get(selected), snapshot.edges.get(selected)
     context: dict[str, Any] = {
         "course": await course(console, at, selected),
@@ -93,7 +95,7 @@ async def _described(
     }
     if node:
         found = await recent(console, _of_node(node, at))
-        view = views.node_view(snapshot, node, traces=found, **context)
+        view = views.node_view(snapshot, node, traces=found, reason=reasons.of(node), **context)
         return panel.selection(view, focus=node.id, needed=await asyncio.to_thread(_needed, snapshot, node))
     if edge:
         found = await _of_edge(console, snapshot, edge, at)

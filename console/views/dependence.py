@@ -48,7 +48,7 @@ def dependence(snapshot: Snapshot, found: BlastRadius) -> Dependence | None:
     if not found.callers and not found.share.most:
         return None
     return Dependence(
-        sentence=f"{fmt.percent(found.share.likely)} of the traffic that enters the mesh meets its failure",
+        sentence=f"{fmt.percent(found.share.likely)} of the traffic that enters the mesh depends on it",
         bounds=_bounds(found.share),
         dependants=tuple(
             Dependant(

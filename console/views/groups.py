@@ -17,9 +17,9 @@ SMALL_SHARE = 0.01
 KINDS = {"cluster": "Cluster", "namespace": "Namespace", "app": "App"}
 WEAKNESSES = {
     "one_replica": "one replica",
-    "only_way": "the only way to others",
-    "bridge": "holds two parts together",
-    "no_stand_in": "no stand-in",
+    "only_way": "the only path to others",
+    "bridge": "the mesh splits without it",
+    "no_stand_in": "no fallback",
 }
 
 

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from console.views import format as fmt
 from console.views.overview import entering
 from console.views.peers import name_of
+from console.views.reasons import Reasons
 from graph.health import PRIORITY
 from graph.model import Health, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwell:
+    """A node that is not well."""
+
+    id: str
+    name: str
+    health: Health
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +28,7 @@ class Mesh:
     """The panel when nothing is chosen."""
 
     healthy: int
-    trouble: tuple[tuple[str, str, Health], ...]
-    """Id, name and health of what is not well."""
+    trouble: tuple[Unwell, ...]
     metrics: tuple[tuple[str, str], ...]
     shiftable: tuple[tuple[str, str, str], ...]
     """``namespace/service``, its name, and its versions."""
@@ -27,9 +37,14 @@ class Mesh:
 
 
 def mesh_view(
-    snapshot: Snapshot, shiftable: Mapping[str, Sequence[str]], *, title: str = "This mesh", about: str = ""
+    snapshot: Snapshot,
+    shiftable: Mapping[str, Sequence[str]],
+    reasons: Reasons,
+    *,
+    title: str = "This mesh",
+    about: str = "",
 ) -> Mesh:
-    """Describe the whole picture, or a box of it: what is wrong first, then what one could do."""
+    """Describe the whole picture, or a box of it: what is wrong first and why, then what one could do."""
     sick = [node for node in snapshot.nodes.values() if node.health not in {Health.HEALTHY, Health.IDLE}]
     sick.sort(key=lambda node: (-PRIORITY.index(node.health), node.label))
     come_in = [edge.signals for edge in entering(snapshot)]
@@ -37,7 +52,9 @@ def mesh_view(
     slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
     return Mesh(
         healthy=sum(node.health is Health.HEALTHY for node in snapshot.nodes.values()),
-        trouble=tuple((node.id, name_of(node), node.health) for node in sick),
+        trouble=tuple(
+            Unwell(id=node.id, name=name_of(node), health=node.health, why=reasons.of(node)) for node in sick
+        ),
         metrics=(
             ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in come_in))} rps"),
             (

@@ -89,6 +89,8 @@ class Selection:
     health: Health
     now_ms: int
     metrics: tuple[Metric, ...] = ()
+    reason: str = ""
+    """Why it is not well."""
     silence: str = ""
     """Why there are no numbers."""
     inbound: tuple[Peer, ...] = ()
@@ -116,9 +118,10 @@ def node_view(
     config: Config,
     traces: Sequence[TraceSummary],
     shiftable: Iterable[str],
+    reason: str,
     now_ms: int,
 ) -> Selection:
-    """Describe a node."""
+    """Describe a node. *reason*: why it is not well."""
     inbound = [edge for edge in snapshot.edges.values() if edge.target == node.id]
     outbound = [edge for edge in snapshot.edges.values() if edge.source == node.id]
     signals = node.inbound or node.outbound
@@ -130,6 +133,7 @@ def node_view(
         subtitle=" · ".join(filter(None, (KINDS[node.kind], namespace, _replicas(node)))),
         health=node.health,
         now_ms=now_ms,
+        reason=reason,
         metrics=metrics(signals, course, _protocol(inbound or outbound), direction) if signals else (),
         silence="" if signals else f"No traffic in the last {fmt.window(snapshot.window_s)}.",
         inbound=tuple(peer(snapshot, edge, edge.source) for edge in busiest(inbound)),

@@ -32,7 +32,7 @@ def _firing(view: Alerts) -> Component:
         return parts.note(
             "ok",
             html.B("Nothing fires. "),
-            f"Once a second the mesh is held against {fmt.plural(len(view.rules), 'rule')}.",
+            f"{fmt.plural(len(view.rules), 'rule is', 'rules are')} checked every second.",
         )
     return parts.card(
         "Now", html.Ul([_alert(item, view.now_ms) for item in (*view.firing, *view.pending)], className="entries")

@@ -139,7 +139,7 @@ def _certificates(view: Overview) -> Component:
     return parts.card(
         "Certificates",
         html.P(
-            f"{fmt.plural(len(view.certificates), 'leaf', 'leaves')}, renewed by themselves at half of their life.",
+            f"{fmt.plural(len(view.certificates), 'certificate')}, renewed automatically at half of their lifetime.",
             className="muted",
         ),
         parts.scrolling(

@@ -9,7 +9,8 @@ from console.views import format as fmt
 from console.views.applied import Applied
 from console.views.dependence import Dependence
 from console.views.groups import Insight
-from console.views.mesh import Mesh
+from console.views.health import TONES
+from console.views.mesh import Mesh, Unwell
 from console.views.peers import Peer
 from console.views.selection import Selection, Trace
 from console.views.undeclared import Undeclared
@@ -21,6 +22,8 @@ from console.widgets.parts import icon
 def selection(view: Selection, *, focus: str = "", needed: Dependence | None = None) -> list[Component]:
     """One node or edge. *focus*: the node that the picture can be narrowed to; *needed*: who depends on it."""
     content: list[Component] = [_head(view), _actions(view, focus)]
+    if view.reason:
+        content.append(parts.note(TONES[view.health], view.reason))
     if view.silence:
         content.append(parts.note("info", view.silence))
     if view.undeclared:
@@ -73,19 +76,12 @@ def _trouble(view: Mesh) -> Component:
         return parts.note("info", html.B("No traffic. "), "Nothing can be said of health before there is some.")
     if not view.trouble:
         return parts.note("ok", html.B("Nothing is failing. "), f"{fmt.plural(view.healthy, 'node')} healthy.")
-    return html.Ul(
-        [
-            html.Li(
-                [
-                    parts.health_pill(health),
-                    html.Button(name, className="link-button", type="button", **parts.data(select=node)),
-                ],
-                className="row",
-            )
-            for node, name, health in view.trouble
-        ],
-        className="stack",
-    )
+    return html.Ul([_unwell(node) for node in view.trouble], className="unwell")
+
+
+def _unwell(node: Unwell) -> Component:
+    name = html.Button(node.name, className="link-button", type="button", **parts.data(select=node.id))
+    return html.Li([parts.health_pill(node.health), html.Div([name, html.Div(node.why, className="muted")])])
 
 
 def moment(at_ms: int | None, now_ms: int) -> list[Component]:
@@ -174,7 +170,7 @@ def _actions(view: Selection, focus: str) -> Component:
     if focus:
         buttons.append(_action("crosshair", "Focus", focus=focus))
         buttons.append(_action("radar", "Who depends on it", blast=focus))
-    return html.Div(buttons, className="row wrap")
+    return html.Div(buttons, className="ways")
 
 
 def _action(name: str, text: str, **data: str) -> Component:

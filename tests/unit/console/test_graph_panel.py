@@ -9,7 +9,9 @@ from console.looked import looked
 from console.views import comparison
 from console.views.groups import group_of, insights
 from console.views.mesh import mesh_view
+from console.views.reasons import Reasons
 from graph.compare import compare
+from graph.health import DEFAULT
 from graph.model import GraphType, Inventory
 from graph.moment import snapshot_of
 from graph.ports import TraceQuery
@@ -28,8 +30,10 @@ def test_a_box_is_told_about_by_what_is_in_it():
     box = next(
         group for group in (group_of(snapshot, f"ns:{WEB_CART.source.cluster}/{WEB_CART.source.namespace}"),) if group
     )
-    view = mesh_view(box.snapshot, {}, title=box.label, about=box.about)
+    view = mesh_view(box.snapshot, {}, Reasons(snapshot, DEFAULT), title=box.label, about=box.about)
     assert (view.title, view.about) == (WEB_CART.source.namespace, "Namespace with 3 nodes. Last 5 min")
+    why = {node.name: node.why for node in view.trouble}
+    assert why["cart v1"].startswith("10 % of the HTTP requests that came to it in 5 min ended in 5")
     assert group_of(snapshot, "ns:nowhere/else") is None
 
 
