@@ -89,7 +89,8 @@ class AdminScrape:
                 page, instance=instance.node_id, epoch=epoch, at_ms=at_ms, origin=instance.admin
             )
         except (CollectorError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as trouble:
-            why = str(trouble) or type(trouble).__name__
+            slow = f"no answer within {self._timeout_s:g} s" if isinstance(trouble, TimeoutError) else ""
+            why = slow or str(trouble) or type(trouble).__name__
             self._states[instance.node_id] = replace(state, error=why, failures=state.failures + 1)
             return []
         self._states[instance.node_id] = replace(

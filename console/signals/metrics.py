@@ -10,9 +10,11 @@ from collectors.poll import MetricsPoll, PollState
 from collectors.prometheus.relabelling import Loss
 from collectors.prometheus.source import PrometheusSource, PrometheusState
 from collectors.prometheus.track import DialectState, Mode
-from collectors.scrape import ScrapeSource
+from collectors.scrape import AdminScrape, ScrapeSource
+from collectors.scrape.admin import ProxyScrape
 from console.signals.scraped import of_scrape
 from console.signals.signal import Advice, Area, Presence, Signal, numbers
+from console.views import format as fmt
 
 STALE_MS = 10_000
 DEFAULT_INTERVAL_S = 15.0
@@ -29,7 +31,9 @@ def of_sources(polls: Iterable[MetricsPoll], now_ms: int) -> Iterator[Signal]:
         elif isinstance(poll.source, ScrapeSource):
             yield from of_scrape(poll.source, poll.state, now_ms)
         else:
-            yield _own(poll.state, now_ms, name="metrics" if not number else f"metrics of {poll.state.source}")
+            name = "metrics" if not number else f"metrics of {poll.state.source}"
+            proxies = poll.source.states.values() if isinstance(poll.source, AdminScrape) else ()
+            yield _own(poll.state, now_ms, name, proxies)
 
 
 def of_prometheus(source: PrometheusSource, poll: PollState, now_ms: int) -> Iterator[Signal]:
@@ -40,15 +44,29 @@ def of_prometheus(source: PrometheusSource, poll: PollState, now_ms: int) -> Ite
         yield _dialect(source.name, dialect, poll.interval_s, now_ms)
 
 
-def _own(state: PollState, now_ms: int, *, name: str) -> Signal:
-    late = _late(state, now_ms)
+def _own(state: PollState, now_ms: int, name: str, proxies: Iterable[ProxyScrape]) -> Signal:
+    every = tuple(proxies)
+    away = [one for one in every if one.error and now_ms - one.last_success_ms > STALE_MS]
+    presence, text = Presence.PRESENT, f"read every {state.interval_s:g} s"
+    if state.error:
+        presence, text = Presence.FAILING, state.error
+    elif _late(state, now_ms):
+        presence, text = Presence.STALE, "stale"
+    elif away:
+        presence = Presence.FAILING if len(away) == len(every) else Presence.STALE
+        total = fmt.plural(len(every), "proxy", "proxies")
+        text = f"{len(away)} of {total} not answering, as {away[0].node_id}: {away[0].error}"
     return Signal(
         area=Area.METRICS,
         name=name,
-        text=state.error or ("stale" if late else f"read every {state.interval_s:g} s"),
-        presence=Presence.FAILING if state.error else Presence.STALE if late else Presence.PRESENT,
-        counters=numbers(asdict(state)),
+        text=text,
+        presence=presence,
+        advice=(RUNNING,) if away else (),
+        counters=numbers(asdict(state) | {"proxies": len(every), "proxies_away": len(away)}),
     )
+
+
+RUNNING = Advice(text="See on the Proxies page which of them are connected, or by:", paste="meshscope proxy-status")
 
 
 def _server(name: str, poll: PollState, state: PrometheusState, now_ms: int) -> Signal:
