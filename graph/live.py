@@ -18,7 +18,7 @@ from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.signals import Reading
-from graph.silence import shares, silence
+from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
 from graph.tally import Hearing, Period, Tally, Voice, Voices, same_names, tally
 from graph.windows import FINEST_MS, Mark, Marks, Packed, ages_ms
@@ -122,6 +122,11 @@ class LiveGraph:
     def at_ms(self) -> int:
         """The instant of the last tick."""
         return self._marks.now.at_ms
+
+    @property
+    def unheard_since_ms(self) -> int | None:
+        """When the newest measurement was read, where nobody who measures is heard any more: all of it is old then."""
+        return unheard_since_ms(self._voices, self._hearing)
 
     def snapshot(self, kind: GraphType, window_s: int) -> Snapshot:
         """The newest revision of one projection. Unchanged nodes and edges are the same objects as before.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.merge import Floats, Ints
-from graph.model import EdgeKey
+from graph.model import EdgeKey, Reporter
 from graph.tally import Hearing, Speaker, Speakers
 
 
@@ -52,6 +52,17 @@ def silence(voices: Speakers, hearing: Hearing) -> Silence:
         edges[of] = max(int(hearing.at_ms[series]), edges.get(of, 0))
     mute = np.flatnonzero(~speaking).tolist()
     return Silence({voices.instances[one]: int(heard[one]) for one in mute}, edges)
+
+
+def unheard_since_ms(voices: Speakers, hearing: Hearing) -> int | None:
+    """Say when anybody who measures was last heard, where nobody is now; ``None`` else, or where nobody ever was.
+
+    Whoever takes spans is always heard, and tells nothing of whether any come.
+    """
+    measures = np.array([reporter is not Reporter.TRACE for reporter, _ in voices.instances], bool)[voices.instance]
+    if not measures.any() or hearing.fresh[measures].any():
+        return None
+    return int(hearing.at_ms[measures].max())
 
 
 def shares(then: Silence, voices: Speakers, heard_ms: Ints, from_ms: int) -> Floats:

@@ -25,13 +25,14 @@ def register(app: Dash, console: Console) -> None:
         Output("shell-where", "children"),
         Output("shell-mtls", "children"),
         Output("shell-foot", "children"),
+        Output("shell-silence", "children"),
         Output("nav-badge-alerts", "children"),
         Output("nav-badge-proxies", "children"),
         Output("nav-badge-signals", "children"),
         Input("shell-pulse", "data"),
     )
     async def refresh(_pulse: object) -> tuple[Component | list[Component] | None, ...]:
-        proxies = console.control.status()
+        proxies, found = console.control.status(), await signals(console)
         view = views.shell(
             console.live.snapshot(GraphType.VERSIONED_APP, 60),
             cluster=", ".join(one.name for one in console.clusters.all) or CLUSTER,
@@ -45,7 +46,8 @@ def register(app: Dash, console: Console) -> None:
             widgets.where(view),
             widgets.mtls(view),
             widgets.foot(view),
+            widgets.silence(views.silence(console.live.unheard_since_ms, console.clock.now_ms(), found)),
             widgets.badge(firing, "error"),
             widgets.badge(troubled, "warn"),
-            widgets.badge(sum(not signal.ok for signal in await signals(console)), "warn"),
+            widgets.badge(sum(not signal.ok for signal in found), "warn"),
         )

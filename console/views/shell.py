@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from console.signals.signal import Area, Presence, Signal
 from console.views import format as fmt
 from graph.model import OUTSIDE_HOSTS, STRANGERS, Snapshot
 
@@ -26,6 +27,25 @@ class ShellView:
     cluster: str
     mtls: MutualTls
     control: tuple[tuple[str, str], ...]
+
+
+class Silence(NamedTuple):
+    """That nothing of what is shown is news."""
+
+    age: str
+    """How old the newest measurement is."""
+    why: str
+
+
+def silence(unheard_since_ms: int | None, now_ms: int, found: Iterable[Signal]) -> Silence | None:
+    """Say since when there are no news, and what the sources of metrics say of it; ``None`` where there are."""
+    if unheard_since_ms is None:
+        return None
+    silent = [one for one in found if one.area is Area.METRICS and one.presence in {Presence.FAILING, Presence.STALE}]
+    told = [f"{one.name}: {one.text.partition('; ')[0]}" for one in silent[:1]]
+    more = [f"and {fmt.plural(len(silent) - 1, 'other source')}"] if len(silent) > 1 else []
+    why = ", ".join(told + more) or "none of the proxies answers"
+    return Silence(fmt.duration((now_ms - unheard_since_ms) / 1000), why)
 
 
 def shell(snapshot: Snapshot, *, cluster: str, in_sync: int, proxies: int, revision: int) -> ShellView:

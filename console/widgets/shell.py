@@ -6,7 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from console.views.format import NONE
-from console.views.shell import ShellView
+from console.views.shell import ShellView, Silence
 from console.widgets import parts
 from console.widgets.parts import icon
 
@@ -75,6 +75,7 @@ def frame() -> Component:
                 className="nav",
                 **parts.aria(label="Main"),
             ),
+            html.Div(id="shell-silence", className="silence"),
             dcc.Store(id="shell-pulse"),
             html.Main(id="main", className="main", tabIndex=-1),
         ],
@@ -113,6 +114,16 @@ def mtls(view: ShellView) -> Component:
     told = view.mtls
     name, text = "lock" if told.tone == "ok" else "lock-open", "not measured" if told.value == NONE else told.value
     return html.Span([icon(name), f"mTLS {text}"], className=f"status-pill {told.tone}", title=told.explanation)
+
+
+def silence(told: Silence | None) -> Component | None:
+    """One line about all pages: what they show is old, why, and the way out."""
+    if told is None:
+        return None
+    # Its age alone changes every second: nobody wants that read out.
+    age = html.Span(f"No news for {told.age}: ", **parts.aria(hidden="true"))
+    why = html.Span([html.Span("No news: ", className="sr-only"), told.why, ". "], role="status")
+    return parts.note("warn", html.B(age), why, parts.link("What to do about it", "/signals"))
 
 
 def foot(view: ShellView) -> list[Component]:

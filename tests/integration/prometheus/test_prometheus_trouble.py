@@ -14,6 +14,8 @@ from collectors.prometheus.history import PrometheusHistory, WindowError
 from collectors.prometheus.source import PrometheusSource
 from collectors.prometheus.track import Mode
 from console.clock import SystemClock
+from console.signals.metrics import of_prometheus
+from console.views.shell import Silence, silence
 from graph.live import LiveGraph
 from graph.model import GraphType, Inventory, Presence
 
@@ -99,6 +101,11 @@ class Watch:
         before = self.requests()
         await until(lambda: self.presences() == {Presence.LIVE} and self.requests() > before and len(self.edges()) == 4)
 
+    def silence(self) -> Silence | None:
+        """Say what the pages' frame tells while everything is old."""
+        now_ms = self.clock.now_ms()
+        return silence(self.live.unheard_since_ms, now_ms, of_prometheus(self.source, self.poll.state, now_ms))
+
     async def stale(self, reason: str) -> None:
         """Wait until all edges are stale for this reason."""
         await until(
@@ -151,12 +158,14 @@ async def test_edges_of_a_prometheus_in_trouble_are_stale_and_say_why_until_it_r
             vars(proxy).update(fault)
             await watch.stale(reason)
             assert "prod" in watch.poll.state.error
+            assert reason in str(watch.silence())
             stale = watch.requests()
             await asyncio.sleep(0.7)
             assert watch.requests() == stale, "nobody counted meanwhile"
             vars(proxy).update({name: vars(Misbehaving(""))[name] for name in fault})
             await watch.flows()
             assert {edge.reason for edge in watch.edges().values()} == {""}
+            assert watch.silence() is None
             is_exact(watch)
 
     async with asyncio.TaskGroup() as group:
