@@ -50,8 +50,11 @@ export function ago(milliseconds) {
     return `${Math.round(seconds / 3600)} h`;
 }
 
+/** A whole number with thin spaces between thousands. */
+export const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
 /** `1 line`, `3 lines`. */
-export const plural = (number, one) => `${number} ${number === 1 ? one : `${one}s`}`;
+export const plural = (number, one) => `${count(number)} ${number === 1 ? one : `${one}s`}`;
 
 /** The version, unless the name says it already, as a workload's does. */
 export const version = (node) => (node.version && !node.label.endsWith(`-${node.version}`) ? node.version : "");

@@ -30,7 +30,7 @@ export class Summary {
         const entering = edges.filter((edge) => !called.has(edge.source));
         const total = entering.reduce((sum, edge) => sum + (edge.rate || 0), 0);
         const failed = entering.reduce((sum, edge) => sum + (edge.rate || 0) * (edge.errorRatio || 0), 0);
-        const values = { nodes: nodes.length, edges: edges.length, rate: format.rate(total), errors: total ? format.percent(failed / total) : "–" };
+        const values = { nodes: format.count(nodes.length), edges: format.count(edges.length), rate: format.rate(total), errors: total ? format.percent(failed / total) : "–" };
         for (const [name, value] of Object.entries(values)) put(this.pick(`[data-total="${name}"]`), String(value));
     }
 
@@ -47,6 +47,7 @@ export class Summary {
     }
 
     table({ state, part, found, hidden }) {
+        if (!state.table) this.pick("#graph-table").replaceChildren();
         if (!state.table || !part || !hidden) return;
         renderTable(this.pick("#graph-table"), part, { found, hidden, selection: state.selection });
     }
@@ -78,7 +79,7 @@ export class Summary {
         this.pick("#graph-loading").hidden = Boolean(page.graph) || Boolean(text);
         const crowded = page.crowded && !page.state.shut && page.graph && !page.state.focus;
         this.pick("#graph-crowded").hidden = !crowded || Boolean(text);
-        if (crowded) put(this.pick("#graph-crowded div"), `${page.graph.nodes.size} nodes are too many for one picture, so namespaces are shut. Double-click one to open it, or find, hide and focus on a node.`);
+        if (crowded) put(this.pick("#graph-crowded div"), `${format.count(page.graph.nodes.size)} nodes are too many for one picture, so namespaces are shut. Double-click one to open it, or find, hide and focus on a node.`);
     }
 }
 

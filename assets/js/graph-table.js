@@ -43,12 +43,19 @@ function table(what, columns, all, written) {
     ];
 }
 
+/** The busiest first; what is shown already stays where it is, so that no row moves away from under the pointer. */
+function settled(container) {
+    const places = new Map([...container.querySelectorAll("[data-key]")].map(({ dataset }, place) => [dataset.key, place]));
+    const place = ({ id }) => places.get(id) ?? Infinity;
+    return (a, b) => (place(a) === place(b) ? (b.rate || 0) - (a.rate || 0) : place(a) - place(b));
+}
+
 /** Renders into `container` what is not hidden, what is found first. */
 export function render(container, graph, { found, hidden, selection }) {
     const name = (id) => (graph.nodes.has(id) ? format.nodeName(graph.nodes.get(id)) : id);
     const sorted = (items, order) => [...items.values()].filter(({ id }) => !hidden.has(id)).sort((a, b) => found.has(b.id) - found.has(a.id) || order(a, b));
     const nodes = sorted(graph.nodes, (a, b) => (a.namespace + a.label + a.version < b.namespace + b.label + b.version ? -1 : 1));
-    const edges = sorted(graph.edges, (a, b) => (b.rate || 0) - (a.rate || 0));
+    const edges = sorted(graph.edges, settled(container));
     const ofNode = (node) => row(node.id, name(node.id), node.id === selection, [
         cell(node.namespace), cell(node.kind), health(node.health),
         cell(node.in ? format.rate(node.in.rate) : "–", "num"), cell(node.in ? format.percent(node.in.errorRatio) : "–", bad(node.in?.errorRatio)),

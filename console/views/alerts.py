@@ -19,9 +19,9 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("failing", "Failing v2", "Version 2 of the catalog answers with errors"),
 )
 STATES: Mapping[State, tuple[str, str]] = {
-    State.PENDING: ("warn", "pending"),
-    State.DELIVERED: ("ok", "delivered"),
-    State.FAILED: ("error", "failed"),
+    State.PENDING: ("warn", "Pending"),
+    State.DELIVERED: ("ok", "Delivered"),
+    State.FAILED: ("error", "Failed"),
 }
 
 
@@ -96,7 +96,7 @@ def row(alert: Alert, state: str, tone: str, at_ms: int, *, is_past: bool = Fals
         rule=alert.rule,
         summary=alert.summary,
         severity=alert.severity,
-        state=state,
+        state=state.capitalize(),
         tone=tone,
         at_ms=at_ms,
         href=subject(alert, at_ms if is_past else 0),

@@ -212,7 +212,10 @@ def inbox(letters: Sequence[Letter] | None, now_ms: int) -> Component:
             [
                 html.Li(
                     [
-                        html.Span(item.status, className=f"health {'ok' if item.status == 'resolved' else 'error'}"),
+                        html.Span(
+                            item.status.capitalize(),
+                            className=f"health {'ok' if item.status == 'resolved' else 'error'}",
+                        ),
                         html.Div(
                             [
                                 html.B(item.text),

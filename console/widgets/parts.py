@@ -98,7 +98,17 @@ def section(title: str, *content: Content, level: int = 2) -> Component:
 
 def facts(*pairs: tuple[str, Content]) -> Component:
     """Names and values."""
-    return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))], className="facts")
+    return html.Dl(
+        [part for name, value in pairs for part in (html.Dt(name), html.Dd(_breaking(value)))], className="facts"
+    )
+
+
+def _breaking(value: Content) -> Content:
+    """Let a path or an identity break after a slash, before it breaks within a word."""
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    first, *rest = value.split("/")
+    return [first, *(part for one in rest for part in ("/", html.Wbr(), one))]
 
 
 def table(

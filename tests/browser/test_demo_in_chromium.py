@@ -194,7 +194,7 @@ async def test_an_incident_is_seen_told_traced_to_its_cause_and_over(visitor: Vi
     # The rule looks at the last minute.
     await firing.wait_for(state="hidden", timeout=2000 * PATIENCE_S)
     inbox = page.locator(".card", has_text="The demo's inbox")
-    await inbox.get_by_text("resolved", exact=True).first.wait_for()
+    await inbox.get_by_text("Resolved", exact=True).first.wait_for()
 
 
 def envoy_of(stage: Stage, node: str) -> int:
