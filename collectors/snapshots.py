@@ -14,7 +14,7 @@ from typing import Any, Self
 from collectors.errors import CollectorError
 from graph.frames import Frame, FrameError, decode
 from graph.health import DEFAULT, Tolerance
-from graph.history import Stamp, is_watched, legs, rebuild
+from graph.history import Stamp, is_watched, legs, reaching_s, rebuild
 from graph.model import GraphType, Snapshot
 from graph.ports import Kept, SnapshotStore
 from graph.retention import surplus
@@ -153,11 +153,11 @@ class FrameHistory:
         stamps = {*kept, Stamp(newest.run, newest.at_ms)} if newest else set(kept)
         if not is_watched(stamps, window_s, at_ms):
             return None
-        wanted = {end for leg in legs(stamps, window_s, at_ms) for end in leg}
-        needed = [kept[stamp] for stamp in wanted if stamp in kept]
-        frames = await self._frames(needed)
-        if newest and Stamp(newest.run, newest.at_ms) in wanted - kept.keys():
-            frames.append(newest)
+        end = max((stamp for stamp in stamps if stamp.at_ms <= at_ms), key=lambda stamp: stamp.at_ms)
+        frames = await self._frames([kept[end]]) if end in kept else [newest] if newest else []
+        reach_s = max((reaching_s(frame, window_s) for frame in frames), default=window_s)
+        others = {stamp for leg in legs(stamps, reach_s, at_ms) for stamp in leg} - {end}
+        frames += await self._frames([kept[stamp] for stamp in others if stamp in kept])
         return await asyncio.to_thread(rebuild, frames, kind, window_s, at_ms, self._tolerances)
 
     async def reach(self) -> tuple[int, int] | None:

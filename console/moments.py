@@ -80,7 +80,7 @@ def _covered_ms(snapshot: Snapshot) -> int:
 
 def _lacking_ms(snapshot: Snapshot, window_s: int, at_ms: int) -> int:
     """How much of what was asked for a snapshot does not tell, or tells beside it."""
-    return abs(at_ms - snapshot.at_ms) + abs(1000 * window_s - _covered_ms(snapshot))
+    return abs(at_ms - snapshot.at_ms) + max(0, 1000 * window_s - _covered_ms(snapshot))
 
 
 async def _reaches(console: Console) -> list[tuple[int, int]]:

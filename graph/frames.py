@@ -120,7 +120,7 @@ def encode(frame: Frame, key: Frame | None = None) -> bytes:
         json.dumps(head, separators=(",", ":")).encode(),
         _planes(np.diff(layout, axis=1, prepend=0).ravel()),
         _planes(frame.at_ms - frame.hearing.at_ms),
-        np.packbits(frame.hearing.fresh).tobytes(),
+        np.packbits(frame.hearing.fresh).tobytes() + np.packbits(frame.hearing.seldom).tobytes(),
         *_counts(frame.values, before),
     )
     sizes = np.array([len(frame.values) - known, len(frame.voices), *map(len, parts)], "<i8").tobytes()
@@ -188,7 +188,7 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     ends = np.cumsum([72, *lengths]).tolist()
     if ends[-1] != len(raw):
         raise FrameError("the frame is cut off")
-    text, layout, heard, fresh, *counts = (raw[start:end] for start, end in pairwise(ends))
+    text, layout, heard, flags, *counts = (raw[start:end] for start, end in pairwise(ends))
     head = json.loads(text.tobytes())
     if head["version"] != VERSION:
         raise FrameError(f"a frame of version {head['version']}; this program reads version {VERSION}")
@@ -197,6 +197,8 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     key = key if head["key"] is not None else None
     placed = np.cumsum(_from_planes(layout).reshape(2, cells), axis=1)
     before = np.concatenate((key.values if key else np.zeros(0), np.zeros(cells)))
+    # Earlier programs wrote the first half only.
+    fresh, seldom = (np.unpackbits(half, count=voices).astype(bool) for half in np.split(flags, [-(-voices // 8)]))
     return Frame(
         run=head["run"],
         at_ms=head["at"],
@@ -204,8 +206,9 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
         voices=[*(key.voices if key else ()), *_voices_of(head)],
         hearing=Hearing(
             head["at"] - _from_planes(heard),
-            np.unpackbits(fresh, count=voices).astype(bool),
+            fresh,
             _reasons(head["why"], voices),
+            seldom,
         ),
         columns=[*(key.columns if key else ()), *map(_column_of, head["columns"])],
         cell_series=np.concatenate((key.cell_series, placed[0])) if key else placed[0],

@@ -18,11 +18,16 @@ from graph.health import DEFAULT, Tolerance
 from graph.merge import Column, Field, Floats, Ints
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
+from graph.seldom import slack_ms
 from graph.silence import shares, silence
 from graph.tally import Hearing, Period, Speakers, Voice, Voices
 
 SLACK_MS = 15_000
 """A window may end so much later than the newest frame without being about a time when nobody watched."""
+
+
+APART_MS = 10_000
+"""Usually frames are so far apart, so that one is found nearer to an instant than half of it."""
 
 
 class Stamp(NamedTuple):
@@ -61,6 +66,12 @@ def legs(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> tuple[Leg, ...]:
     return tuple(leg for leg in found if leg.then.at_ms < leg.now.at_ms or leg.now == now)
 
 
+def reaching_s(now: Frame, window_s: int) -> int:
+    """Say how long a window that ends with a frame must be to begin before the last reading of all who are heard."""
+    read_ms = now.hearing.at_ms[now.hearing.seldom & now.hearing.fresh].min(initial=now.at_ms)
+    return max(window_s, (now.at_ms - int(read_ms) + APART_MS // 2) // 1000 if read_ms < now.at_ms else 0)
+
+
 def is_watched(stamps: Iterable[Stamp], window_s: int, at_ms: int) -> bool:
     """Whether the window that ends at the instant is one in which somebody watched."""
     ordered = sorted(stamps, key=lambda stamp: stamp.at_ms)
@@ -81,7 +92,7 @@ def rebuild(
 ) -> Snapshot | None:
     """Build the snapshot of the window that ends with the newest frame not later than ``at_ms``.
 
-    Of ``frames`` it needs those of :func:`legs`; where the one at the window's start is missing, the window holds what
+    Of ``frames`` it needs those of :func:`legs` for a window of :func:`reaching_s`; where the one at the window's start is missing, the window holds what
     was counted since the run began. ``None`` without any frame early enough.
     """
     of = {Stamp(frame.run, frame.at_ms): frame for frame in frames}
@@ -89,6 +100,7 @@ def rebuild(
     if not chosen:
         return None
     now = of[chosen[-1].now]
+    chosen = legs(of, reaching_s(now, window_s), at_ms)
     summed = _Sum(now)
     for leg in reversed(chosen):
         summed.add(of[leg.now], of.get(leg.then))
@@ -118,6 +130,7 @@ class _Sum:
         self.voices: list[Voice] = []
         self.heard: list[np.ndarray] = []
         self.fresh: list[np.ndarray] = []
+        self.seldom: list[np.ndarray] = []
         self._columns: dict[Column, int] = {column: number for number, column in enumerate(Field)}
         self._counts: list[Floats] = []
         self._series: list[np.ndarray] = []
@@ -132,16 +145,18 @@ class _Sum:
         self.heard.append(frame.hearing.at_ms)
         # Who spoke in a run that is over is not heard any more, unless the newest run hears it, too.
         self.fresh.append(frame.hearing.fresh if frame is self.now else np.zeros(len(frame.voices), bool))
+        self.seldom.append(frame.hearing.seldom)
         self.voices.extend(frame.voices)
 
     def hearing(self) -> Hearing:
         """Give who is heard now, and why others are not."""
         why = self.now.hearing.why
         padded = [*why, *[""] * (len(self.voices) - len(why))] if why else ()
-        return Hearing(np.concatenate(self.heard), np.concatenate(self.fresh), padded)
+        return Hearing(np.concatenate(self.heard), np.concatenate(self.fresh), padded, np.concatenate(self.seldom))
 
     def period(self, from_ms: int, first: Frame | None, gaps: Sequence[tuple[int, int]]) -> Period:
         """Give the whole window, which begins with a frame or with a run."""
+        read_ms = self._read_ms(from_ms, first)
         return Period(
             from_ms,
             self.now.at_ms,
@@ -149,7 +164,8 @@ class _Sum:
             np.concatenate(self._series),
             np.concatenate(self._column),
             tuple(self._columns),
-            self._read_ms(from_ms, first),
+            read_ms,
+            slack_ms(from_ms, self.now.at_ms, read_ms, self.hearing()),
             tuple(gaps),
         )
 

@@ -17,6 +17,7 @@ from graph.health import DEFAULT, Direction, Judge, Tolerance
 from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
+from graph.seldom import SELDOM_MS, slack_ms
 from graph.signals import Reading
 from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
@@ -229,7 +230,8 @@ class LiveGraph:
             self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
         self._shape, self._renewed, self._renamed = shape, False, False
         speakers = self._heard()
-        heard = Hearing(speakers.at_ms[self._voices.instance], speakers.fresh[self._voices.instance])
+        of = self._voices.instance
+        heard = Hearing(speakers.at_ms[of], speakers.fresh[of], seldom=speakers.seldom[of])
         self._hearing = self._doubted(heard) if self._doubts else heard
         ages_ms = np.clip(self._marks.now.at_ms - speakers.at_ms, 0, LONGEST_AGE_MS)
         self._marks.hear(silence(self._voices, self._hearing), np.where(speakers.fresh, ages_ms, 0))
@@ -257,7 +259,9 @@ class LiveGraph:
             ],
             bool,
         )
-        return Hearing(at, fresh)
+        pushed = np.array([reporter is Reporter.TRACE for reporter, _ in self._voices.instances], bool)
+        seldom = np.array([one.interval_ms > SELDOM_MS and one.at_ms > one.first_ms for one in instances], bool)
+        return Hearing(at, fresh, seldom=seldom & ~pushed)
 
     def _doubted(self, heard: Hearing) -> Hearing:
         doubts = {key: why for source in reversed(self._doubts.values()) for key, why in source.items()}
@@ -266,7 +270,7 @@ class LiveGraph:
         why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
         believed = np.array([not edge for edge in edges], bool)
         own = np.array([one.at_ms for one in self._ledger.series], np.int64)
-        return Hearing(np.where(believed, heard.at_ms, own), heard.fresh & believed, why)
+        return Hearing(np.where(believed, heard.at_ms, own), heard.fresh & believed, why, heard.seldom)
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:
@@ -277,11 +281,21 @@ class LiveGraph:
         key = (window_s, kind is GraphType.OPERATION)
         if key not in self._tallies:
             now, then = self._marks.now, self._marks.then(window_s)
-            counts = self._between(then, now)
-            read_ms = then.at_ms - ages_ms(then, self._voices.instance).astype(np.int64)
-            period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns, read_ms)
+            counts, read_ms, hearing = self._between(then, now), self._read_ms(then), self._hearing
+            starving = hearing.seldom & hearing.fresh & (hearing.at_ms <= read_ms)
+            if starving.any():
+                earlier = self._marks.before(int(hearing.at_ms[starving].min()))
+                counts = np.where(starving[self._cells[0]], self._between(earlier, now), counts)
+                read_ms = np.where(starving, self._read_ms(earlier), read_ms)
+            slack = slack_ms(then.at_ms, now.at_ms, read_ms, hearing)
+            period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns, read_ms, slack)
             self._tallies[key] = tally(self._voices, period, by_operation=kind is GraphType.OPERATION)
         return self._tallies[key]
+
+    def _read_ms(self, mark: Mark | Packed) -> Ints:
+        """Per series when it was read what a mark holds of it."""
+        read_ms: Ints = mark.at_ms - ages_ms(mark, self._voices.instance).astype(np.int64)
+        return read_ms
 
     def _between(self, then: Mark | Packed, now: Mark | Packed) -> Floats:
         cells = len(self._marks.now.values)

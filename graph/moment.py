@@ -45,8 +45,9 @@ def snapshot_of(
     voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], inventory)
     heard = np.array([one.at_ms for one in ledger.series], np.int64)
     begin_ms = max(from_ms, known_ms)
-    read_ms = np.full(len(heard), begin_ms)
-    period = Period(begin_ms, at_ms, ledger.values, ledger.cell_series, ledger.cell_column, ledger.columns, read_ms)
+    cells = (ledger.values, ledger.cell_series, ledger.cell_column)
+    begins, exactly = np.full(len(heard), begin_ms), np.zeros(len(heard), np.int64)
+    period = Period(begin_ms, at_ms, *cells, ledger.columns, begins, exactly)
     return assemble(
         voices,
         Hearing(heard, heard >= at_ms - lookback_ms),

@@ -21,8 +21,9 @@ from graph.model import (
     Presence,
 )
 from graph.records import Maybe, Objects, Several, Table, column, table
+from graph.seldom import stretch
 from graph.sides import Sides
-from graph.signals import Reading
+from graph.signals import TRANSPORT, Reading
 from graph.tally import Voices
 from graph.types import ProjectedEdge, Projection
 
@@ -51,6 +52,8 @@ class EdgeFacts(NamedTuple):
     gone: Flags
     presence: Ints
     covered_s: Floats
+    stretch: Floats
+    """How many times as long as the window that is."""
     chosen: Ints
     heard_ms: Ints
     requests: Floats
@@ -151,17 +154,25 @@ class Shown:
         """Give these nodes, which are in ascending order."""
         sums = [cache(partial(self.sides.total, side, facts.rows, wanted)) for side in range(len(self.sides.ends))]
         rules = known.rules[wanted]
-        inbound, outbound = (partial(self._side, rows, covered_s, window_s) for rows in sums)
+        covered = [partial(self._covered_s, side, facts, covered_s, wanted) for side in range(len(self.sides.ends))]
+        inbound, outbound = (partial(self._side, *one, window_s) for one in zip(sums, covered, strict=True))
         fixed = dict(zip(Node._fields[:KNOWN], known.fixed[wanted].T.tolist(), strict=True))
         health = partial(self._healths, sums, (rules, rules), known.floor[wanted])
         return Table(Node, {**fixed, "health": health, "inbound": inbound, "outbound": outbound})
 
-    def _side(self, sums: Callable[[], Floats], covered_s: float, window_s: int) -> Maybe:
+    def _covered_s(self, side: int, facts: EdgeFacts, covered_s: float, wanted: Ints) -> Floats:
+        """Per node what is covered of one side's traffic: requests, or bytes where there are none."""
+        requests, _ = self._reading.errors(facts.rows)
+        counts = np.column_stack((requests, facts.rows[:, TRANSPORT].sum(axis=1)))
+        totals = self.sides.total(side, np.hstack((counts, counts / facts.stretch[:, None])), wanted)
+        return covered_s * stretch(*np.where(totals[:, :1] > 0, totals[:, ::2], totals[:, 1::2]).T)
+
+    def _side(self, sums: Callable[[], Floats], covered_s: Callable[[], Floats], window_s: int) -> Maybe:
         """One side's signals; none where nothing flows."""
         rows = sums()
         flows = self._reading.active(rows)
         busy = rows[flows]
-        return Maybe(self._reading.signals(busy, np.full(len(busy), covered_s), window_s), flows.tolist())
+        return Maybe(self._reading.signals(busy, covered_s()[flows], window_s), flows.tolist())
 
     def _healths(
         self, sides: Sequence[Callable[[], Floats]], rules: tuple[Ints, Ints], floor: Ints | int = 0

@@ -12,6 +12,7 @@ from graph.merge import REPORTERS, Flags, Floats, Ints
 from graph.model import Edge, GraphType, Inventory, Node, Snapshot
 from graph.records import column
 from graph.rows import Rows
+from graph.seldom import stretches
 from graph.shown import EdgeFacts, Known, Shown
 from graph.signals import TOLD, Reading
 from graph.strands import Strands
@@ -95,7 +96,7 @@ class Builder:
         facts = self._facts(counted, hearing, window_s)
         if last is not None and not self._follows(last):
             last = None
-        covered_s = float(facts.covered_s.max(initial=0.0))
+        covered_s = float((facts.covered_s / facts.stretch).max(initial=0.0))
         renewed = self._known_anew(last)
         moved, changed = _changed(facts, last)
         changed |= np.logical_or(*(renewed[end] for end in self._shown.sides.ends))
@@ -168,10 +169,12 @@ class Builder:
         read = np.zeros(size, np.int64)
         np.maximum.at(read, self.edge, period.read_ms)
         # Of whoever does not go on telling it is known from which reading to which it counted.
-        end = np.where(sure, period.at_ms, np.maximum(heard, period.from_ms))
+        end = np.where(sure, period.at_ms, np.maximum(heard, read))
         begin = np.maximum(self._since, np.where(sure, period.from_ms, read))
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
-        covered = np.maximum(end - begin - sum(unseen), 0) / 1000
+        span = np.maximum(end - begin - sum(unseen), 0)
+        stretch = self._stretches(counted, span, sure)
+        covered = span * stretch / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
         np.minimum.at(chosen, self._edge_of, counted.chosen)
@@ -179,7 +182,16 @@ class Builder:
         gone = forgotten | ~own | (self._known.nowhere & ~active)
         reasons = self._doubted(hearing, ~sure)
         words = np.column_stack((presence, gone, np.where(active, covered, 0), chosen, requests, instances, reasons))
-        return EdgeFacts(rows, words, active, gone, presence, covered, chosen, heard, requests, instances, at, reasons)
+        told = (chosen, heard, requests, instances, at, reasons)
+        return EdgeFacts(rows, words, active, gone, presence, covered, stretch, *told)
+
+    def _stretches(self, counted: Tally, span_ms: Ints, sure: Flags) -> Floats:
+        """Per edge how many times as long as its window it was counted."""
+        slack_ms = np.where(sure[self.edge], counted.period.slack_ms, 0)
+        if not slack_ms.any():
+            return np.ones(len(span_ms))
+        counts = add_up(counted.period.cell_series, counted.counts, len(self.edge))
+        return stretches(self.edge, span_ms.astype(float), slack_ms, counts)
 
     def _doubted(self, hearing: Hearing, doubtful: Flags) -> Ints:
         """Per edge the number of the reason why it is stale, or may be soon; of several the one heard last."""
@@ -222,6 +234,6 @@ def _changed(facts: EdgeFacts, last: Made | None) -> tuple[Flags, Flags]:
     if last is None:
         return np.full(len(facts.rows), True), np.full(len(facts.rows), True)
     before = last.facts
-    moved = (facts.rows != before.rows).any(axis=1)
+    moved = (facts.rows != before.rows).any(axis=1) | (facts.stretch != before.stretch)
     late = facts.heard_ms - before.heard_ms >= REFRESH_MS
     return moved, moved | (facts.words != before.words).any(axis=1) | late

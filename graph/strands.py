@@ -64,6 +64,7 @@ class Strands(Voices):
             cell_series=np.concatenate((period.cell_series, again[twice])),
             cell_column=np.concatenate((period.cell_column, period.cell_column[twice])),
             read_ms=period.read_ms[index],
+            slack_ms=period.slack_ms[index],
         )
         requests, tcp = counted.told
         return (

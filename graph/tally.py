@@ -109,6 +109,8 @@ class Hearing(NamedTuple):
     fresh: Flags
     why: Sequence[str] = ()
     """Per series why it may not be believed, as its source says; ``""``: nothing is said. Empty: of no series."""
+    seldom: Flags = np.zeros(0, bool)
+    """Per series whether it is read more seldom than windows begin and end: see :mod:`graph.seldom`."""
 
     @property
     def sure(self) -> Flags:
@@ -127,6 +129,8 @@ class Period(NamedTuple):
     columns: Sequence[Column]
     read_ms: Ints
     """Per series when it was read what the window begins with."""
+    slack_ms: Ints
+    """Per series by how much longer than the window it was counted: see :mod:`graph.seldom`."""
     gaps: Sequence[tuple[int, int]] = ()
     """Instants between which nobody watched."""
 

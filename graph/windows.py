@@ -175,6 +175,11 @@ class Marks:
         past: Sequence[Mark | Packed] = self.marks or (self.now,)
         return min(past, key=lambda mark: abs(mark.at_ms - start))
 
+    def before(self, at_ms: int) -> Mark | Packed:
+        """The newest mark that is older; the oldest one where none is."""
+        older = (mark for mark in reversed(self.marks) if mark.at_ms < at_ms)
+        return next(older, self.marks[0] if self.marks else self.now)
+
     def within(self, window_s: int, points: int, *, evenly: bool = True) -> list[Mark | Packed]:
         """Marks about evenly spread over a window, oldest first, at most ``points`` + 1.
 
