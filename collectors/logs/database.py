@@ -156,12 +156,7 @@ class LogDatabase:
                     break
                 if time.monotonic() > deadline:
                     return _page(newest, reached_ms=last_ns // 1_000_000)
-                [body] = reader.execute("SELECT body FROM block WHERE id = ?", (block,)).fetchone() or [None]
-                stream = Stream(WorkloadRef(*whose[:5]), LogSource(whose[5]))
-                for number, encoded in enumerate(blocks.unpack(body) if body else ()):
-                    if needle and needle not in encoded.lower():
-                        continue
-                    line = blocks.decode(encoded, *stream)
+                for number, line in _lines(reader, block, Stream(WorkloadRef(*whose[:5]), LogSource(whose[5])), needle):
                     if since_ns <= line.at_ns <= until_ns and test(line):
                         push = heapq.heappush if len(newest) < query.limit else heapq.heappushpop
                         push(newest, _Found(line.at_ns, block, number, line))
@@ -297,6 +292,14 @@ class LogDatabase:
 
 def _page(newest: Sequence[_Found], *, reached_ms: int = 0) -> LogPage:
     return LogPage(lines=tuple(one.line for one in sorted(newest)), complete=not reached_ms, reached_ms=reached_ms)
+
+
+def _lines(reader: sqlite3.Connection, block: int, stream: Stream, needle: bytes) -> Iterator[tuple[int, LogLine]]:
+    """Yield a block's lines with their numbers, without those in whose encoded form the needle is not."""
+    [body] = reader.execute("SELECT body FROM block WHERE id = ?", (block,)).fetchone() or [None]
+    for number, encoded in enumerate(blocks.unpack(body) if body else ()):
+        if needle in encoded.lower():
+            yield number, blocks.decode(encoded, *stream)
 
 
 def _candidates(query: LogQuery, since_ns: int, until_ns: int) -> tuple[str, list[object]]:

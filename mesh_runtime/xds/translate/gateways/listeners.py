@@ -92,28 +92,34 @@ def _plain_chains(world: World, instance: Instance, port: OpenPort) -> Iterator[
 
 
 def _secured_chains(world: World, instance: Instance, port: OpenPort) -> Iterator[Envoy]:
+    """Yield the chains of servers with TLS: passed on as it is, or ended here."""
     for served in port.secured:
-        server, tls = served.server, served.server.tls
+        tls = served.server.tls
         assert tls is not None
         if tls.mode == "AUTO_PASSTHROUGH":
             yield from passing_chains(world, instance, served.server_names or ("*",))
-        elif not tls.terminates:
-            yield from _connections(world, instance, served, encrypted=True)
-        elif termination_complaint(world, tls, instance.namespace):
-            yield {**_named(served), "filters": [_refusing(world, instance, served)]}
-        elif server.is_http:
-            prefix = server.name or f"gateway_{port.number}"
-            yield {
-                **_named(served),
-                "transport_socket": terminating(tls, instance.namespace, _ALPN),
-                "filters": [_requests(world, instance, [server], prefix, route_name(served))],
-            }
+        elif tls.terminates:
+            yield from _ending_chains(world, instance, served, tls)
         else:
-            alpn = () if tls.mode == "ISTIO_MUTUAL" else _ALPN
-            for chain in _connections(world, instance, served, encrypted=False):
-                match = {**chain.get("filter_chain_match", {}), **_named(served)["filter_chain_match"]}
-                socket = terminating(tls, instance.namespace, alpn)
-                yield {**chain, "filter_chain_match": match, "transport_socket": socket}
+            yield from _connections(world, instance, served, encrypted=True)
+
+
+def _ending_chains(world: World, instance: Instance, served: Served, tls: ServerTLS) -> Iterator[Envoy]:
+    server = served.server
+    if termination_complaint(world, tls, instance.namespace):
+        yield {**_named(served), "filters": [_refusing(world, instance, served)]}
+    elif server.is_http:
+        prefix = server.name or f"gateway_{server.port.number}"
+        yield {
+            **_named(served),
+            "transport_socket": terminating(tls, instance.namespace, _ALPN),
+            "filters": [_requests(world, instance, [server], prefix, route_name(served))],
+        }
+    else:
+        socket = terminating(tls, instance.namespace, () if tls.mode == "ISTIO_MUTUAL" else _ALPN)
+        for chain in _connections(world, instance, served, encrypted=False):
+            match = {**chain.get("filter_chain_match", {}), **_named(served)["filter_chain_match"]}
+            yield {**chain, "filter_chain_match": match, "transport_socket": socket}
 
 
 def _named(served: Served) -> dict[str, Envoy]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from mesh_runtime.api.hosts import matches, resolve_host
 from mesh_runtime.api.networking import MESH, Server, VirtualService
@@ -13,12 +13,14 @@ from mesh_runtime.registry import Instance
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.gateways.servers import Served, merged_gateways
 from mesh_runtime.xds.translate.listeners.lookup import lookups
+from mesh_runtime.xds.translate.ports import gateway_ports
 from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_services_for
-from mesh_runtime.xds.translate.routing.http_match import catches_all
+from mesh_runtime.xds.translate.routing.http_match import EVERY_PATH, catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope
 from mesh_runtime.xds.translate.world import World
 
+_HTTPS: Final = 443
 _MISDIRECTED: Final[Envoy] = {
     "match": {"prefix": "/"},
     "direct_response": {
@@ -64,37 +66,51 @@ def _routes(world: World, instance: Instance, servers: Sequence[Served], others:
 
 
 def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Iterator[Envoy]:
-    number = servers[0].server.port.number
+    number, tls = servers[0].server.port.number, servers[0].server.over_tls
+    scope = SidecarScope(instance.namespace)
     routes: dict[str, list[Envoy]] = {}
     redirected: set[str] = set()
     for gateway, group in _by_gateway(servers).items():
-        caller = Caller(
-            scope=SidecarScope(instance.namespace),
-            labels=instance.labels,
-            gateway=gateway,
-            port=number,
-            tls=servers[0].server.over_tls,
-        )
-        for item, bound in virtual_services_for(world, instance.namespace):
-            if bound.http and gateway in _gateways(item, bound):
-                added = rules_routes(world, caller, [(item, bound)])
-                for domain, server in _served(group, gateway.partition("/")[0], item, bound):
-                    routes.setdefault(domain, []).extend(added)
-                    redirected |= {domain} if server.redirects else set()
-        for server in group:
-            for domain in _own_domains(server, gateway.partition("/")[0]) if server.redirects else ():
-                routes.setdefault(domain, [])
-                redirected.add(domain)
+        namespace = gateway.partition("/")[0]
+        caller = Caller(scope=scope, labels=instance.labels, gateway=gateway, port=number, tls=tls)
+        for domain, server, added in _rules(world, caller, group):
+            routes.setdefault(domain, []).extend(added)
+            redirected |= {domain} if server.redirects else set()
+        for domain in (one for server in group if server.redirects for one in _own_domains(server, namespace)):
+            routes.setdefault(domain, [])
+            redirected.add(domain)
     for domain, found in sorted(routes.items()):
-        host: dict[str, Any] = {"require_tls": "ALL"} if domain in redirected else {}
+        # Of what several VirtualServices say of one host, a route for every request hides none of the others.
+        ordered = sorted(found, key=catches_all)
         yield {
             "name": f"{domain}:{number}",
             "domains": [domain],
-            # Of what several VirtualServices say of one host, a route for every request hides none of the others.
-            "routes": sorted(found, key=catches_all),
+            "routes": ordered,
             "include_request_attempt_count": True,
-            **host,
+            **(_over_tls(world, instance, ordered) if domain in redirected else {}),
         }
+
+
+def _rules(world: World, caller: Caller, servers: Sequence[Server]) -> Iterator[tuple[str, Server, Sequence[Envoy]]]:
+    """Yield what VirtualServices say of each domain that a Gateway's servers serve, and by which of these."""
+    for item, bound in virtual_services_for(world, caller.namespace):
+        if bound.http and caller.gateway in _gateways(item, bound):
+            routes = rules_routes(world, caller, [(item, bound)])
+            for domain, server in _served(servers, caller.gateway.partition("/")[0], item, bound):
+                yield domain, server, routes
+
+
+def _over_tls(world: World, instance: Instance, routes: Sequence[Envoy]) -> Envoy:
+    """Return the part of a virtual host that sends requests without TLS to HTTPS.
+
+    Where 443 may not be opened, to the port that stands for it: Envoy would keep the one that the client named.
+    """
+    opened = gateway_ports(world, instance).get(_HTTPS, _HTTPS)
+    if opened == _HTTPS:
+        return {"require_tls": "ALL"}
+    plain = {"name": "x-forwarded-proto", "string_match": {"exact": "https"}, "invert_match": True}
+    redirect = {"https_redirect": True, "port_redirect": opened}
+    return {"routes": [{"match": {**EVERY_PATH, "headers": [plain]}, "redirect": redirect}, *routes]}
 
 
 def _names(served: Served) -> tuple[str, ...]:
