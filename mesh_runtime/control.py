@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -54,6 +55,10 @@ log = logging.getLogger(__name__)
 
 WRITING_S: Final = 0.1
 """How long the next changes wait while the last ones are still written to slow proxies."""
+SLICE_S: Final = 0.05
+"""How long proxies are served at a stretch: a thousand new ones take seconds, in which probes and leases must not wait."""
+PAUSE_S: Final = 0.01
+"""What all others get of the loop, at least, between two such stretches."""
 TICK_S: Final = 1.0
 _KINDS: Final = {
     "clusters": Kind.CDS,
@@ -103,8 +108,8 @@ class ControlPlane:
             authority, publish=self._publish_secrets, waiting=self._without_secrets, progress=self._progress
         )
         self._issuers = Issuers(lambda host, port: places(self._newest_world(), host, port), self._hear_issuers)
-        self._published = (-1, -1)
-        """Revisions of config and registry that the proxies are given; negative: to be made anew."""
+        self._taken = (-1, -1)
+        """Revisions of config and registry of which proxies are given all, in their turn; negative: to be made anew."""
         self._changed = asyncio.Event()
         self._socket = run_dir / "xds.sock"
         tls = (tls_address, authority) if tls_address else None
@@ -115,7 +120,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._issuers.run(self._store.watch()), name="issuers of tokens")
             await self._issuers.asked()
-            self._publish()
+            await self._publish_in_slices()
             _spare_the_collector()
             group.create_task(self._watch(self._store.watch()), name="config watch")
             group.create_task(self._watch(self._registry.watch()), name="registry watch")
@@ -202,7 +207,8 @@ class ControlPlane:
 
     def status(self) -> tuple[ProxyStatus, ...]:
         """Return every registered proxy, by id."""
-        streams, snapshots, problems = self.server.streams, self.server.snapshots, self._publisher.problems
+        streams, problems, behind = self.server.streams, self._publisher.problems, self._publisher.behind
+        snapshots = {node_id: one for node_id, one in self.server.snapshots.items() if node_id not in behind}
         return tuple(
             proxy_status(
                 one,
@@ -306,7 +312,7 @@ class ControlPlane:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._publish()
+            await self._publish_in_slices()
             # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
             await self.server.written(WRITING_S)
 
@@ -317,7 +323,7 @@ class ControlPlane:
 
     def _hear_issuers(self) -> None:
         self._publisher.world.hear(self._issuers.known)
-        self._published = (-1, -1)
+        self._taken = (-1, -1)
         self._changed.set()
 
     def _publish_secrets(self, new_leaves: bool) -> None:
@@ -342,14 +348,22 @@ class ControlPlane:
         return all(name in has and has[name].version == packed.version for name, packed in wanted.items())
 
     def _publish_anew(self) -> None:
-        self._published = (-1, -1)
+        self._taken = (-1, -1)
         self._publish()
 
-    def _publish(self) -> None:
+    async def _publish_in_slices(self) -> None:
+        """Publish what there is now; where that takes long, bit by bit, with time for all else between."""
+        self._publish(SLICE_S)
+        while self._publisher.behind:
+            await asyncio.sleep(PAUSE_S)
+            self._publish(SLICE_S)
+
+    def _publish(self, slice_s: float = math.inf) -> None:
         config, registry = self._store.current, self._registry.current
-        if self._published != (config.revision, registry.revision):
-            self.server.publish(self._publisher.snapshots(config, registry, self.server.snapshots))
-            self._published = config.revision, registry.revision
+        if self._taken != (config.revision, registry.revision):
+            self._publisher.take(config, registry)
+            self._taken = config.revision, registry.revision
+        self.server.publish(self._publisher.serve(self.server.snapshots, slice_s))
 
     def _unanswered(self, revision: int) -> list[str]:
         return [node_id for node_id in self.server.streams if self._waits(node_id, revision)]
@@ -357,11 +371,13 @@ class ControlPlane:
     def _waits(self, node_id: str, revision: int) -> bool:
         """Whether a connected proxy has not yet answered all of a revision, or of a newer one."""
         stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
-        if stream is None or self._published[0] < revision:
+        if stream is None or self._taken[0] < revision:
             return stream is not None
-        if snapshot is None or stream.answered is snapshot:
+        if snapshot is None:
             return False
-        return stream.answered is None or stream.answered.revision <= revision
+        if node_id in self._publisher.behind or stream.answered is None:
+            return True
+        return stream.answered is not snapshot and stream.answered.revision <= revision
 
 
 def _spare_the_collector() -> None:

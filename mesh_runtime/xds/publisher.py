@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -30,7 +32,8 @@ class _Attempt(NamedTuple):
     """Or why there is none."""
 
 
-_Attempts = Mapping[tuple[str, frozenset[str]], _Attempt]
+_Attempts = dict[frozenset[str], _Attempt]
+"""Of one proxy, by the patches that were left out."""
 
 
 class Publisher:
@@ -41,14 +44,21 @@ class Publisher:
         self.leaves = Leaves(authority)
         self.world = World(Config(), RegistryState(), settings)
         """What the newest snapshots were made from, or newer."""
-        self.problems: Mapping[str, str] = {}
+        self.problems: dict[str, str] = {}
         """Why a proxy is kept at what it has, or is served without some patches, by node id."""
         self._authority = authority
         self._bundle = authority.bundle_pem
         self._root = root_secret(self._bundle)
         self._packer = Packer()
-        self._attempts: dict[tuple[str, frozenset[str]], _Attempt] = {}
-        """The newest ones, by node id and the patches that were left out."""
+        self._revision = 0
+        self._attempts: dict[str, _Attempts] = {}
+        """The newest ones, by node id."""
+        self._behind: dict[str, Instance] = {}
+
+    @property
+    def behind(self) -> Collection[str]:
+        """The proxies that were not served since the last change, by node id."""
+        return self._behind.keys()
 
     def snapshots(
         self, config: Config, registry: RegistryState, previous: Mapping[str, Snapshot]
@@ -57,29 +67,50 @@ class Publisher:
 
         Where nothing is different for a proxy, its snapshot's resources are the same object as before.
         """
+        self.take(config, registry)
+        return self.serve(previous)
+
+    def take(self, config: Config, registry: RegistryState) -> None:
+        """Take in a change: all proxies are behind now. Those that nobody served yet come last."""
         self.world.advance(config, registry)
+        self._revision = config.revision
         self._trust(self._authority.bundle_pem)
-        instances = self.world.instances
-        self.leaves.keep_only({instance.node_id for instance in instances})
-        before, self._attempts = self._attempts, {}
-        served: dict[str, Snapshot] = {}
-        problems: dict[str, str] = {}
-        for instance in instances:
-            node_id = instance.node_id
-            snapshot, problem = self._serve(config.revision, instance, before)
-            if problem:
-                problems[node_id] = problem
-            if snapshot is not None:
-                served[node_id] = snapshot
-            elif node_id in previous:
-                served[node_id] = self._with_new_secrets(previous[node_id], instance)
-        self.world.forget()
-        self.problems = problems
+        instances = {instance.node_id: instance for instance in self.world.instances}
+        self.leaves.keep_only(instances)
+        self._attempts = {node_id: one for node_id, one in self._attempts.items() if node_id in instances}
+        self.problems = {node_id: why for node_id, why in self.problems.items() if node_id in instances}
+        first = sorted(instances, key=lambda node_id: (node_id not in self._attempts, node_id not in self._behind))
+        self._behind = {node_id: instances[node_id] for node_id in first}
+
+    def serve(self, previous: Mapping[str, Snapshot], slice_s: float = math.inf) -> Mapping[str, Snapshot]:
+        """Serve proxies that are behind, for a while; all others keep their *previous* snapshots."""
+        until = time.perf_counter() + slice_s
+        served = {node_id: snapshot for node_id, snapshot in previous.items() if node_id in self._attempts}
+        while self._behind:
+            node_id = next(iter(self._behind))
+            self._serve_one(self._behind.pop(node_id), served)
+            if time.perf_counter() > until:
+                break
+        if not self._behind:
+            self.world.forget()
         return served
 
-    def _serve(self, revision: int, instance: Instance, before: _Attempts) -> tuple[Snapshot | None, str]:
+    def _serve_one(self, instance: Instance, served: dict[str, Snapshot]) -> None:
+        node_id = instance.node_id
+        snapshot, problem = self._serve(instance)
+        self.problems.pop(node_id, None)
+        if problem:
+            self.problems[node_id] = problem
+        if snapshot is not None:
+            served[node_id] = snapshot
+        elif node_id in served:
+            served[node_id] = self._with_new_secrets(served[node_id], instance)
+
+    def _serve(self, instance: Instance) -> tuple[Snapshot | None, str]:
         """Return a proxy's snapshot and what is wrong; patches with which there would be none are left out."""
-        attempt = partial(self._attempt, revision, instance, before)
+        before = self._attempts.get(instance.node_id, {})
+        made = self._attempts[instance.node_id] = {}
+        attempt = partial(self._attempt, instance, before, made)
         whole = attempt(frozenset())
         if isinstance(whole, Snapshot):
             return whole, ""
@@ -100,28 +131,27 @@ class Publisher:
         return found, "; ".join(f"{where} is left out: {why}" for where, why in left_out.items())
 
     def _attempt(
-        self, revision: int, instance: Instance, before: _Attempts, left_out: frozenset[str]
+        self, instance: Instance, before: _Attempts, made: _Attempts, left_out: frozenset[str]
     ) -> Snapshot | str:
-        key = instance.node_id, left_out
         translated = self._translate(instance, left_out)
         secrets = self._secrets(instance)
-        known = before.get(key)
+        known = before.get(left_out)
         if known is None or known.translated is not translated or known.secrets is not secrets:
             packed = known.outcome if known and isinstance(known.outcome, Snapshot) else None
-            outcome = translated if isinstance(translated, str) else self._packed(revision, translated, secrets, packed)
+            outcome = translated if isinstance(translated, str) else self._packed(translated, secrets, packed)
             known = _Attempt(translated, secrets, outcome)
         elif isinstance(known.outcome, Snapshot):
-            known = known._replace(outcome=replace(known.outcome, revision=revision))
-        self._attempts[key] = known
+            known = known._replace(outcome=replace(known.outcome, revision=self._revision))
+        made[left_out] = known
         return known.outcome
 
     def _translate(self, instance: Instance, left_out: frozenset[str]) -> Resources | str:
         key = "proxy", instance.id, left_out
         return self.world.once(key, lambda: _or_reason(lambda: translate(self.world, instance, left_out)))
 
-    def _packed(self, revision: int, translated: Resources, secrets: Group, before: Snapshot | None) -> Snapshot | str:
+    def _packed(self, translated: Resources, secrets: Group, before: Snapshot | None) -> Snapshot | str:
         resources = {**translated, Kind.SDS: (*translated.get(Kind.SDS, ()), secrets)}
-        return _or_reason(lambda: self._packer.snapshot(revision, resources, before))
+        return _or_reason(lambda: self._packer.snapshot(self._revision, resources, before))
 
     def _trust(self, bundle_pem: str) -> None:
         if bundle_pem != self._bundle:

@@ -103,9 +103,10 @@ class AdsServer:
         before, self._snapshots = self._snapshots, snapshots
         for node_id, session in self._sessions.items():
             old, new = before.get(node_id), snapshots.get(node_id)
-            if old is not None and new is None:
-                session.close()
-            elif old is None or new is None or not session.stream.carry(old, new):
+            if new is None:
+                if old is not None:
+                    session.close()
+            elif old is not new and (old is None or not session.stream.carry(old, new)):
                 session.wake.set()
                 self._unwritten.add(session)
         self._progressed()
