@@ -253,8 +253,9 @@ async def test_bytes_come_out_of_tls_for_an_application_without_it(mesh):
 
 @pytest.mark.parametrize("host", ["simple.example.com", "bare.example.com"])
 async def test_plain_requests_are_told_to_come_back_over_tls(mesh, host):
-    answer = await mesh.send(f"http://{mesh.workloads['ingress'].address}:8080/a?b=c", host)
-    assert (answer.status, answer.headers["location"]) == (301, f"https://{host}/a?b=c")
+    for named in (f"{host}:8080", host):
+        answer = await mesh.send(f"http://{mesh.workloads['ingress'].address}:8080/a?b=c", named)
+        assert (answer.status, answer.headers["location"]) == (301, f"https://{host}:{PORT}/a?b=c")
 
 
 async def test_other_servers_of_that_port_do_not_redirect(mesh):
