@@ -17,7 +17,7 @@ from graph.health import DEFAULT, Direction, Judge, Tolerance
 from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
-from graph.seldom import SELDOM_MS, slack_ms
+from graph.seldom import SELDOM_MS, evened, slack_ms
 from graph.signals import Reading
 from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
@@ -163,14 +163,15 @@ class LiveGraph:
             return Course()
         counted = self._tally(kind, window_s)
         cells = builder.cells_of(wanted, counted)
-        columns = counted.period.cell_column[cells]
+        columns, series = counted.period.cell_column[cells], counted.period.cell_series[cells]
         marks = self._marks.within(window_s, points, evenly=evenly)
-        counts = [
-            np.bincount(columns, weights=self._between(then, now)[cells], minlength=self._reading.width)
-            for then, now in pairwise(marks)
-        ]
-        rows = np.array(counts, np.float64).reshape(-1, self._reading.width)
-        return course_of_counts([mark.at_ms for mark in marks], rows, self._reading)
+        instants = [mark.at_ms for mark in marks]
+        counts = np.array([self._between(then, now)[cells] for then, now in pairwise(marks)]).reshape(-1, len(cells))
+        seldom = np.flatnonzero((self._hearing.seldom & self._hearing.fresh)[series])
+        read_ms = np.array([self._read_ms(mark)[series[seldom]] for mark in marks])
+        counts[:, seldom] = evened(counts[:, seldom], instants, read_ms)
+        rows = [np.bincount(columns, weights=one, minlength=self._reading.width) for one in counts]
+        return course_of_counts(instants, np.array(rows, float).reshape(-1, self._reading.width), self._reading)
 
     def frame(self) -> Frame:
         """Give everything counted until the last tick, for :mod:`graph.frames`."""

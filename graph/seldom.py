@@ -7,6 +7,8 @@ counts are what was read, to the request. A window that holds no reading at all 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from graph.merge import Floats, Ints
@@ -40,3 +42,25 @@ def stretches(edge: Ints, span_ms: Floats, slack: Ints, counts: Floats) -> Float
 def stretch(counts: Floats, within: Floats) -> Floats:
     """Give the stretch of what was counted, by what of it would be within the window; 1 where nothing was."""
     return np.divide(counts, within, out=np.ones(len(counts)), where=(counts > 0) & (within > 0))
+
+
+def evened(counts: Floats, at_ms: Sequence[int], read_ms: Ints) -> Floats:
+    """Spread over the time between two readings what was counted in it: a course has no peak where a reading came.
+
+    ``counts`` has a row per step between two of the instants, ``read_ms`` one per instant: when that was read which was
+    known by then. Both have a column per counter. After the newest reading all goes on as before it.
+    """
+    totals = np.vstack((np.zeros(counts.shape[1]), np.cumsum(counts, axis=0)))
+    known_ms = np.maximum.accumulate(read_ms)
+    spread = np.empty(totals.shape)
+    for column, total in enumerate(totals.T):
+        spread[:, column] = _as_of(at_ms, total, known_ms[:, column])
+    return np.diff(spread, axis=0)
+
+
+def _as_of(at_ms: Sequence[int], total: Floats, read_ms: Ints) -> Floats:
+    """What one counter would have said at each of the instants."""
+    before = max(int(np.searchsorted(read_ms, read_ms[-1])) - 1, 0)
+    pace = (total[-1] - total[before]) / max(read_ms[-1] - read_ms[before], 1)
+    since_ms = np.maximum(np.array(at_ms) - read_ms[-1], 0)
+    return np.asarray(np.interp(at_ms, read_ms, total) + pace * since_ms, np.float64)

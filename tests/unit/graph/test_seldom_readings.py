@@ -80,3 +80,12 @@ def test_replay_shows_the_same_steady_rate(window_s):
         replayed = rebuild(frames, WORKLOADS, window_s, frames[-1].at_ms - 1000 * back_s)
         rates = [one.signals.rate for one in replayed.edges.values()]
         assert rates == pytest.approx([2 * PER_SECOND, 2 * PER_SECOND], rel=0.01)
+
+
+@pytest.mark.parametrize("evenly", [True, False])
+def test_a_course_has_neither_peaks_nor_gaps(evenly):
+    graph = Scraped(15, 0, 7).until(UNTIL_S)
+    (id_, _) = graph.snapshot(WORKLOADS, 60).edges
+    course = graph.course(WORKLOADS, 120, id_, evenly=evenly)
+    assert len(course.rate) > 10
+    assert course.rate == pytest.approx([2 * PER_SECOND] * len(course.rate), rel=0.01)
