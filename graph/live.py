@@ -294,9 +294,11 @@ class LiveGraph:
         return self._tallies[key]
 
     def _read_ms(self, mark: Mark | Packed) -> Ints:
-        """Per series when it was read what a mark holds of it."""
-        read_ms: Ints = mark.at_ms - ages_ms(mark, self._voices.instance).astype(np.int64)
-        return read_ms
+        """Per series when it was read what a mark holds of it; a later one's first reading may be of before the mark."""
+        voices = self._voices
+        read_ms = mark.at_ms - ages_ms(mark, voices.instance).astype(np.int64)
+        late = (voices.instance >= len(mark.ages_ms)) & (voices.since_ms > 0)
+        return np.where(late, np.minimum(read_ms, voices.since_ms), read_ms)
 
     def _between(self, then: Mark | Packed, now: Mark | Packed) -> Floats:
         cells = len(self._marks.now.values)

@@ -89,3 +89,14 @@ def test_a_course_has_neither_peaks_nor_gaps(evenly):
     course = graph.course(WORKLOADS, 120, id_, evenly=evenly)
     assert len(course.rate) > 10
     assert course.rate == pytest.approx([2 * PER_SECOND] * len(course.rate), rel=0.01)
+
+
+def test_a_young_graph_knows_since_when_it_counts():
+    graph, rates = LiveGraph(clock=FixedClock()), []
+    for second in range(40):
+        at = second - 9
+        if second % 15 == 0:
+            graph.observe([seen(CART, answered(PER_SECOND * (100 + at)), at=at, epoch=5)])
+        graph.tick(T0 + 1000 * second)
+        rates += [one.signals.rate for one in graph.snapshot(WORKLOADS, 60).edges.values() if second >= 15]
+    assert rates == pytest.approx([PER_SECOND] * 25)
