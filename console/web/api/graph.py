@@ -14,7 +14,7 @@ from console.context import Console
 from console.moments import moment
 from console.web.answers import graph as answers
 from console.web.api.common import Here, also, router
-from console.web.api.live import left
+from console.web.api.live import until_left
 from console.web.api.projection import Namespaces, View, Viewed, Window, names_in, past, window_of, within
 from console.web.errors import Invalid, Json, NotFound
 from console.web.stream import Key, TooManyTopicsError
@@ -98,11 +98,7 @@ async def stream(websocket: WebSocket, here: Here) -> None:
         await websocket.close(1008, "unknown type or window")
         return
     await websocket.accept()
-    async with asyncio.TaskGroup() as group:
-        both = [group.create_task(_send(websocket, here, key)), group.create_task(left(websocket))]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for task in both:
-            task.cancel()
+    await until_left(websocket, _send(websocket, here, key))
 
 
 async def _send(websocket: WebSocket, here: Console, key: Key) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -40,8 +40,13 @@ async def over_websocket(websocket: WebSocket, news: AsyncGenerator[News, None],
         await websocket.close(1013, str(full))
         return
     await websocket.accept()
+    await until_left(websocket, _send(websocket, messages))
+
+
+async def until_left(websocket: WebSocket, sending: Coroutine[Any, Any, None]) -> None:
+    """Send until all is said, or until the reader leaves."""
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(_send(websocket, messages)), group.create_task(left(websocket))]
+        both = [group.create_task(sending), group.create_task(_left(websocket))]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in both:
             task.cancel()
@@ -62,7 +67,7 @@ async def _send(websocket: WebSocket, messages: Messages) -> None:
         return
 
 
-async def left(websocket: WebSocket) -> None:
+async def _left(websocket: WebSocket) -> None:
     """Wait until the reader leaves; it has nothing to say."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
