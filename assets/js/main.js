@@ -110,6 +110,7 @@ document.addEventListener("click", (event) => {
     const copied = event.target.closest("[data-copy]");
     if (copied) copy(copied);
 });
+addEventListener("_dashprivate_pushstate", showPlace); // at once, however long the page takes to come
 addEventListener("visibilitychange", () => {
     if (!document.hidden && stream.graph) pulse.beat(stream.graph);
 });

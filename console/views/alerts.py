@@ -137,7 +137,7 @@ def rule(item: Rule, firing: Sequence[Alert]) -> RuleRow:
 def _condition(item: Rule) -> str:
     match item.kind:
         case RuleKind.ERROR_RATIO:
-            return f"more than {fmt.percent(item.threshold)} of an edge's requests fail"
+            return f"more than {100 * item.threshold:g} % of an edge's requests fail"
         case RuleKind.P99:
             return f"an edge's p99 is above {fmt.milliseconds(item.threshold)}"
         case RuleKind.TRAFFIC_GONE:
