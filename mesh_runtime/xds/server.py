@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105 - the name of the metadata
 FIRST_REQUEST_S: Final = 10.0
+ROUND_S: Final = 0.02
+"""After so long in one round of the loop further proxies' answers wait for the next: others have their turn between."""
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024
 _OPTIONS: Final = (
@@ -82,6 +85,10 @@ class AdsServer:
         self._sessions: dict[str, _Session] = {}
         self._unwritten: set[_Session] = set()
         self._progress = asyncio.Event()
+        self._held_s = 0.0
+        """How long answers were worked out in the loop's present round."""
+        self._round = asyncio.Event()
+        """Set when that round is over."""
 
     @property
     def streams(self) -> Mapping[str, DeltaStream]:
@@ -202,12 +209,16 @@ class AdsServer:
     async def _write(self, session: _Session, context: Any) -> None:
         stream = session.stream
         while not session.closed:
+            while self._held_s > ROUND_S:
+                await self._round.wait()
             session.wake.clear()
             snapshot, answered = self._snapshots.get(stream.node_id), stream.answered
             patience_ms = None
             if snapshot is not None:
                 refused = stream.refused_names
+                began = time.perf_counter()
                 responses = stream.due(snapshot, self._clock_ms())
+                self._hold(time.perf_counter() - began)
                 self.counters.refused_secrets += stream.refused_names - refused
                 for response in responses:
                     await context.write(response)
@@ -217,6 +228,16 @@ class AdsServer:
             if stream.answered is not answered or not self._unwritten:
                 self._progressed()
             await _wait(session.wake, patience_ms)
+
+    def _hold(self, seconds: float) -> None:
+        if not self._held_s:
+            self._round = asyncio.Event()
+            asyncio.get_running_loop().call_soon(self._let_go)
+        self._held_s += seconds
+
+    def _let_go(self) -> None:
+        self._held_s = 0.0
+        self._round.set()
 
     def _progressed(self) -> None:
         self._progress.set()
