@@ -26,8 +26,6 @@ OBSERVED_AT_ONCE = 40
 """So many readings are folded into the graph before others have their turn in its loop: a few milliseconds."""
 READ_AT_ONCE = 10 * OBSERVED_AT_ONCE
 """So many readings exist beside those that the graph holds: were it all of them, memory would follow the worst second."""
-DECODED_AT_ONCE = 2
-"""Requests that are decoded at the same time. More would gain nothing, and would keep the loop waiting for its turn."""
 NOBODY = Peers(Inventory())
 """No inventory: every address is a stranger's."""
 
@@ -97,7 +95,8 @@ class Ingest:
         self._tallies = Tallies(epoch=clock.now_ms(), instance="otlp", origin=ORIGIN, limits=limits)
         self._counting = threading.Lock()
         """Guards pairing, tallies, readings and the counts below."""
-        self._decoding = threading.Semaphore(DECODED_AT_ONCE)
+        self._decoding = threading.Lock()
+        """One request after the other: only one thread runs Python, and two by turns take each other's cache away."""
         self._emitting = asyncio.Lock()
         self._unread: Iterator[Observation] = iter(())
         self._readings: list[Observation] = []

@@ -19,7 +19,7 @@ from collectors.otlp.limits import BusyError, MalformedError, RefusedError, TooL
 
 EXPORT = Spans.method
 THREADS = 16
-"""Bodies that are read at the same time, at the senders' pace; far fewer are decoded."""
+"""Bodies that are read at the same time, at the senders' pace; they are decoded one after the other."""
 AT_ONCE = 1024
 """Requests that wait for a thread; their bodies stay with their senders meanwhile. gRPC itself refuses what exceeds them,
 in a way that makes senders drop it, so there should be room for one of each program."""
