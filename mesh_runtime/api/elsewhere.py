@@ -18,6 +18,7 @@ OF_THE_MESH: Final[Mapping[str, str]] = {
     "ingressControllerMode": _INGRESS,
     "ingressSelector": _INGRESS,
     "ingressService": _INGRESS,
+    "meshMTLS": "members of the mesh speak TLS 1.3 with each other, and nothing older",
 }
 """Fields of MeshConfig, and what there is instead of them."""
 

@@ -149,7 +149,6 @@ class MeshConfig(Spec):
             "hboneIdleTimeout",
             "inboundClusterStatName",
             "inboundTrafficPolicy",
-            "meshMTLS",
             "outboundClusterStatName",
             "proxyInboundListenPort",
             "protocolDetectionTimeout",

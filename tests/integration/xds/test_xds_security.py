@@ -85,6 +85,14 @@ async def echoed(mesh, caller):
         writer.close()
 
 
+async def test_members_of_the_mesh_speak_no_tls_older_than_1_3(mesh):
+    context = ssl.create_default_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["istio"])
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        await asyncio.open_connection(mesh.workloads["catalog"].address, 15006, ssl=context)
+
+
 async def test_without_a_policy_there_is_no_filter(mesh):
     page = (await mesh.admin(mesh.workloads["catalog"], "/config_dump?resource=dynamic_listeners")).text
     assert "rbac" not in page

@@ -96,12 +96,14 @@ def test_a_refusal_names_every_problem_and_exits_with_one(meshscope):
 
 
 def test_what_a_mesh_config_says_to_no_effect_is_told_with_what_there_is_instead(meshscope):
-    mesh = "{enablePrometheusMerge: true, ingressClass: null, defaultConfig: {concurrency: 2, drainDuration: 45s}}"
+    proxies = "defaultConfig: {concurrency: 2, drainDuration: 45s}"
+    mesh = f"{{enablePrometheusMerge: true, ingressClass: null, meshMTLS: {{minProtocolVersion: TLSV1_3}}, {proxies}}}"
     applied = meshscope("apply", "--dry-run", "-f", "-", stdin=MESH_CONFIG % mesh)
     assert applied.exit_code == 0
-    merged, drained = applied.stderr.splitlines()
+    merged, secured, drained = applied.stderr.splitlines()
     assert merged.startswith("note: ConfigMap istio-system/istio data.mesh: enablePrometheusMerge has no effect: ")
     assert "[[sources]]" in merged
+    assert "meshMTLS has no effect: members of the mesh speak TLS 1.3" in secured
     assert "defaultConfig.drainDuration has no effect: " in drained
     assert "meshscope run --drain" in drained
 
