@@ -113,7 +113,9 @@ class LiveGraph:
             self._set_back(self.at_ms + FINEST_MS - now_ms)
         if now_ms - self._swept_ms >= SWEEP_EVERY_MS:
             self._sweep(now_ms)
-        self._marks.add(Mark(now_ms, self._ledger.values.copy()))
+        # On waking up nobody was heard for long, and nobody knows of how much of that time anything was counted.
+        wakes = self._marks.is_far and self.unheard_since_ms is not None
+        self._marks.add(Mark(now_ms, self._ledger.values.copy()), begins=not wakes)
         self._refresh()
         self.revision += 1
         self._made = {key: made for key, made in self._made.items() if made.snapshot.revision >= self.revision - KEPT}

@@ -23,6 +23,8 @@ KEEP_MS = 3_900_000
 """Older marks are let go."""
 
 FINEST_MS = 1_000
+LEAP_MS = 10_000
+"""Steps are a second or so apart, and never as far as this."""
 PARTS = 10
 """Marks lie at most a tenth of their age apart, so that the nearest one is off by a twentieth of any window."""
 
@@ -143,15 +145,20 @@ class Marks:
         """The newest mark."""
         self._base = self.now
 
-    def add(self, mark: Mark) -> None:
-        """Close a step."""
+    @property
+    def is_far(self) -> bool:
+        """Whether the newest mark lies far from the others: the machine slept, or its clock was set forward."""
+        return bool(self.marks) and self.now.at_ms - self.marks[-1].at_ms > LEAP_MS
+
+    def add(self, mark: Mark, *, begins: bool = True) -> None:
+        """Close a step. Not *begins*: no window may begin where the last one ended."""
         packed = pack(self.now, self._base.values)
         if packed.offsets.dtype != np.uint16 and self.now.at_ms - self._base.at_ms >= REBASE_MS:
             self._base = self.now
             packed = pack(self.now, self._base.values)
         # A wall clock may stand still, or be set back a little; marks stay in order.
         self.now = Mark(max(mark.at_ms, self.now.at_ms + 1), mark.values)
-        self.marks = self._thinned([*self.marks, packed])
+        self.marks = self._thinned([*self.marks, packed] if begins else self.marks)
 
     def hear(self, silence: Silence, ages_ms: Ints) -> None:
         """Say who is not heard at the newest mark, and per speaker how old its counts are."""

@@ -89,7 +89,17 @@ def test_no_window_shows_more_than_there_was_when_a_clock_leaps_forward_or_the_m
     for _ in range(20):
         world.watch(1)
         assert all(world.edge(window_s).rate <= PER_SECOND * 1.01 for window_s in (10, 60, 300, HOUR_S))
-    assert world.edge(10).rate == pytest.approx(PER_SECOND, rel=0.01)
+    world.watch(20)
+    assert [world.edge(window_s).rate for window_s in (10, 60)] == pytest.approx([PER_SECOND] * 2, rel=0.01)
+
+
+def test_a_few_seconds_after_a_leap_forward_rates_are_as_before(world):
+    world.set_by = HOUR_S
+    world.graph.tick(world.now_ms)
+    world.watch(2)
+    for _ in range(8):
+        world.watch(1)
+        assert [world.edge(window_s).rate for window_s in (10, 60)] == pytest.approx([PER_SECOND] * 2, rel=0.01)
 
 
 def test_what_was_forgotten_comes_back_without_what_it_counted_meanwhile(world):
