@@ -21,9 +21,10 @@ SELDOM_MS = 1_500
 def slack_ms(from_ms: int, at_ms: int, read_ms: Ints, hearing: Hearing) -> Ints:
     """Per series by how much the time between its readings is longer than the window; below 0: shorter.
 
+    So it is counted also where its source has just failed, and nobody knows yet whether it will be read again.
     ``read_ms``: per series when that was read from which on it is counted.
     """
-    exact = hearing.seldom & hearing.fresh & (hearing.at_ms > read_ms)
+    exact = hearing.fresh & (hearing.seldom | ~hearing.sure) & (hearing.at_ms > read_ms)
     return np.where(exact, (from_ms - read_ms) - (at_ms - hearing.at_ms), 0)
 
 

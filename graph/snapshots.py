@@ -169,11 +169,11 @@ class Builder:
         read = np.zeros(size, np.int64)
         np.maximum.at(read, self.edge, period.read_ms)
         # Of whoever does not go on telling it is known from which reading to which it counted.
-        end = np.where(sure, period.at_ms, np.maximum(heard, read))
-        begin = np.maximum(self._since, np.where(sure, period.from_ms, read))
+        end = np.where(fresh, period.at_ms, np.maximum(heard, read))
+        begin = np.maximum(self._since, np.where(fresh, period.from_ms, read))
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
         span = np.maximum(end - begin - sum(unseen), 0)
-        stretch = self._stretches(counted, span, sure)
+        stretch = self._stretches(counted, span, fresh)
         covered = span * stretch / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
@@ -185,9 +185,9 @@ class Builder:
         told = (chosen, heard, requests, instances, at, reasons)
         return EdgeFacts(rows, words, active, gone, presence, covered, stretch, *told)
 
-    def _stretches(self, counted: Tally, span_ms: Ints, sure: Flags) -> Floats:
+    def _stretches(self, counted: Tally, span_ms: Ints, fresh: Flags) -> Floats:
         """Per edge how many times as long as its window it was counted."""
-        slack_ms = np.where(sure[self.edge], counted.period.slack_ms, 0)
+        slack_ms = np.where(fresh[self.edge], counted.period.slack_ms, 0)
         if not slack_ms.any():
             return np.ones(len(span_ms))
         counts = add_up(counted.period.cell_series, counted.counts, len(self.edge))
