@@ -275,11 +275,7 @@ def _judged(rule: Rule, facts: Facts, value: Floats) -> Iterator[tuple[Edge, str
     """The edges whose value is beyond the threshold, where there are requests enough; and those that are silent."""
     beyond = (value > rule.threshold) & (facts.columns.requests >= rule.min_requests)
     for edge, source, target in _edges(rule, facts, beyond | facts.columns.stale):
-        yield edge, f"{_named(source)} → {_named(target)}", target.namespace, edge.presence is not Presence.STALE
-
-
-def _named(node: Node) -> str:
-    return f"{node.label} {node.version}".rstrip()
+        yield edge, f"{source.title} → {target.title}", target.namespace, edge.presence is not Presence.STALE
 
 
 def _percent(share: float) -> str:
@@ -304,7 +300,7 @@ def _traffic_gone(rule: Rule, facts: Facts, state: State, now_ms: int) -> Iterat
     missed = np.array([id_ in state.traffic_ms for id_ in facts.columns.ids], bool) & facts.columns.idle
     for edge, source, target in _edges(rule, facts, missed):
         gone_s = (now_ms - state.traffic_ms[edge.id]) / 1000
-        summary = f"{_named(source)} → {_named(target)}: no traffic for {duration(gone_s)}"
+        summary = f"{source.title} → {target.title}: no traffic for {duration(gone_s)}"
         yield _Finding(edge.id, target.namespace, summary, 0.0, edge.presence is not Presence.STALE)
     for id_ in state.traffic_ms.keys() - facts.snapshot.edges.keys():
         # Both ends are still there, but nobody reports on the edge any more.
@@ -316,7 +312,7 @@ def _mtls_lost(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterato
     for edge, source, target in _edges(rule, facts, facts.columns.mtls < rule.threshold):
         share = edge.signals.mtls
         if share is not None and _in_mesh(source) and _in_mesh(target):
-            summary = f"{_named(source)} → {_named(target)}: {_percent(share)} of the traffic over mutual TLS"
+            summary = f"{source.title} → {target.title}: {_percent(share)} of the traffic over mutual TLS"
             yield _Finding(edge.id, target.namespace, summary, share, edge.presence is not Presence.STALE)
 
 
@@ -345,14 +341,14 @@ def _found(rule: Rule, facts: Facts, _state: State, _now_ms: int) -> Iterator[_F
     whole, condition = Whole(facts.snapshot), _condition(rule.find)
     for node in facts.snapshot.nodes.values():
         if _is_about(rule, node) and condition.matches_node(node, whole):
-            yield _Finding(node.id, node.namespace, f"{_named(node)}: {rule.find}", 1.0)
+            yield _Finding(node.id, node.namespace, f"{node.title}: {rule.find}", 1.0)
     for edge, source, target in _edges(rule, facts, np.full(len(facts.columns.ids), True)):
         silent = edge.presence is Presence.STALE
         matches = condition.matches_edge(edge, whole)
         # Old figures decide nothing; that they are old may be what is looked for.
         known = not silent or (matches and not condition.matches_edge(edge._replace(presence=Presence.LIVE), whole))
         if matches or not known:
-            yield _Finding(edge.id, target.namespace, f"{_named(source)} → {_named(target)}: {rule.find}", 1.0, known)
+            yield _Finding(edge.id, target.namespace, f"{source.title} → {target.title}: {rule.find}", 1.0, known)
 
 
 _CHECKS: Mapping[RuleKind, Check] = {

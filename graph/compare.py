@@ -227,7 +227,7 @@ def _name(id_: str, names: Mapping[str, Node]) -> str:
 
 
 def _named(node: Node) -> str:
-    return f"{node.namespace}/{node.label}" + (f" {node.version}" if node.version else "")
+    return f"{node.namespace}/{node.title}"
 
 
 def _urgency(change: Change) -> tuple[int, float, str]:

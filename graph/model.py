@@ -312,6 +312,12 @@ class Node(NamedTuple):
     outbound: Signals | None = None
     """``None``: no traffic in that direction."""
 
+    @property
+    def title(self) -> str:
+        """The label with the version, unless the label says it already, as a workload's does."""
+        says_it = not self.version or self.label.endswith(f"-{self.version}")
+        return self.label if says_it else f"{self.label} {self.version}"
+
 
 class Edge(NamedTuple):
     """One edge of a projection; ``source`` and ``target`` are node ids."""

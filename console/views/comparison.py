@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.views import format as fmt
-from console.views.peers import edge_name, name_of
+from console.views.peers import edge_name
 from graph.compare import Change, Comparison, Verdict
 from graph.model import Signals
 
@@ -155,7 +155,7 @@ def _signals(item: object) -> Signals | None:
 def _label(found: Comparison, id_: str) -> str:
     for snapshot in (found.after, found.before):
         if id_ in snapshot.nodes:
-            return name_of(snapshot.nodes[id_])
+            return snapshot.nodes[id_].title
         if id_ in snapshot.edges:
             return edge_name(snapshot, snapshot.edges[id_])
     return id_

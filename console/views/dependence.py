@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.views import format as fmt
-from console.views.peers import name_of
 from graph.model import Snapshot
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def dependence(snapshot: Snapshot, found: BlastRadius) -> Dependence | None:
         dependants=tuple(
             Dependant(
                 id=caller.id,
-                name=name_of(snapshot.nodes[caller.id]),
+                name=snapshot.nodes[caller.id].title,
                 share=fmt.percent(caller.share.likely),
                 bounds=_bounds(caller.share),
                 way="calls it" if caller.hops == 1 else f"{caller.hops} calls away",
@@ -61,7 +60,7 @@ def dependence(snapshot: Snapshot, found: BlastRadius) -> Dependence | None:
             for caller in found.callers[:CALLERS]
         ),
         more=max(0, len(found.callers) - CALLERS),
-        starved=", ".join(name_of(snapshot.nodes[id_]) for id_ in found.starved),
+        starved=", ".join(snapshot.nodes[id_].title for id_ in found.starved),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from console.views.format import percent, plural
-from console.views.peers import name_of
 from graph.model import Snapshot
 from graph.wire import groups_json
 
@@ -91,4 +90,4 @@ def insights(snapshot: Snapshot) -> tuple[Insight, ...]:
 
 
 def _name(snapshot: Snapshot, id_: str) -> str:
-    return name_of(snapshot.nodes[id_]) if id_ in snapshot.nodes else id_
+    return snapshot.nodes[id_].title if id_ in snapshot.nodes else id_

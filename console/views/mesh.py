@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from console.views import format as fmt
 from console.views.overview import entering
-from console.views.peers import name_of
 from console.views.reasons import Reasons
 from graph.health import PRIORITY
 from graph.model import Health, Snapshot
@@ -52,9 +51,7 @@ def mesh_view(
     slowest = max(((edge.signals.p95_ms or 0.0) for edge in snapshot.edges.values()), default=0.0)
     return Mesh(
         healthy=sum(node.health is Health.HEALTHY for node in snapshot.nodes.values()),
-        trouble=tuple(
-            Unwell(id=node.id, name=name_of(node), health=node.health, why=reasons.of(node)) for node in sick
-        ),
+        trouble=tuple(Unwell(id=node.id, name=node.title, health=node.health, why=reasons.of(node)) for node in sick),
         metrics=(
             ("Requests entering", f"{fmt.rate(sum(signals.rate for signals in come_in))} rps"),
             (

@@ -22,11 +22,6 @@ class Peer:
     p95: str
 
 
-def name_of(node: Node) -> str:
-    """The label with the version, unless the label says it already, as a workload's does."""
-    return node.label if not node.version or node.label.endswith(f"-{node.version}") else f"{node.label} {node.version}"
-
-
 def edge_name(snapshot: Snapshot, edge: Edge) -> str:
     """Both ends of an edge, as people say it."""
     return (
@@ -42,7 +37,7 @@ def doubt(edge: Edge) -> str:
 
 
 def _end(node: Node | None, fallback: str) -> str:
-    return name_of(node) if node else fallback
+    return node.title if node else fallback
 
 
 def busiest(edges: Iterable[Edge]) -> list[Edge]:

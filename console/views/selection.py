@@ -10,7 +10,7 @@ from console.views import format as fmt
 from console.views.applied import Applied, applied
 from console.views.flags import explained
 from console.views.metrics import Metric, metrics
-from console.views.peers import Peer, busiest, doubt, edge_name, name_of, peer
+from console.views.peers import Peer, busiest, doubt, edge_name, peer
 from console.views.undeclared import Undeclared, undeclared_hosts
 from console.views.ways import Way, ways_of_edge, ways_of_node
 from graph.course import Course
@@ -129,7 +129,7 @@ def node_view(
     service = _service_of(node, inbound) if node.kind not in UNDECLARED else ""
     namespace = node.namespace if node.kind not in UNDECLARED else ""
     return Selection(
-        title=name_of(node),
+        title=node.title,
         subtitle=" · ".join(filter(None, (KINDS[node.kind], namespace, _replicas(node)))),
         health=node.health,
         now_ms=now_ms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption, printable, title
+from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption, printable
 from graph.model import Edge, Health, Node, NodeKind, Snapshot
 from graph.query import Found
 
@@ -36,7 +36,7 @@ def dot(snapshot: Snapshot, found: Found) -> str:
 def _node(node: Node, *, is_found: bool) -> str:
     mark = f', style="rounded,filled", fillcolor={_quoted(FOUND)}' if is_found else ""
     shape = SHAPES.get(node.kind, "box")
-    return f"    {_quoted(node.id)} [label={_quoted(title(node))}, shape={shape}, color={_quoted(COLOURS[node.health])}{mark}];"
+    return f"    {_quoted(node.id)} [label={_quoted(node.title)}, shape={shape}, color={_quoted(COLOURS[node.health])}{mark}];"
 
 
 def _edge(edge: Edge, *, is_found: bool) -> str:

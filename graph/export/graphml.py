@@ -7,7 +7,7 @@ from typing import Any
 
 import networkx as nx
 
-from graph.export.words import printable, title
+from graph.export.words import printable
 from graph.model import Edge, Node, Snapshot
 from graph.query import Found
 
@@ -29,7 +29,7 @@ def _printable(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _facts_of_node(node: Node) -> dict[str, Any]:
     return {
-        "label": title(node),
+        "label": node.title,
         "kind": node.kind.value,
         "cluster": node.cluster,
         "namespace": node.namespace,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption, title
+from graph.export.words import COLOURS, FOUND, box_title, by_namespace, caption
 from graph.model import Health, Snapshot
 from graph.query import Found
 
@@ -15,7 +15,7 @@ def mermaid(snapshot: Snapshot, found: Found) -> str:
     lines = ["flowchart LR"]
     for number, (place, nodes) in enumerate(by_namespace(snapshot).items()):
         lines.append(f"  subgraph s{number}[{_entities(box_title(*place, snapshot))}]")
-        lines += [f"    {names[node.id]}[{_entities(title(node))}]" for node in nodes]
+        lines += [f"    {names[node.id]}[{_entities(node.title)}]" for node in nodes]
         lines.append("  end")
     for edge in snapshot.edges.values():
         arrow = "-->" if edge.health is not Health.IDLE else "-.->"

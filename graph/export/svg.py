@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 from graph.export.blocks import lay_out as in_blocks
 from graph.export.layout import HEIGHT, MARGIN, WIDTH, Box, Layout, Point, lay_out
 from graph.export.routes import Route, smooth, straight
-from graph.export.words import COLOURS, FOUND, box_title, caption, printable, title
+from graph.export.words import COLOURS, FOUND, box_title, caption, printable
 from graph.model import Edge, Health, Node, NodeKind, Snapshot
 from graph.query import Found
 
@@ -116,7 +116,7 @@ def _node(node: Node, corner: Point, *, is_found: bool) -> str:
         f"<g><title>{escape(node.id)}</title>{halo}"
         f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="9" fill="#ffffff" stroke="{colour}" '
         f'stroke-width="1.6"/><rect x="{x + 8:g}" y="{y + 11:g}" width="4" height="{HEIGHT - 22}" rx="2" fill="{colour}"/>'
-        f'<text x="{x + 21:g}" y="{y + 20:g}" font-weight="600" fill="#1c2127">{escape(_short(title(node)))}</text>'
+        f'<text x="{x + 21:g}" y="{y + 20:g}" font-weight="600" fill="#1c2127">{escape(_short(node.title))}</text>'
         f'<text x="{x + 21:g}" y="{y + 36:g}" font-size="10.5" fill="#5b626c">{escape(_subtitle(node))}</text></g>'
     )
 

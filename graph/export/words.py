@@ -42,11 +42,6 @@ def printable(text: str) -> str:
     return NOT_XML.sub("\ufffd", text)
 
 
-def title(node: Node) -> str:
-    """Name a node as people do."""
-    return f"{node.label} {node.version}".rstrip()
-
-
 def by_namespace(snapshot: Snapshot) -> Mapping[tuple[str, str], list[Node]]:
     """Put nodes together by cluster and namespace, in order."""
     found: defaultdict[tuple[str, str], list[Node]] = defaultdict(list)
