@@ -2,6 +2,9 @@
 // they would cost seconds; here they cost milliseconds. Lines of one look are drawn with one stroke.
 
 const NEAR_PX = 5;
+/** How large the names of boxes are, in the picture's units, and at least on the screen. */
+const USUAL_NAME = 13.5;
+const LEAST_NAME_PX = 11.5;
 const LOOKS = {
     calm: { color: "edge", opacity: 0.22, width: 1 },
     error: { color: "error", opacity: 0.8, width: 1.6 },
@@ -13,7 +16,7 @@ const LOOKS = {
 };
 
 export class Crowd {
-    /** `places()` gives the positions of nodes by id; `boxes()` the rectangles of boxes; both in the picture's units. */
+    /** `places()` gives the positions of nodes by id; `boxes()` the rectangles and names of boxes; both in the picture's units. */
     constructor(canvas, cy, places, boxes) {
         Object.assign(this, { canvas, cy, places, boxes, context: canvas.getContext("2d"), edges: new Map(), near: null });
         this.marks = { found: new Set(), hidden: new Set(), lit: null };
@@ -88,6 +91,21 @@ export class Crowd {
             context.stroke(lines[look]);
         }
         context.globalAlpha = 1;
+        this.#name(context, theme, zoom);
+    }
+
+    /** Writes what the boxes are called, however small the picture: without names a crowd tells nothing. */
+    #name(context, theme, zoom) {
+        const size = Math.max(USUAL_NAME, (LEAST_NAME_PX * (devicePixelRatio || 1)) / zoom);
+        context.font = `700 ${size}px Inter Variable, system-ui, sans-serif`;
+        context.textAlign = "center";
+        context.setLineDash([]);
+        Object.assign(context, { fillStyle: theme.text2, strokeStyle: theme.canvas, lineWidth: size / 3, lineJoin: "round" });
+        for (const { x1, y1, w, name } of this.boxes()) {
+            if (!name) continue;
+            context.strokeText(name, x1 + w / 2, y1 - 6);
+            context.fillText(name, x1 + w / 2, y1 - 6);
+        }
     }
 
     #look(edge) {

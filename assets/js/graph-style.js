@@ -173,6 +173,7 @@ export function stylesheet(theme) {
         { selector: 'node[box="app"]', style: { "corner-radius": 14, padding: 14, "font-size": 12, "text-transform": "none", "background-color": theme.canvas } },
         { selector: 'node[kind="group"]', style: { width: 60, height: 52, "corner-radius": 16, "border-style": "double", "border-width": 5, "background-color": theme.box } },
         { selector: "node[box][?crowded]", style: { "background-opacity": 0 } },
+        { selector: 'node[box][?crowded][box != "app"]', style: { "text-opacity": 0 } }, // the crowd's canvas writes it
         { selector: 'edge[verdict="gone"]', style: { "line-style": "dashed", width: 2.4, "line-opacity": 1 } },
         { selector: 'edge[verdict="same"]', style: { width: 1.3 } },
         { selector: 'node[verdict="gone"]', style: { "border-style": "dashed", "border-color": theme.idle, "background-opacity": 0.4 } },

@@ -27,6 +27,9 @@ export async function loadLibrary() {
     return library;
 }
 
+/** Where a box is and what it is called; those of apps are too many to be named. */
+const outlined = (box) => ({ ...box.boundingBox({ includeLabels: false }), name: box.data("box") === "app" ? "" : box.data("label").toUpperCase() });
+
 export class GraphView {
     /**
      * `selected(id | null)` when a person picks something, `opened(id)` on a double click, `asked(id, place)` for a menu;
@@ -54,7 +57,7 @@ export class GraphView {
             textureOnViewport: false,
         });
         const find = (id) => this.graph?.nodes.get(id) || this.graph?.edges.get(id);
-        this.crowd = new Crowd(crowd, this.cy, () => this.places.nodes, () => this.cy.nodes("[box]").not(".hidden").map((box) => box.boundingBox({ includeLabels: false })));
+        this.crowd = new Crowd(crowd, this.cy, () => this.places.nodes, () => this.cy.nodes("[box]").not(".hidden").map(outlined));
         this.crowd.theme = this.theme;
         this.traffic = new Traffic(overlay, this.cy, this.theme, find);
         this.tip = new Tip(tip, this.cy, find);
