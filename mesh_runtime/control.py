@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 WRITING_S: Final = 0.1
 """How long the next changes wait while the last ones are still written to slow proxies."""
-SLICE_S: Final = 0.05
+SLICE_S: Final = 0.08
 """How long proxies are served at a stretch: a thousand new ones take seconds, in which probes and leases must not wait."""
 PAUSE_S: Final = 0.01
 """What all others get of the loop, at least, between two such stretches."""

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_KEY: Final = "x-meshscope-token"  # noqa: S105 - the name of the metadata
 FIRST_REQUEST_S: Final = 10.0
-ROUND_S: Final = 0.02
+ROUND_S: Final = 0.05
 """After so long in one round of the loop further proxies' answers wait for the next: others have their turn between."""
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024
