@@ -29,6 +29,9 @@ FORGET_AFTER_MS = 3_900_000
 
 SWEEP_EVERY_MS = 60_000
 
+LEAP_MS = 10_000
+"""Steps are a second or so apart. Who wakes up later than this waits as long for everybody to be heard again."""
+
 KEPT = 30
 """A snapshot that nobody asked for in so many ticks is let go."""
 
@@ -66,6 +69,8 @@ class LiveGraph:
         self._inventory = Inventory()
         self._doubts: dict[str, Doubts] = {}
         self._swept_ms = started
+        self._step_ms = self._woke_ms = 0
+        """How long the last step was, and when one came so late that the machine must have slept, or its clock was set forward."""
         self._shape: tuple[int, int] = (-1, -1)
         """The ledger's version and the number of columns that the following were made for."""
         self._renewed = self._renamed = False
@@ -113,8 +118,11 @@ class LiveGraph:
             self._set_back(self.at_ms + FINEST_MS - now_ms)
         if now_ms - self._swept_ms >= SWEEP_EVERY_MS:
             self._sweep(now_ms)
-        # On waking up nobody was heard for long, and nobody knows of how much of that time anything was counted.
-        wakes = self._marks.is_far and self.unheard_since_ms is not None
+        before_ms, self._step_ms = self._step_ms, now_ms - self.at_ms
+        if before_ms <= LEAP_MS < self._step_ms:
+            self._woke_ms = now_ms
+        # On waking up nobody knows how much of the time since they were heard others counted in.
+        wakes = now_ms - self._woke_ms <= LEAP_MS and not self._hearing.fresh.all()
         self._marks.add(Mark(now_ms, self._ledger.values.copy()), begins=not wakes)
         self._refresh()
         self.revision += 1
@@ -209,6 +217,7 @@ class LiveGraph:
         self._ledger.set_back(by_ms)
         self._marks.set_back(by_ms)
         self._swept_ms -= by_ms
+        self._woke_ms -= by_ms
 
     def _sweep(self, now_ms: int) -> None:
         self._swept_ms = now_ms

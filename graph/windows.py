@@ -23,8 +23,6 @@ KEEP_MS = 3_900_000
 """Older marks are let go."""
 
 FINEST_MS = 1_000
-LEAP_MS = 10_000
-"""Steps are a second or so apart, and never as far as this."""
 PARTS = 10
 """Marks lie at most a tenth of their age apart, so that the nearest one is off by a twentieth of any window."""
 
@@ -144,11 +142,6 @@ class Marks:
         self.now = Mark(started_ms, np.zeros(0))
         """The newest mark."""
         self._base = self.now
-
-    @property
-    def is_far(self) -> bool:
-        """Whether the newest mark lies far from the others: the machine slept, or its clock was set forward."""
-        return bool(self.marks) and self.now.at_ms - self.marks[-1].at_ms > LEAP_MS
 
     def add(self, mark: Mark, *, begins: bool = True) -> None:
         """Close a step. Not *begins*: no window may begin where the last one ended."""
