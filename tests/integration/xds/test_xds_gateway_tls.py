@@ -83,6 +83,8 @@ spec:
   hosts: ["*.example.com"]
   gateways: [other/web]
   http:
+  - match: [{uri: {prefix: /sealed}}]
+    redirect: {scheme: https}
   - route: [{destination: {host: frontend}}]
 ---
 apiVersion: networking.istio.io/v1
@@ -256,6 +258,11 @@ async def test_plain_requests_are_told_to_come_back_over_tls(mesh, host):
     for named in (f"{host}:8080", host):
         answer = await mesh.send(f"http://{mesh.workloads['ingress'].address}:8080/a?b=c", named)
         assert (answer.status, answer.headers["location"]) == (301, f"https://{host}:{PORT}/a?b=c")
+
+
+async def test_a_rule_that_redirects_to_https_means_the_port_where_that_is(mesh):
+    answer = await mesh.send(f"http://{mesh.workloads['ingress'].address}:8080/sealed", "plain.example.com:8080")
+    assert (answer.status, answer.headers["location"]) == (301, f"https://plain.example.com:{PORT}/sealed")
 
 
 async def test_other_servers_of_that_port_do_not_redirect(mesh):

@@ -67,12 +67,14 @@ def _routes(world: World, instance: Instance, servers: Sequence[Served], others:
 
 def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Iterator[Envoy]:
     number, tls = servers[0].server.port.number, servers[0].server.over_tls
-    scope = SidecarScope(instance.namespace)
+    scope, https_port = SidecarScope(instance.namespace), gateway_ports(world, instance).get(_HTTPS, _HTTPS)
     routes: dict[str, list[Envoy]] = {}
     redirected: set[str] = set()
     for gateway, group in _by_gateway(servers).items():
         namespace = gateway.partition("/")[0]
-        caller = Caller(scope=scope, labels=instance.labels, gateway=gateway, port=number, tls=tls)
+        caller = Caller(
+            scope=scope, labels=instance.labels, gateway=gateway, port=number, tls=tls, https_port=https_port
+        )
         for domain, server, added in _rules(world, caller, group):
             routes.setdefault(domain, []).extend(added)
             redirected |= {domain} if server.redirects else set()
@@ -87,7 +89,7 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
             "domains": [domain],
             "routes": ordered,
             "include_request_attempt_count": True,
-            **(_over_tls(world, instance, ordered) if domain in redirected else {}),
+            **(_over_tls(ordered, https_port) if domain in redirected else {}),
         }
 
 
@@ -100,16 +102,15 @@ def _rules(world: World, caller: Caller, servers: Sequence[Server]) -> Iterator[
                 yield domain, server, routes
 
 
-def _over_tls(world: World, instance: Instance, routes: Sequence[Envoy]) -> Envoy:
+def _over_tls(routes: Sequence[Envoy], https_port: int) -> Envoy:
     """Return the part of a virtual host that sends requests without TLS to HTTPS.
 
     Where 443 may not be opened, to the port that stands for it: Envoy would keep the one that the client named.
     """
-    opened = gateway_ports(world, instance).get(_HTTPS, _HTTPS)
-    if opened == _HTTPS:
+    if https_port == _HTTPS:
         return {"require_tls": "ALL"}
     plain = {"name": "x-forwarded-proto", "string_match": {"exact": "https"}, "invert_match": True}
-    redirect = {"https_redirect": True, "port_redirect": opened}
+    redirect = {"https_redirect": True, "port_redirect": https_port}
     return {"routes": [{"match": {**EVERY_PATH, "headers": [plain]}, "redirect": redirect}, *routes]}
 
 

@@ -57,6 +57,8 @@ class Caller:
     port: int
     tls: bool = False
     """Whether requests arrive encrypted, and are decrypted before the rules are asked."""
+    https_port: int = _SCHEME_PORTS["https"]
+    """Where the same hosts are found by HTTPS: the number that is opened for 443."""
     member: MeshService | None = None
     """The workload that is called by its own name, where rules for its headless service are followed."""
 
@@ -187,7 +189,9 @@ def _outcome(world: World, caller: Caller, namespace: str, rule: HTTPRoute) -> E
 
 def _redirect(redirect: HTTPRedirect, caller: Caller) -> Envoy:
     derived = caller.port if redirect.derive_port == "FROM_REQUEST_PORT" else None
-    port = redirect.port or derived
+    # Else Envoy keeps the port that the client named.
+    secured = caller.https_port if redirect.scheme == "https" and not redirect.authority else None
+    port = redirect.port or derived or secured
     scheme = redirect.scheme or ("https" if caller.tls else "http")
     action = {
         "path_redirect": redirect.uri,
