@@ -235,6 +235,18 @@ async def test_an_instance_that_starts_or_drains_gets_no_requests(mesh, frontend
     await until(one_answers)
 
 
+async def test_why_an_instance_gets_no_requests_is_said_until_it_gets_them(mesh):
+    ill = await mesh.workload("payments", starting=True, trouble="its application is ill")
+
+    def said():
+        return next(proxy.notes for proxy in mesh.control.status() if proxy.instance_id == ill.grant.id)
+
+    assert said() == ("gets no requests: its application is ill",)
+    who = {"id": ill.grant.id, "token": ill.grant.token}
+    await mesh.control.register(replace(ill.registration, **who, starting=False, trouble=""))
+    assert said() == ()
+
+
 async def test_raw_tcp_goes_through_both_sidecars_and_is_counted(mesh, frontend):
     await accept(mesh, "STRICT")
     db = await mesh.workload("db", protocol="tcp", app=free_echo_server)
