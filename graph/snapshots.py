@@ -166,14 +166,17 @@ class Builder:
         fresh, sure = (add_up(self.edge, heard, size) > 0 for heard in (hearing.fresh, hearing.sure))
         own = add_up(self.edge, ~counted.silent, size) > 0
         forgotten = ~active & ~fresh & (period.at_ms - heard > 1000 * max(GONE_AFTER_S, window_s))
-        read = np.zeros(size, np.int64)
-        np.maximum.at(read, self.edge, period.read_ms)
-        # Of whoever does not go on telling it is known from which reading to which it counted.
-        end = np.where(fresh, period.at_ms, np.maximum(heard, read))
+        counts = add_up(period.cell_series, counted.counts, len(self.edge))
+        # Of those who do not go on telling it is known from which reading to which they counted what is shown.
+        telling = np.flatnonzero(counts)
+        read, last = np.full(size, period.at_ms), np.zeros(size, np.int64)
+        np.minimum.at(read, self.edge[telling], period.read_ms[telling])
+        np.maximum.at(last, self.edge[telling], hearing.at_ms[telling])
+        end = np.where(fresh, period.at_ms, np.maximum(last, read))
         begin = np.maximum(self._since, np.where(fresh, period.from_ms, read))
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
         span = np.maximum(end - begin - sum(unseen), 0)
-        stretch = self._stretches(counted, span, fresh)
+        stretch = self._stretches(period, counts, span, fresh)
         covered = span * stretch / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
@@ -185,12 +188,11 @@ class Builder:
         told = (chosen, heard, requests, instances, at, reasons)
         return EdgeFacts(rows, words, active, gone, presence, covered, stretch, *told)
 
-    def _stretches(self, counted: Tally, span_ms: Ints, fresh: Flags) -> Floats:
+    def _stretches(self, period: Period, counts: Floats, span_ms: Ints, fresh: Flags) -> Floats:
         """Per edge how many times as long as its window it was counted."""
-        slack_ms = np.where(fresh[self.edge], counted.period.slack_ms, 0)
+        slack_ms = np.where(fresh[self.edge], period.slack_ms, 0)
         if not slack_ms.any():
             return np.ones(len(span_ms))
-        counts = add_up(counted.period.cell_series, counted.counts, len(self.edge))
         return stretches(self.edge, span_ms.astype(float), slack_ms, counts)
 
     def _doubted(self, hearing: Hearing, doubtful: Flags) -> Ints:

@@ -8,7 +8,7 @@ from graph_words import T0, answered, edge, seen
 
 from graph.history import rebuild
 from graph.live import LiveGraph
-from graph.model import GraphType, Presence
+from graph.model import GraphType, Presence, Reporter
 
 WORKLOADS = GraphType.WORKLOAD
 PER_SECOND = 40
@@ -100,3 +100,15 @@ def test_a_young_graph_knows_since_when_it_counts():
         graph.tick(T0 + 1000 * second)
         rates += [one.signals.rate for one in graph.snapshot(WORKLOADS, 60).edges.values() if second >= 15]
     assert rates == pytest.approx([PER_SECOND] * 25)
+
+
+def test_an_edge_that_nobody_tells_of_any_more_shows_the_rate_that_was_read_last():
+    graph, rates = LiveGraph(clock=FixedClock()), []
+    for second in range(FROM_S, FROM_S + 200):
+        for reporter, phase in ((Reporter.SOURCE, 0), (Reporter.DESTINATION, 11)):
+            if second % 15 == phase and second < FROM_S + 100:
+                counted = answered(PER_SECOND * second)
+                graph.observe([seen(CART, counted, at=second, by=reporter)])
+        graph.tick(T0 + 1000 * second)
+        rates += [one.signals.rate for one in graph.snapshot(WORKLOADS, 60).edges.values()]
+    assert {round(rate) for rate in rates[60:]} == {PER_SECOND, 0}
