@@ -60,8 +60,11 @@ class Voices(Speakers):
         self.reporter: Ints = np.array([REPORTERS.index(key.reporter) for key in keys], np.int64)
         self.since_ms: Ints = np.array([voice.since_ms for voice in voices], np.int64)
         self.telling = np.array([key.security is not Security.UNKNOWN for key in keys], float)
+        """Per series 1.0 where it knows what protected its traffic."""
         self.mutual = np.array([key.security is Security.MUTUAL_TLS for key in keys], float)
+        """Per series 1.0 where that was mutual TLS."""
         self.naming = np.array([bool(key.operation) for key in keys], float)
+        """Per series 1.0 where it names what was asked for."""
         self.index: Ints = np.arange(len(keys))
         """Per series its number in the ledger."""
 
