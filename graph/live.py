@@ -308,7 +308,7 @@ class LiveGraph:
         """Per series when it was read what a mark holds of it; a later one's first reading may be of before the mark."""
         voices = self._voices
         read_ms = mark.at_ms - ages_ms(mark, voices.instance).astype(np.int64)
-        late = (voices.instance >= len(mark.ages_ms)) & (voices.since_ms > 0)
+        late = self._hearing.seldom & (voices.instance >= len(mark.ages_ms)) & (voices.since_ms > 0)
         return np.where(late, np.minimum(read_ms, voices.since_ms), read_ms)
 
     def _between(self, then: Mark | Packed, now: Mark | Packed) -> Floats:

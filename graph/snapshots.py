@@ -177,7 +177,7 @@ class Builder:
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
         span = np.maximum(end - begin - sum(unseen), 0)
         stretch = self._stretches(period, counts, span, fresh)
-        covered = span * stretch / 1000
+        covered = np.rint(span * stretch) / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
         np.minimum.at(chosen, self._edge_of, counted.chosen)
