@@ -20,6 +20,10 @@ from mesh_runtime.xds.translate.tls import leaf_secret, root_secret
 
 log = logging.getLogger(__name__)
 
+FEW = 8
+"""So many new proxies that have waited are served before all others, or a mesh in which something changes all the time
+would never come to them."""
+
 T = TypeVar("T")
 
 
@@ -71,7 +75,7 @@ class Publisher:
         return self.serve(previous)
 
     def take(self, config: Config, registry: RegistryState) -> None:
-        """Take in a change: all proxies are behind now. Those that nobody served yet come last."""
+        """Take in a change: all proxies are behind now. Those that nobody served yet come last, but for a few."""
         self.world.advance(config, registry)
         self._revision = config.revision
         self._trust(self._authority.bundle_pem)
@@ -79,8 +83,9 @@ class Publisher:
         self.leaves.keep_only(instances)
         self._attempts = {node_id: one for node_id, one in self._attempts.items() if node_id in instances}
         self.problems = {node_id: why for node_id, why in self.problems.items() if node_id in instances}
-        first = sorted(instances, key=lambda node_id: (node_id not in self._attempts, node_id not in self._behind))
-        self._behind = {node_id: instances[node_id] for node_id in first}
+        waiting = [node_id for node_id in self._behind if node_id in instances and node_id not in self._attempts]
+        others = sorted(instances, key=lambda node_id: (node_id not in self._attempts, node_id not in self._behind))
+        self._behind = {node_id: instances[node_id] for node_id in (*waiting[:FEW], *others)}
 
     def serve(self, previous: Mapping[str, Snapshot], slice_s: float = math.inf) -> Mapping[str, Snapshot]:
         """Serve proxies that are behind, for a while; all others keep their *previous* snapshots."""

@@ -47,6 +47,14 @@ def test_a_change_comes_to_those_that_carry_requests_before_new_proxies_are_serv
     assert set(publisher.behind) == {name(1)}
 
 
+def test_new_proxies_come_to_their_turn_however_often_something_changes(publisher):
+    served = publisher.snapshots(CATALOG, registry(2, 3), {})
+    for change in (CHANGED, CATALOG):
+        publisher.take(change, registry(1, 2, 3))
+        served = publisher.serve(served, slice_s=0)
+    assert name(1) in served
+
+
 def test_who_waited_for_one_change_does_not_wait_longer_for_the_next(publisher):
     served = publisher.snapshots(CATALOG, registry(1, 2), {})
     publisher.take(CHANGED, registry(1, 2))
