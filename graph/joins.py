@@ -121,10 +121,11 @@ class _Join:
         carrier = identity(principal)
         callers = self.callers.get(carrier or principal, frozenset())
         known = [other for other in same_callee if other.source in callers]
-        if not known and callers:
-            # Until they tell themselves it cannot be said which of them called; that it was one of them can.
+        if not known and len({caller.app for caller in callers}) == 1:
+            # Until they tell themselves it cannot be said which version called; that it was one of them can.
             return edge._replace(source=min(callers)), (), False
         if not known and carrier:
+            # Which of several apps called cannot be said; that it was one of this account can.
             namespace, account = carrier
             return edge._replace(source=WorkloadRef(edge.source.cluster, namespace, account, account, "")), (), False
         placed, rivals, _ = _choose(edge, known)
