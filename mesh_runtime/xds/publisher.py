@@ -94,10 +94,10 @@ class Publisher:
         while self._behind:
             node_id = next(iter(self._behind))
             self._serve_one(self._behind.pop(node_id), served)
-            if time.perf_counter() > until:
+            if not self._behind:
+                self.world.forget()
+            elif time.perf_counter() > until:
                 break
-        if not self._behind:
-            self.world.forget()
         return served
 
     def _serve_one(self, instance: Instance, served: dict[str, Snapshot]) -> None:

@@ -63,6 +63,13 @@ def test_who_waited_for_one_change_does_not_wait_longer_for_the_next(publisher):
     assert {one.revision for one in publisher.serve(served, slice_s=0).values()} == {2}
 
 
+def test_a_turn_in_which_nobody_is_behind_costs_the_next_change_nothing(publisher):
+    served = publisher.snapshots(CATALOG, registry(1), {})
+    again = publisher.snapshots(Config(revision=2, objects=CATALOG.objects), registry(1), publisher.serve(served))
+    assert again[name(1)].revision == 2
+    assert all(offer is served[name(1)].resources[kind] for kind, offer in again[name(1)].resources.items())
+
+
 def test_a_proxy_that_is_gone_is_served_no_longer_though_others_wait(publisher):
     served = publisher.snapshots(CATALOG, registry(1, 2, 3), {})
     publisher.take(CHANGED, registry(2, 3))
