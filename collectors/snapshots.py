@@ -62,14 +62,16 @@ class SqliteSnapshots:
     async def append(self, kept: Kept, body: bytes) -> None:
         """Keep a frame, a later one of the same instant instead of the earlier; let go those that are too many.
 
-        Nothing stays that is later than this frame: the clock by which it was kept has been set back since.
+        Nothing of its run stays that is later: the clock by which it was kept has been set back since. What other runs
+        kept does stay, or one start by a wrong clock would cost the whole history.
         """
 
         def write(connection: sqlite3.Connection) -> None:
-            remaining = [*(known for known in self._index if known.at_ms < kept.at_ms), kept]
+            stays = [one for one in self._index if one.at_ms < kept.at_ms or one.run != kept.run]
+            remaining = sorted([*(one for one in stays if one.at_ms != kept.at_ms), kept])
             gone = self._surplus(remaining, kept.at_ms)
             with connection:
-                connection.execute("DELETE FROM moment WHERE at_ms > ?", (kept.at_ms,))
+                connection.execute("DELETE FROM moment WHERE at_ms > ? AND run = ?", (kept.at_ms, kept.run))
                 connection.execute(
                     "INSERT OR REPLACE INTO moment (at_ms, run, key_ms, body) VALUES (?, ?, ?, ?)",
                     (kept.at_ms, kept.run, kept.key_ms, body),

@@ -105,6 +105,15 @@ async def test_a_window_that_spans_a_restart_is_put_together(tmp_path):
         assert await requests(history, 10, T0 + 130_000) is None
 
 
+async def test_a_start_by_a_clock_that_is_wrong_costs_no_history(store):
+    await served(store, 60)
+    before = await store.index()
+    await served(store, 20, began_ms=T0 - 86_400_000)
+    assert set(before) <= set(await store.index())
+    shown = await FrameHistory(store).snapshot(VAPP, 30, T0 + 60_000)
+    assert [one.signals.rate for one in shown.edges.values()] == [10.0]
+
+
 async def test_frames_older_than_the_retention_are_let_go(store):
     for at_ms in range(0, 2_000_000, 10_000):
         await store.append(Kept(at_ms, 0, at_ms, 5), b"frame")
