@@ -18,7 +18,7 @@ from mesh_runtime.sidecar.child import Child
 from mesh_runtime.store.port import Change
 from mesh_runtime.xds.translate import MeshSettings
 from tests.conformance.echo_apps import EchoApps, Port, free_port
-from tests.integration.xds.xds_mesh import Mesh, Workload, until
+from tests.integration.xds.xds_mesh import PATIENCE_S, Mesh, Workload, until
 
 GATEWAY = "ingress"
 MAIN = "http"
@@ -50,7 +50,7 @@ class TrafficMesh:
         await self.mesh.close()
 
     async def apply(self, objects: tuple[ConfigObject, ...]) -> str:
-        """Apply a case's config and wait for it; return what a proxy says against it."""
+        """Apply a case's config and wait for it; return what is wrong: a proxy rejects it, or has not answered."""
         revision = await self.mesh.store.commit(Change(put=objects))
         return await self._settled(revision.number)
 
@@ -62,8 +62,11 @@ class TrafficMesh:
             await self._settled(revision.number)
 
     async def _settled(self, revision: int) -> str:
-        settled = await self.mesh.control.settled(revision, 10)
-        return "; ".join(sorted(set(settled.rejected.values())))[:500]
+        settled = await self.mesh.control.settled(revision, PATIENCE_S)
+        if settled.waiting:
+            return f"not acknowledged within {PATIENCE_S} s: {', '.join(settled.waiting)}"
+        reasons = "; ".join(sorted(set(settled.rejected.values())))
+        return f"a proxy rejects it: {reasons[:500]}" if reasons else ""
 
     def address(self, app: str) -> str:
         """An application's own address, which is its pod's in Istio."""
