@@ -23,7 +23,7 @@ from collectors.dialects import Dialect, Identity, Labels
 from collectors.errors import CollectorError
 from collectors.layout import COMMENT, Followed, Layout, Meaning, Whose
 from collectors.live_bytes import LiveBytes
-from graph.merge import Floats
+from graph.arrays import Floats
 from graph.model import Counters, Observation
 
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')

@@ -12,7 +12,7 @@ import numpy as np
 
 from collectors.counting import Plan
 from collectors.dialects import Identity, LatencyBucket, LatencySum, ListenerBytes, Measure
-from graph.merge import Floats, Ints
+from graph.arrays import Floats, Ints
 
 BOUND = re.compile(r',?\s*le\s*=\s*"[^"]*"')
 PART_OF_HISTOGRAM = re.compile(r"_(bucket|sum)(?={|\s|$)")

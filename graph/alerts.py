@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from graph.arrays import Flags, Floats
 from graph.durations import duration, milliseconds
-from graph.merge import Flags, Floats
 from graph.model import Edge, Health, Node, Presence, Signals, Snapshot
 from graph.query import Query, parse
 from graph.query.whole import Whole

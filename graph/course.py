@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.merge import Floats
+from graph.arrays import Floats
 from graph.model import Signals
 from graph.signals import Reading
 

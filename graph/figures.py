@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph.merge import Floats
+from graph.arrays import Floats
 from graph.model import Signals
 from graph.records import Values
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import zstandard
 from pydantic import TypeAdapter
 
-from graph.merge import Bucket, Column, Field, Floats, Ints, Requests, SeriesKey
+from graph.arrays import Floats, Ints
+from graph.columns import Bucket, Column, Field, Requests
 from graph.model import (
     EdgeKey,
     Inventory,
@@ -32,7 +33,8 @@ from graph.model import (
     WorkloadRef,
 )
 from graph.ports import Kept
-from graph.tally import Hearing, Voice
+from graph.series import Series, SeriesKey
+from graph.series_table import Hearing
 from graph.windows import EXACT
 
 VERSION = 2
@@ -63,7 +65,7 @@ class Frame:
     """The instant from which on this was counted; frames of different runs have no common zero."""
     at_ms: int
     revision: int
-    voices: Sequence[Voice]
+    series: Sequence[Series]
     hearing: Hearing
     columns: Sequence[Column]
     cell_series: Ints
@@ -100,7 +102,7 @@ class Recorder:
 
 def encode(frame: Frame, key: Frame | None = None) -> bytes:
     """Pack a frame, or its difference to a key frame that it continues."""
-    voices, columns = (len(key.voices), len(key.columns)) if key else (0, 0)
+    series, columns = (len(key.series), len(key.columns)) if key else (0, 0)
     head = {
         "version": VERSION,
         "key": key.at_ms if key else None,
@@ -109,7 +111,7 @@ def encode(frame: Frame, key: Frame | None = None) -> bytes:
         "revision": frame.revision,
         "why": [[number, why] for number, why in enumerate(frame.hearing.why) if why],
         "columns": [_column_json(column) for column in frame.columns[columns:]],
-        **_voices_json(frame.voices[voices:]),
+        **_series_json(frame.series[series:]),
         **({} if key and key.inventory == frame.inventory else _inventory_json(frame.inventory)),
     }
     known = len(key.values) if key else 0
@@ -123,7 +125,7 @@ def encode(frame: Frame, key: Frame | None = None) -> bytes:
         np.packbits(frame.hearing.fresh).tobytes() + np.packbits(frame.hearing.seldom).tobytes(),
         *_counts(frame.values, before),
     )
-    sizes = np.array([len(frame.values) - known, len(frame.voices), *map(len, parts)], "<i8").tobytes()
+    sizes = np.array([len(frame.values) - known, len(frame.series), *map(len, parts)], "<i8").tobytes()
     return zstandard.ZstdCompressor(level=LEVEL).compress(sizes + b"".join(parts))
 
 
@@ -137,12 +139,12 @@ def decode(body: bytes, key: Frame | None = None) -> Frame:
 
 def _continues(frame: Frame, key: Frame) -> bool:
     """Whether everything that the key frame has is in the frame, in the same place."""
-    voices, cells = len(key.voices), len(key.values)
+    series, cells = len(key.series), len(key.values)
     return (
         frame.run == key.run
         and len(frame.values) >= cells
-        and len(frame.voices) >= voices
-        and all(one == other for one, other in zip(frame.voices, key.voices, strict=False))
+        and len(frame.series) >= series
+        and all(one == other for one, other in zip(frame.series, key.series, strict=False))
         and tuple(frame.columns[: len(key.columns)]) == tuple(key.columns)
         and np.array_equal(frame.cell_series[:cells], key.cell_series)
         and np.array_equal(frame.cell_column[:cells], key.cell_column)
@@ -184,7 +186,7 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     if zstandard.frame_content_size(body) > MAX_BYTES:
         raise FrameError("the frame is too large")
     raw = np.frombuffer(zstandard.ZstdDecompressor().decompress(body, MAX_BYTES), np.uint8)
-    cells, voices, *lengths = (int(size) for size in raw[: 8 * 9].view("<i8"))
+    cells, series, *lengths = (int(size) for size in raw[: 8 * 9].view("<i8"))
     ends = np.cumsum([72, *lengths]).tolist()
     if ends[-1] != len(raw):
         raise FrameError("the frame is cut off")
@@ -198,16 +200,16 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     placed = np.cumsum(_from_planes(layout).reshape(2, cells), axis=1)
     before = np.concatenate((key.values if key else np.zeros(0), np.zeros(cells)))
     # Earlier programs wrote the first half only.
-    fresh, seldom = (np.unpackbits(half, count=voices).astype(bool) for half in np.split(flags, [-(-voices // 8)]))
+    fresh, seldom = (np.unpackbits(half, count=series).astype(bool) for half in np.split(flags, [-(-series // 8)]))
     return Frame(
         run=head["run"],
         at_ms=head["at"],
         revision=head["revision"],
-        voices=[*(key.voices if key else ()), *_voices_of(head)],
+        series=[*(key.series if key else ()), *_series_of(head)],
         hearing=Hearing(
             head["at"] - _from_planes(heard),
             fresh,
-            _reasons(head["why"], voices),
+            _reasons(head["why"], series),
             seldom,
         ),
         columns=[*(key.columns if key else ()), *map(_column_of, head["columns"])],
@@ -218,26 +220,26 @@ def _decoded(body: bytes, key: Frame | None) -> Frame:
     )
 
 
-def _reasons(told: Sequence[tuple[int, str]], voices: int) -> list[str]:
-    reasons = [""] * (voices if told else 0)
+def _reasons(told: Sequence[tuple[int, str]], series: int) -> list[str]:
+    reasons = [""] * (series if told else 0)
     for number, why in told:
         reasons[number] = why
     return reasons
 
 
-def _voices_json(voices: Sequence[Voice]) -> dict[str, Any]:
-    edges = list(dict.fromkeys(voice.key.edge for voice in voices))
+def _series_json(series: Sequence[Series]) -> dict[str, Any]:
+    edges = list(dict.fromkeys(one.key.edge for one in series))
     numbers = {edge: number for number, edge in enumerate(edges)}
     return {
         "edges": edges,
-        "voices": [[numbers[voice.key.edge], *voice.key[1:], voice.origin, voice.since_ms] for voice in voices],
+        "voices": [[numbers[one.key.edge], *one.key[1:], one.origin, one.since_ms] for one in series],
     }
 
 
-def _voices_of(head: Mapping[str, Any]) -> list[Voice]:
+def _series_of(head: Mapping[str, Any]) -> list[Series]:
     edges = [_edge_of(edge) for edge in head["edges"]]
     return [
-        Voice(SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), *named), origin, since)
+        Series(SeriesKey(edges[edge], Reporter(reporter), instance, Security(security), *named), origin, since)
         for edge, reporter, instance, security, *named, origin, since in head["voices"]
     ]
 

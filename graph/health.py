@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from graph.merge import Column, Field, Floats, Requests
+from graph.arrays import Floats
+from graph.columns import FIELDS, TCP, Column, Requests
 from graph.model import Health, Outcome, Protocol, Workload
 
 NO_RESPONSE = "-"
@@ -229,9 +230,8 @@ def judge(
 ) -> Health:
     """Judge one item's requests of one protocol."""
     columns: list[Column] = [Requests(protocol, outcome) for outcome in outcomes]
-    # The first four columns are TCP counters wherever a ledger made them.
-    counts = np.array([[0.0] * 4 + list(outcomes.values())])
-    judged = Judge([Field.SENT, Field.RECEIVED, Field.OPENED, Field.CLOSED, *columns], tolerances)
+    counts = np.array([[0.0] * TCP + list(outcomes.values())])
+    judged = Judge([*FIELDS[:TCP], *columns], tolerances)
     rules = np.array([judged.rule(Item("", "", ""))])
     return PRIORITY[int(judged.levels(counts, direction, rules)[0])]
 

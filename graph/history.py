@@ -13,14 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.arrays import Floats, Ints
+from graph.columns import FIELDS, Column
 from graph.frames import Frame
 from graph.health import DEFAULT, Tolerance
-from graph.merge import Column, Field, Floats, Ints
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
 from graph.seldom import slack_ms
+from graph.series import Series
+from graph.series_table import Hearing, SeriesByInstance, SeriesTable
 from graph.silence import shares, silence
-from graph.tally import Hearing, Period, Speakers, Voice, Voices
+from graph.tally import Period
 
 SLACK_MS = 15_000
 """A window may end so much later than the newest frame without being about a time when nobody watched."""
@@ -106,7 +109,7 @@ def rebuild(
         summed.add(of[leg.now], of.get(leg.then))
     gaps = [(earlier.now.at_ms, later.then.at_ms) for earlier, later in pairwise(chosen)]
     return assemble(
-        Voices(summed.voices, now.inventory),
+        SeriesTable(summed.series, now.inventory),
         summed.hearing(),
         summed.period(chosen[0].then.at_ms, of.get(chosen[0].then), gaps),
         now.inventory,
@@ -127,31 +130,31 @@ class _Sum:
 
     def __init__(self, now: Frame) -> None:
         self.now = now
-        self.voices: list[Voice] = []
+        self.series: list[Series] = []
         self.heard: list[np.ndarray] = []
         self.fresh: list[np.ndarray] = []
         self.seldom: list[np.ndarray] = []
-        self._columns: dict[Column, int] = {column: number for number, column in enumerate(Field)}
+        self._columns: dict[Column, int] = {column: number for number, column in enumerate(FIELDS)}
         self._counts: list[Floats] = []
-        self._series: list[np.ndarray] = []
-        self._column: list[np.ndarray] = []
+        self._cell_series: list[np.ndarray] = []
+        self._cell_column: list[np.ndarray] = []
 
     def add(self, frame: Frame, earlier: Frame | None) -> None:
         """Add what was counted between two frames, or until one."""
         numbers = [self._columns.setdefault(column, len(self._columns)) for column in frame.columns]
         self._counts.append(_counted(frame, earlier) if earlier else frame.values)
-        self._series.append(frame.cell_series + len(self.voices))
-        self._column.append(np.array(numbers, np.int64)[frame.cell_column])
+        self._cell_series.append(frame.cell_series + len(self.series))
+        self._cell_column.append(np.array(numbers, np.int64)[frame.cell_column])
         self.heard.append(frame.hearing.at_ms)
         # Who spoke in a run that is over is not heard any more, unless the newest run hears it, too.
-        self.fresh.append(frame.hearing.fresh if frame is self.now else np.zeros(len(frame.voices), bool))
+        self.fresh.append(frame.hearing.fresh if frame is self.now else np.zeros(len(frame.series), bool))
         self.seldom.append(frame.hearing.seldom)
-        self.voices.extend(frame.voices)
+        self.series.extend(frame.series)
 
     def hearing(self) -> Hearing:
         """Give who is heard now, and why others are not."""
         why = self.now.hearing.why
-        padded = [*why, *[""] * (len(self.voices) - len(why))] if why else ()
+        padded = [*why, *[""] * (len(self.series) - len(why))] if why else ()
         return Hearing(np.concatenate(self.heard), np.concatenate(self.fresh), padded, np.concatenate(self.seldom))
 
     def period(self, from_ms: int, first: Frame | None, gaps: Sequence[tuple[int, int]]) -> Period:
@@ -161,8 +164,8 @@ class _Sum:
             from_ms,
             self.now.at_ms,
             np.concatenate(self._counts),
-            np.concatenate(self._series),
-            np.concatenate(self._column),
+            np.concatenate(self._cell_series),
+            np.concatenate(self._cell_column),
             tuple(self._columns),
             read_ms,
             slack_ms(from_ms, self.now.at_ms, read_ms, self.hearing()),
@@ -171,33 +174,33 @@ class _Sum:
 
     def _read_ms(self, from_ms: int, first: Frame | None) -> Ints:
         read_ms = (
-            {voice.key: at_ms for voice, at_ms, fresh in zip(first.voices, *first.hearing[:2], strict=True) if fresh}
+            {one.key: at_ms for one, at_ms, fresh in zip(first.series, *first.hearing[:2], strict=True) if fresh}
             if first
             else {}
         )
-        return np.array([read_ms.get(voice.key, from_ms) for voice in self.voices], np.int64)
+        return np.array([read_ms.get(one.key, from_ms) for one in self.series], np.int64)
 
 
 def _counted(frame: Frame, earlier: Frame) -> Floats:
     """What was counted between two frames."""
     counts: Floats = np.maximum(frame.values - _aligned(earlier, frame), 0.0)
-    then = silence(_speakers(earlier), earlier.hearing)
+    then = silence(_by_instance(earlier), earlier.hearing)
     if then:
-        counts *= shares(then, _speakers(frame), frame.hearing.at_ms, earlier.at_ms)[frame.cell_series]
+        counts *= shares(then, _by_instance(frame), frame.hearing.at_ms, earlier.at_ms)[frame.cell_series]
     return counts
 
 
-def _speakers(frame: Frame) -> Speakers:
-    return Speakers([voice.key for voice in frame.voices])
+def _by_instance(frame: Frame) -> SeriesByInstance:
+    return SeriesByInstance([one.key for one in frame.series])
 
 
 def _aligned(then: Frame, now: Frame) -> Floats:
     """The earlier counts in the later frame's cells; what was not counted yet is zero."""
     columns = {column: number for number, column in enumerate(now.columns)}
-    series = {voice.key: number for number, voice in enumerate(now.voices)}
-    place = np.full((len(now.voices), len(now.columns)), -1)
+    numbers = {one.key: number for number, one in enumerate(now.series)}
+    place = np.full((len(now.series), len(now.columns)), -1)
     place[now.cell_series, now.cell_column] = np.arange(len(now.values))
-    row = np.array([series.get(voice.key, -1) for voice in then.voices], np.int64)[then.cell_series]
+    row = np.array([numbers.get(one.key, -1) for one in then.series], np.int64)[then.cell_series]
     column = np.array([columns.get(one, -1) for one in then.columns], np.int64)[then.cell_column]
     cell = np.where((row >= 0) & (column >= 0), place[row, column], -1) if len(place) else np.full(len(row), -1)
     aligned = np.zeros(len(now.values))

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.merge import Ints, SeriesKey
+from graph.arrays import Ints
 from graph.model import UNKNOWN, EdgeKey, Inventory, Reporter, Security, ServiceRef, WorkloadRef
+from graph.series import SeriesKey
 
 CALLEES = frozenset({Reporter.DESTINATION, Reporter.WAYPOINT})
 """Who reports what a callee sees."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.columns import Bucket
 from graph.groups import around
-from graph.merge import Bucket
 from graph.model import OUTSIDE_HOSTS, STRANGERS, Edge, EdgeKey, Histogram, Protocol, Snapshot
 from graph.windows import Scale
 

@@ -11,17 +11,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from graph.arrays import Floats, Ints
 from graph.course import Course, course_of_counts
 from graph.frames import Frame
 from graph.health import DEFAULT, Direction, Judge, Tolerance
-from graph.merge import STALE_INTERVALS, Floats, Ints, Ledger
+from graph.ledger import STALE_INTERVALS, Ledger
 from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
 from graph.ports import Clock
 from graph.seldom import SELDOM_MS, evened, slack_ms
+from graph.series import Series
+from graph.series_table import Hearing, SeriesTable, same_names
 from graph.signals import Reading
 from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
-from graph.tally import Hearing, Period, Tally, Voice, Voices, same_names, tally
+from graph.tally import Period, Tally, tally
 from graph.windows import FINEST_MS, Mark, Marks, Packed, ages_ms
 
 FORGET_AFTER_MS = 3_900_000
@@ -75,7 +78,7 @@ class LiveGraph:
         """The ledger's version and the number of columns that the following were made for."""
         self._renewed = self._renamed = False
         """Whether the inventory is another one than they were made for, and calls something otherwise."""
-        self._voices = Voices((), self._inventory)
+        self._series = SeriesTable((), self._inventory)
         self._reading = Reading(self._ledger.columns)
         self._judge = Judge(self._ledger.columns, tolerances)
         self._hearing = Hearing(np.zeros(0, np.int64), np.zeros(0, bool))
@@ -123,7 +126,7 @@ class LiveGraph:
             self._woke_ms = now_ms
         # On waking up nobody knows how much of the time since they were heard others counted in.
         wakes = now_ms - self._woke_ms <= LEAP_MS and not self._hearing.fresh.all()
-        self._marks.add(Mark(now_ms, self._ledger.values.copy()), begins=not wakes)
+        self._marks.add(Mark(now_ms, self._ledger.cells.values.copy()), begins=not wakes)
         self._refresh()
         self.revision += 1
         self._made = {key: made for key, made in self._made.items() if made.snapshot.revision >= self.revision - KEPT}
@@ -137,7 +140,7 @@ class LiveGraph:
     @property
     def unheard_since_ms(self) -> int | None:
         """When the newest measurement was read, where nobody who measures is heard any more: all of it is old then."""
-        return unheard_since_ms(self._voices, self._hearing)
+        return unheard_since_ms(self._series, self._hearing)
 
     def snapshot(self, kind: GraphType, window_s: int) -> Snapshot:
         """The newest revision of one projection. Unchanged nodes and edges are the same objects as before.
@@ -169,7 +172,7 @@ class LiveGraph:
         """
         builder = self._builder(kind)
         wanted = builder.edges_of(id_, direction)
-        if not wanted.any() or not len(self._voices.all):
+        if not wanted.any() or not len(self._series.all):
             return Course()
         counted = self._tally(kind, window_s)
         cells = builder.cells_of(wanted, counted)
@@ -189,7 +192,7 @@ class LiveGraph:
             run=self._ledger.started_ms,
             at_ms=self._marks.now.at_ms,
             revision=self.revision,
-            voices=self._voices.all,
+            series=self._series.all,
             hearing=self._hearing,
             columns=tuple(self._ledger.columns[: self._shape[1]] if self._shape[1] >= 0 else self._ledger.columns),
             cell_series=self._cells[0],
@@ -204,9 +207,9 @@ class LiveGraph:
         return State(
             revision=self.revision,
             series=len(ledger.series),
-            edges=len(self._voices.joined.edges),
-            cells=len(ledger.values),
-            bytes=self._marks.nbytes + 3 * ledger.values.nbytes,
+            edges=len(self._series.joined.edges),
+            cells=len(ledger.cells),
+            bytes=self._marks.nbytes + 3 * ledger.cells.values.nbytes,
             duplicate=ledger.drops.duplicate,
             late=ledger.drops.late,
             overflow=ledger.drops.overflow,
@@ -234,50 +237,50 @@ class LiveGraph:
             self._reading = Reading(tuple(ledger.columns))
             self._judge = Judge(tuple(ledger.columns), self.tolerances)
         if shape[0] != self._shape[0] or self._renamed:
-            self._revoice()
+            self._lay_series()
             self._cells = NO_CELLS
         if shape != self._shape or self._renamed:
             self._builders.clear()
         elif self._renewed:
             self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
         self._shape, self._renewed, self._renamed = shape, False, False
-        speakers = self._heard()
-        of = self._voices.instance
-        heard = Hearing(speakers.at_ms[of], speakers.fresh[of], seldom=speakers.seldom[of])
+        instances = self._heard()
+        of = self._series.instance
+        heard = Hearing(instances.at_ms[of], instances.fresh[of], seldom=instances.seldom[of])
         self._hearing = self._doubted(heard) if self._doubts else heard
-        ages_ms = np.clip(self._marks.now.at_ms - speakers.at_ms, 0, LONGEST_AGE_MS)
-        self._marks.hear(silence(self._voices, self._hearing), np.where(speakers.fresh, ages_ms, 0))
-        if len(ledger.values) != len(self._cells[0]):
-            self._cells = (ledger.cell_series.copy(), ledger.cell_column.copy())
+        ages_ms = np.clip(self._marks.now.at_ms - instances.at_ms, 0, LONGEST_AGE_MS)
+        self._marks.hear(silence(self._series, self._hearing), np.where(instances.fresh, ages_ms, 0))
+        if len(ledger.cells) != len(self._cells[0]):
+            self._cells = (ledger.cells.series.copy(), ledger.cells.column.copy())
         self._tallies.clear()
 
-    def _revoice(self) -> None:
-        before = self._voices.instances
-        voices = [Voice(one.key, one.origin, one.since_ms) for one in self._ledger.series]
-        self._voices = Voices(voices, self._inventory)
-        if self._voices.instances[: len(before)] != before:
-            numbers = {speaker: number for number, speaker in enumerate(before)}
-            self._marks.renumber(np.array([numbers.get(speaker, -1) for speaker in self._voices.instances], np.int64))
+    def _lay_series(self) -> None:
+        before = self._series.instances
+        series = [Series(one.key, one.origin, one.since_ms) for one in self._ledger.series]
+        self._series = SeriesTable(series, self._inventory)
+        if self._series.instances[: len(before)] != before:
+            numbers = {key: number for number, key in enumerate(before)}
+            self._marks.renumber(np.array([numbers.get(key, -1) for key in self._series.instances], np.int64))
 
     def _heard(self) -> Hearing:
-        """Who of the speakers is heard."""
+        """Which instances are heard."""
         now = self._marks.now.at_ms
-        instances = [self._ledger.instances[key] for key in self._voices.instances]
+        instances = [self._ledger.instances[key] for key in self._series.instances]
         at = np.array([one.at_ms for one in instances], np.int64)
         fresh = np.array(
             [
                 key[0] is Reporter.TRACE or now - one.at_ms <= STALE_INTERVALS * one.interval_ms
-                for key, one in zip(self._voices.instances, instances, strict=True)
+                for key, one in zip(self._series.instances, instances, strict=True)
             ],
             bool,
         )
-        pushed = np.array([reporter is Reporter.TRACE for reporter, _ in self._voices.instances], bool)
+        pushed = np.array([reporter is Reporter.TRACE for reporter, _ in self._series.instances], bool)
         seldom = np.array([one.interval_ms > SELDOM_MS and one.at_ms > one.first_ms for one in instances], bool)
         return Hearing(at, fresh, seldom=seldom & ~pushed)
 
     def _doubted(self, heard: Hearing) -> Hearing:
         doubts = {key: why for source in reversed(self._doubts.values()) for key, why in source.items()}
-        keys = [voice.key for voice in self._voices.all]
+        keys = [one.key for one in self._series.all]
         edges = [doubts.get((key.instance, key.edge), "") for key in keys]
         why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
         believed = np.array([not edge for edge in edges], bool)
@@ -286,7 +289,7 @@ class LiveGraph:
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:
-            self._builders[kind] = Builder.of(kind, self._voices, self._inventory, self._reading, self._judge)
+            self._builders[kind] = Builder.of(kind, self._series, self._inventory, self._reading, self._judge)
         return self._builders[kind]
 
     def _tally(self, kind: GraphType, window_s: int) -> Tally:
@@ -301,20 +304,20 @@ class LiveGraph:
                 read_ms = np.where(starving, self._read_ms(earlier), read_ms)
             slack = slack_ms(then.at_ms, now.at_ms, read_ms, hearing)
             period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns, read_ms, slack)
-            self._tallies[key] = tally(self._voices, period, by_operation=kind is GraphType.OPERATION)
+            self._tallies[key] = tally(self._series, period, by_operation=kind is GraphType.OPERATION)
         return self._tallies[key]
 
     def _read_ms(self, mark: Mark | Packed) -> Ints:
         """Per series when it was read what a mark holds of it; a later one's first reading may be of before the mark."""
-        voices = self._voices
-        read_ms = mark.at_ms - ages_ms(mark, voices.instance).astype(np.int64)
-        late = self._hearing.seldom & (voices.instance >= len(mark.ages_ms)) & (voices.since_ms > 0)
-        return np.where(late, np.minimum(read_ms, voices.since_ms), read_ms)
+        series = self._series
+        read_ms = mark.at_ms - ages_ms(mark, series.instance).astype(np.int64)
+        late = self._hearing.seldom & (series.instance >= len(mark.ages_ms)) & (series.since_ms > 0)
+        return np.where(late, np.minimum(read_ms, series.since_ms), read_ms)
 
     def _between(self, then: Mark | Packed, now: Mark | Packed) -> Floats:
         cells = len(self._marks.now.values)
         counts: Floats = np.maximum(now.padded(cells) - then.padded(cells), 0.0)
         if then.silence and then.silence is not now.silence:
             heard = np.minimum(self._hearing.at_ms, now.at_ms)
-            counts *= shares(then.silence, self._voices, heard, then.at_ms)[self._cells[0]]
+            counts *= shares(then.silence, self._series, heard, then.at_ms)[self._cells[0]]
         return counts

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from graph.health import DEFAULT, Judge, Tolerance
-from graph.merge import Ledger
+from graph.ledger import Ledger
 from graph.model import GraphType, Inventory, Observation, Snapshot
+from graph.series import Series
+from graph.series_table import Hearing, SeriesTable
 from graph.signals import Reading
 from graph.snapshots import Builder
-from graph.tally import Hearing, Period, Voice, Voices, tally
+from graph.tally import Period, tally
 
 LOOKBACK_MS = 300_000
 """A reading no older than this is believed: Prometheus' own lookback."""
@@ -42,14 +44,14 @@ def snapshot_of(
     """
     ledger = Ledger(from_ms)
     ledger.fold(observations)
-    voices = Voices([Voice(one.key, one.origin, one.since_ms) for one in ledger.series], inventory)
+    series = SeriesTable([Series(one.key, one.origin, one.since_ms) for one in ledger.series], inventory)
     heard = np.array([one.at_ms for one in ledger.series], np.int64)
     begin_ms = max(from_ms, known_ms)
-    cells = (ledger.values, ledger.cell_series, ledger.cell_column)
+    cells = (ledger.cells.values, ledger.cells.series, ledger.cells.column)
     begins, exactly = np.full(len(heard), begin_ms), np.zeros(len(heard), np.int64)
     period = Period(begin_ms, at_ms, *cells, ledger.columns, begins, exactly)
     return assemble(
-        voices,
+        series,
         Hearing(heard, heard >= at_ms - lookback_ms),
         period,
         inventory,
@@ -61,7 +63,7 @@ def snapshot_of(
 
 
 def assemble(
-    voices: Voices,
+    series: SeriesTable,
     hearing: Hearing,
     period: Period,
     inventory: Inventory,
@@ -73,6 +75,6 @@ def assemble(
 ) -> Snapshot:
     """Make a snapshot that has no predecessor."""
     columns = tuple(period.columns)
-    builder = Builder.of(kind, voices, inventory, Reading(columns), Judge(columns, tolerances))
-    counted = tally(voices, period, by_operation=kind is GraphType.OPERATION)
+    builder = Builder.of(kind, series, inventory, Reading(columns), Judge(columns, tolerances))
+    counted = tally(series, period, by_operation=kind is GraphType.OPERATION)
     return builder.build(counted, hearing, window_s, revision, None).snapshot

@@ -13,7 +13,7 @@ from typing import Generic
 
 import numpy as np
 
-from graph.merge import Flags, Ints
+from graph.arrays import Flags, Ints
 from graph.records import Objects, Record, Table, column
 
 

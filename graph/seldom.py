@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graph.merge import Floats, Ints
-from graph.tally import Hearing, add_up
+from graph.arrays import Floats, Ints, add_up
+from graph.series_table import Hearing
 
 SELDOM_MS = 1_500
 """Whoever is read at shorter intervals is taken for read all the time."""

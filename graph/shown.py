@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.arrays import REPORTERS, Flags, Floats, Ints
 from graph.health import PRIORITY, Direction, Item, Judge, worst
-from graph.merge import REPORTERS, Flags, Floats, Ints
 from graph.model import (
     PRINCIPALS,
     Edge,
@@ -22,9 +22,9 @@ from graph.model import (
 )
 from graph.records import Maybe, Objects, Several, Table, column, table
 from graph.seldom import stretch
+from graph.series_table import SeriesTable
 from graph.sides import Sides
 from graph.signals import TRANSPORT, Reading
-from graph.tally import Voices
 from graph.types import ProjectedEdge, Projection
 
 _ORDERS = np.array(
@@ -107,7 +107,7 @@ class Shown:
     """Makes tables of a projection's edges and nodes."""
 
     def __init__(
-        self, projection: Projection, voices: Voices, places: tuple[Ints, Ints], figures: tuple[Reading, Judge]
+        self, projection: Projection, series: SeriesTable, places: tuple[Ints, Ints], figures: tuple[Reading, Judge]
     ) -> None:
         edges, slots = places
         self._reading, self._judge = figures
@@ -116,8 +116,8 @@ class Shown:
         self.ids = column([edge.id for edge in projection.edges])
         self._kind = projection.type
         self._fixed = table([_fixed(projection, edge) for edge in projection.edges], 8)
-        self._principals = column(_principals(edges, voices, size))
-        origins = voices.origins(slots)
+        self._principals = column(_principals(edges, series, size))
+        origins = series.origins(slots)
         self._origins = column([origins.get(slot, "") for slot in range(size * len(REPORTERS))])
 
     def edges(self, known: Known, facts: EdgeFacts, reasons: Objects, window_s: int, wanted: Ints) -> Table[Edge]:
@@ -208,11 +208,11 @@ def _fixed(projection: Projection, edge: ProjectedEdge) -> tuple[object, ...]:
     return edge.id, source, target, edge.protocol, edge.keys, edge.service, edge.operation, edge.host
 
 
-def _principals(edges: Ints, voices: Voices, size: int) -> list[tuple[tuple[str, str], ...]]:
+def _principals(edges: Ints, series: SeriesTable, size: int) -> list[tuple[tuple[str, str], ...]]:
     """Per edge who called whom, as certificates say."""
     found: dict[int, dict[tuple[str, str], None]] = {}
-    for edge, voice in zip(edges.tolist(), voices.all, strict=True):
-        pair = (voice.key.source_principal, voice.key.destination_principal)
+    for edge, one in zip(edges.tolist(), series.all, strict=True):
+        pair = (one.key.source_principal, one.key.destination_principal)
         if any(pair) and len(found.get(edge, ())) < PRINCIPALS:
             found.setdefault(edge, {})[pair] = None
     return [tuple(found.get(edge, ())) for edge in range(size)]

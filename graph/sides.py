@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph.merge import Flags, Floats, Ints
+from graph.arrays import Flags, Floats, Ints
 from graph.types import Projection
 
 

@@ -7,18 +7,19 @@ from functools import partial
 
 import numpy as np
 
+from graph.arrays import Flags, Floats
+from graph.columns import FIELDS, LATENCY, Bucket, Column, Field, Requests
 from graph.health import is_error
-from graph.merge import LATENCY, Bucket, Column, Field, Flags, Floats, Requests
 from graph.model import Histogram, Outcome, Signals
 from graph.records import Table
 from graph.windows import Scale
 
 QUANTILES = (0.50, 0.95, 0.99)
 TOLD = 4
-TRANSPORT = [list(Field).index(field) for field in (Field.SENT, Field.RECEIVED, Field.OPENED)]
+TRANSPORT = [FIELDS.index(field) for field in (Field.SENT, Field.RECEIVED, Field.OPENED)]
 """The columns of TCP that are shown."""
 AMOUNTS = [
-    list(Field).index(field)
+    FIELDS.index(field)
     for field in (Field.REQUEST_MESSAGES, Field.RESPONSE_MESSAGES, Field.REQUEST_BYTES, Field.RESPONSE_BYTES)
 ]
 """The columns of messages and of bodies' bytes."""

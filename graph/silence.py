@@ -12,26 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.merge import Floats, Ints
+from graph.arrays import Floats, Ints, newest
 from graph.model import EdgeKey, Reporter
-from graph.tally import Hearing, Speaker, Speakers
+from graph.series import InstanceKey
+from graph.series_table import Hearing, SeriesByInstance
 
 
 class Silence(NamedTuple):
     """Who was not heard at an instant, and when they last were."""
 
-    speakers: Mapping[Speaker, int]
-    edges: Mapping[tuple[Speaker, EdgeKey], int]
-    """What speakers did not say while they spoke of other edges."""
+    instances: Mapping[InstanceKey, int]
+    edges: Mapping[tuple[InstanceKey, EdgeKey], int]
+    """What instances did not say while they spoke of other edges."""
 
     def __bool__(self) -> bool:
         """Whether anybody was silent."""
-        return bool(self.speakers or self.edges)
+        return bool(self.instances or self.edges)
 
     def earlier(self, by_ms: int) -> Silence:
         """Return the same as by a clock that is so much behind."""
         return Silence(
-            {one: heard_ms - by_ms for one, heard_ms in self.speakers.items()},
+            {one: heard_ms - by_ms for one, heard_ms in self.instances.items()},
             {one: heard_ms - by_ms for one, heard_ms in self.edges.items()},
         )
 
@@ -39,42 +40,41 @@ class Silence(NamedTuple):
 NONE = Silence({}, {})
 
 
-def silence(voices: Speakers, hearing: Hearing) -> Silence:
+def silence(series: SeriesByInstance, hearing: Hearing) -> Silence:
     """Find out who is not heard."""
     if hearing.fresh.all():
         return NONE
-    speaking = np.bincount(voices.instance, weights=hearing.fresh, minlength=len(voices.instances)) > 0
-    heard = np.zeros(len(voices.instances), np.int64)
-    np.maximum.at(heard, voices.instance, hearing.at_ms)
-    edges: dict[tuple[Speaker, EdgeKey], int] = {}
-    for series in np.flatnonzero(speaking[voices.instance] & ~hearing.fresh).tolist():
-        of = (voices.instances[voices.instance[series]], voices.keys[series].edge)
-        edges[of] = max(int(hearing.at_ms[series]), edges.get(of, 0))
+    speaking = np.bincount(series.instance, weights=hearing.fresh, minlength=len(series.instances)) > 0
+    heard = newest(series.instance, hearing.at_ms, len(series.instances))
+    edges: dict[tuple[InstanceKey, EdgeKey], int] = {}
+    for number in np.flatnonzero(speaking[series.instance] & ~hearing.fresh).tolist():
+        of = (series.instances[series.instance[number]], series.keys[number].edge)
+        edges[of] = max(int(hearing.at_ms[number]), edges.get(of, 0))
     mute = np.flatnonzero(~speaking).tolist()
-    return Silence({voices.instances[one]: int(heard[one]) for one in mute}, edges)
+    return Silence({series.instances[one]: int(heard[one]) for one in mute}, edges)
 
 
-def unheard_since_ms(voices: Speakers, hearing: Hearing) -> int | None:
+def unheard_since_ms(series: SeriesByInstance, hearing: Hearing) -> int | None:
     """Say when anybody who measures was last heard, where nobody is now; ``None`` else, or where nobody ever was.
 
     Whoever takes spans is always heard, and tells nothing of whether any come.
     """
-    measures = np.array([reporter is not Reporter.TRACE for reporter, _ in voices.instances], bool)[voices.instance]
+    measures = np.array([reporter is not Reporter.TRACE for reporter, _ in series.instances], bool)[series.instance]
     if not measures.any() or hearing.fresh[measures].any():
         return None
     return int(hearing.at_ms[measures].max())
 
 
-def shares(then: Silence, voices: Speakers, heard_ms: Ints, from_ms: int) -> Floats:
+def shares(then: Silence, series: SeriesByInstance, heard_ms: Ints, from_ms: int) -> Floats:
     """Per series, what part belongs after ``from_ms``, an instant of this silence, of what was counted since.
 
     ``heard_ms``: when each was last heard. Of whoever is silent still nothing was counted: any part will do.
     """
-    last = np.array([then.speakers.get(one, -1) for one in voices.instances], np.int64)[voices.instance]
+    last = np.array([then.instances.get(one, -1) for one in series.instances], np.int64)[series.instance]
     if then.edges:
         edges = (
-            then.edges.get((voices.instances[one], key.edge), -1)
-            for one, key in zip(voices.instance.tolist(), voices.keys, strict=True)
+            then.edges.get((series.instances[one], key.edge), -1)
+            for one, key in zip(series.instance.tolist(), series.keys, strict=True)
         )
         last = np.maximum(last, np.fromiter(edges, np.int64, len(last)))
     spoke = (last >= 0) & (heard_ms > last)

@@ -7,16 +7,17 @@ from functools import partial
 
 import numpy as np
 
+from graph.arrays import REPORTERS, Flags, Floats, Ints, add_up, newest
 from graph.health import Direction, Judge
-from graph.merge import REPORTERS, Flags, Floats, Ints
 from graph.model import Edge, GraphType, Inventory, Node, Snapshot
 from graph.records import column
 from graph.rows import Rows
 from graph.seldom import stretches
+from graph.series_table import Hearing, SeriesTable
 from graph.shown import EdgeFacts, Known, Shown
 from graph.signals import TOLD, Reading
 from graph.strands import Strands
-from graph.tally import Hearing, Period, Tally, Voices, add_up
+from graph.tally import Period, Tally
 from graph.types import Projection, project, renew, unravel
 
 GONE_AFTER_S = 300
@@ -45,40 +46,42 @@ class Builder:
     Nodes and edges that do not change are the same objects from one snapshot to the next.
     """
 
-    def __init__(self, projection: Projection, voices: Voices, reading: Reading, judge: Judge) -> None:
-        self._edge_of: Ints = np.array(projection.edge_of, np.int64)
-        self.edge = self._edge_of[voices.joined.home]
+    def __init__(self, projection: Projection, series: SeriesTable, reading: Reading, judge: Judge) -> None:
+        self._finest_edge: Ints = np.array(projection.edge_of, np.int64)
+        self._series_edge = self._finest_edge[series.joined.home]
         """Per series the projected edge that it counts for."""
-        self._voices = voices
+        self._series = series
         self._reading = reading
         self._judge = judge
         self._since = np.full(len(projection.edges), np.iinfo(np.int64).max)
-        np.minimum.at(self._since, self.edge, voices.since_ms)
-        witness = self.edge.copy()
+        np.minimum.at(self._since, self._series_edge, series.since_ms)
+        witness = self._series_edge.copy()
         self._shared = np.zeros(len(witness), bool)
         """Per series whether it speaks of several edges together, and nobody can say which part is whose."""
-        for contender in voices.joined.contenders:
+        for contender in series.joined.contenders:
             covering = {projection.edge_of[int(edge)] for edge in contender.edges}
             if len(covering) == 1:
                 witness[contender.series] = covering.pop()
             else:
                 self._shared[contender.series] = True
-        self._slot = witness * len(REPORTERS) + voices.reporter
+        self._series_slot = witness * len(REPORTERS) + series.reporter
         """Per series the place of its evidence: an edge and a reporter."""
-        self._speakers = np.unique(np.column_stack((self._slot, voices.instance)), axis=0, return_inverse=True)
+        self._slot_instances = np.unique(
+            np.column_stack((self._series_slot, series.instance)), axis=0, return_inverse=True
+        )
         self._reasons = {"": 0}
         """Reasons for doubt by number, so that a change of them is found as any other."""
         self._placed: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-        self._shown = Shown(projection, voices, (self.edge, self._slot), (reading, judge))
+        self._shown = Shown(projection, series, (self._series_edge, self._series_slot), (reading, judge))
         self._known = Known.of(projection, judge)
 
     @classmethod
-    def of(cls, kind: GraphType, voices: Voices, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
-        """Project the voices' edges, and be ready to build."""
-        asked = voices.asked()
+    def of(cls, kind: GraphType, series: SeriesTable, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
+        """Project the series' edges, and be ready to build."""
+        asked = series.asked()
         if kind not in {GraphType.OPERATION, GraphType.FINEST}:
-            return cls(project(kind, voices.joined.edges, inventory, asked), voices, reading, judge)
-        strands = Strands(voices, kind)
+            return cls(project(kind, series.joined.edges, inventory, asked), series, reading, judge)
+        strands = Strands(series, kind)
         return cls(unravel(kind, strands.strands, inventory, asked), strands, reading, judge)
 
     def renewed(self, inventory: Inventory) -> bool:
@@ -91,8 +94,8 @@ class Builder:
 
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
         """Make the snapshot; what is as in the last one is taken from it."""
-        if isinstance(self._voices, Strands):
-            counted, hearing = self._voices.lay(counted, hearing)
+        if isinstance(self._series, Strands):
+            counted, hearing = self._series.lay(counted, hearing)
         facts = self._facts(counted, hearing, window_s)
         if last is not None and not self._follows(last):
             last = None
@@ -138,8 +141,8 @@ class Builder:
 
     def cells_of(self, wanted: Flags, counted: Tally) -> Ints:
         """Number the cells of what counts for the wanted edges."""
-        touched = np.zeros(int(self._voices.index.max(initial=-1)) + 1, bool)
-        touched[self._voices.index[wanted[self.edge]]] = True
+        touched = np.zeros(int(self._series.counted.max(initial=-1)) + 1, bool)
+        touched[self._series.counted[wanted[self._series_edge]]] = True
         return np.flatnonzero(touched[counted.period.cell_series] & (counted.counts > 0))
 
     def rows(self, counted: Tally) -> Floats:
@@ -147,31 +150,30 @@ class Builder:
         size, width, period = len(self._known.projection.edges), self._reading.width, counted.period
         rows = add_up(self._cell_of(period), counted.counts, size * width).reshape(size, width)
         for number, told in enumerate(counted.told):
-            rows[:, 2 * number - TOLD] = add_up(self.edge, told, size)
-            rows[:, 2 * number - TOLD + 1] = add_up(self.edge, told * self._voices.mutual, size)
+            rows[:, 2 * number - TOLD] = add_up(self._series_edge, told, size)
+            rows[:, 2 * number - TOLD + 1] = add_up(self._series_edge, told * self._series.mutual, size)
         return rows
 
     def _cell_of(self, period: Period) -> Ints:
         """Per counted cell its place in the rows; found again only where there are new cells."""
         if period.cell_series is not self._placed[0]:
-            places = self.edge[period.cell_series] * self._reading.width + period.cell_column
+            places = self._series_edge[period.cell_series] * self._reading.width + period.cell_column
             self._placed = (period.cell_series, places)
         return self._placed[1]
 
     def _facts(self, counted: Tally, hearing: Hearing, window_s: int) -> EdgeFacts:
         rows, size, period = self.rows(counted), len(self._known.projection.edges), counted.period
         active = self._reading.active(rows)
-        heard = np.zeros(size, np.int64)
-        np.maximum.at(heard, self.edge, hearing.at_ms)
-        fresh, sure = (add_up(self.edge, heard, size) > 0 for heard in (hearing.fresh, hearing.sure))
-        own = add_up(self.edge, ~counted.silent, size) > 0
+        heard = newest(self._series_edge, hearing.at_ms, size)
+        fresh, sure = (add_up(self._series_edge, heard, size) > 0 for heard in (hearing.fresh, hearing.sure))
+        own = add_up(self._series_edge, ~counted.silent, size) > 0
         forgotten = ~active & ~fresh & (period.at_ms - heard > 1000 * max(GONE_AFTER_S, window_s))
-        counts = add_up(period.cell_series, counted.counts, len(self.edge))
+        counts = add_up(period.cell_series, counted.counts, len(self._series_edge))
         # Of those who do not go on telling it is known from which reading to which they counted what is shown.
         telling = np.flatnonzero(counts)
-        read, last = np.full(size, period.at_ms), np.zeros(size, np.int64)
-        np.minimum.at(read, self.edge[telling], period.read_ms[telling])
-        np.maximum.at(last, self.edge[telling], hearing.at_ms[telling])
+        read = np.full(size, period.at_ms)
+        np.minimum.at(read, self._series_edge[telling], period.read_ms[telling])
+        last = newest(self._series_edge[telling], hearing.at_ms[telling], size)
         end = np.where(fresh, period.at_ms, np.maximum(last, read))
         begin = np.maximum(self._since, np.where(fresh, period.from_ms, read))
         unseen = [np.clip(np.minimum(end, until) - np.maximum(begin, since), 0, None) for since, until in period.gaps]
@@ -180,7 +182,7 @@ class Builder:
         covered = np.rint(span * stretch) / 1000
         presence = np.where(~fresh, 2, np.where(active, 0, 1))
         chosen = np.full(size, len(REPORTERS))
-        np.minimum.at(chosen, self._edge_of, counted.chosen)
+        np.minimum.at(chosen, self._finest_edge, counted.chosen)
         requests, instances, at = self._evidence(counted, hearing)
         gone = forgotten | ~own | (self._known.nowhere & ~active)
         reasons = self._doubted(hearing, ~sure)
@@ -190,28 +192,29 @@ class Builder:
 
     def _stretches(self, period: Period, counts: Floats, span_ms: Ints, fresh: Flags) -> Floats:
         """Per edge how many times as long as its window it was counted."""
-        slack_ms = np.where(fresh[self.edge], period.slack_ms, 0)
+        slack_ms = np.where(fresh[self._series_edge], period.slack_ms, 0)
         if not slack_ms.any():
             return np.ones(len(span_ms))
-        return stretches(self.edge, span_ms.astype(float), slack_ms, counts)
+        return stretches(self._series_edge, span_ms.astype(float), slack_ms, counts)
 
     def _doubted(self, hearing: Hearing, doubtful: Flags) -> Ints:
         """Per edge the number of the reason why it is stale, or may be soon; of several the one heard last."""
         reasons = np.zeros(len(self._known.projection.edges), np.int64)
         if hearing.why:
             for series in np.argsort(hearing.at_ms, kind="stable").tolist():
-                if hearing.why[series] and doubtful[self.edge[series]]:
-                    reasons[self.edge[series]] = self._reasons.setdefault(hearing.why[series], len(self._reasons))
+                if hearing.why[series] and doubtful[self._series_edge[series]]:
+                    reasons[self._series_edge[series]] = self._reasons.setdefault(
+                        hearing.why[series], len(self._reasons)
+                    )
         return reasons
 
     def _evidence(self, counted: Tally, hearing: Hearing) -> tuple[Floats, Ints, Ints]:
         slots = len(self._known.projection.edges) * len(REPORTERS)
         shape = (len(self._known.projection.edges), len(REPORTERS))
         clear = ~(self._shared & counted.silent)
-        requests = add_up(self._slot, counted.requests * clear, slots)
-        at = np.zeros(slots, np.int64)
-        np.maximum.at(at, self._slot[clear], hearing.at_ms[clear])
-        pairs, pair = self._speakers
+        requests = add_up(self._series_slot, counted.requests * clear, slots)
+        at = newest(self._series_slot[clear], hearing.at_ms[clear], slots)
+        pairs, pair = self._slot_instances
         speaking = add_up(pair.ravel(), (hearing.fresh | (counted.requests > 0)) & clear, len(pairs)) > 0
         instances = np.bincount(pairs[speaking, 0], minlength=slots)
         return requests.reshape(shape), instances.reshape(shape), at.reshape(shape)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.arrays import Flags, Floats, Ints
 from graph.joins import is_unknown
-from graph.merge import Flags, Floats, Ints, SeriesKey
 from graph.model import PEER_PREFIX, EdgeKey, Inventory, NodeKind, Protocol, Service, ServiceRef, WorkloadRef
+from graph.series import SeriesKey
 
 SLACK = 0.1
 """Share by which two reporters' counts of the same traffic may differ, because they are not read at the same moment."""

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.arrays import Ints
 from graph.joins import Contender, Joined
-from graph.merge import Ints
 from graph.model import OPERATIONS, OTHER, EdgeKey, GraphType, WorkloadRef
-from graph.tally import Hearing, Tally, Voices
+from graph.series_table import Hearing, SeriesTable
+from graph.tally import Tally
 
 
 class Strand(NamedTuple):
@@ -27,36 +28,36 @@ class Strand(NamedTuple):
     leg: int
 
 
-class Strands(Voices):
-    """Voices laid out by strand: a series that is shown as two edges is there twice."""
+class Strands(SeriesTable):
+    """Series laid out by strand: a series that is shown as two edges is there twice."""
 
-    def __init__(self, voices: Voices, kind: GraphType) -> None:
-        parts = _parts(voices, kind)
+    def __init__(self, series: SeriesTable, kind: GraphType) -> None:
+        parts = _parts(series, kind)
         numbers: dict[Strand, int] = {}
         first = np.array([numbers.setdefault(part, len(numbers)) for part in parts], np.int64)
         double = np.flatnonzero([kind is GraphType.OPERATION and bool(part.operation) for part in parts])
         second = [numbers.setdefault(parts[one]._replace(leg=1), len(numbers)) for one in double.tolist()]
-        self.index: Ints = np.concatenate((np.arange(len(parts)), double)).astype(np.int64)
+        self.counted: Ints = np.concatenate((np.arange(len(parts)), double)).astype(np.int64)
         self.strands = tuple(numbers)
-        self.all = [voices.all[one] for one in self.index.tolist()]
-        self.reporter = voices.reporter[self.index]
-        self.since_ms = voices.since_ms[self.index]
-        self.telling = voices.telling[self.index]
-        self.mutual = voices.mutual[self.index]
-        self.instance = voices.instance[self.index]
-        self.instances = voices.instances
+        self.all = [series.all[one] for one in self.counted.tolist()]
+        self.reporter = series.reporter[self.counted]
+        self.since_ms = series.since_ms[self.counted]
+        self.telling = series.telling[self.counted]
+        self.mutual = series.mutual[self.counted]
+        self.instance = series.instance[self.counted]
+        self.instances = series.instances
         self._again = np.full(len(parts), -1)
         self._again[double] = len(parts) + np.arange(len(double))
-        self._edge_of = np.zeros(len(numbers), np.int64)
+        self._strand_finest = np.zeros(len(numbers), np.int64)
         home = np.concatenate((first, np.array(second, np.int64)))
-        self._edge_of[home] = voices.joined.home[self.index]
+        self._strand_finest[home] = series.joined.home[self.counted]
         self.joined = Joined(
-            tuple(strand.edge for strand in numbers), home, tuple(self._contenders(voices.joined.contenders))
+            tuple(strand.edge for strand in numbers), home, tuple(self._contenders(series.joined.contenders))
         )
 
     def lay(self, counted: Tally, hearing: Hearing) -> tuple[Tally, Hearing]:
         """Lay out what the series counted, and when they were heard."""
-        index, period = self.index, counted.period
+        index, period = self.counted, counted.period
         again = self._again[period.cell_series]
         twice = np.flatnonzero(again >= 0)
         laid = period._replace(
@@ -73,7 +74,7 @@ class Strands(Voices):
                 np.concatenate((counted.counts, counted.counts[twice])),
                 counted.requests[index],
                 counted.silent[index],
-                counted.chosen[self._edge_of],
+                counted.chosen[self._strand_finest],
                 (requests[index], tcp[index]),
             ),
             Hearing(
@@ -86,22 +87,22 @@ class Strands(Voices):
     def _contenders(self, contenders: Sequence[Contender]) -> list[Contender]:
         return [
             Contender(
-                np.flatnonzero(np.isin(self.index, one.series)),
-                np.flatnonzero(np.isin(self._edge_of, one.edges)),
+                np.flatnonzero(np.isin(self.counted, one.series)),
+                np.flatnonzero(np.isin(self._strand_finest, one.edges)),
                 one.anonymous,
             )
             for one in contenders
         ]
 
 
-def _parts(voices: Voices, kind: GraphType) -> list[Strand]:
+def _parts(series: SeriesTable, kind: GraphType) -> list[Strand]:
     """Per series its strand; beyond :data:`OPERATIONS` names of one callee there is only :data:`OTHER`."""
-    edges, known = voices.joined.edges, defaultdict[object, set[str]](set)
+    edges, known = series.joined.edges, defaultdict[object, set[str]](set)
     parts = []
-    for voice, asked, home in zip(voices.all, voices.hosts, voices.joined.home.tolist(), strict=True):
+    for one, asked, home in zip(series.all, series.hosts, series.joined.home.tolist(), strict=True):
         edge = edges[home]
         callee: object = edge.target or edge.service or WorkloadRef("", "", "", "", "")
-        operation = _bounded(voice.key.operation, known[callee, "operation"])
+        operation = _bounded(one.key.operation, known[callee, "operation"])
         host = _bounded(asked, known[callee, "host"]) if kind is GraphType.FINEST else ""
         parts.append(Strand(edge, operation, host, 0))
     return parts

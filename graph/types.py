@@ -114,7 +114,7 @@ def project(kind: GraphType, keys: Sequence[EdgeKey], inventory: Inventory, aske
 
 
 def renew(projection: Projection, naming: Naming, inventory: Inventory) -> Projection:
-    """Project anew for an inventory that calls everything the same (:func:`graph.tally.same_names`): edges stay."""
+    """Project anew for an inventory that calls everything the same (:func:`graph.series_table.same_names`): edges stay."""
     nodes = _Nodes(projection.type, naming.behind, inventory, naming.asked)
     for key in naming.keys:
         nodes.source(key)

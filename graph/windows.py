@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from graph.merge import Bucket, Column, Floats, Ints
+from graph.arrays import Floats, Ints
+from graph.columns import Bucket, Column
 from graph.silence import NONE, Silence
 
 SHORTEST_S = 10
@@ -65,7 +66,7 @@ class Mark(NamedTuple):
     silence: Silence = NONE
     """Who was not heard then."""
     ages_ms: Places = NOBODY
-    """Per speaker how old its counts were then; 0 where it was silent, for what it counted since is spread evenly."""
+    """Per instance how old its counts were then; 0 where it was silent, for what it counted since is spread evenly."""
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -122,11 +123,11 @@ def pack(mark: Mark, base: Floats) -> Packed:
     return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others], mark.silence, mark.ages_ms)
 
 
-def ages_ms(mark: Mark | Packed, speakers: Ints) -> Places:
-    """How old the counts of these speakers were; 0 of those that were not there yet."""
-    ages: Places = np.zeros(len(speakers), np.int32)
-    there = (speakers >= 0) & (speakers < len(mark.ages_ms))
-    ages[there] = mark.ages_ms[speakers[there]]
+def ages_ms(mark: Mark | Packed, instances: Ints) -> Places:
+    """How old the counts of these instances were; 0 of those that were not there yet."""
+    ages: Places = np.zeros(len(instances), np.int32)
+    there = (instances >= 0) & (instances < len(mark.ages_ms))
+    ages[there] = mark.ages_ms[instances[there]]
     return ages
 
 
@@ -154,14 +155,14 @@ class Marks:
         self.marks = self._thinned([*self.marks, packed] if begins else self.marks)
 
     def hear(self, silence: Silence, ages_ms: Ints) -> None:
-        """Say who is not heard at the newest mark, and per speaker how old its counts are."""
+        """Say who is not heard at the newest mark, and per instance how old its counts are."""
         if self.marks and silence == self.marks[-1].silence:
             silence = self.marks[-1].silence  # held once
         self.now = self.now._replace(silence=silence, ages_ms=ages_ms.astype(np.int32))
 
-    def renumber(self, speakers: Ints) -> None:
-        """Follow the speakers in being numbered anew; told per speaker the number that it had, below 0: none."""
-        self.marks = [mark._replace(ages_ms=ages_ms(mark, speakers)) for mark in self.marks]
+    def renumber(self, instances: Ints) -> None:
+        """Follow the instances in being numbered anew; told per instance the number that it had, below 0: none."""
+        self.marks = [mark._replace(ages_ms=ages_ms(mark, instances)) for mark in self.marks]
 
     def set_back(self, by_ms: int) -> None:
         """Follow a clock that was set back: whatever is remembered happened as much earlier."""

@@ -12,7 +12,7 @@ import orjson
 from collectors.dialects import Labels
 from collectors.prometheus.answers import END, VALUES, compact
 from collectors.prometheus.processes import Series
-from graph.merge import Floats, Ints
+from graph.arrays import Floats, Ints
 
 CLOSING = ord("}")
 

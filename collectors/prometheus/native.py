@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from collectors.dialects import Dialect, Identity, LatencyBucket, Measure
-from graph.merge import Floats
+from graph.arrays import Floats
 
 PER_OCTAVE = 8
 """As finely as clients that let buckets grow by a tenth: theirs are the same bounds."""

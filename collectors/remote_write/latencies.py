@@ -15,7 +15,7 @@ from collectors.prometheus.native import Latencies, latencies
 from collectors.prometheus.samples import LOOKBACK_MS, Samples
 from collectors.remote_write.histogram import GAUGE, Native, grown
 from collectors.remote_write.refused import AHEAD_MS, SETTLED_MS, Refused
-from graph.merge import Floats
+from graph.arrays import Floats
 from graph.model import Observation
 
 FOLLOW_MS = 150_000

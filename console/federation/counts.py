@@ -10,8 +10,9 @@ import numpy as np
 
 from console.federation.text import Family, Sample, labels, number
 from console.federation.words import labels_of, outcome_of
+from graph.columns import Bucket, Column, Field, Requests
 from graph.frames import Frame
-from graph.merge import Bucket, Column, Field, Requests, SeriesKey
+from graph.series import SeriesKey
 
 COUNTERS: Mapping[Field, tuple[str, str]] = {
     # Istio's proxies count from the listener's side: what they received is what the caller sent (istio/istio#32399).
@@ -73,11 +74,11 @@ class Cumulative:
         """Add up what has been counted; frames come in the order of their instants."""
         last, self._last = self._last, frame
         self._labels = {
-            voice.key: self._labels.get(voice.key) or labels(labels_of(voice.key)) for voice in frame.voices
+            series.key: self._labels.get(series.key) or labels(labels_of(series.key)) for series in frame.series
         }
-        if last is not None and last.voices is not frame.voices:
+        if last is not None and last.series is not frame.series:
             self._forget(last, frame)
-        totals = _added(frame, range(len(frame.voices)), self._labels)
+        totals = _added(frame, range(len(frame.series)), self._labels)
         for text, counts in self._forgotten.items():
             for column, value in counts.items():
                 totals[text][column] += value
@@ -85,13 +86,13 @@ class Cumulative:
 
     def _forget(self, last: Frame, frame: Frame) -> None:
         """Keep what series had counted that are gone, or have begun anew, as long as others count for their labels."""
-        now = {voice.key: total for voice, total in zip(frame.voices, _sums(frame), strict=True)}
+        now = {series.key: total for series, total in zip(frame.series, _sums(frame), strict=True)}
         gone = [
             number
-            for number, (voice, total) in enumerate(zip(last.voices, _sums(last), strict=True))
-            if now.get(voice.key, -1.0) < total
+            for number, (series, total) in enumerate(zip(last.series, _sums(last), strict=True))
+            if now.get(series.key, -1.0) < total
         ]
-        known = self._labels | {last.voices[one].key: labels(labels_of(last.voices[one].key)) for one in gone}
+        known = self._labels | {last.series[one].key: labels(labels_of(last.series[one].key)) for one in gone}
         wanted = set(self._labels.values())
         for text, counts in _added(last, gone, known).items():
             kept = self._forgotten.setdefault(text, {})
@@ -101,16 +102,16 @@ class Cumulative:
 
 
 def _sums(frame: Frame) -> Sequence[float]:
-    sums: list[float] = np.bincount(frame.cell_series, frame.values, len(frame.voices)).tolist()
+    sums: list[float] = np.bincount(frame.cell_series, frame.values, len(frame.series)).tolist()
     return sums
 
 
 def _added(frame: Frame, series: Iterable[int], known: Mapping[SeriesKey, str]) -> Totals:
     """Add up the cells of some series by label set."""
     groups: dict[str, int] = {}
-    group_of = np.full(len(frame.voices), -1, np.int64)
+    group_of = np.full(len(frame.series), -1, np.int64)
     for one in series:
-        text = known[frame.voices[one].key]
+        text = known[frame.series[one].key]
         group_of[one] = groups.setdefault(text, len(groups))
     width = len(frame.columns)
     homes = group_of[frame.cell_series]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collectors.dialects import COLLECTED_BY
-from graph.merge import Requests, SeriesKey
+from graph.columns import Requests
 from graph.model import UNKNOWN, Security, ServiceRef, WorkloadRef
+from graph.series import SeriesKey
 
 NO_VERSION = "latest"
 NOBODY: Mapping[str, str] = dict.fromkeys(

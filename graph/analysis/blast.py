@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from graph.analysis.calls import Calls, calls_of, flow
-from graph.merge import Flags, Floats
+from graph.arrays import Flags, Floats
 from graph.model import Snapshot
 
 PRECISION = 1e-9

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from collectors.dialects import istio
 from collectors.exposition import Exposition
-from graph.merge import Ledger
+from graph.ledger import Ledger
 from tests.bench.timing import cpu_seconds, ratio
 
 BOUNDS = (

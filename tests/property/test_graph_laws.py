@@ -13,8 +13,8 @@ from graph.differ import apply, delta
 from graph.frames import decode, encode
 from graph.health import ANNOTATION
 from graph.history import rebuild
+from graph.ledger import Ledger
 from graph.live import LiveGraph
-from graph.merge import Ledger
 from graph.model import (
     Counters,
     EdgeKey,
@@ -93,7 +93,7 @@ def truth(histories, chosen=lambda _key: True) -> int:
 def contents(ledger: Ledger) -> dict[object, float]:
     return {
         (ledger.series[series].key, ledger.columns[column]): value
-        for series, column, value in zip(ledger.cell_series, ledger.cell_column, ledger.values, strict=True)
+        for series, column, value in zip(ledger.cells.series, ledger.cells.column, ledger.cells.values, strict=True)
         if value
     }
 

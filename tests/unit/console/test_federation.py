@@ -18,7 +18,7 @@ from console.federation.text import Family, Sample, labels, render
 from console.federation.words import labels_of
 from console.signals.signal import Area, Signal
 from graph.live import LiveGraph
-from graph.merge import SeriesKey
+from graph.series import SeriesKey
 from graph.model import Counters, EdgeKey, GraphType, Outcome, Protocol, Reporter, Security, ServiceRef
 
 PROMTOOL = Path(sys.prefix) / "bin" / "promtool"
@@ -103,7 +103,7 @@ def test_counters_do_not_fall_when_an_instance_is_forgotten_or_returns(graph):
     graph.count(reading(key, 100), reading(key, 10, instance="b"))
     assert graph.requests() == [110]
     graph.count(reading(key, 12, instance="b"), after_s=SILENT_S)
-    assert len(graph.live.frame().voices) == 1, "the silent one is forgotten"
+    assert len(graph.live.frame().series) == 1, "the silent one is forgotten"
     assert graph.requests() == [112]
     graph.count(reading(key, 105), reading(key, 13, instance="b"))
     assert graph.requests()[0] >= 113

@@ -41,8 +41,8 @@ def shop(seconds, *, began_ms=T0, before=0, each=lambda _second, _graph: None):
 def same(one, other) -> bool:
     arrays = ("cell_series", "cell_column", "values")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays) and (
-        (one.run, one.at_ms, one.revision, list(one.voices), list(one.columns), one.inventory)
-        == (other.run, other.at_ms, other.revision, list(other.voices), list(other.columns), other.inventory)
+        (one.run, one.at_ms, one.revision, list(one.series), list(one.columns), one.inventory)
+        == (other.run, other.at_ms, other.revision, list(other.series), list(other.columns), other.inventory)
         and np.array_equal(one.hearing.at_ms, other.hearing.at_ms)
         and np.array_equal(one.hearing.fresh, other.hearing.fresh)
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graph_words import BOUNDS, T0, latency
 
-from graph.merge import Bucket, Field
+from graph.columns import Bucket, Field
 from graph.windows import Mark, Marks, Scale
 
 WINDOWS = (10, 17, 60, 90, 300, 420, 900, 1800, 3600)

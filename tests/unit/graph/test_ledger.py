@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from graph_words import T0, answered, edge, seen
 
-from graph.merge import Field, Ledger, Requests
+from graph.columns import Field, Requests
+from graph.ledger import Ledger
 from graph.model import Reporter
 
 CALLS = edge("web", "cart")
@@ -13,8 +14,8 @@ CALLS = edge("web", "cart")
 
 def total(ledger: Ledger) -> float:
     """All requests that the ledger holds."""
-    counted = [isinstance(ledger.columns[column], Requests) for column in ledger.cell_column]
-    return float(ledger.values[counted].sum())
+    counted = [isinstance(ledger.columns[column], Requests) for column in ledger.cells.column]
+    return float(ledger.cells.values[counted].sum())
 
 
 def folded(*readings) -> Ledger:
@@ -55,7 +56,9 @@ def test_latency_and_tcp_counters_survive_a_restart_too():
     before = answered(2, samples=(3.0, 30.0), sent_bytes=100.0, opened=2.0)
     after = answered(1, samples=(3.0,), sent_bytes=10.0, opened=1.0)
     ledger = folded(seen(CALLS, before, at=1), seen(CALLS, after, at=2))
-    by_column = {ledger.columns[column]: value for column, value in zip(ledger.cell_column, ledger.values, strict=True)}
+    by_column = {
+        ledger.columns[column]: value for column, value in zip(ledger.cells.column, ledger.cells.values, strict=True)
+    }
     assert by_column[Field.SENT] == 110
     assert by_column[Field.OPENED] == 3
     assert by_column[Field.LATENCY] == 36

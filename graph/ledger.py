@@ -1,30 +1,26 @@
 """Folding observations into cumulative counts.
 
-The truth is one flat vector: a *cell* is one counter (a :data:`Column`) of one series, and its value is what has been
-counted since the graph began to watch. It never falls, whatever restarts; so a window is one subtraction of two
-vectors (:mod:`graph.windows`), and a sum over any set of cells is exact.
+The truth is one flat vector: a *cell* is one counter (a :data:`~graph.columns.Column`) of one series, and its value is
+what has been counted since the graph began to watch. It never falls, whatever restarts; so a window is one subtraction
+of two vectors (:mod:`graph.windows`), and a sum over any set of cells is exact. :mod:`graph.arrays` has the picture.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Protocol, Reporter, Security
+from graph.arrays import Flags, Floats, Ints
+from graph.columns import Column, Numbering
+from graph.model import Counters, Observation, Outcome, Reporter
+from graph.series import InstanceKey, SeriesKey
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
-REPORTERS = tuple(Reporter)
-"""In the order in which a window prefers them."""
+FEWEST_CELLS = 1024
+"""Room for so many is made at once."""
 
 KEPT_EPOCHS = 3
 """So many finished runs of a series can still be corrected by readings that arrive late."""
@@ -32,62 +28,12 @@ KEPT_EPOCHS = 3
 DEFAULT_INTERVAL_MS = 5_000.0
 """Taken for an instance's reporting interval until two readings tell."""
 
-
 STALE_INTERVALS = 3
 """An instance silent for so many of its intervals is no longer believed."""
 
 
-class Field(StrEnum):
-    """Counters that every edge may have once."""
-
-    SENT = "sent"
-    RECEIVED = "received"
-    OPENED = "opened"
-    CLOSED = "closed"
-    LATENCY = "latency"
-    """The sum of all sampled latencies, in milliseconds."""
-    REQUEST_MESSAGES = "request_messages"
-    RESPONSE_MESSAGES = "response_messages"
-    REQUEST_BYTES = "request_bytes"
-    RESPONSE_BYTES = "response_bytes"
-
-
-LATENCY = list(Field).index(Field.LATENCY)
-"""The columns of a ledger begin with the fields, in their order."""
-
-
-class Requests(NamedTuple):
-    """Requests with one outcome."""
-
-    protocol: Protocol
-    outcome: Outcome
-
-
-class Bucket(NamedTuple):
-    """Samples whose latency lies in ``(low, high]``."""
-
-    low: float
-    high: float
-
-
-Column = Field | Requests | Bucket
-
-
-class SeriesKey(NamedTuple):
-    """What one counter set is about. Anything that differs is counted apart."""
-
-    edge: EdgeKey
-    reporter: Reporter
-    instance: str
-    security: Security
-    source_principal: str
-    destination_principal: str
-    operation: str = ""
-    host: str = ""
-
-
 @dataclass(slots=True)
-class Series:
+class SeriesState:
     """What the ledger remembers of one counter set."""
 
     key: SeriesKey
@@ -97,7 +43,7 @@ class Series:
     epoch: int
     at_ms: int
     counters: Counters
-    cells: array[int] = field(default_factory=lambda: array("i"))
+    column_cell: array[int] = field(default_factory=lambda: array("i"))
     """Per column number its cell; below 0: none. A dict would take five times as much, and series are many."""
     settled: dict[int, float] = field(default_factory=dict)
     """Per column, what earlier runs counted (less what was there before the graph watched)."""
@@ -134,6 +80,63 @@ class Drops:
     """Refused because the ledger is full."""
 
 
+class Cells:
+    """The counters that counted anything: a sparse matrix of series and columns, as three arrays that grow together."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._values: Floats = np.zeros(FEWEST_CELLS)
+        self._series: Ints = np.zeros(FEWEST_CELLS, np.int64)
+        self._column: Ints = np.zeros(FEWEST_CELLS, np.int64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def values(self) -> Floats:
+        """What each has counted; a view that the next fold changes."""
+        return self._values[: self._count]
+
+    @property
+    def series(self) -> Ints:
+        """The series that each belongs to."""
+        return self._series[: self._count]
+
+    @property
+    def column(self) -> Ints:
+        """The column that each belongs to."""
+        return self._column[: self._count]
+
+    def add(self, series: int, column: int) -> int:
+        """Begin a counter at zero; return its number."""
+        cell = self._count
+        if cell == len(self._values):
+            grown = max(FEWEST_CELLS, 2 * cell)
+            self._values, self._series, self._column = (
+                np.resize(self._values, grown),
+                np.resize(self._series, grown),
+                np.resize(self._column, grown),
+            )
+        self._values[cell], self._series[cell], self._column[cell] = 0.0, series, column
+        self._count += 1
+        return cell
+
+    def write(self, values: Mapping[int, float]) -> None:
+        """Put the values where the cells of these numbers are."""
+        cells = np.fromiter(values.keys(), np.int64, len(values))
+        self._values[cells] = np.fromiter(values.values(), np.float64, len(values))
+
+    def keep(self, wanted: Flags) -> Ints:
+        """Leave the cells of series that are not wanted, and number the others anew; return their old numbers."""
+        cells = np.flatnonzero(wanted[self.series])
+        renumbered = np.cumsum(wanted) - 1
+        self._values = self._values[cells]
+        self._series = renumbered[self._series[cells]]
+        self._column = self._column[cells]
+        self._count = len(cells)
+        return cells
+
+
 class Ledger:
     """The latest reading per series, and the sum over all its runs.
 
@@ -147,62 +150,40 @@ class Ledger:
         """Until then somebody may have counted of whom nothing is known any more, or nothing was known yet."""
         self.capacity = capacity
         """Most series that are held at once."""
-        self.series: list[Series] = []
-        self.columns: list[Column] = list(Field)
-        self.instances: dict[tuple[Reporter, str], Instance] = {}
+        self.series: list[SeriesState] = []
+        self.cells = Cells()
+        self.instances: dict[InstanceKey, Instance] = {}
         self.drops = Drops()
         self.version = 0
         """Changes whenever ``series`` does."""
         self._numbers: dict[SeriesKey, int] = {}
-        self._outcomes: dict[Protocol, dict[Outcome, int]] = {protocol: {} for protocol in Protocol}
-        self._layouts: dict[tuple[float, ...], tuple[int, ...]] = {}
-        self._buckets: dict[Bucket, int] = {}
-        self._count = 0
-        self._values: Floats = np.zeros(1024)
-        self._cell_series: Ints = np.zeros(1024, np.int64)
-        self._cell_column: Ints = np.zeros(1024, np.int64)
+        self._numbering = Numbering()
         self._writes: dict[int, float] = {}
 
     @property
-    def values(self) -> Floats:
-        """What each cell has counted; a view that the next fold changes."""
-        return self._values[: self._count]
-
-    @property
-    def cell_series(self) -> Ints:
-        """The series that each cell belongs to."""
-        return self._cell_series[: self._count]
-
-    @property
-    def cell_column(self) -> Ints:
-        """The column that each cell belongs to."""
-        return self._cell_column[: self._count]
+    def columns(self) -> Sequence[Column]:
+        """By number what each column counts; more come, none changes its place."""
+        return self._numbering.columns
 
     def fold(self, batch: Iterable[Observation]) -> None:
         """Take the readings in."""
         for seen in batch:
             self._fold(seen)
         if self._writes:
-            cells = np.fromiter(self._writes.keys(), np.int64, len(self._writes))
-            self._values[cells] = np.fromiter(self._writes.values(), np.float64, len(self._writes))
+            self.cells.write(self._writes)
             self._writes.clear()
 
     def keep(self, wanted: Flags) -> Ints:
         """Forget the series that are not wanted; return the cells that stay, by their old numbers."""
-        renumbered = np.cumsum(wanted) - 1
-        cells = np.flatnonzero(wanted[self.cell_series])
         gone = (one.at_ms for one, stays in zip(self.series, wanted, strict=True) if not stays)
         self.forgotten_ms = max(self.forgotten_ms, *gone, 0)
-        moved = {int(old): new for new, old in enumerate(cells)}
         self.series = [one for one, stays in zip(self.series, wanted, strict=True) if stays]
         self._numbers = {one.key: number for number, one in enumerate(self.series)}
+        cells = self.cells.keep(wanted)
+        moved = {int(old): new for new, old in enumerate(cells)}
         for one in self.series:
-            one.cells = array("i", [moved.get(cell, -1) for cell in one.cells])
-        self._values = self._values[cells]
-        self._cell_series = renumbered[self._cell_series[cells]]
-        self._cell_column = self._cell_column[cells]
-        self._count = len(cells)
-        heard = {(one.key.reporter, one.key.instance) for one in self.series}
+            one.column_cell = array("i", [moved.get(cell, -1) for cell in one.column_cell])
+        heard = {one.key.instance_key for one in self.series}
         self.instances = {key: one for key, one in self.instances.items() if key in heard}
         self.version += 1
         return cells
@@ -222,7 +203,7 @@ class Ledger:
 
     def not_later(self, now_ms: int) -> None:
         """Take readings from the future, which a clock gave that has been set back since, for readings of now."""
-        heard: tuple[Series | Instance, ...] = (*self.series, *self.instances.values())
+        heard: tuple[SeriesState | Instance, ...] = (*self.series, *self.instances.values())
         for one in heard:
             one.at_ms = min(one.at_ms, now_ms)
 
@@ -265,7 +246,7 @@ class Ledger:
         instance = self.instances.setdefault((seen.reporter, seen.instance), Instance(seen.at_ms, seen.at_ms))
         watched = seen.epoch >= self.forgotten_ms or seen.reporter is Reporter.TRACE or instance.first_ms < seen.at_ms
         instance.hear(seen.at_ms)
-        series = Series(key, seen.origin, 0 if watched else seen.at_ms, seen.epoch, seen.at_ms, seen.counters)
+        series = SeriesState(key, seen.origin, 0 if watched else seen.at_ms, seen.epoch, seen.at_ms, seen.counters)
         if not watched:
             self._settle(series, seen.counters, sign=-1.0)
         number = self._numbers[key] = len(self.series)
@@ -276,7 +257,7 @@ class Ledger:
     def _read(self, number: int, seen: Observation) -> None:
         series = self.series[number]
         series.epoch, series.at_ms, series.counters, series.origin = seen.epoch, seen.at_ms, seen.counters, seen.origin
-        self._write(number, self._flat(series.key.edge.protocol, seen.counters))
+        self._write(number, self._numbering.flat(series.key.edge.protocol, seen.counters))
 
     def _correct(self, number: int, seen: Observation) -> None:
         """A reading of a run that is over: only a later word on that run than the one we had says anything new."""
@@ -293,7 +274,7 @@ class Ledger:
             self._settle(series, known[1], sign=-1.0)
         self._settle(series, seen.counters)
         self._finish(series, seen.epoch, seen.at_ms, seen.counters)
-        total = dict(self._flat(series.key.edge.protocol, series.counters))
+        total = dict(self._numbering.flat(series.key.edge.protocol, series.counters))
         self._write(number, [(column, total.get(column, 0.0)) for column in total.keys() | series.settled.keys()])
 
     def _drop(self, seen: Observation, known_ms: int) -> None:
@@ -302,91 +283,30 @@ class Ledger:
         else:
             self.drops.late += 1
 
-    def _retire(self, series: Series) -> None:
+    def _retire(self, series: SeriesState) -> None:
         self._settle(series, series.counters)
         self._finish(series, series.epoch, series.at_ms, series.counters)
 
     @staticmethod
-    def _finish(series: Series, epoch: int, at_ms: int, counters: Counters) -> None:
+    def _finish(series: SeriesState, epoch: int, at_ms: int, counters: Counters) -> None:
         series.finished[epoch] = (at_ms, counters)
         if len(series.finished) > KEPT_EPOCHS:
             del series.finished[min(series.finished)]
 
-    def _settle(self, series: Series, counters: Counters, *, sign: float = 1.0) -> None:
-        for column, value in self._flat(series.key.edge.protocol, counters):
+    def _settle(self, series: SeriesState, counters: Counters, *, sign: float = 1.0) -> None:
+        for column, value in self._numbering.flat(series.key.edge.protocol, counters):
             series.settled[column] = series.settled.get(column, 0.0) + sign * value
 
     def _write(self, number: int, flat: Iterable[tuple[int, float]]) -> None:
         series = self.series[number]
-        settled, cells = series.settled, series.cells
+        settled, column_cell = series.settled, series.column_cell
         for column, value in flat:
-            cell = cells[column] if column < len(cells) else -1
+            cell = column_cell[column] if column < len(column_cell) else -1
             if cell < 0:
-                cell = self._cell(number, column)
-                cells.extend([-1] * (column + 1 - len(cells)))
-                cells[column] = cell
+                cell = self.cells.add(number, column)
+                column_cell.extend([-1] * (column + 1 - len(column_cell)))
+                column_cell[column] = cell
             self._writes[cell] = value + settled[column] if column in settled else value
-
-    def _cell(self, number: int, column: int) -> int:
-        cell = self._count
-        if cell == len(self._values):
-            grown = max(1024, 2 * cell)
-            self._values = np.resize(self._values, grown)
-            self._cell_series = np.resize(self._cell_series, grown)
-            self._cell_column = np.resize(self._cell_column, grown)
-        self._values[cell] = 0.0
-        self._cell_series[cell] = number
-        self._cell_column[cell] = column
-        self._count += 1
-        return cell
-
-    def _flat(self, protocol: Protocol, counters: Counters) -> list[tuple[int, float]]:
-        """Every counter that is not zero, by column number."""
-        numbers = self._outcomes[protocol]
-        flat = []
-        for outcome, value in counters.requests.items():
-            if value:
-                column = numbers.get(outcome)
-                if column is None:
-                    column = numbers[outcome] = self._column(Requests(protocol, outcome))
-                flat.append((column, value))
-        for column, value in enumerate(
-            (counters.sent_bytes, counters.received_bytes, counters.opened, counters.closed)
-        ):
-            if value:
-                flat.append((column, value))
-        for column, value in enumerate(
-            (counters.request_messages, counters.response_messages, counters.request_bytes, counters.response_bytes),
-            LATENCY + 1,
-        ):
-            if value:
-                flat.append((column, value))
-        if counters.latency_ms is not None and counters.latency_ms.counts[-1]:
-            self._flat_latency(counters.latency_ms, flat)
-        return flat
-
-    def _flat_latency(self, latency: Histogram, flat: list[tuple[int, float]]) -> None:
-        layout = self._layouts.get(latency.bounds) or self._layout(latency.bounds)
-        below = 0.0
-        for column, count in zip(layout, latency.counts, strict=True):
-            if count > below:
-                flat.append((column, count - below))
-                below = count
-        flat.append((LATENCY, latency.total))
-
-    def _layout(self, bounds: tuple[float, ...]) -> tuple[int, ...]:
-        layout = []
-        for low, high in zip((0.0, *bounds[:-1]), bounds, strict=True):
-            bucket = Bucket(low, high)
-            if bucket not in self._buckets:
-                self._buckets[bucket] = self._column(bucket)
-            layout.append(self._buckets[bucket])
-        self._layouts[bounds] = tuple(layout)
-        return self._layouts[bounds]
-
-    def _column(self, column: Column) -> int:
-        self.columns.append(column)
-        return len(self.columns) - 1
 
 
 def fell(before: Counters, after: Counters) -> bool:
