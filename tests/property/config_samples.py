@@ -66,7 +66,7 @@ kind: ServiceEntry
 metadata: {name: files, namespace: shop}
 spec:
   hosts: [files.example.com]
-  addresses: [10.1.2.3, 10.2.0.0/16]
+  addresses: [10.1.2.3, 10.2.0.0/16, "2001:db8::/37"]
   ports: [{number: 80, name: http, protocol: GRPC-WEB}]
   location: MESH_INTERNAL
   resolution: STATIC
@@ -90,7 +90,7 @@ spec:
   ports: [{number: 80, name: any}]
   location: MESH_INTERNAL
   resolution: STATIC
-  workloadSelector: {labels: {app: vm}}
+  workloadSelector: {labels: {}}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

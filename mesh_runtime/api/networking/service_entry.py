@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from mesh_runtime.api.core import tcp_only
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.protocols import HTTP, by_word
-from mesh_runtime.api.spec import ISTIO, Flaw, Many, Some, Spec, refused, repeated, text, unsupported
+from mesh_runtime.api.spec import Flaw, Many, Some, Spec, refused, repeated, text
 from mesh_runtime.api.values import (
     AnyCase,
     DnsLabel,
@@ -128,7 +128,7 @@ class ServicePort(Spec):
 
 
 class WorkloadSelector(Spec):
-    """Which workloads of the namespace answer."""
+    """Which workloads of the namespace answer: those that carry these labels, all where there are none."""
 
     labels: Labels = Field(default_factory=dict)
 
@@ -156,9 +156,6 @@ class ServiceEntry(Spec):
                 yield Flaw(("hosts", index), "* stands for every host", "name hosts, or use *. before a domain")
         if self.endpoints and self.workload_selector:
             yield Flaw(("endpoints",), "endpoints and workloadSelector exclude each other", "keep one of them")
-        if self.workload_selector and not self.workload_selector.labels:
-            found = unsupported(ISTIO, "an empty selector, which stands for all workloads of the namespace,")
-            yield Flaw(("workloadSelector",), found, "name labels that they share")
         yield from self._port_flaws()
         yield from self._address_flaws()
         match self.resolution:
@@ -198,9 +195,6 @@ class ServiceEntry(Spec):
         for index, value in enumerate(self.addresses):
             if "/" in value and self.resolution not in {"NONE", "STATIC"}:
                 message = f"a network is allowed with resolution NONE or STATIC, not {self.resolution}"
-                yield Flaw(("addresses", index), message, "write single addresses")
-            elif ":" in value and not value.endswith("/128") and "/" in value:
-                message = "an IPv6 address can be written in many ways, so that those of a network are not recognised"
                 yield Flaw(("addresses", index), message, "write single addresses")
 
     def _static_flaws(self) -> Iterator[Flaw]:

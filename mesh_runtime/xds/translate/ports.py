@@ -206,7 +206,7 @@ def tcp_names(world: World, instance: Instance) -> Mapping[str, int]:
 
 
 def _is_an_application_s(service: MeshService, port: MeshPort, bound: int) -> bool:
-    if service.selector:
+    if service.selector is not None:
         return (port.target or port.number) == bound
     return any(
         _is_loopback(entry.address) and entry.ports.get(port.name, port.target or port.number) == bound

@@ -67,8 +67,8 @@ class MeshService:
     name: str
     namespace: str
     ports: tuple[MeshPort, ...]
-    selector: Mapping[str, str]
-    """Empty: no workload of the mesh."""
+    selector: Mapping[str, str] | None
+    """Which workloads of its namespace answer; empty: all, ``None``: none."""
     listed: tuple[WorkloadEntry, ...] = ()
     """Endpoints by address, not by selector."""
     external: bool = False
@@ -80,7 +80,7 @@ class MeshService:
     addresses: tuple[str, ...] = ()
     """IP addresses by which callers know it, beside its host."""
     networks: tuple[str, ...] = ()
-    """IPv4 networks any address of which stands for it."""
+    """Networks any address of which stands for it."""
     headless: bool = False
     """Its workloads have names of their own below its host."""
     member: str = ""
@@ -116,7 +116,7 @@ class MeshService:
     @property
     def is_inside(self) -> bool:
         """Whether workloads of the mesh may answer, with mutual TLS."""
-        return not self.external and (bool(self.selector) or any(map(has_sidecar, self.listed)))
+        return not self.external and (self.selector is not None or any(map(has_sidecar, self.listed)))
 
     def names(self, namespace: str) -> tuple[str, ...]:
         """Return every name under which callers in a namespace know it, the full one first; some begin with ``*.``."""
@@ -146,6 +146,10 @@ class MeshService:
         if not self.export_to:
             return True
         return any(to in {"*", namespace} or (to == "." and namespace == self.namespace) for to in self.export_to)
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether workloads of its namespace that carry these labels answer."""
+        return self.selector is not None and self.selector.items() <= labels.items()
 
     def answers_as(self, name: str) -> bool:
         """Tell whether the selected workload of this name is one of those meant."""
@@ -231,7 +235,7 @@ def _declared(item: ConfigObject, spec: Service, prefers: tuple[str, ...]) -> Me
             MeshPort(number=port.port, name=port.name, protocol=port.mesh_protocol, target=port.target_port)
             for port in spec.ports
         ),
-        selector={} if outside else spec.selector,
+        selector=None if outside else spec.selector or None,
         listed=(WorkloadEntry(address=spec.external_name),) if outside else (),
         external=outside,
         by_dns=outside,
@@ -244,12 +248,12 @@ def _declared(item: ConfigObject, spec: Service, prefers: tuple[str, ...]) -> Me
 
 def _entry(item: ConfigObject, spec: ServiceEntry, host: str, prefers: tuple[str, ...]) -> MeshService:
     addresses = tuple(address for address in map(_single, spec.addresses) if address)
-    selector = spec.workload_selector.labels if spec.workload_selector else {}
+    selector = spec.workload_selector.labels if spec.workload_selector else None
     networks = tuple(network for network in spec.addresses if not _single(network))
     unsaid = spec.resolution == "NONE" and (networks or (host.startswith("*") and not addresses))
     dynamic = spec.resolution == "DYNAMIC_DNS" or bool(unsaid)
     listed: tuple[WorkloadEntry, ...] = ()
-    if not dynamic and not selector:
+    if not dynamic and selector is None:
         listed = spec.endpoints or _places(spec.resolution, host, addresses)
     return MeshService(
         host=host,
@@ -262,7 +266,7 @@ def _entry(item: ConfigObject, spec: ServiceEntry, host: str, prefers: tuple[str
         selector=selector,
         listed=listed,
         external=spec.location == "MESH_EXTERNAL",
-        by_dns=spec.resolution in {"DNS", "DNS_ROUND_ROBIN"} and not selector,
+        by_dns=spec.resolution in {"DNS", "DNS_ROUND_ROBIN"} and selector is None,
         round_robin=spec.resolution == "DNS_ROUND_ROBIN",
         by_request=dynamic,
         addresses=addresses,
@@ -290,5 +294,5 @@ def _members(world: World, service: MeshService) -> Iterator[tuple[str, str]]:
     for instance in world.selected(service.namespace, service.selector):
         yield member_name(instance), instance.address
     for item, entry in world.workload_entries(service.namespace):
-        if entry.address and not entry.is_socket and service.selector.items() <= entry.labels.items():
+        if entry.address and not entry.is_socket and service.selects(entry.labels):
             yield item.key.name, entry.address

@@ -34,8 +34,8 @@ R = TypeVar("R")
 Seen = TypeVar("Seen", VirtualService, DestinationRule)
 RUN: Final = 32
 """How many items of a large collection are looked at together, on average."""
-_Label = tuple[str, str, str]
-"""Namespace, name and value."""
+_Label = tuple[str, ...]
+"""A label's name and value, after a namespace; ``()``, after it: all that is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,37 +160,31 @@ class World:
         """Workloads' instances by id, also those that drain."""
         return self._instances.under(Role.SIDECAR)
 
-    def selected(self, namespace: str, selector: Mapping[str, str]) -> Iterator[Instance]:
-        """Yield the namespace's workload instances that carry all of a selector's labels."""
-        for pair in list(selector.items())[:1]:
-            for instance in self._instances.under((namespace, *pair)):
-                if selects(selector, instance.labels):
-                    yield instance
-
-    def selected_gateways(self, namespace: str, selector: Mapping[str, str]) -> Iterator[Instance]:
-        """Yield the namespace's gateway instances that carry all of a selector's labels."""
-        for pair in list(selector.items())[:1]:
-            for instance in self._instances.under((Role.GATEWAY, namespace, *pair)):
-                if selects(selector, instance.labels):
+    def selected(
+        self, namespace: str, selector: Mapping[str, str] | None, role: Role = Role.SIDECAR
+    ) -> Iterator[Instance]:
+        """Yield the namespace's workloads or gateways that carry all of a selector's labels; of ``None`` no one."""
+        if selector is not None:
+            for instance in self._instances.under((role, namespace, *_first(selector))):
+                if selector.items() <= instance.labels.items():
                     yield instance
 
     def services_of(self, instance: Instance) -> Iterator[MeshService]:
         """Yield the services that select an instance."""
-        for name, value in instance.labels.items():
-            for service in self._services_by_label(instance.namespace, name, value):
-                if selects(service.selector, instance.labels):
+        for label in ((), *instance.labels.items()):
+            for service in self._services_by_label(instance.namespace, *label):
+                if service.selects(instance.labels):
                     yield service
 
-    def _services_by_label(self, namespace: str, name: str, value: str) -> tuple[MeshService, ...]:
-        label = namespace, name, value
+    def _services_by_label(self, *label: str) -> tuple[MeshService, ...]:
         every = "world", "services by label"
         return self.once((*every, label), lambda: self.once(every, self._by_label).get(label, ()))
 
     def _by_label(self) -> dict[_Label, tuple[MeshService, ...]]:
         found = defaultdict[_Label, list[MeshService]](list)
         for service in self.every_service:
-            for name, value in [] if service.parent else list(service.selector.items())[:1]:
-                found[service.namespace, name, value].append(service)
+            if service.selector is not None and not service.parent:
+                found[service.namespace, *_first(service.selector)].append(service)
         return {label: tuple(services) for label, services in found.items()}
 
     @property
@@ -309,11 +303,8 @@ def _labels(instance: Instance) -> Iterator[Hashable]:
     yield None
     if instance.role is Role.SIDECAR:
         yield Role.SIDECAR
-        for name, value in instance.labels.items():
-            yield instance.namespace, name, value
-    else:
-        for name, value in instance.labels.items():
-            yield instance.role, instance.namespace, name, value
+    for label in ((), *instance.labels.items()):
+        yield instance.role, instance.namespace, *label
 
 
 _shown = attrgetter(*(field.name for field in fields(Instance) if field.name != "lease_until_ms"))
@@ -322,6 +313,11 @@ _shown = attrgetter(*(field.name for field in fields(Instance) if field.name != 
 def _same(one: Instance, other: Instance) -> bool:
     """Compare all but the lease, which says nothing about where traffic goes. The order of ports counts."""
     return bool(_shown(one) == _shown(other)) and list(one.ports) == list(other.ports)
+
+
+def _first(selector: Mapping[str, str]) -> _Label:
+    """Return the one of a selector's labels by which it is looked up; ``()``: it has none."""
+    return next(iter(selector.items()), ())
 
 
 def _is_delegate(item: ConfigObject) -> bool:

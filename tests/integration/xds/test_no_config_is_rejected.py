@@ -106,7 +106,7 @@ NAMES = {
         ("app", "catalog", "ingress", "db", *({"app": app} for app in ("catalog", "db", "ingress")), {}),
     ),
     "number": tuple(map(str, (80, 81, 443, 6379, 8080))),
-    "addresses": ("10.1.2.3", "10.1.0.0/16", "2001:db8::1", "127.0.0.1"),
+    "addresses": ("10.1.2.3", "10.1.0.0/16", "2001:db8::1", "2001:db8::/37", "127.0.0.1"),
     "address": ("10.1.2.3", "127.0.0.1", "pay.example.com", "2001:db8::1", "unix:///tmp/own.sock"),
     "jwks": (TOKENS,),
     "jwks_uri": ("https://issuer.example.com/keys", "http://catalog.shop.svc.cluster.local/keys"),

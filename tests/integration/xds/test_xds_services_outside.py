@@ -126,7 +126,7 @@ async def served_at(mesh, address):
     mesh.stack.push_async_callback(runner.cleanup)
     for _ in range(2):
         await web.TCPSite(runner, address, 0).start()
-    return [port for _, port in runner.addresses]
+    return [port for _, port, *_ in runner.addresses]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,20 @@ async def test_addresses_of_a_network_stand_for_the_entry_that_has_it(mesh, fron
         writer.write(b"GET / HTTP/1.0\r\nhost: through\r\n\r\n")
         assert (await reader.read()).endswith(b"through")
         writer.close()
+    finally:
+        await mesh.forget("ConfigMap", "ServiceEntry")
+
+
+@pytest.mark.parametrize("places", ["resolution: NONE", "resolution: STATIC, endpoints: [{address: '::1'}]"])
+async def test_an_address_of_an_ipv6_network_is_known_however_it_is_written(mesh, frontend, places):
+    port, _ = await served_at(mesh, "::1")
+    entry = f"hosts: [six.example.com], addresses: ['::/121'], {places}, ports: [{{number: {port}, name: http}}]"
+    only = mesh_config("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
+    await mesh.apply(together(ENTRY % ("six", entry), only))
+    try:
+        for written in ("::1", "0:0::1", "::0.0.0.1", "0000:0000:0000:0000:0000:0000:0000:0001"):
+            assert (await mesh.get(frontend, f"[{written}]:{port}/")).status == 200
+        assert (await mesh.get(frontend, f"[::81]:{port}/")).status == 502
     finally:
         await mesh.forget("ConfigMap", "ServiceEntry")
 
@@ -260,6 +274,18 @@ async def test_an_entry_may_select_workloads_that_run_and_that_are_listed(mesh, 
     known = {"destination_principal": spiffe_id("shop", "inside"), "connection_security_policy": "mutual_tls"}
     assert await counted(mesh, frontend, **labels, **known) >= 1
     assert await counted(mesh, frontend, destination_workload="vm", connection_security_policy="none", **labels) >= 1
+
+
+async def test_an_entry_with_an_empty_selector_is_for_all_workloads_of_its_namespace(mesh, frontend):
+    spec = f"hosts: [all.example.com], location: MESH_INTERNAL, resolution: STATIC, {HTTP}, workloadSelector: {{}}"
+    await mesh.apply(ENTRY % ("all", spec))
+    own = {name for name, one in mesh.workloads.items() if one.registration.namespace == "shop"}
+
+    async def each():
+        return set(await mesh.share(frontend, "all.example.com/", count=20)) >= own
+
+    await until(each)
+    await mesh.forget("ServiceEntry")
 
 
 async def test_only_namespaces_that_an_entry_is_exported_to_see_it(mesh, frontend, outside):

@@ -11,7 +11,7 @@ from mesh_runtime.api.networking import WorkloadEntry
 from mesh_runtime.api.networking.service_entry import UNIX
 from mesh_runtime.api.objects import CLUSTER, TRUST_DOMAIN, ConfigObject
 from mesh_runtime.identity.authority import spiffe_id
-from mesh_runtime.registry import Instance
+from mesh_runtime.registry import Instance, Role
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.ports import gateway_ports, inbound_port
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
@@ -107,7 +107,7 @@ def identities(world: World, service: MeshService, labels: Mapping[str, str]) ->
 
 
 def _identities(world: World, service: MeshService, labels: Mapping[str, str]) -> set[str]:
-    wanted = {**service.selector, **labels} if service.selector else {}
+    wanted = None if service.selector is None else {**service.selector, **labels}
     accounts = {
         one.service_account for one in world.selected(service.namespace, wanted) if service.answers_as(member_name(one))
     }
@@ -164,7 +164,7 @@ def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[E
     for instance in world.selected(service.namespace, service.selector):
         if service.answers_as(member_name(instance)):
             yield from _of_instance(world, service, instance, port)
-    for instance in world.selected_gateways(service.namespace, service.selector):
+    for instance in world.selected(service.namespace, service.selector, Role.GATEWAY):
         if service.answers_as(member_name(instance)):
             yield from _of_gateway(world, instance, port)
     for item, entry in _selected_entries(world, service):
@@ -176,7 +176,7 @@ def _endpoints(world: World, service: MeshService, port: MeshPort) -> Iterator[E
 
 def _selected_entries(world: World, service: MeshService) -> Iterator[tuple[ConfigObject, WorkloadEntry]]:
     for item, entry in world.workload_entries(service.namespace):
-        if entry.address and selects(service.selector, entry.labels) and service.answers_as(item.key.name):
+        if entry.address and service.selects(entry.labels) and service.answers_as(item.key.name):
             yield item, entry
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mesh_runtime.api.networking import TOPOLOGY, LocalityLbSetting, ZoneAwareLbSetting
+from mesh_runtime.registry import Role
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.endpoints import Endpoint, lb_endpoint
 from mesh_runtime.xds.translate.calling.nearness import Nearness
@@ -128,10 +129,8 @@ def _by_region(setting: ZoneAwareLbSetting, caller: str, near: tuple[Place, ...]
 def _callers(world: World, client: Client) -> Counter[str]:
     """Count the instances of a caller's own workload, by locality."""
     own = {name: value for name, value in client.labels if name in WORKLOAD}
-    select = world.selected_gateways if client.gateway else world.selected
-    alike = (
-        one for one in select(client.namespace, own) if all(one.labels.get(name) == own.get(name) for name in WORKLOAD)
-    )
+    found = world.selected(client.namespace, own or None, Role.GATEWAY if client.gateway else Role.SIDECAR)
+    alike = (one for one in found if all(one.labels.get(name) == own.get(name) for name in WORKLOAD))
     return Counter(one.locality for one in alike if not one.draining)
 
 
