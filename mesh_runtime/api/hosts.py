@@ -22,8 +22,6 @@ def resolve_host(host: str, namespace: str) -> str:
 
 def matches(pattern: str, host: str) -> bool:
     """Tell whether a host, which may itself begin with ``*``, lies within a pattern such as ``*.example.com``."""
-    if pattern == "*":
-        return True
-    if pattern.startswith("*."):
+    if pattern.startswith("*"):
         return host.endswith(pattern[1:]) and host != pattern[1:]
     return pattern == host

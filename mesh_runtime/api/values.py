@@ -18,6 +18,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_WILDCARD = re.compile(r"^\*[.-]?")
+_PART = re.compile(r"\*[^.]")
 _AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,261}")
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?(ns|us|µs|ms|s|m|h)")
 _UNIT_NS = {
@@ -46,10 +48,15 @@ def dns_name(value: str) -> str | None:
 
 
 def host(value: str) -> str | None:
-    """Complain about what is neither a DNS name nor ``*`` nor ``*.`` before a DNS name."""
-    if value == "*" or dns_name(value.removeprefix("*.")) is None:
+    """Complain about what is neither ``*`` nor a DNS name, whose first label may be ``*`` or begin with it."""
+    if value == "*" or dns_name(_WILDCARD.sub("", value)) is None:
         return None
     return f"{quoted(value)} is not a host"
+
+
+def sni_host(value: str) -> str | None:
+    """Complain about a host that TLS is not told apart by: there Envoy compares whole labels."""
+    return f"{quoted(value)} has * for a part of a label" if _PART.match(value) else None
 
 
 def address(value: str) -> str | None:
@@ -146,7 +153,8 @@ def _c_string(value: str) -> str | None:
 _LOWER = "use lower-case letters, digits and '-', beginning and ending with a letter or digit"
 DnsLabel = Annotated[str, AfterValidator(text(dns_label, _LOWER))]
 DnsName = Annotated[str, AfterValidator(text(dns_name, _LOWER + ", in parts joined by '.'"))]
-Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or as its first part"))]
+Host = Annotated[str, AfterValidator(text(host, "write a DNS name, or * alone or at its beginning"))]
+SniHost = Annotated[Host, AfterValidator(text(sni_host, "write *. before a domain"))]
 GatewayName = Annotated[str, AfterValidator(text(_gateway_name, "write mesh, name or namespace/name"))]
 GatewayHost = Annotated[str, AfterValidator(text(_gateway_host, "write host or namespace/host"))]
 HeaderName = Annotated[str, AfterValidator(text(header_name, "use letters, digits and '-'"))]

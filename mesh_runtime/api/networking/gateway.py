@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.spec import Flaw, Some, Spec, refused, repeated, text, unsupported
-from mesh_runtime.api.values import AnyCase, GatewayHost, Labels, Port, address
+from mesh_runtime.api.values import AnyCase, GatewayHost, Labels, Port, address, sni_host
 
 GatewayProtocol = Literal["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "TCP", "MONGO", "MYSQL", "REDIS"]
 PLAIN_HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
@@ -74,6 +74,9 @@ class Server(Spec):
         """Each host once, and TLS where the protocol has it."""
         for index, name in repeated(self.hosts):
             yield Flaw(("hosts", index), f"{name} is there twice", "remove one")
+        for index, name in enumerate(self.hosts):
+            if self.over_tls and (complaint := sni_host(name.rpartition("/")[2])):
+                yield Flaw(("hosts", index), complaint, "write *. before a domain")
         protocol, tls = self.port.protocol, self.tls
         if protocol in OVER_TLS:
             if tls is None:

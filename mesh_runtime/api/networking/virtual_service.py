@@ -25,7 +25,18 @@ from mesh_runtime.api.networking.http_action import (
 )
 from mesh_runtime.api.networking.http_match import HTTPMatchRequest
 from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text
-from mesh_runtime.api.values import DnsLabel, Duration, GatewayName, Host, Labels, Percent, Port, Subnet, dns_label
+from mesh_runtime.api.values import (
+    DnsLabel,
+    Duration,
+    GatewayName,
+    Host,
+    Labels,
+    Percent,
+    Port,
+    SniHost,
+    Subnet,
+    dns_label,
+)
 
 MESH = "mesh"
 """The gateway's name that stands for all sidecars."""
@@ -123,7 +134,7 @@ class L4MatchAttributes(Spec):
 class TLSMatchAttributes(L4MatchAttributes):
     """What is known of a TLS connection that is passed on as it is."""
 
-    sni_hosts: Some[Host]
+    sni_hosts: Some[SniHost]
     """Names in the client's greeting; each is, or is covered by, one of the VirtualService's hosts."""
 
 

@@ -89,6 +89,7 @@ NAMES = {
         "peers.shop.svc.cluster.local",
         "pay.example.com",
         "*.example.com",
+        "*-b.example.com",
         "shop/*",
         "./*",
         "*/catalog.shop.svc.cluster.local",

@@ -364,9 +364,10 @@ async def test_the_narrowest_host_counts_and_hosts_need_no_service(mesh, fronten
                 teapot(411, "*.b.example.com", "b"),
                 teapot(412, "c.b.example.com", "c"),
                 teapot(413, "*.shop.svc.cluster.local", "d"),
+                teapot(414, "*-b.example.com", "e"),
             ]
         )
     )
     hosts = ("a.example.com", "a.b.example.com", "c.b.example.com", "c.b.example.com:80", "catalog", "frontend")
-    answers = [(await mesh.get(frontend, f"{host}/")).status for host in hosts]
-    assert answers == [410, 411, 412, 412, 413, 413]
+    answers = [(await mesh.get(frontend, f"{host}/")).status for host in (*hosts, "a-b.example.com")]
+    assert answers == [410, 411, 412, 412, 413, 413, 414]

@@ -195,10 +195,13 @@ async def test_an_entry_without_resolution_leads_where_its_host_is(mesh, fronten
 @pytest.mark.parametrize("resolution", ["NONE", "DYNAMIC_DNS"])
 async def test_a_wildcard_leads_to_whichever_host_is_asked_for(mesh, frontend, outside, resolution):
     ports = f"[{{number: {outside}, name: http, protocol: HTTP}}, {{number: 443, name: tls, protocol: TLS}}]"
-    await mesh.apply(ENTRY % ("wide", f"hosts: ['*.wide.localhost'], resolution: {resolution}, ports: {ports}"))
-    for host in ("a.wide.localhost", "b.c.wide.localhost"):
+    await mesh.apply(
+        ENTRY % ("wide", f"hosts: ['*.wide.localhost', '*-w.localhost'], resolution: {resolution}, ports: {ports}")
+    )
+    for host in ("a.wide.localhost", "b.c.wide.localhost", "eu-w.localhost"):
         assert (await mesh.get(frontend, f"{host}:{outside}/")).seen["headers"]["host"] == f"{host}:{outside}"
     assert await counted(mesh, frontend, destination_service="*.wide.localhost", response_code="200") >= 2
+    assert await counted(mesh, frontend, destination_service="*-w.localhost", response_code="200") >= 1
 
 
 async def test_tls_to_a_wildcard_is_looked_up_and_passed_on(mesh, frontend):

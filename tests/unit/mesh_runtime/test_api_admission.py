@@ -133,6 +133,8 @@ def test_short_names_are_completed_and_others_left_alone():
     assert resolve_host("*", "shop") == "*"
     assert matches("*.example.com", "a.example.com")
     assert not matches("*.example.com", "example.com")
+    assert matches("*-b.example.com", "a-b.example.com")
+    assert not matches("*-b.example.com", "a.example.com")
 
 
 @pytest.mark.parametrize(

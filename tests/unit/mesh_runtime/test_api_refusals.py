@@ -178,6 +178,11 @@ def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
         (virtual_service(route(to("a")), exportTo=["~"]), "spec.exportTo[0]", "write *, ."),
         (virtual_service(route(to("a")), exportTo=["*", "b"]), "spec.exportTo", "every namespace"),
         (
+            virtual_service(tls=[{"match": [{"sniHosts": ["*-b.c"]}], "route": [to("a")]}]),
+            "spec.tls[0].match[0].sniHosts[0]",
+            "for a part of a label; write *. before a domain",
+        ),
+        (
             virtual_service(tls=[{"match": [{"sniHosts": ["b.c"]}], "route": [to("a")]}]),
             "spec.tls[0].match[0].sniHosts[0]",
             "none of the hosts",
