@@ -3,18 +3,18 @@
 Everything is counted in numpy arrays, from the ledger to the rows of which nodes and edges are made. A number in them is
 one of these, and each has one word:
 
-==========  ==================================================================  ======================================
-index       what one is                                                         where it is numbered
-==========  ==================================================================  ======================================
-series      one counter set: an edge as one instance reports it                 ``Ledger.series``, ``SeriesTable.all``
-column      one kind of counter: a field, requests by outcome, a bucket         ``Ledger.columns`` (:mod:`graph.columns`)
-cell        one counter: a series' column; only those that counted anything     ``Ledger.cells``
-instance    a process, as one side of its calls                                 ``SeriesTable.instances``
-finest      an edge as observed, all of whose reporters are one                 ``Joined.edges`` (:mod:`graph.joins`)
-edge        an edge of one graph type                                           ``Projection.edges`` (:mod:`graph.types`)
-slot        an edge and a reporter: ``edge * len(REPORTERS) + reporter``        ``Builder``
-node        a node of one graph type                                            ``Projection.nodes``
-==========  ==================================================================  ======================================
+==========  =============================================================  ==========================================
+index       what one is                                                    where it is numbered
+==========  =============================================================  ==========================================
+series      one counter set: an edge as one instance reports it            ``Ledger.series``, ``SeriesTable.all``
+column      one kind of counter: a field, requests by outcome, a bucket    ``Ledger.columns`` (:mod:`graph.columns`)
+cell        one counter: a column of a series that counted anything in it  ``Ledger.cells``
+instance    a process, as one side of its calls                            ``SeriesTable.instances``
+finest      an edge as observed, whoever reports it                        ``Joined.edges`` (:mod:`graph.joins`)
+edge        an edge of one graph type                                      ``Projection.edges`` (:mod:`graph.types`)
+slot        an edge and a reporter: ``edge * len(REPORTERS) + reporter``   ``FactFinder`` (:mod:`graph.facts`)
+node        a node of one graph type                                       ``Projection.nodes``
+==========  =============================================================  ==========================================
 
 Cells are numbered as they appear, and keep their number until the ledger forgets. So the counts of any instant are one
 vector, an older one is a beginning of a newer one, and a window is one subtraction::
@@ -27,7 +27,7 @@ vector, an older one is a beginning of a newer one, and a window is one subtract
          │ tally: zero where another reporter of the edge was chosen
     Tally         .counts[cell]   each request once                     .chosen[finest]  .requests[series]
          │ add_up: cell ─▶ series ─▶ finest ─▶ edge
-    EdgeFacts     .rows[edge, column]                                   .covered_s[edge]  .requests[edge, reporter]
+    EdgeFacts     .rows[edge, column]                                   .heard_ms[edge]  .evidence[edge, reporter]
          │ Sides: edge ─▶ its two nodes
     rows[node, column], one array inbound and one outbound
          │ Reading: per second of what is covered                       (:mod:`graph.signals`)

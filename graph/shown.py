@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.arrays import REPORTERS, Flags, Floats, Ints
+from graph.facts import PRESENCES, EdgeFacts
 from graph.health import PRIORITY, Direction, Item, Judge, worst
 from graph.model import (
     PRINCIPALS,
@@ -18,7 +19,6 @@ from graph.model import (
     Health,
     Node,
     NodeKind,
-    Presence,
 )
 from graph.records import Maybe, Objects, Several, Table, column, table
 from graph.seldom import stretch
@@ -32,44 +32,11 @@ _ORDERS = np.array(
 )
 """Per chosen reporter (or none) the order in which evidence is shown."""
 
-PRESENCES = (Presence.LIVE, Presence.IDLE, Presence.STALE)
-
 KNOWN = Node._fields.index("health")
 """So many fields of a node come before those that follow from numbers."""
 
 KINDS = {NodeKind.APP: "app", NodeKind.SERVICE: "service", NodeKind.WORKLOAD: "workload", NodeKind.GATEWAY: "workload"}
 """What Kiali's tolerances call a node."""
-
-
-class EdgeFacts(NamedTuple):
-    """What a snapshot says of its edges, side by side."""
-
-    rows: Floats
-    """Counters."""
-    words: Floats
-    """Everything else that shows, so that comparing both finds every change but that of instants."""
-    active: Flags
-    gone: Flags
-    presence: Ints
-    covered_s: Floats
-    stretch: Floats
-    """How many times as long as the window that is."""
-    chosen: Ints
-    heard_ms: Ints
-    requests: Floats
-    instances: Ints
-    spoke_ms: Ints
-    """Evidence, per edge and reporter."""
-    reasons: Ints
-    """Per edge the number of why it may not be believed, as its source says; 0: nothing is said."""
-
-    def since(self, before: EdgeFacts, changed: Flags) -> EdgeFacts:
-        """Let edges that did not change go on to show the instants that they showed."""
-        return self._replace(
-            covered_s=np.where(changed, self.covered_s, before.covered_s),
-            heard_ms=np.where(changed, self.heard_ms, before.heard_ms),
-            spoke_ms=np.where(changed[:, None], self.spoke_ms, before.spoke_ms),
-        )
 
 
 class Known(NamedTuple):
@@ -133,7 +100,7 @@ class Shown:
                 "source": sources,
                 "target": targets,
                 "protocol": protocols,
-                "signals": partial(self._reading.signals, rows, facts.covered_s[wanted], window_s),
+                "signals": partial(self._reading.signals, rows, facts.covered.seconds[wanted], window_s),
                 "health": partial(self._healths, [lambda: rows] * 2, (inbound, outbound)),
                 "presence": [PRESENCES[presence] for presence in facts.presence[wanted].tolist()],
                 "evidence": partial(self._evidence, facts, wanted),
@@ -164,7 +131,7 @@ class Shown:
         """Per node what is covered of one side's traffic: requests, or bytes where there are none."""
         requests, _ = self._reading.errors(facts.rows)
         counts = np.column_stack((requests, facts.rows[:, TRANSPORT].sum(axis=1)))
-        totals = self.sides.total(side, np.hstack((counts, counts / facts.stretch[:, None])), wanted)
+        totals = self.sides.total(side, np.hstack((counts, counts / facts.covered.stretch[:, None])), wanted)
         return covered_s * stretch(*np.where(totals[:, :1] > 0, totals[:, ::2], totals[:, 1::2]).T)
 
     def _side(self, sums: Callable[[], Floats], covered_s: Callable[[], Floats], window_s: int) -> Maybe:
@@ -186,9 +153,7 @@ class Shown:
     def _evidence(self, facts: EdgeFacts, wanted: Ints) -> Several:
         """Per edge the word of each reporter, the chosen one's first."""
         order = _ORDERS[facts.chosen[wanted]]
-        requests, instances, at = (
-            np.take_along_axis(one[wanted], order, axis=1) for one in (facts.requests, facts.instances, facts.spoke_ms)
-        )
+        requests, instances, at = (np.take_along_axis(one[wanted], order, axis=1) for one in facts.evidence)
         said = at > 0
         slots = wanted[:, None] * len(REPORTERS) + order
         fields = (
