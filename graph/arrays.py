@@ -11,6 +11,7 @@ column      one kind of counter: a field, requests by outcome, a bucket    ``Led
 cell        one counter: a column of a series that counted anything in it  ``Ledger.cells``
 instance    a process, as one side of its calls                            ``SeriesTable.instances``
 finest      an edge as observed, whoever reports it                        ``Joined.edges`` (:mod:`graph.joins`)
+strand      in its place where an edge shows operations: a part of one     ``Strands.strands`` (:mod:`graph.strands`)
 edge        an edge of one graph type                                      ``Projection.edges`` (:mod:`graph.types`)
 slot        an edge and a reporter: ``edge * len(REPORTERS) + reporter``   ``FactFinder`` (:mod:`graph.facts`)
 node        a node of one graph type                                       ``Projection.nodes``

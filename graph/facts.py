@@ -80,7 +80,7 @@ class FactFinder:
         self._series = series
         self._reading = reading
         self._finest_edge: Ints = np.array(projection.edge_of, np.int64)
-        self.series_edge = self._finest_edge[series.joined.home]
+        self.series_edge = self._finest_edge[series.joined.series_finest]
         """The edge that each series counts for."""
         witness, self._shared = _witnesses(projection, series, self.series_edge)
         self.series_slot = witness * len(REPORTERS) + series.reporter
@@ -185,7 +185,7 @@ def _witnesses(projection: Projection, series: SeriesTable, series_edge: Ints) -
     """Per series the edge that it is evidence of, and whether it speaks of several, whose parts nobody can tell."""
     witness, shared = series_edge.copy(), np.zeros(len(series_edge), bool)
     for contender in series.joined.contenders:
-        covering = {projection.edge_of[int(finest)] for finest in contender.edges}
+        covering = {projection.edge_of[int(finest)] for finest in contender.finest}
         if len(covering) == 1:
             witness[contender.series] = covering.pop()
         else:

@@ -1,8 +1,8 @@
 """Which counter sets speak of one and the same traffic.
 
 A request is counted by several reporters, and they do not know the same: the caller's proxy names both ends; the
-callee's proxy may know its caller only by principal, or not at all; spans and applications know names and addresses. Here each series
-gets its *home*: the finest edge that it is evidence of. Where several edges qualify, it cannot be said which part
+callee's proxy may know its caller only by principal, or not at all; spans and applications know names and addresses.
+Here each series gets the finest edge that it is evidence of. Where several edges qualify, it cannot be said which part
 belongs to which: such a series is a *contender*, counted only where none of these edges has a better reporter.
 """
 
@@ -26,8 +26,8 @@ class Contender(NamedTuple):
     """Series that speak of the same traffic as several edges together."""
 
     series: Ints
-    edges: Ints
-    """The edges (numbers in :attr:`Joined.edges`) that cover them."""
+    finest: Ints
+    """The edges that cover them."""
     anonymous: bool
     """Callers without a certificate: only likely to be the same traffic, so counts must agree."""
 
@@ -36,8 +36,8 @@ class Joined(NamedTuple):
     """All traffic, each part once."""
 
     edges: tuple[EdgeKey, ...]
-    home: Ints
-    """Per series the number of its edge."""
+    """The finest edges by number."""
+    series_finest: Ints
     contenders: tuple[Contender, ...]
 
 
@@ -53,7 +53,7 @@ def is_unknown(workload: WorkloadRef) -> bool:
 
 
 def join(series: Sequence[SeriesKey], inventory: Inventory) -> Joined:
-    """Give each series its home."""
+    """Give each series its finest edge."""
     return _Join(series, inventory).joined()
 
 
@@ -61,7 +61,7 @@ class _Join:
     def __init__(self, series: Sequence[SeriesKey], inventory: Inventory) -> None:
         self.series = series
         self.numbers: dict[EdgeKey, int] = {}
-        self.home = np.zeros(len(series), np.int64)
+        self.series_finest = np.zeros(len(series), np.int64)
         self.contenders: list[Contender] = []
         self.callers = _callers(series, inventory)
         """Per principal the workloads that carry it."""
@@ -86,10 +86,10 @@ class _Join:
             placed = [(numbers, *place(edge, principal)) for edge, principal, numbers in mine]
             for numbers, edge, rivals, anonymous in placed:
                 self._settle(np.array(numbers, np.int64), edge, rivals, anonymous=anonymous)
-        return Joined(tuple(self.numbers), self.home, tuple(self.contenders))
+        return Joined(tuple(self.numbers), self.series_finest, tuple(self.contenders))
 
     def _settle(self, series: Ints, edge: EdgeKey, rivals: Sequence[EdgeKey], *, anonymous: bool) -> None:
-        self.home[series] = self._number(edge)
+        self.series_finest[series] = self._number(edge)
         if any(self.series[int(number)].security is not Security.MUTUAL_TLS for number in series):
             self.plain.add(edge)
         if rivals:

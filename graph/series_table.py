@@ -49,14 +49,14 @@ class SeriesTable(SeriesByInstance):
         """Per series 1.0 where that was mutual TLS."""
         self.naming = np.array([bool(key.operation) for key in keys], float)
         """Per series 1.0 where it names what was asked for."""
-        self.counted: Ints = np.arange(len(keys))
+        self.original: Ints = np.arange(len(keys))
         """Per series its number in the ledger."""
 
     def asked(self) -> dict[EdgeKey, set[str]]:
         """Per edge of an unnamed caller, what it is told to ask for."""
         asked: dict[EdgeKey, set[str]] = {}
-        for one, home in zip(self.all, self.joined.home.tolist(), strict=True):
-            edge = self.joined.edges[home]
+        for one, finest in zip(self.all, self.joined.series_finest.tolist(), strict=True):
+            edge = self.joined.edges[finest]
             if one.key.operation and is_unknown(edge.source):
                 asked.setdefault(edge, set()).add(one.key.operation)
         return asked

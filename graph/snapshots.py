@@ -118,8 +118,8 @@ class Builder:
 
     def cells_of(self, wanted: Flags, counted: Tally) -> Ints:
         """Number the cells of what counts for the wanted edges."""
-        touched = np.zeros(int(self._series.counted.max(initial=-1)) + 1, bool)
-        touched[self._series.counted[wanted[self._finder.series_edge]]] = True
+        touched = np.zeros(int(self._series.original.max(initial=-1)) + 1, bool)
+        touched[self._series.original[wanted[self._finder.series_edge]]] = True
         return np.flatnonzero(touched[counted.period.cell_series] & (counted.counts > 0))
 
     def _follows(self, last: Made) -> bool:

@@ -36,7 +36,7 @@ class Owner(NamedTuple):
 
 
 class Seam(NamedTuple):
-    """An edge of callers that its cluster cannot name, and the edges of other clusters' callers that are among them."""
+    """A finest edge of callers that its cluster cannot name, and those of other clusters' callers that are among them."""
 
     unknown: int
     callers: Ints
@@ -137,25 +137,25 @@ def rest(
 ) -> tuple[Floats, frozenset[int]]:
     """Leave of what unnamed callers counted the part that no stitched caller did; and say of which edges none is left.
 
-    ``cells`` are the edge and the column of each of ``counts``; ``kinds`` tell which columns are requests, and which
+    ``cells`` are the finest edge and the column of each of ``counts``; ``kinds`` tell which columns are requests, and which
     are TCP's, whose counts must agree for nothing to be left.
     """
-    left, edge_of, column_of = counts.copy(), *cells
+    left, cell_finest, cell_column = counts.copy(), *cells
     covered = set()
     for seam in found:
-        known = _by_column(np.isin(edge_of, seam.callers), column_of, counts, len(kinds[0]))
-        mine = edge_of == seam.unknown
-        said = _by_column(mine, column_of, counts, len(kinds[0]))
+        known = _by_column(np.isin(cell_finest, seam.callers), cell_column, counts, len(kinds[0]))
+        mine = cell_finest == seam.unknown
+        said = _by_column(mine, cell_column, counts, len(kinds[0]))
         beyond = np.clip(said - known, 0, None)
-        left[mine] *= np.divide(beyond, said, out=np.zeros(len(said)), where=said > 0)[column_of[mine]]
+        left[mine] *= np.divide(beyond, said, out=np.zeros(len(said)), where=said > 0)[cell_column[mine]]
         if known.any() and all(agree(said[kind].sum(), beyond[kind].sum()) for kind in kinds):
             left[mine] = 0
             covered.add(seam.unknown)
     return left, frozenset(covered)
 
 
-def _by_column(wanted: Flags, column_of: Ints, counts: Floats, columns: int) -> Floats:
-    return np.bincount(column_of[wanted], counts[wanted], columns).astype(np.float64, copy=False)
+def _by_column(wanted: Flags, cell_column: Ints, counts: Floats, columns: int) -> Floats:
+    return np.bincount(cell_column[wanted], counts[wanted], columns).astype(np.float64, copy=False)
 
 
 def agree(said: float, beyond: float) -> bool:

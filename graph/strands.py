@@ -37,58 +37,54 @@ class Strands(SeriesTable):
         first = np.array([numbers.setdefault(part, len(numbers)) for part in parts], np.int64)
         double = np.flatnonzero([kind is GraphType.OPERATION and bool(part.operation) for part in parts])
         second = [numbers.setdefault(parts[one]._replace(leg=1), len(numbers)) for one in double.tolist()]
-        self.counted: Ints = np.concatenate((np.arange(len(parts)), double)).astype(np.int64)
+        self.original: Ints = np.concatenate((np.arange(len(parts)), double)).astype(np.int64)
         self.strands = tuple(numbers)
-        self.all = [series.all[one] for one in self.counted.tolist()]
-        self.reporter = series.reporter[self.counted]
-        self.since_ms = series.since_ms[self.counted]
-        self.telling = series.telling[self.counted]
-        self.mutual = series.mutual[self.counted]
-        self.instance = series.instance[self.counted]
+        self.all = [series.all[one] for one in self.original.tolist()]
+        self.reporter = series.reporter[self.original]
+        self.since_ms = series.since_ms[self.original]
+        self.telling = series.telling[self.original]
+        self.mutual = series.mutual[self.original]
+        self.instance = series.instance[self.original]
         self.instances = series.instances
         self._again = np.full(len(parts), -1)
+        """Per series of the ledger its second one here; below 0: none."""
         self._again[double] = len(parts) + np.arange(len(double))
         self._strand_finest = np.zeros(len(numbers), np.int64)
-        home = np.concatenate((first, np.array(second, np.int64)))
-        self._strand_finest[home] = series.joined.home[self.counted]
+        series_strand = np.concatenate((first, np.array(second, np.int64)))
+        self._strand_finest[series_strand] = series.joined.series_finest[self.original]
         self.joined = Joined(
-            tuple(strand.edge for strand in numbers), home, tuple(self._contenders(series.joined.contenders))
+            tuple(strand.edge for strand in numbers), series_strand, tuple(self._contenders(series.joined.contenders))
         )
 
     def lay(self, counted: Tally, hearing: Hearing) -> tuple[Tally, Hearing]:
         """Lay out what the series counted, and when they were heard."""
-        index, period = self.counted, counted.period
+        original, period = self.original, counted.period
         again = self._again[period.cell_series]
         twice = np.flatnonzero(again >= 0)
         laid = period._replace(
             counts=np.concatenate((period.counts, period.counts[twice])),
             cell_series=np.concatenate((period.cell_series, again[twice])),
             cell_column=np.concatenate((period.cell_column, period.cell_column[twice])),
-            read_ms=period.read_ms[index],
-            slack_ms=period.slack_ms[index],
+            read_ms=period.read_ms[original],
+            slack_ms=period.slack_ms[original],
         )
         requests, tcp = counted.told
-        return (
-            Tally(
-                laid,
-                np.concatenate((counted.counts, counted.counts[twice])),
-                counted.requests[index],
-                counted.silent[index],
-                counted.chosen[self._strand_finest],
-                (requests[index], tcp[index]),
-            ),
-            Hearing(
-                hearing.at_ms[index],
-                hearing.fresh[index],
-                [hearing.why[one] for one in index.tolist()] if hearing.why else (),
-            ),
+        tally = Tally(
+            period=laid,
+            counts=np.concatenate((counted.counts, counted.counts[twice])),
+            requests=counted.requests[original],
+            silent=counted.silent[original],
+            chosen=counted.chosen[self._strand_finest],
+            told=(requests[original], tcp[original]),
         )
+        why = [hearing.why[one] for one in original.tolist()] if hearing.why else ()
+        return tally, Hearing(hearing.at_ms[original], hearing.fresh[original], why)
 
     def _contenders(self, contenders: Sequence[Contender]) -> list[Contender]:
         return [
             Contender(
-                np.flatnonzero(np.isin(self.counted, one.series)),
-                np.flatnonzero(np.isin(self._strand_finest, one.edges)),
+                np.flatnonzero(np.isin(self.original, one.series)),
+                np.flatnonzero(np.isin(self._strand_finest, one.finest)),
                 one.anonymous,
             )
             for one in contenders
@@ -99,8 +95,8 @@ def _parts(series: SeriesTable, kind: GraphType) -> list[Strand]:
     """Per series its strand; beyond :data:`OPERATIONS` names of one callee there is only :data:`OTHER`."""
     edges, known = series.joined.edges, defaultdict[object, set[str]](set)
     parts = []
-    for one, asked, home in zip(series.all, series.hosts, series.joined.home.tolist(), strict=True):
-        edge = edges[home]
+    for one, asked, finest in zip(series.all, series.hosts, series.joined.series_finest.tolist(), strict=True):
+        edge = edges[finest]
         callee: object = edge.target or edge.service or WorkloadRef("", "", "", "", "")
         operation = _bounded(one.key.operation, known[callee, "operation"])
         host = _bounded(asked, known[callee, "host"]) if kind is GraphType.FINEST else ""

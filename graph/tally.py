@@ -41,9 +41,18 @@ class Tally(NamedTuple):
     silent: Flags
     """Per series: evidence of other edges only."""
     chosen: Ints
-    """Per edge the reporter whose requests are shown, or whose bytes where there are no requests; behind the last: none."""
+    """Per finest edge the reporter whose requests are shown, or whose bytes where there are none; behind the last: none."""
     told: tuple[Floats, Floats]
     """Per series: requests, and TCP traffic, whose protection is known; each once, by the first who knows."""
+
+
+class _Choice(NamedTuple):
+    """Whose counts of one kind of traffic are taken."""
+
+    reporter: Ints
+    """Per finest edge; behind the last: nobody's."""
+    taken: Flags
+    """Per series."""
 
 
 def tally(series: SeriesTable, period: Period, *, by_operation: bool = False) -> Tally:
@@ -51,70 +60,68 @@ def tally(series: SeriesTable, period: Period, *, by_operation: bool = False) ->
 
     ``by_operation``: of those who tell what was asked for, where there are any.
     """
-    size = len(series.all)
-    is_tcp = period.cell_column < TCP
-    counted = np.array([isinstance(column, Requests) for column in period.columns])
-    requests = _by_series(period, counted[period.cell_column], size)
-    tcp = _by_series(period, is_tcp, size)
-    silent = _silent(series, requests + tcp)
-    heard = ~silent
-    asks, speaks_of_requests = _choose(series, requests * heard, series.naming if by_operation else None)
-    opens, speaks_of_tcp = _choose(series, tcp * heard)
-    speaks = np.where(
-        is_tcp, (speaks_of_tcp & heard)[period.cell_series], (speaks_of_requests & heard)[period.cell_series]
+    kinds = (
+        np.array([isinstance(column, Requests) for column in period.columns]),
+        np.arange(len(period.columns)) < TCP,
     )
-    counts, covered = period.counts * speaks, frozenset[int]()
-    home = series.joined.home
+    requests, tcp = (_by_series(period, kind, len(series.all)) for kind in kinds)
+    silent = _silent(series, requests + tcp)
+    asks, opens = requests * ~silent, tcp * ~silent
+    of_requests = _choose(series, asks, series.naming if by_operation else None)
+    of_tcp = _choose(series, opens)
+    taken = np.where(period.cell_column < TCP, of_tcp.taken[period.cell_series], of_requests.taken[period.cell_series])
+    counts, covered = period.counts * (taken & ~silent[period.cell_series]), frozenset[int]()
     if series.seams:
-        kinds = (counted, np.arange(len(counted)) < TCP)
-        counts, covered = rest(series.seams, (home[period.cell_series], period.cell_column), counts, kinds)
+        cells = (series.joined.series_finest[period.cell_series], period.cell_column)
+        counts, covered = rest(series.seams, cells, counts, kinds)
     return Tally(
         period,
         counts,
         requests,
-        silent | np.isin(home, list(covered)),
-        np.where(asks < len(REPORTERS), asks, opens),
-        (_told(series, requests * heard), _told(series, tcp * heard)),
+        silent | np.isin(series.joined.series_finest, list(covered)),
+        np.where(of_requests.reporter < len(REPORTERS), of_requests.reporter, of_tcp.reporter),
+        (_told(series, asks), _told(series, opens)),
     )
 
 
-def _by_series(period: Period, wanted: Flags, size: int) -> Floats:
+def _by_series(period: Period, kind: Flags, size: int) -> Floats:
+    """What each series counted in the columns of one kind."""
+    wanted = kind[period.cell_column]
     return add_up(period.cell_series[wanted], period.counts[wanted], size)
 
 
-def _choose(series: SeriesTable, activity: Floats, first: Floats | None = None) -> tuple[Ints, Flags]:
-    """Per edge the first reporter with any activity (``len(REPORTERS)``: none), and per series whether it is its.
+def _choose(series: SeriesTable, activity: Floats, first: Floats | None = None) -> _Choice:
+    """Choose per edge the first reporter with any activity.
 
     Where ``first`` marks an active series of an edge, only the reporters of such series are candidates.
     """
-    home = series.joined.home
     active = _active(series, activity)
     if first is not None:
         marked = _active(series, activity * first)
         active = np.where(marked.any(axis=1, keepdims=True), marked, active)
-    chosen = np.where(active.any(axis=1), active.argmax(axis=1), len(REPORTERS))
-    return chosen, chosen[home] == series.reporter
+    reporter = np.where(active.any(axis=1), active.argmax(axis=1), len(REPORTERS))
+    return _Choice(reporter, reporter[series.joined.series_finest] == series.reporter)
 
 
 def _active(series: SeriesTable, activity: Floats) -> Flags:
-    """Per edge and reporter whether there is any activity."""
-    edges, reporters = len(series.joined.edges), len(REPORTERS)
-    total = add_up(series.joined.home * reporters + series.reporter, activity, edges * reporters)
-    return np.asarray(total.reshape(edges, reporters) > 0, np.bool_)
+    """Whether there is any activity, ``[finest, reporter]``."""
+    shape = (len(series.joined.edges), len(REPORTERS))
+    place = series.joined.series_finest * len(REPORTERS) + series.reporter
+    return np.asarray(add_up(place, activity, shape[0] * shape[1]).reshape(shape) > 0, np.bool_)
 
 
 def _told(series: SeriesTable, activity: Floats) -> Floats:
-    told: Floats = activity * series.telling
-    told *= _choose(series, told)[1]
-    return told
+    """What was counted by the first who knows what protected it."""
+    told = activity * series.telling
+    return np.asarray(told * _choose(series, told).taken, np.float64)
 
 
 def _silent(series: SeriesTable, activity: Floats) -> Flags:
     """The contenders that have nothing to say, or whose traffic other edges already count."""
     silent = np.zeros(len(activity), bool)
-    home = series.joined.home
     for contender in series.joined.contenders:
-        better = np.isin(home, contender.edges) & (series.reporter < series.reporter[contender.series[0]])
+        rivals = np.isin(series.joined.series_finest, contender.finest)
+        better = rivals & (series.reporter < series.reporter[contender.series[0]])
         said, known = activity[contender.series].sum(), activity[better].sum()
         enough = not contender.anonymous or agree(said, said - known)
         silent[contender.series] = not said or (known > 0 and enough)
