@@ -19,13 +19,14 @@ Percentage = Annotated[int, Field(ge=0, le=100)]
 PUBLIC = "*"
 PRIVATE = "."
 
-_PATH = re.compile(r"[^\x00-\x1f\x7f]{1,4096}")
+_PATH = re.compile(r"[^\x00-\x1f\x7f~]{0,4096}")
 _SNI = re.compile(r"[!-~]{0,255}")
 _CREDENTIAL = re.compile(r"(configmap://[^/]+/|kubernetes://([^/]+/)?|([^/:]+/)?)([^/:]+)")
 
 
 def _path(value: str) -> str | None:
-    return None if _PATH.fullmatch(value) else f"{quoted(value)} is not a file's path"
+    # "~" stands between two paths in the name of what is made of them, as with Istio.
+    return None if _PATH.fullmatch(value) else f"{quoted(value)} is not a file's path without ~"
 
 
 def _server_name(value: str) -> str | None:
@@ -129,11 +130,11 @@ class ClientTLS(Spec):
     """How the caller secures the connection."""
 
     mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"] = "DISABLE"
-    client_certificate: FilePath | None = None
-    private_key: FilePath | None = None
-    ca_certificates: FilePath | None = None
+    client_certificate: FilePath = ""
+    private_key: FilePath = ""
+    ca_certificates: FilePath = ""
     """``system`` or nothing: the authorities that the operating system trusts."""
-    ca_crl: FilePath | None = None
+    ca_crl: FilePath = ""
     credential_name: CredentialName | None = None
     subject_alt_names: Many[Annotated[str, Field(min_length=1, max_length=1024)]] = ()
     sni: ServerName = ""

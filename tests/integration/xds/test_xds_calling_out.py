@@ -202,6 +202,22 @@ async def test_mutual_tls_shows_the_certificate_from_a_file(mesh, frontend, know
     assert (await seen(mesh, frontend))["caller"] == "frontend.example.com"
 
 
+async def test_a_client_s_certificate_in_files_is_read_again_when_it_is_replaced(mesh, frontend, known, mutual_port):
+    files = f"clientCertificate: {known.certificate}, privateKey: {known.key}, caCertificates: {known.ca}"
+    await mesh.apply(outside(f"tls: {{mode: MUTUAL, {files}}}", mutual_port))
+    assert (await seen(mesh, frontend))["caller"] == "frontend.example.com"
+    renewed = known.clients.issue("renewed.example.com")
+    for path, content in ((known.certificate, renewed.pem), (known.key, renewed.key_pem)):
+        fresh = path.with_suffix(".new")
+        fresh.write_text(content)
+        fresh.rename(path)
+
+    async def is_shown():
+        return (await seen(mesh, frontend))["caller"] == "renewed.example.com"
+
+    await until(is_shown)
+
+
 async def test_mutual_tls_shows_the_certificate_of_a_secret_and_follows_its_changes(mesh, frontend, known, mutual_port):
     await mesh.apply(outside("tls: {mode: MUTUAL, credentialName: pay}", mutual_port))
     await refused(mesh, frontend)

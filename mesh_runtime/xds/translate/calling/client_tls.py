@@ -10,8 +10,15 @@ from mesh_runtime.api.networking import ClientTLS, ProxyProtocol
 from mesh_runtime.api.values import address
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
-from mesh_runtime.xds.translate.gateways.credentials import authorities_name, certificate_name, secret_named
-from mesh_runtime.xds.translate.tls import ADS, SYSTEM_ROOTS, VERSIONS, by_endpoint, upstream_tls
+from mesh_runtime.xds.translate.gateways.credentials import (
+    asked_for,
+    authorities_in_files,
+    authorities_name,
+    certificate_name,
+    pair_in_files,
+    secret_named,
+)
+from mesh_runtime.xds.translate.tls import SYSTEM_ROOTS, VERSIONS, by_endpoint, upstream_tls
 from mesh_runtime.xds.translate.world import World
 
 _SYSTEM: Final = "system"
@@ -67,14 +74,10 @@ def security(
 
 def credentials(world: World, tls: ClientTLS | None, namespace: str) -> tuple[tuple[str, ...], bool]:
     """Return the secrets that a policy needs, by their resources' names, and whether all of them can be served."""
-    if tls is None or not is_originated(tls) or not tls.credential_name:
+    if tls is None or not is_originated(tls):
         return (), True
-    names = []
-    if tls.mode == "MUTUAL":
-        names.append(certificate_name(namespace, tls.credential_name))
-    if not tls.insecure_skip_verify:
-        names.append(authorities_name(namespace, tls.credential_name))
-    return tuple(names), all(secret_named(world, name) is not None for name in names)
+    names = tuple(filter(None, (_certificate(tls, namespace), _authorities(tls, namespace))))
+    return names, all(secret_named(world, name) is not None for name in names)
 
 
 def server_names(tls: ClientTLS | None) -> Envoy:
@@ -86,8 +89,17 @@ def server_names(tls: ClientTLS | None) -> Envoy:
 
 
 def _originated(tls: ClientTLS, namespace: str, names: Sequence[str]) -> Envoy:
-    context: dict[str, Any] = {"tls_params": VERSIONS, **_certificate(tls, namespace)}
-    context |= _validation(tls, namespace, tls.subject_alt_names or names)
+    context: dict[str, Any] = {"tls_params": VERSIONS}
+    if certificate := _certificate(tls, namespace):
+        context["tls_certificate_sds_secret_configs"] = [asked_for(certificate)]
+    if authorities := _authorities(tls, namespace):
+        accepted = tls.subject_alt_names or names
+        context["combined_validation_context"] = {
+            "default_validation_context": {
+                "match_typed_subject_alt_names": [one for name in accepted for one in _alternatives(name)]
+            },
+            "validation_context_sds_secret_config": asked_for(authorities),
+        }
     # Which HTTP is offered, Envoy adds by itself, connection by connection.
     return {
         "name": "envoy.transport_sockets.tls",
@@ -99,31 +111,23 @@ def _originated(tls: ClientTLS, namespace: str, names: Sequence[str]) -> Envoy:
     }
 
 
-def _certificate(tls: ClientTLS, namespace: str) -> Envoy:
+def _certificate(tls: ClientTLS, namespace: str) -> str:
+    """Return the resource's name of the certificate that is shown; ``""``: none is."""
     if tls.mode != "MUTUAL":
-        return {}
+        return ""
     if tls.credential_name:
-        name = certificate_name(namespace, tls.credential_name)
-        return {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": ADS}]}
-    files = {
-        "certificate_chain": {"filename": tls.client_certificate},
-        "private_key": {"filename": tls.private_key},
-    }
-    return {"tls_certificates": [files]}
+        return certificate_name(namespace, tls.credential_name)
+    return pair_in_files(tls.client_certificate, tls.private_key)
 
 
-def _validation(tls: ClientTLS, namespace: str, accepted: Sequence[str]) -> Envoy:
+def _authorities(tls: ClientTLS, namespace: str) -> str:
+    """Return the resource's name of the authorities that are trusted; ``""``: whoever answers is."""
     if tls.insecure_skip_verify:
-        return {}
-    names = {"match_typed_subject_alt_names": [one for name in accepted for one in _alternatives(name)]}
+        return ""
     if tls.credential_name:
-        trusted = {"name": authorities_name(namespace, tls.credential_name), "sds_config": ADS}
-        combined = {"default_validation_context": names, "validation_context_sds_secret_config": trusted}
-        return {"combined_validation_context": combined}
-    given = tls.ca_certificates
-    roots = SYSTEM_ROOTS if given in (None, _SYSTEM) else given
-    revoked = {"crl": {"filename": tls.ca_crl}} if tls.ca_crl else {}
-    return {"validation_context": {"trusted_ca": {"filename": roots}, **revoked, **names}}
+        return authorities_name(namespace, tls.credential_name)
+    roots = SYSTEM_ROOTS if tls.ca_certificates in ("", _SYSTEM) else tls.ca_certificates
+    return authorities_in_files(roots, tls.ca_crl)
 
 
 def _alternatives(name: str) -> list[Envoy]:

@@ -3,7 +3,8 @@
 ``kubernetes://<namespace>/<name>`` is a certificate with its key, ``kubernetes://<namespace>/<name>-cacert`` the
 authorities that the other end's certificate must come from: of the Secret of that very name, else of ``<name>``.
 ``configmap://<namespace>/<name>-cacert`` are the authorities of a ConfigMap. ``file-cert:<certificate>~<key>`` and
-``file-root:<authorities>``, with ``~<revoked>`` where there is a list of those, are in files that the proxy reads.
+``file-root:<authorities>``, with ``~<revoked>`` where there is a list of those, are in files that the proxy reads, and
+reads again when another file is moved into their place.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mesh_runtime.api.certificates import Names, certificates_complaint, served_
 from mesh_runtime.api.core import ConfigMap
 from mesh_runtime.api.secrets import Secret
 from mesh_runtime.xds.snapshot import Envoy, Group
+from mesh_runtime.xds.translate.tls import ADS
 from mesh_runtime.xds.translate.world import World
 
 FILE_PAIR: Final = "file-cert:"
@@ -24,6 +26,8 @@ SECRETS: Final = "kubernetes://"
 CONFIG_MAPS: Final = "configmap://"
 AUTHORITIES: Final = "-cacert"
 """What the name of a resource ends with that holds authorities, not a certificate with its key."""
+_FILES: Final[Envoy] = {**ADS, "initial_fetch_timeout": "2s"}
+"""A file may not be there: what waits for it must not keep all else waiting."""
 
 
 def certificate_name(namespace: str, name: str) -> str:
@@ -36,6 +40,21 @@ def authorities_name(namespace: str, name: str) -> str:
     if name.startswith(CONFIG_MAPS):
         return f"{name.removesuffix(AUTHORITIES)}{AUTHORITIES}"
     return f"{certificate_name(namespace, name).removesuffix(AUTHORITIES)}{AUTHORITIES}"
+
+
+def pair_in_files(certificate: str, key: str) -> str:
+    """Return the resource's name of a certificate and its key that are in files of the proxy's machine."""
+    return f"{FILE_PAIR}{certificate}~{key}"
+
+
+def authorities_in_files(authorities: str, revoked: str) -> str:
+    """Return the resource's name of authorities, and of what they revoked if anything, in files of the machine."""
+    return f"{FILE_AUTHORITIES}{authorities}{f'~{revoked}' if revoked else ''}"
+
+
+def asked_for(name: str) -> Envoy:
+    """Return how a proxy asks for a secret by its resource's name."""
+    return {"name": name, "sds_config": _FILES if name.startswith((FILE_PAIR, FILE_AUTHORITIES)) else ADS}
 
 
 def secrets_named(world: World, names: Iterable[str]) -> Group:

@@ -9,17 +9,16 @@ from mesh_runtime.api.networking.server_tls import OF_CLIENTS, ServerTLS, known_
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.gateways.credentials import (
-    FILE_AUTHORITIES,
-    FILE_PAIR,
+    asked_for,
+    authorities_in_files,
     authorities_name,
     certificate_name,
     complaint,
+    pair_in_files,
 )
-from mesh_runtime.xds.translate.tls import ADS, LEAF, ROOT
+from mesh_runtime.xds.translate.tls import LEAF, ROOT
 from mesh_runtime.xds.translate.world import World
 
-_FILES: Final[Envoy] = {**ADS, "initial_fetch_timeout": "2s"}
-"""A file may not be there: what waits for it must not keep the other servers of its port waiting."""
 _NAME_TYPES: Final = ("DNS", "URI", "EMAIL", "IP_ADDRESS")
 _REQUIRED: Final = frozenset({"MUTUAL", "ISTIO_MUTUAL"})
 
@@ -29,13 +28,13 @@ def terminating(tls: ServerTLS, namespace: str, alpn: Sequence[str]) -> Envoy:
     common: dict[str, Any] = {
         "tls_params": _parameters(tls),
         "alpn_protocols": list(alpn),
-        "tls_certificate_sds_secret_configs": [_secret(name) for name in _certificates(tls, namespace)],
+        "tls_certificate_sds_secret_configs": [asked_for(name) for name in _certificates(tls, namespace)],
     }
     authorities = _authorities(tls, namespace)
     if authorities:
         common["combined_validation_context"] = {
             "default_validation_context": _expected(tls),
-            "validation_context_sds_secret_config": _secret(authorities),
+            "validation_context_sds_secret_config": asked_for(authorities),
         }
     context = any_of(
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
@@ -64,7 +63,7 @@ def _certificates(tls: ServerTLS, namespace: str) -> Iterator[str]:
     for name in tls.credentials:
         yield certificate_name(namespace, name)
     for pair in tls.files:
-        yield f"{FILE_PAIR}{pair.server_certificate}~{pair.private_key}"
+        yield pair_in_files(pair.server_certificate, pair.private_key)
 
 
 def _authorities(tls: ServerTLS, namespace: str) -> str:
@@ -75,11 +74,7 @@ def _authorities(tls: ServerTLS, namespace: str) -> str:
     named = tls.ca_cert_credential_name or next(iter(tls.credentials), "")
     if named:
         return authorities_name(namespace, named)
-    return f"{FILE_AUTHORITIES}{tls.ca_certificates}{f'~{tls.ca_crl}' if tls.ca_crl else ''}"
-
-
-def _secret(name: str) -> Envoy:
-    return {"name": name, "sds_config": _FILES if name.startswith((FILE_PAIR, FILE_AUTHORITIES)) else ADS}
+    return authorities_in_files(tls.ca_certificates, tls.ca_crl)
 
 
 def _parameters(tls: ServerTLS) -> Envoy:
