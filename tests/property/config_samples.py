@@ -310,6 +310,7 @@ spec:
   inboundConnectionPool: {http: {http2MaxRequests: 5}}
   egress:
   - {port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*]}
+  - {port: {number: 3128, protocol: HTTP_PROXY, name: proxy}, hosts: [./*]}
   - {hosts: [shop/catalog.shop.svc.cluster.local, "*/*.example.com", "~other/*"]}
   outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: catalog, port: {number: 80}}}
 ---

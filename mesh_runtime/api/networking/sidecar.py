@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,7 @@ from mesh_runtime.api.networking.destination_rule import ConnectionPool
 from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.networking.service_entry import UNIX, WorkloadSelector, socket_complaint
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import Flaw, Many, Some, Spec, not_yet, repeated, text, unsupported
+from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text, unsupported
 from mesh_runtime.api.values import AnyCase, Port, address, dns_label, host
 
 ANY: Final = "*"
@@ -66,8 +66,7 @@ class ListenerPort(Spec):
 
     number: Port
     protocol: Annotated[
-        Literal["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "TCP", "MONGO", "MYSQL", "REDIS"],
-        not_yet("HTTP_PROXY"),
+        Literal["HTTP", "HTTP_PROXY", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "TCP", "MONGO", "MYSQL", "REDIS"],
         AnyCase,
     ]
     name: str = Field(min_length=1, max_length=253)
@@ -111,7 +110,10 @@ class Import(NamedTuple):
 
 
 class EgressListener(Spec):
-    """What can be called: of one port, or of all that no other listener has."""
+    """What can be called: of one port, or of all that no other listener has.
+
+    A port for ``HTTP_PROXY`` takes requests to any port of its hosts, which are known there only.
+    """
 
     port: ListenerPort | None = None
     bind: Bind = ""
@@ -130,7 +132,17 @@ class EgressListener(Spec):
     @property
     def is_spoken_to(self) -> bool:
         """Whether applications speak to its port."""
-        return bool(self.bind) or self.capture_mode == "NONE"
+        return bool(self.bind) or self.capture_mode == "NONE" or self.is_proxy
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether its port is none of its hosts' own."""
+        return self.port is not None and self.port.protocol == "HTTP_PROXY"
+
+    @property
+    def at_all_ports(self) -> Self:
+        """The same, for hosts at any port."""
+        return self.model_copy(update={"port": None})
 
     def flaws(self) -> Iterator[Flaw]:
         """An address is one of a port."""

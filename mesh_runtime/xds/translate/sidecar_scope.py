@@ -28,6 +28,8 @@ class SidecarScope(NamedTuple):
     namespace: str
     sidecar: ObjectKey | None = None
     """``None``: no Sidecar says what is known."""
+    through: int = 0
+    """The Sidecar's port for ``HTTP_PROXY`` to which requests are sent; 0: none of these."""
 
 
 def sidecar_of(world: World, instance: Instance) -> ConfigObject | None:
@@ -45,29 +47,41 @@ def scope_of(world: World, instance: Instance) -> SidecarScope:
     return SidecarScope(instance.namespace, item.key if item else None)
 
 
-def egress_listeners(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
-    """Return what says which hosts are known; nothing: all are."""
+def egress_listeners(world: World, scope: SidecarScope) -> tuple[EgressListener, ...] | None:
+    """Return what says which hosts are known; ``None``: all are."""
+    every = written_listeners(world, scope)
+    return world.once(("egress listeners", scope), lambda: _used(every, scope.through)) if every else None
+
+
+def written_listeners(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
+    """Return all listeners for what workloads call of which their Sidecar speaks."""
     spec = _sidecar(world, scope)
     return spec.egress if spec else ()
 
 
+def proxied_scopes(world: World, scope: SidecarScope) -> Mapping[int, SidecarScope]:
+    """Return what is known where requests are sent to a port for ``HTTP_PROXY``, by port."""
+    ports = (one.port for one in written_listeners(world, scope) if one.is_proxy and one.port)
+    return {port.number: scope._replace(through=port.number) for port in ports}
+
+
 def known_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
     """Return the services that can be called by name, with those of their ports that can be, by host."""
-    if not egress_listeners(world, scope):
+    if egress_listeners(world, scope) is None:
         return world.services_for(scope.namespace)
     return world.once(("known services", scope), lambda: _known(world, scope))
 
 
 def reached_services(world: World, scope: SidecarScope) -> Mapping[str, MeshService]:
     """Return the services that can be called, also those to which only rules and the mesh's own settings lead."""
-    if not egress_listeners(world, scope):
+    if egress_listeners(world, scope) is None:
         return world.services_for(scope.namespace)
     return world.once(("reached services", scope), lambda: _reached(world, scope))
 
 
 def find_service(world: World, scope: SidecarScope, host: str) -> MeshService | None:
     """Return the service that is reached by this full name, also by a ServiceEntry's wildcard."""
-    if not egress_listeners(world, scope):
+    if egress_listeners(world, scope) is None:
         return world.find_service(host, scope.namespace)
     return world.once(("find reached", scope, host), lambda: found_in(reached_services(world, scope), host))
 
@@ -75,12 +89,12 @@ def find_service(world: World, scope: SidecarScope, host: str) -> MeshService | 
 def follows(world: World, scope: SidecarScope, port: int, item: ConfigObject, spec: VirtualService) -> bool:
     """Tell whether a workload follows a VirtualService, which its namespace may see, for what it calls at a port."""
     egress = egress_listeners(world, scope)
-    return not egress or _is_followed(_listener(egress, port), scope.namespace, item, spec)
+    return egress is None or _is_followed(_listener(egress, port), scope.namespace, item, spec)
 
 
 def spoken_to(world: World, scope: SidecarScope) -> tuple[EgressListener, ...]:
     """Return the listeners with a port to which applications speak."""
-    return tuple(one for one in egress_listeners(world, scope) if one.port and one.is_spoken_to)
+    return tuple(one for one in written_listeners(world, scope) if one.port and one.is_spoken_to)
 
 
 def passes_unknown(world: World, scope: SidecarScope) -> bool:
@@ -109,6 +123,13 @@ def _sidecar(world: World, scope: SidecarScope) -> Sidecar | None:
     return next((spec_of(item, Sidecar) for item in found if item.key == scope.sidecar), None)
 
 
+def _used(egress: Sequence[EgressListener], through: int) -> tuple[EgressListener, ...]:
+    """Return the listeners that requests come to: the one for ``HTTP_PROXY`` that they are sent *through*, or others."""
+    if not through:
+        return tuple(one for one in egress if not one.is_proxy)
+    return tuple(one.at_all_ports for one in egress if one.port and one.port.number == through)
+
+
 def _listener(egress: Sequence[EgressListener], port: int) -> EgressListener | None:
     """Return the listener of a port, else the one of all other ports."""
     exact = (one for one in egress if one.port and one.port.number == port)
@@ -128,7 +149,7 @@ def _is_excluded(listener: EgressListener | None, own: str, namespace: str, host
 
 
 def _known(world: World, scope: SidecarScope) -> dict[str, MeshService]:
-    egress = egress_listeners(world, scope)
+    egress = egress_listeners(world, scope) or ()
     visible = (service for service in world.every_service if service.is_visible(scope.namespace))
     kept = [left for service in visible if (left := _narrowed(service, scope.namespace, egress)).ports]
     return by_host(sorted(kept, key=lambda service: service.namespace != scope.namespace))
@@ -160,12 +181,14 @@ def _is_followed(listener: EgressListener | None, own: str, item: ConfigObject, 
 def _reached(world: World, scope: SidecarScope) -> dict[str, MeshService]:
     known = known_services(world, scope)
     whole = _led_to(world, scope)
+    for proxied in proxied_scopes(world, scope).values() if not scope.through else ():
+        whole |= known_services(world, proxied)
     return {**known, **{host: one for host, one in whole.items() if known.get(host, one).namespace == one.namespace}}
 
 
 def _led_to(world: World, scope: SidecarScope) -> dict[str, MeshService]:
     """Return the services to which those lead that are known."""
-    egress = egress_listeners(world, scope)
+    egress = written_listeners(world, scope)
     hosts = [*_named_by_mesh(world)]
     if proxy := egress_proxy(world, scope):
         namespace, destination = proxy

@@ -15,7 +15,7 @@ from mesh_runtime.api.objects import ROOT_NAMESPACE, ConfigObject
 from mesh_runtime.api.security import PeerAuthentication
 from mesh_runtime.api.telemetry import Telemetry
 from mesh_runtime.registry import Instance
-from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, egress_listeners, scope_of
+from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, scope_of, written_listeners
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.world import World, selects
 
@@ -37,7 +37,7 @@ def _nobody_s(world: World, scope: SidecarScope) -> Iterator[str]:
     owned = [(service.namespace, service.known_as) for service in world.services_for(scope.namespace).values()]
     for item, spec in world.virtual_services:
         owned += ((item.key.namespace, resolve_host(host, item.key.namespace)) for host in spec.hosts)
-    for one in (found for listener in egress_listeners(world, scope) for found in listener.imports):
+    for one in (found for listener in written_listeners(world, scope) for found in listener.imports):
         where, name = one.namespace, one.host
         spaces = {ANY: {space for space, _ in owned}, OWN: {scope.namespace}}.get(where, {where})
         found = [host for space, host in owned if space in spaces]

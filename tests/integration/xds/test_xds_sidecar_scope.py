@@ -163,17 +163,22 @@ async def test_a_name_in_a_sidecar_that_is_nobody_s_is_told_of(mesh, frontend):
     }
 
 
-async def test_raw_connections_have_no_place_where_their_service_is_not_known(mesh, frontend):
-    async def answered():
-        reader, writer = await asyncio.open_connection(frontend.address, 15001)
-        writer.write(b"CONNECT cache.other:80 HTTP/1.1\r\nhost: cache.other:80\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-        return head.split()[1]
+async def echoed(proxy, through=15001):
+    """Send bytes through a tunnel to the cache; returns what comes back, or the status of its refusal."""
+    reader, writer = await asyncio.open_connection(proxy.address, through)
+    writer.write(b"CONNECT cache.other:80 HTTP/1.1\r\nhost: cache.other:80\r\n\r\n")
+    status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
+    if status == 200:
+        writer.write(b"hello")
+        status = await reader.readexactly(5)
+    writer.close()
+    return status
 
-    assert await answered() == b"200"
+
+async def test_raw_connections_have_no_place_where_their_service_is_not_known(mesh, frontend):
+    assert await echoed(frontend) == b"hello"
     await mesh.apply(sidecar(egress("./*")))
-    assert await answered() == b"502"
+    assert await echoed(frontend) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -212,6 +217,20 @@ async def test_each_port_has_hosts_of_its_own_and_can_be_spoken_to_where_nothing
     assert await statuses(mesh, frontend, "catalog", "catalog:9090", "audit.other") == [UNKNOWN, 200, 200]
     assert (await mesh.send(f"http://{frontend.address}:9090/", "catalog")).app == "catalog"
     assert (await mesh.send(f"http://{frontend.address}:9090/", "audit.other")).status == UNKNOWN
+
+
+async def test_one_port_may_be_a_proxy_for_any_port_of_its_hosts_which_are_known_there_only(mesh, frontend):
+    proxy = "{port: {number: 3128, protocol: HTTP_PROXY, name: proxy}, bind: 127.0.0.1, hosts: ['./*', '*/cache.other.svc.cluster.local']}"
+    await mesh.apply(together(NINETY, REGISTRY_ONLY, TO_AUDIT, sidecar(f"egress: [{proxy}, {{hosts: ['other/*']}}]")))
+    sent = [await mesh.send(f"http://{frontend.address}:3128/", host) for host in ("catalog", "catalog:9090", "orders")]
+    assert [answer.app for answer in sent] == ["catalog", "catalog", "orders"]
+    assert (await mesh.send(f"http://{frontend.address}:3128/audit", "catalog")).app == "audit"
+    assert (await mesh.send(f"http://{frontend.address}:3128/", "audit.other")).status == UNKNOWN
+    assert await statuses(mesh, frontend, "catalog", "audit.other") == [UNKNOWN, 200]
+    await mesh.apply(sidecar(f"egress: [{proxy}]"))
+    assert (await mesh.send(f"http://{frontend.address}:3128/", "orders")).app == "orders"
+    assert await statuses(mesh, frontend, "orders", "audit.other") == [UNKNOWN, UNKNOWN]
+    assert (await echoed(frontend), await echoed(frontend, through=3128)) == (UNKNOWN, b"hello")
 
 
 def ingress(number, endpoint, more=""):

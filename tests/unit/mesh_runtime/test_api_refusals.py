@@ -405,11 +405,6 @@ def server(number=80, name="http", protocol="HTTP", hosts=("*",)):
             "the port 80 is there twice",
         ),
         (
-            sidecar(egress=[{"hosts": ["./*"], "port": {**PORT, "protocol": "HTTP_PROXY"}}]),
-            "spec.egress[0].port.protocol",
-            "HTTP_PROXY is Istio's, but this runtime does not support it yet",
-        ),
-        (
             sidecar(ingress=[{"port": PORT, "defaultEndpoint": "10.0.0.1:80"}]),
             "spec.ingress[0].defaultEndpoint",
             "is not a place of the workload itself; write 127.0.0.1:PORT",

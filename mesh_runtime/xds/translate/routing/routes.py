@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from mesh_runtime.api.networking.http_action import MAX_BODY
@@ -38,6 +38,7 @@ from mesh_runtime.xds.translate.sidecar_scope import (
     egress_proxy,
     find_service,
     known_services,
+    proxied_scopes,
     scope_of,
 )
 from mesh_runtime.xds.translate.telemetry.grpc_messages import FILTERS, is_counted
@@ -72,11 +73,13 @@ def _in_table(host: Envoy) -> Envoy:
 def port_routes(world: World, instance: Instance, number: int) -> Envoy:
     """Return what a sidecar does with a request that came for a port, by its Host, whose own port does not count.
 
-    The configuration's name is the port's number.
+    It counts at a port for ``HTTP_PROXY``, which is for all. The configuration's name is the port's number.
     """
     alike = callers_like(world, instance)
-    key = "port routes", alike, number
-    return world.once(key, lambda: _port_routes(world, alike, number))
+    if proxied := proxied_scopes(world, alike.scope).get(number):
+        alike = replace(alike, scope=proxied)
+    make = _proxied_routes if proxied else _port_routes
+    return world.once(("port routes", alike, number), lambda: make(world, alike, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,13 @@ def _port_routes(world: World, alike: Alike, number: int) -> Envoy:
     hosts = _once_each(_port_hosts(world, alike, number))
     table = {"name": str(number), "virtual_hosts": [*hosts, _unknown_host(world, alike, number)]}
     return {**table, **_options(world), "ignore_port_in_host_matching": True}
+
+
+def _proxied_routes(world: World, alike: Alike, number: int) -> Envoy:
+    left = _left(world, alike.scope)
+    services = known_services(world, alike.scope).values()
+    known = [host for service in services for host in _hosts_of_service(world, alike, service, left)]
+    return {"name": str(number), "virtual_hosts": [*known, *_no_services_hosts(world, alike)], **_options(world)}
 
 
 def _options(world: World) -> Envoy:
@@ -176,7 +186,7 @@ def _services_of_networks(world: World, scope: SidecarScope) -> tuple[MeshServic
 def _routes_to(world: World, alike: Alike, service: MeshService, port: MeshPort) -> list[Envoy]:
     """Return what becomes of requests to a port of a service, if it takes any, and of tunnels to it."""
     caller = Caller(scope=alike.scope, labels=alike.labels, port=port.number)
-    return [*(host_routes(world, caller, service, port) if port.is_http else ()), _tunnel(service, port)]
+    return [*(host_routes(world, caller, service, port) if port.is_http else ()), _tunnel(alike, service, port)]
 
 
 def _in_one(groups: Iterable[Group]) -> Group:
@@ -184,12 +194,15 @@ def _in_one(groups: Iterable[Group]) -> Group:
 
 
 def _hosts_of_nobody(world: World, alike: Alike) -> Group:
-    def find() -> Group:
-        others = tuple(_other_hosts_of_all_ports(world, alike))
-        wanted = frozenset(name for host in others for name in host["domains"])
-        return (*_once_each(others, _taken(world, alike.scope, wanted)), _in_table(_unknown_host(world, alike)))
+    return world.once(("hosts of nobody", alike), lambda: tuple(map(_in_table, _no_services_hosts(world, alike))))
 
-    return world.once(("hosts of nobody", alike), find)
+
+def _no_services_hosts(world: World, alike: Alike) -> Iterator[Envoy]:
+    """Yield the virtual hosts of what no service has: hosts of rules, and all others."""
+    others = tuple(_other_hosts_of_all_ports(world, alike))
+    wanted = frozenset(name for host in others for name in host["domains"])
+    yield from _once_each(others, _taken(world, alike.scope, wanted))
+    yield _unknown_host(world, alike)
 
 
 def _other_hosts_of_all_ports(world: World, alike: Alike) -> Iterator[Envoy]:
@@ -197,7 +210,7 @@ def _other_hosts_of_all_ports(world: World, alike: Alike) -> Iterator[Envoy]:
     for number in sorted(request_numbers(world, alike.scope) | {DEFAULT_PORT}):
         for known in _other_hosts(world, alike, number):
             domains = _domains([known["name"].rpartition(":")[0]], number, number == DEFAULT_PORT)
-            yield _in_table({**known, "domains": domains})
+            yield {**known, "domains": domains}
 
 
 _Port = tuple[str, int]
@@ -212,7 +225,7 @@ def _hosts_of_service(
         if domains and port.is_http:
             yield _service_host(world, alike, service, port, domains)
         elif domains:
-            yield _tunnels_host(service, port, domains)
+            yield _tunnels_host(alike, service, port, domains)
 
 
 def _names_at(service: MeshService, port: MeshPort, namespace: str) -> list[str]:
@@ -310,12 +323,12 @@ def _of_grpc(protocol: Protocol) -> Envoy:
     return {"typed_per_filter_config": dict.fromkeys(filters, FILTER_ON)}
 
 
-def _tunnels_host(service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+def _tunnels_host(alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
     """Return the virtual host of a port that takes no requests, only what comes through a tunnel.
 
     A VirtualService may give requests to the same host at the same port: theirs has the usual name.
     """
-    routes = [*_absent_members(service), REFUSED, _tunnel(service, port)]
+    routes = [*_absent_members(service), REFUSED, _tunnel(alike, service, port)]
     known = _virtual_host(service.host, port.number, domains, routes)
     return {**known, **service_metadata(None), "name": f"tunnel|{known['name']}"}
 
@@ -332,11 +345,11 @@ def _absent_members(service: MeshService) -> Iterator[Envoy]:
         yield from ({**route, "match": {**route["match"], "headers": [meant]}} for route in (REFUSED, REFUSED_ROUTE))
 
 
-def _tunnel(service: MeshService, port: MeshPort) -> Envoy:
-    """Return where a tunnel to a port leads."""
+def _tunnel(alike: Alike, service: MeshService, port: MeshPort) -> Envoy:
+    """Return where a tunnel to a port leads; one through an ``HTTP_PROXY`` has no listener of the service's own."""
     if not port.is_raw:
         return TUNNEL_ROUTE
-    if service.by_request:
+    if service.by_request or alike.scope.through:
         return connect_route(outbound_name(service, port))
     return raw_route(service.host, port.number)
 
