@@ -37,12 +37,18 @@ class Console:
 
     settings: Settings
     clock: Clock
-    live: LiveGraph
+    token: str = ""
+    """What visitors must present; empty where nobody is asked."""
+
+    # the bundled mesh
     store: ConfigStore
     registry: RegistryReader
     control: ControlPlane
-    sources: Sequence[MetricsPoll]
-    """What metrics are read from; the first is the bundled mesh's own proxies."""
+    wizards: Wizards
+    demo: DemoControl | None = None
+
+    # the graph, and who remembers it
+    live: LiveGraph
     clusters: Clusters
     """Kubernetes clusters that are shown beside the bundled mesh."""
     traces: TraceStore
@@ -51,23 +57,26 @@ class Console:
     """Who else remembers the graph, in the order in which they are asked, after memory and the frames on disk."""
     courses: OrderedDict[Hashable, Mapping[Direction, Course]] = field(default_factory=OrderedDict)
     """What the histories told lately of how traffic went (:mod:`console.courses`)."""
-    alerts: AlertBook
-    deliveries: DeliveryLog
-    wizards: Wizards
+
+    # what observes
+    sources: Sequence[MetricsPoll]
+    """What metrics are read from; the first is the bundled mesh's own proxies."""
     otlp: OtlpReceiver
+    receivers: Receivers
+    """What else takes telemetry in."""
     logs: LogStore
     tap: Tap
     tap_switch: TapSwitch
     """Has proxies tell of their requests while somebody watches."""
-    receivers: Receivers
-    """What else takes telemetry in."""
+
+    # who is told
+    alerts: AlertBook
+    deliveries: DeliveryLog
+    wake_webhooks: Callable[[], None] = lambda: None
+    """Tells the sender that something is due."""
     stream: Stream
     federation: Federation
     """What other Prometheus servers collect from us."""
+
     supervised: Sequence[Restarting] = ()
     """Services that are started again when they fail."""
-    wake_webhooks: Callable[[], None] = lambda: None
-    """Tells the sender that something is due."""
-    demo: DemoControl | None = None
-    token: str = ""
-    """What visitors must present; empty where nobody is asked."""
