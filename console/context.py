@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from console.following import Following
+
 if TYPE_CHECKING:
     from collectors.als.tap import Tap
     from collectors.otlp.receiver import OtlpReceiver
@@ -44,6 +46,8 @@ class Console:
     store: ConfigStore
     registry: RegistryReader
     control: ControlPlane
+    following: Following = field(default_factory=Following)
+    """Which proxies do not follow the config, by how long they have not."""
     wizards: Wizards
     demo: DemoControl | None = None
 

@@ -33,15 +33,15 @@ def register(app: Dash, console: Console) -> None:
     )
     async def refresh(_pulse: object) -> tuple[Component | list[Component] | None, ...]:
         proxies, found = console.control.status(), await signals(console)
+        astray = console.following.astray(proxies, console.clock.steady_ms())
         view = views.shell(
             console.live.snapshot(GraphType.VERSIONED_APP, 60),
             cluster=", ".join(one.name for one in console.clusters.all) or CLUSTER,
-            in_sync=sum(proxy.in_sync for proxy in proxies),
-            proxies=len(proxies),
+            sync=views.sync(proxies, len(astray)),
             revision=console.store.current.revision,
         )
         firing = len(console.alerts.firing)
-        troubled = sum(bool(not proxy.in_sync or proxy.notes) for proxy in proxies)
+        troubled = sum(proxy.instance_id in astray or bool(proxy.notes) for proxy in proxies)
         return (
             widgets.where(view),
             widgets.mtls(view),

@@ -13,7 +13,7 @@ from console.signals.signal import Area, Presence
 from console.tapping.switch import AUTHOR as TAP
 from console.views import overview as views
 from console.views.health import TONES, WORDS
-from console.views.shell import mtls
+from console.views.shell import mtls, sync
 from console.widgets import live, parts
 from console.widgets import overview as widgets
 from graph.course import Course
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
     from console.context import Console
-    from mesh_runtime.control import ProxyStatus
     from mesh_runtime.store.port import Revision
 
 PATH = "/overview"
@@ -56,7 +55,7 @@ async def _view(console: Console) -> views.Overview:
     snapshot = console.live.snapshot(GraphType.VERSIONED_APP, WINDOW_S)
     now_ms = console.clock.now_ms()
     proxies = console.control.status()
-    astray = [(proxy.instance_id, _why(proxy)) for proxy in proxies if not proxy.in_sync]
+    astray = console.following.astray(proxies, console.clock.steady_ms())
     by_health = views.counts(snapshot.nodes.values())
     firing = console.alerts.firing
     verdict, tone = views.verdict(by_health, firing, len(astray))
@@ -71,12 +70,12 @@ async def _view(console: Console) -> views.Overview:
         firing=firing,
         proxies=(
             ("Proxies connected", f"{sum(proxy.connected for proxy in proxies)} of {len(proxies)}"),
-            ("Proxies in sync", f"{len(proxies) - len(astray)} of {len(proxies)}"),
+            ("Proxies in sync", sync(proxies, len(astray))),
             ("Config revision", str(console.store.current.revision)),
             ("Config objects", _objects(console)),
             ("OTLP over gRPC, HTTP", f"ports {console.otlp.grpc_port}, {console.otlp.http_port}"),
         ),
-        out_of_sync=tuple(astray),
+        out_of_sync=tuple(astray.items()),
         changes=views.changes(await _changes(console)),
         certificates=tuple(views.certificate(leaf, now_ms) for leaf in leaves),
         sources=tuple(
@@ -97,13 +96,6 @@ async def _changes(console: Console) -> Sequence[Revision]:
     """The newest changes that somebody meant: those by which the tap listens come and go by themselves."""
     history = await console.store.history(limit=CHANGES_LOOKED_AT)
     return [one for one in history if one.author != TAP][:CHANGES_SHOWN]
-
-
-def _why(proxy: ProxyStatus) -> str:
-    rejected = next((state.rejected for state in proxy.types.values() if state.rejected), "")
-    return proxy.problem or (
-        f"rejected its config: {rejected}" if rejected else "has not acknowledged the newest config"
-    )
 
 
 def _course(console: Console, snapshot: Snapshot) -> Course:

@@ -69,17 +69,22 @@ def labels_of(console: Console) -> Mapping[str, Mapping[str, str]]:
 
 def _listing(console: Console, text: str) -> views.Listing:
     config = console.store.current
-    found = views.rows(console.control.status(), labels_of(console), config)
+    proxies = console.control.status()
+    found = views.rows(
+        proxies, labels_of(console), config, console.following.astray(proxies, console.clock.steady_ms())
+    )
     return views.listing(found, config.revision, text=text)
 
 
 async def _detail(console: Console, instance: str) -> list[Component]:
-    proxy = next((one for one in console.control.status() if one.instance_id == instance), None)
+    proxies = console.control.status()
+    proxy = next((one for one in proxies if one.instance_id == instance), None)
     if proxy is None:
         return [parts.page_head(instance), widgets.missing()]
     gateway = next((one for one in console.control.gateways() if one.instance_id == instance), None)
     labels = labels_of(console).get(instance, {})
-    view = views.detail(proxy, labels, console.store.current, gateway, console.clock.now_ms())
+    astray = console.following.astray(proxies, console.clock.steady_ms())
+    view = views.detail(proxy, labels, console.store.current, gateway, console.clock.now_ms(), astray=astray)
     return widgets.detail(view)
 
 

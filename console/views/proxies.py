@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from console.views import links
@@ -102,22 +102,27 @@ class Detail:
     now_ms: int
 
 
-def rows(proxies: Sequence[ProxyStatus], labels: Mapping[str, Mapping[str, str]], config: Config) -> tuple[Row, ...]:
-    """Every proxy; *labels* are those of the instances, by id."""
-    return tuple(row(proxy, labels.get(proxy.instance_id, {}), config) for proxy in proxies)
+def rows(
+    proxies: Sequence[ProxyStatus],
+    labels: Mapping[str, Mapping[str, str]],
+    config: Config,
+    astray: Collection[str] = (),
+) -> tuple[Row, ...]:
+    """Every proxy; *labels* are those of the instances, by id, and *astray* those that do not follow."""
+    return tuple(row(proxy, labels.get(proxy.instance_id, {}), config, astray) for proxy in proxies)
 
 
-def row(proxy: ProxyStatus, labels: Mapping[str, str], config: Config) -> Row:
+def row(proxy: ProxyStatus, labels: Mapping[str, str], config: Config, astray: Collection[str] = ()) -> Row:
     """Describe one proxy."""
     troubles = tuple(_troubles(proxy, labels, config))
-    word, tone = _state(proxy, troubles)
+    word, tone = _state(proxy, troubles, proxy.instance_id in astray)
     return Row(
         instance=proxy.instance_id,
         role=str(proxy.role),
         word=word,
         tone=tone,
         revision=proxy.revision_acked,
-        syncs=tuple(_syncs(proxy)),
+        syncs=tuple(_syncs(proxy, proxy.instance_id in astray)),
         troubles=troubles,
     )
 
@@ -160,10 +165,12 @@ def detail(
     config: Config,
     gateway: GatewayStatus | None,
     now_ms: int,
+    *,
+    astray: Collection[str] = (),
 ) -> Detail:
     """Describe one proxy; *gateway* says where it listens, if it is one."""
     return Detail(
-        row=row(proxy, labels, config),
+        row=row(proxy, labels, config, astray),
         subtitle=f"{str(proxy.role).capitalize()} of {proxy.workload} in {proxy.namespace}",
         facts=(
             ("Node", proxy.node_id),
@@ -180,17 +187,17 @@ def detail(
     )
 
 
-def _state(proxy: ProxyStatus, troubles: Sequence[Trouble]) -> tuple[str, str]:
+def _state(proxy: ProxyStatus, troubles: Sequence[Trouble], is_astray: bool) -> tuple[str, str]:
     if not proxy.connected:
         return "Not connected", "error"
     if any(trouble.tone == "error" for trouble in troubles):
         return "Keeps older config", "error"
     if not proxy.in_sync:
-        return "Catching up", "warn"
+        return ("Catching up", "warn") if is_astray else ("Syncing", "idle")
     return ("Partly served", "warn") if troubles else ("In sync", "ok")
 
 
-def _syncs(proxy: ProxyStatus) -> Iterator[Sync]:
+def _syncs(proxy: ProxyStatus, is_astray: bool) -> Iterator[Sync]:
     for name, (title, kind) in TYPES.items():
         state = proxy.types.get(name)
         href = links.given(proxy.instance_id, kind)
@@ -199,7 +206,7 @@ def _syncs(proxy: ProxyStatus) -> Iterator[Sync]:
         elif state.rejected:
             yield Sync(title, href, "rejected", "error", state.at_ms)
         elif state.sent != state.acked:
-            yield Sync(title, href, "stale", "warn", state.at_ms)
+            yield Sync(title, href, *(("stale", "warn") if is_astray else ("syncing", "idle")), state.at_ms)
         else:
             yield Sync(title, href, "synced", "ok", state.at_ms)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from console.signals.signal import Area, Presence, Signal
 from console.views import format as fmt
 from graph.model import OUTSIDE_HOSTS, STRANGERS, Snapshot
+from mesh_runtime.control import ProxyStatus
 
 
 class MutualTls(NamedTuple):
@@ -48,16 +49,22 @@ def silence(unheard_since_ms: int | None, now_ms: int, found: Iterable[Signal]) 
     return Silence(fmt.duration((now_ms - unheard_since_ms) / 1000), why)
 
 
-def shell(snapshot: Snapshot, *, cluster: str, in_sync: int, proxies: int, revision: int) -> ShellView:
+def shell(snapshot: Snapshot, *, cluster: str, sync: str, revision: int) -> ShellView:
     """Sum up the mesh for the frame."""
     return ShellView(
         cluster=cluster,
         mtls=mtls(snapshot),
         control=(
-            ("Proxies in sync", f"{in_sync} / {proxies}"),
+            ("Proxies in sync", sync),
             ("Config revision", str(revision)),
         ),
     )
+
+
+def sync(proxies: Collection[ProxyStatus], astray: int) -> str:
+    """How many proxies have the newest config; while it is on its way to some, that."""
+    following = sum(proxy.in_sync for proxy in proxies)
+    return f"{following} of {len(proxies)}" if following + astray == len(proxies) else "syncing …"
 
 
 def mtls(snapshot: Snapshot) -> MutualTls:

@@ -27,6 +27,7 @@ from console.datadir import DataDir
 from console.demo.manifests import fault_of
 from console.demo.manifests import objects as shop_manifests
 from console.faults import DemoControl
+from console.following import Following
 from console.receivers import receivers
 from console.services import serving
 from console.settings import Endpoint, Settings, Webhooks
@@ -315,6 +316,7 @@ async def _made(stack: AsyncExitStack, url: str, shop: Shop, clock: MovableClock
         tap=others.tap,
         tap_switch=TapSwitch(store, **heard, linger_ms=0),
         receivers=others,
+        following=Following(),
         clusters=SimpleNamespace(all=(), find=lambda _name: None),
         stream=Stream(live),
         supervised=(),

@@ -91,6 +91,13 @@ def test_what_a_proxy_rejected_leads_to_the_filters_it_has() -> None:
     assert [state.word for state in row.syncs if state.name == "Listeners"] == ["rejected"]
 
 
+def test_a_proxy_that_a_change_is_just_reaching_is_told_from_one_that_does_not_follow() -> None:
+    behind = proxy(types={"CDS": TypeStatus(sent="b", acked="a", rejected="", at_ms=1)}, in_sync=False)
+    on_its_way, astray = proxies.rows([behind], {}, config()), proxies.rows([behind], {}, config(), {"shop/ingress~0"})
+    told = [(row.word, row.tone, row.syncs[0].word) for row in (*on_its_way, *astray)]
+    assert told == [("Syncing", "idle", "syncing"), ("Catching up", "warn", "stale")]
+
+
 def test_an_object_knows_what_proxies_say_about_it() -> None:
     said = proxies.complaints(proxies.rows([proxy(notes=(NOTE,))], {"shop/ingress~0": LABELS}, config()))
     assert [one.instance for one in said[WEB]] == ["shop/ingress~0"]
