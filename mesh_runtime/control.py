@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -28,6 +27,7 @@ from mesh_runtime.identity.rotation import RootRotation, Rotation
 from mesh_runtime.registration import Grant, Health, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Instance, Registry, Role
 from mesh_runtime.store.port import Change, ConfigStore, Conflict
+from mesh_runtime.xds.delivery import Delivery
 from mesh_runtime.xds.publisher import Publisher
 from mesh_runtime.xds.report import (
     CertificateInfo,
@@ -53,12 +53,6 @@ __all__ = ["CertificateInfo", "Clock", "ControlPlane", "GatewayStatus", "ProxySt
 
 log = logging.getLogger(__name__)
 
-WRITING_S: Final = 0.1
-"""How long the next changes wait while the last ones are still written to slow proxies."""
-SLICE_S: Final = 0.08
-"""How long proxies are served at a stretch: a thousand new ones take seconds, in which probes and leases must not wait."""
-PAUSE_S: Final = 0.01
-"""What all others get of the loop, at least, between two such stretches."""
 TICK_S: Final = 1.0
 _KINDS: Final = {
     "clusters": Kind.CDS,
@@ -104,28 +98,24 @@ class ControlPlane:
         self._clock = clock
         self._publisher = Publisher(authority, settings or MeshSettings(unprivileged_from=unprivileged_from()))
         self._authority = authority
-        self._rotation = RootRotation(
-            authority, publish=self._publish_secrets, waiting=self._without_secrets, progress=self._progress
-        )
         self._issuers = Issuers(lambda host, port: places(self._newest_world(), host, port), self._hear_issuers)
-        self._taken = (-1, -1)
-        """Revisions of config and registry of which proxies are given all, in their turn; negative: to be made anew."""
-        self._changed = asyncio.Event()
         self._socket = run_dir / "xds.sock"
         tls = (tls_address, authority) if tls_address else None
         self.server: Final = AdsServer(self._socket, self._proves, clock.now_ms, tls=tls)
+        self.delivery: Final = Delivery(store, registry, self._publisher, self.server)
+        self._rotation = RootRotation(
+            authority, publish=self._publish_secrets, waiting=self._without_secrets, progress=self.server.progress
+        )
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; ready once proxies can connect and what is known is published."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._issuers.run(self._store.watch()), name="issuers of tokens")
             await self._issuers.asked()
-            await self._publish_in_slices()
+            await self.delivery.serve()
             _spare_the_collector()
-            group.create_task(self._watch(self._store.watch()), name="config watch")
-            group.create_task(self._watch(self._registry.watch()), name="registry watch")
+            group.create_task(self.delivery.run(), name="delivery")
             group.create_task(self._tick(), name="leases and leaves")
-            group.create_task(self._publish_changes(), name="publish")
             group.create_task(self._rotation.run(), name="root rotation")
             await self.server.run(ready)
 
@@ -159,9 +149,9 @@ class ControlPlane:
         self._addresses.give_back(key)
 
     def rotate(self) -> None:
-        """Give every proxy a new certificate now: it is published when this returns."""
+        """Give every proxy a new certificate, each in its turn: :meth:`settled` waits for all of them."""
         self._publisher.leaves.rotate_all()
-        self._publish_anew()
+        self.delivery.serve_anew()
 
     def start_root_rotation(self) -> None:
         """Have a new root take over from the present one; one that is under way goes on, also after a restart.
@@ -185,19 +175,14 @@ class ControlPlane:
     async def settled(self, revision: int, timeout_s: float) -> Settled:
         """Wait until a revision is published and every connected proxy has answered all it was given."""
         started = time.monotonic()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while unanswered := self._unanswered(revision):
-                    for node_id in unanswered:
-                        while self._waits(node_id, revision):
-                            await self.server.progress()
+        await self.delivery.answered(revision, timeout_s)
         names = {instance.node_id: instance.id for instance in self._registry.current.instances.values()}
         streams = {names.get(node_id, node_id): stream for node_id, stream in self.server.streams.items()}
         refused = {name: list(stream.rejections.values()) for name, stream in streams.items() if stream.rejections}
         for node_id, why in self._publisher.problems.items():
             refused.setdefault(names.get(node_id, node_id), []).append(why)
         rejected = {name: "; ".join(reasons) for name, reasons in refused.items()}
-        waiting = {names.get(node_id, node_id) for node_id in self._unanswered(revision)} - rejected.keys()
+        waiting = {names.get(node_id, node_id) for node_id in self.delivery.unanswered(revision)} - rejected.keys()
         return Settled(
             acknowledged=tuple(sorted(streams.keys() - waiting - rejected.keys())),
             waiting=tuple(sorted(waiting)),
@@ -293,28 +278,16 @@ class ControlPlane:
         with contextlib.suppress(Conflict):  # somebody created it meanwhile
             await self._store.commit(change)
 
-    async def _watch(self, states: AsyncIterator[object]) -> None:
-        async for _ in states:
-            self._changed.set()
-
     async def _tick(self) -> None:
         async for now_ms in self._clock.every(TICK_S):
             for key in self._registry.expire():
                 log.warning("lease ran out", extra={"instance": key})
                 self._addresses.give_back(key)
             if self._publisher.leaves.renew_due(now_ms):
-                self._publish_anew()
+                self.delivery.serve_anew()
             if self._authority.root_is_due and not self._rotation.state.running:
                 log.warning("the root ends soon and is replaced", extra={"root": self._authority.fingerprint})
                 self._rotation.start()
-
-    async def _publish_changes(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._publish_in_slices()
-            # What changes meanwhile goes out together, so that many changes do not pile up before the proxies.
-            await self.server.written(WRITING_S)
 
     def _newest_world(self) -> World:
         world = self._publisher.world
@@ -323,61 +296,15 @@ class ControlPlane:
 
     def _hear_issuers(self) -> None:
         self._publisher.world.hear(self._issuers.known)
-        self._taken = (-1, -1)
-        self._changed.set()
+        self.delivery.serve_anew()
 
     def _publish_secrets(self, new_leaves: bool) -> None:
         if new_leaves:
             self._publisher.leaves.rotate_all()
-        self._publish_anew()
-
-    async def _progress(self) -> None:
-        await self.server.progress()
+        self.delivery.serve_anew()
 
     def _without_secrets(self) -> list[str]:
-        return [one.id for one in self._instances() if not self._has_secrets(one.node_id)]
-
-    def _has_secrets(self, node_id: str) -> bool:
-        """Whether a proxy has acknowledged its present secrets. One without a snapshot has nothing to lose."""
-        stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
-        if snapshot is None:
-            return True
-        if stream is None or stream.answered is None or Kind.SDS in stream.rejections:
-            return False
-        wanted, has = snapshot.resources[Kind.SDS], stream.answered.resources[Kind.SDS]
-        return all(name in has and has[name].version == packed.version for name, packed in wanted.items())
-
-    def _publish_anew(self) -> None:
-        self._taken = (-1, -1)
-        self._publish()
-
-    async def _publish_in_slices(self) -> None:
-        """Publish what there is now; where that takes long, bit by bit, with time for all else between."""
-        self._publish(SLICE_S)
-        while self._publisher.behind:
-            await asyncio.sleep(PAUSE_S)
-            self._publish(SLICE_S)
-
-    def _publish(self, slice_s: float = math.inf) -> None:
-        config, registry = self._store.current, self._registry.current
-        if self._taken != (config.revision, registry.revision):
-            self._publisher.take(config, registry)
-            self._taken = config.revision, registry.revision
-        self.server.publish(self._publisher.serve(self.server.snapshots, slice_s))
-
-    def _unanswered(self, revision: int) -> list[str]:
-        return [node_id for node_id in self.server.streams if self._waits(node_id, revision)]
-
-    def _waits(self, node_id: str, revision: int) -> bool:
-        """Whether a connected proxy has not yet answered all of a revision, or of a newer one."""
-        stream, snapshot = self.server.stream(node_id), self.server.snapshots.get(node_id)
-        if stream is None or self._taken[0] < revision:
-            return stream is not None
-        if snapshot is None:
-            return False
-        if node_id in self._publisher.behind or stream.answered is None:
-            return True
-        return stream.answered is not snapshot and stream.answered.revision <= revision
+        return [one.id for one in self._instances() if not self.delivery.has_secrets(one.node_id)]
 
 
 def _spare_the_collector() -> None:

@@ -13,6 +13,8 @@ class Leaves:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._current: dict[str, Leaf] = {}
+        self._ending: set[str] = set()
+        """Whose leaf is to be another one, when it is next asked for: signing takes time."""
 
     @property
     def current(self) -> Mapping[str, Leaf]:
@@ -20,31 +22,29 @@ class Leaves:
         return self._current
 
     def leaf(self, node_id: str, identity: str) -> Leaf:
-        """Return the proxy's leaf; issue one if it has none or stands for another identity."""
+        """Return the proxy's leaf; issue one if it has none, is to have another or stands for another identity."""
         leaf = self._current.get(node_id)
-        if leaf is None or leaf.identity != identity:
+        if leaf is None or leaf.identity != identity or node_id in self._ending:
             leaf = self._current[node_id] = self._authority.issue(identity)
+            self._ending.discard(node_id)
         return leaf
 
     def keep_only(self, node_ids: Collection[str]) -> None:
         """Forget the leaves of proxies that are gone."""
         for node_id in self._current.keys() - set(node_ids):
             del self._current[node_id]
+            self._ending.discard(node_id)
 
     def renew_due(self, now_ms: int) -> bool:
-        """Renew every leaf that is due. Return whether there was one."""
-        due = [node_id for node_id, leaf in self._current.items() if leaf.is_due(now_ms)]
-        self._renew(due)
+        """Have every leaf that is due be another one from now on. Return whether there was one."""
+        due = {node_id for node_id, leaf in self._current.items() if leaf.is_due(now_ms)} - self._ending
+        self._ending |= due
         return bool(due)
 
     def rotate_all(self) -> None:
-        """Renew every leaf now."""
-        self._renew(list(self._current))
+        """Have every leaf be another one from now on."""
+        self._ending.update(self._current)
 
     def next_due_ms(self) -> int | None:
         """When the next leaf reaches half its life."""
         return min((leaf.half_life_ms for leaf in self._current.values()), default=None)
-
-    def _renew(self, node_ids: Collection[str]) -> None:
-        for node_id in node_ids:
-            self._current[node_id] = self._authority.issue(self._current[node_id].identity)

@@ -57,6 +57,8 @@ class Publisher:
         self._revision = 0
         self._attempts: dict[str, _Attempts] = {}
         """The newest ones, by node id."""
+        self._kept: dict[str, Snapshot] = {}
+        """The newest that could be made, by node id."""
         self._behind: dict[str, Instance] = {}
 
     @property
@@ -64,52 +66,58 @@ class Publisher:
         """The proxies that were not served since the last change, by node id."""
         return self._behind.keys()
 
-    def snapshots(
-        self, config: Config, registry: RegistryState, previous: Mapping[str, Snapshot]
-    ) -> Mapping[str, Snapshot]:
-        """Return each proxy's snapshot by node id. A proxy that cannot be served keeps its *previous* one.
+    def snapshots(self, config: Config, registry: RegistryState) -> Mapping[str, Snapshot]:
+        """Return each proxy's snapshot by node id. A proxy that cannot be served keeps the one before.
 
         Where nothing is different for a proxy, its snapshot's resources are the same object as before.
         """
         self.take(config, registry)
-        return self.serve(previous)
+        self.serve()
+        return dict(self._kept)
 
-    def take(self, config: Config, registry: RegistryState) -> None:
-        """Take in a change: all proxies are behind now. Those that nobody served yet come last, but for a few."""
+    def take(self, config: Config, registry: RegistryState) -> Collection[str]:
+        """Take in a change: all proxies are behind now. Those that nobody served yet come last, but for a few.
+
+        Returns the node ids of the proxies that there are.
+        """
         self.world.advance(config, registry)
         self._revision = config.revision
         self._trust(self._authority.bundle_pem)
         instances = {instance.node_id: instance for instance in self.world.instances}
         self.leaves.keep_only(instances)
-        self._attempts = {node_id: one for node_id, one in self._attempts.items() if node_id in instances}
-        self.problems = {node_id: why for node_id, why in self.problems.items() if node_id in instances}
+        for by_node in (self._attempts, self._kept, self.problems):
+            for node_id in by_node.keys() - instances:
+                del by_node[node_id]
         waiting = [node_id for node_id in self._behind if node_id in instances and node_id not in self._attempts]
         others = sorted(instances, key=lambda node_id: (node_id not in self._attempts, node_id not in self._behind))
         self._behind = {node_id: instances[node_id] for node_id in (*waiting[:FEW], *others)}
+        return instances.keys()
 
-    def serve(self, previous: Mapping[str, Snapshot], slice_s: float = math.inf) -> Mapping[str, Snapshot]:
-        """Serve proxies that are behind, for a while; all others keep their *previous* snapshots."""
+    def serve(self, slice_s: float = math.inf) -> Mapping[str, Snapshot]:
+        """Serve proxies that are behind, for a while; return the snapshots of those that can be served."""
         until = time.perf_counter() + slice_s
-        served = {node_id: snapshot for node_id, snapshot in previous.items() if node_id in self._attempts}
+        served: dict[str, Snapshot] = {}
         while self._behind:
             node_id = next(iter(self._behind))
-            self._serve_one(self._behind.pop(node_id), served)
+            self._serve_one(self._behind.pop(node_id))
+            if node_id in self._kept:
+                served[node_id] = self._kept[node_id]
             if not self._behind:
                 self.world.forget()
             elif time.perf_counter() > until:
                 break
         return served
 
-    def _serve_one(self, instance: Instance, served: dict[str, Snapshot]) -> None:
+    def _serve_one(self, instance: Instance) -> None:
         node_id = instance.node_id
         snapshot, problem = self._serve(instance)
         self.problems.pop(node_id, None)
         if problem:
             self.problems[node_id] = problem
         if snapshot is not None:
-            served[node_id] = snapshot
-        elif node_id in served:
-            served[node_id] = self._with_new_secrets(served[node_id], instance)
+            self._kept[node_id] = snapshot
+        elif node_id in self._kept:
+            self._kept[node_id] = self._with_new_secrets(self._kept[node_id], instance)
 
     def _serve(self, instance: Instance) -> tuple[Snapshot | None, str]:
         """Return a proxy's snapshot and what is wrong; patches with which there would be none are left out."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +81,7 @@ class AdsServer:
         self._proves = proves
         self._clock_ms = clock_ms
         self._tls = tls
-        self._snapshots: Mapping[str, Snapshot] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self._sessions: dict[str, _Session] = {}
         self._unwritten: set[_Session] = set()
         self._progress = asyncio.Event()
@@ -106,17 +106,21 @@ class AdsServer:
         return self._snapshots
 
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
-        """Replace all snapshots and push what changed. Proxies no longer there are disconnected."""
-        before, self._snapshots = self._snapshots, snapshots
-        for node_id, session in self._sessions.items():
-            old, new = before.get(node_id), snapshots.get(node_id)
-            if new is None:
-                if old is not None:
-                    session.close()
-            elif old is not new and (old is None or not session.stream.carry(old, new)):
+        """Push to these proxies what is different for them; all others keep what they have."""
+        for node_id, new in snapshots.items():
+            old, session = self._snapshots.get(node_id), self._sessions.get(node_id)
+            self._snapshots[node_id] = new
+            if session and old is not new and (old is None or not session.stream.carry(old, new)):
                 session.wake.set()
                 self._unwritten.add(session)
         self._progressed()
+
+    def keep_only(self, node_ids: Collection[str]) -> None:
+        """Withdraw the snapshots of all other proxies, and disconnect these."""
+        for node_id in self._snapshots.keys() - node_ids:
+            del self._snapshots[node_id]
+            if session := self._sessions.get(node_id):
+                session.close()
 
     async def written(self, patience_s: float) -> None:
         """Wait until what was published has been written to all proxies, but not longer for those that are slow."""

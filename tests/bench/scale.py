@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import operator
 import os
 import statistics
 import subprocess
@@ -89,7 +88,7 @@ def new_proxy() -> Iterator[str]:
 
         def publish(added: dict[str, Instance]):
             registry = RegistryState(revision=next(revisions), instances={**known, **added})
-            return publisher.snapshots(Config(revision=1, objects=objects), registry, {})
+            return publisher.snapshots(Config(revision=1, objects=objects), registry)
 
         cold = _timed(lambda: publish({}))
         warm = [_timed(lambda number=number: _first(publish, number)) for number in range(100, 100 + CHANGES)]
@@ -176,7 +175,7 @@ async def _cost(mesh: Mesh, change: Callable, number: int) -> tuple[float, float
     """Return the milliseconds of CPU and of wall time from a change until all of it is written."""
     cpu, wall = time.process_time(), time.perf_counter()
     wanted = await change(mesh, number)
-    while mesh.control._publisher.behind or any(map(operator.lt, mesh.control._taken, wanted)):
+    while not mesh.control.delivery.is_served(*wanted):
         await mesh.control.server.progress()
     await mesh.control.server.written(1)
     cost = (time.process_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000

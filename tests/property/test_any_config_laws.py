@@ -94,18 +94,18 @@ def step(chance, configs, config, present):
 def test_after_any_changes_snapshots_hold_together_and_are_what_they_would_be_from_nothing(configs, authority):
     for seed in range(SEQUENCES):
         chance = random.Random(seed)
-        kept, served = Publisher(authority, MeshSettings()), {}
+        kept = Publisher(authority, MeshSettings())
         objects, present = {}, {one.id: one for one in instances()}
         for number in range(chance.choice(STEPS)):
             before = RegistryState(instances=present)
             objects, present = step(chance, configs, objects, present)
             state = Config(revision=number, objects=objects), RegistryState(instances=present)
             kept.take(state[0], before)
-            served = kept.serve(served, slice_s=0)  # the next change comes when only one proxy was served
-            served = kept.snapshots(*state, served)
+            kept.serve(slice_s=0)  # the next change comes when only one proxy was served
+            served = kept.snapshots(*state)
             assert not {why for why in kept.problems.values() if LEFT_OUT not in why}, seed
-            again = kept.snapshots(*state, served)
+            again = kept.snapshots(*state)
             assert all(again[node].resources is snapshot.resources for node, snapshot in served.items()), seed
         fresh = Publisher(authority, MeshSettings())
-        assert given(served) == given(fresh.snapshots(*state, {})), seed
+        assert given(served) == given(fresh.snapshots(*state)), seed
         assert kept.problems == fresh.problems, seed
