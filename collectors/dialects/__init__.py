@@ -18,10 +18,11 @@ from collectors.dialects.dialect import (
     Need,
     Part,
     Requests,
+    Sign,
     Tcp,
     first_known,
 )
-from collectors.dialects.registry import BUILT_IN, GROUP, candidates, detect, flavours, known, missing
+from collectors.dialects.registry import BUILT_IN, GROUP, candidates, detect, known
 
 __all__ = [
     "BUILT_IN",
@@ -41,11 +42,10 @@ __all__ = [
     "Need",
     "Part",
     "Requests",
+    "Sign",
     "Tcp",
     "candidates",
     "detect",
     "first_known",
-    "flavours",
     "known",
-    "missing",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from graph.model import EdgeKey, Outcome, Reporter, Security
 
@@ -101,6 +102,14 @@ class Latency(StrEnum):
     LAST_BYTE = "last byte"
 
 
+class Sign(NamedTuple):
+    """Series by which a mode of a mesh is known, such as Istio's ambient mode."""
+
+    metric: str
+    matcher: str
+    """Of PromQL: ``component="ztunnel"``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """What a mesh cannot tell, why, and what a user can do about it."""
@@ -110,6 +119,8 @@ class Gap:
     reason: str
     remedy: str
     """Empty: nothing helps."""
+    beside: Sign | None = None
+    """Whoever holds no such series is not concerned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +134,8 @@ class Need:
     reason: str
     remedy: str
     """The setting or relabelling to paste, as YAML or a command."""
+    beside: Sign | None = None
+    """Whoever holds no such series does without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +169,6 @@ class Dialect:
     """Other meshes write metrics of these names, too: only the labels of a series tell which mesh it is."""
     covered_by: tuple[str, ...] = ()
     """Dialects that count the same requests better: beside one of them this one is not read."""
-    flavours: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Modes of the mesh, by labels (regular expressions of whole values) of series that only this mode writes."""
     latency: Latency = Latency.NONE
     gaps: tuple[Gap, ...] = ()
     requires: tuple[Need, ...] = ()

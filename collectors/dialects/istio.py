@@ -15,6 +15,7 @@ from collectors.dialects.dialect import (
     Measure,
     Need,
     Requests,
+    Sign,
     Tcp,
     first_known,
 )
@@ -52,6 +53,8 @@ INBOUND = "inbound"
 CLOSED = "istio_tcp_connections_closed_total"
 NOBODY_REACHED = {"UF", "UH", "UO", "NR", "NC"}
 """Envoy's flags of a connection that was closed without ever having been made."""
+
+AMBIENT = Sign("istio_build", 'component="ztunnel"')
 
 NO_VERSION = {"", "-", "unknown", "latest"}
 """Istio writes ``latest`` for a workload that carries no version label."""
@@ -210,7 +213,6 @@ DIALECT = Dialect(
     ),
     labels=LABELS,
     latency=Latency.LAST_BYTE,
-    flavours={"ambient": {"app": "ztunnel"}, "waypoint": {"reporter": "waypoint"}},
     requires=(
         Need(
             metric="istio_requests_total|istio_tcp_connections_opened_total",
@@ -231,6 +233,7 @@ relabel_configs:
   - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
   - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
   - {source_labels: [__meta_kubernetes_pod_label_app], target_label: app}""",
+            beside=AMBIENT,
         ),
     ),
     gaps=(
@@ -238,6 +241,7 @@ relabel_configs:
             signal="requests",
             reason="ambient mode counts connections: requests are counted where there is a waypoint",
             remedy="istioctl waypoint apply --namespace <namespace> --enroll-namespace",
+            beside=AMBIENT,
         ),
         Gap(
             signal="source",

@@ -20,7 +20,7 @@ from collectors.dialects import (
     service_graph,
     traefik,
 )
-from collectors.dialects.dialect import Dialect, Labels, Need, first_known
+from collectors.dialects.dialect import Dialect, Labels
 from collectors.dialects.from_toml import read_file
 from collectors.errors import CollectorError
 
@@ -82,34 +82,6 @@ def detect(
     present = [one for one in candidates.values() if _present(one, metric_names, by_metric)]
     names = {one.name for one in present}
     return tuple(one.name for one in present if names.isdisjoint(one.covered_by))
-
-
-def flavours(dialect: Dialect, samples: Iterable[Labels]) -> tuple[str, ...]:
-    """Name the modes of a mesh (Istio's ambient, say) that these series are of."""
-    tells = {name: {of: re.compile(value) for of, value in signs.items()} for name, signs in dialect.flavours.items()}
-    there = [
-        {
-            name
-            for name, signs in tells.items()
-            if all(value.fullmatch(labels.get(of, "")) for of, value in signs.items())
-        }
-        for labels in samples
-    ]
-    return tuple(name for name in tells if any(name in found for found in there))
-
-
-def missing(dialect: Dialect, metric_names: Collection[str], samples: Iterable[Labels] = ()) -> tuple[Need, ...]:
-    """Name what a dialect needs and these metrics and series do not have; labels are judged where there are series."""
-    series = list(samples)
-    return tuple(need for need in dialect.requires if not _met(need, metric_names, series))
-
-
-def _met(need: Need, names: Collection[str], samples: Collection[Labels]) -> bool:
-    pattern = re.compile(need.metric)
-    if not any(pattern.fullmatch(name) for name in names):
-        return False
-    of_it = [labels for labels in samples if pattern.fullmatch(labels.get("__name__", ""))]
-    return not (need.labels and of_it) or any(first_known(labels, need.labels) for labels in of_it)
 
 
 def _present(dialect: Dialect, names: Collection[str], samples: Mapping[str, Collection[Labels]]) -> bool:

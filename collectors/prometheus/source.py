@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from collectors.dialects import Dialect, Need, candidates, detect, known
+from collectors.dialects import Dialect, Gap, Need, candidates, detect, known
 from collectors.errors import CollectorError
 from collectors.prometheus import queries
 from collectors.prometheus.answers import Answer
@@ -17,7 +17,7 @@ from collectors.prometheus.catalogue import Catalogue, Contents
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.config import PrometheusConfig
 from collectors.prometheus.native import natives
-from collectors.prometheus.needs import unmet
+from collectors.prometheus.needs import gaps, unmet
 from collectors.prometheus.relabelling import Loss, losses
 from collectors.prometheus.samples import LOOKBACK_MS, Doubts
 from collectors.prometheus.track import GARBAGE, DialectState, Track
@@ -78,6 +78,7 @@ class PrometheusSource:
         self._known = dialects
         self._tracks: dict[str, Track] = {}
         self._needs: Mapping[str, tuple[Need, ...]] = {}
+        self._gaps: Mapping[str, tuple[Gap, ...]] = {}
         self._losses: Mapping[str, tuple[Loss, ...]] = {}
         self._looked_ms = 0
         self._skew_ms = 0
@@ -104,7 +105,12 @@ class PrometheusSource:
             metrics=len(self.contents.names),
             looked_ms=self._looked_ms,
             dialects=tuple(
-                replace(track.state(self._skew_ms), needs=self._needs.get(name, ()), losses=self._losses.get(name, ()))
+                replace(
+                    track.state(self._skew_ms),
+                    needs=self._needs.get(name, ()),
+                    gaps=self._gaps.get(name, ()),
+                    losses=self._losses.get(name, ()),
+                )
                 for name, track in self._tracks.items()
             ),
             partial=tuple(dict.fromkeys(one for track in self._tracks.values() for one in track.partial)),
@@ -142,9 +148,9 @@ class PrometheusSource:
         }
         for track in self._tracks.values():
             await self._size(track)
-        self._needs = {
-            name: await unmet(self.client, dialects[name], self.contents, self._server_ms()) for name in wanted
-        }
+        at_ms = self._server_ms()
+        self._needs = {name: await unmet(self.client, dialects[name], self.contents, at_ms) for name in wanted}
+        self._gaps = {name: await gaps(self.client, dialects[name], self.contents, at_ms) for name in wanted}
         configuration = await self.client.configuration()
         self._losses = {
             name: losses(configuration, track.dialect, await track.jobs(self._server_ms()))

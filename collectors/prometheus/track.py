@@ -151,7 +151,6 @@ class Track:
             newest_ms=max(0, self._newest_ms - skew_ms),
             error=self._error,
             warnings=self._warnings,
-            gaps=self.dialect.gaps,
         )
 
     def doubts(self, failure: str, server_ms: int) -> Doubts:

@@ -9,8 +9,13 @@ import pytest
 import yaml
 from prometheus_rig import Exporter, Job, Prometheus, advancing, served, until
 
-PAGE = Path(__file__).parents[2] / "golden" / "dialects" / "istio" / "sidecar.prom"
+ISTIO = Path(__file__).parents[2] / "golden" / "dialects" / "istio"
 FREE_PORTS = "[web]\nport = 0\n[otlp]\ngrpc_port = 0\nhttp_port = 0\n"
+
+
+def proxy(name: str):
+    """The page of a proxy of Istio's, as a pod's is scraped."""
+    return advancing((ISTIO / f"{name}.prom").read_text().replace("envoy_istio_", "istio_"))
 
 
 @pytest.fixture
@@ -32,10 +37,10 @@ def doctor(tmp_path):
 
 async def test_the_rules_that_a_doctor_advises_bring_dropped_labels_back(tmp_path, doctor):
     exporter = Exporter()
-    exporter.pages["proxy"] = advancing(PAGE.read_text().replace("envoy_istio_", "istio_"))
+    exporter.pages["proxy"] = proxy("sidecar")
     async with served(exporter.app) as url:
         noise = {"action": "labeldrop", "regex": "noise"}
-        job = Job("mesh", [url[7:]], path="/proxy", labels={"app": "web", "pod": "web-1"})
+        job = Job("mesh", [url[7:]], path="/proxy")
         job.rules = [{"action": "labeldrop", "regex": "(source|destination)_.+"}, noise]
         async with Prometheus(tmp_path / "prometheus", [job]) as server:
             await until(lambda: server.value("sum(istio_requests_total)"))
@@ -52,3 +57,25 @@ async def test_the_rules_that_a_doctor_advises_bring_dropped_labels_back(tmp_pat
             await until(lambda: server.value('sum(istio_requests_total{source_workload!=""})'))
             code, found = await doctor("--prometheus", f"p={server.url}")
             assert (code, found["prometheus p: istio"]["verdict"]) == (0, "ok"), found["prometheus p: istio"]
+
+
+async def test_what_only_ambient_mode_needs_and_lacks_is_told_where_a_ztunnel_is(tmp_path, doctor):
+    exporter = Exporter()
+    exporter.pages |= {name: proxy(name) for name in ("sidecar", "ambient")}
+    async with served(exporter.app) as url:
+        jobs = [Job("mesh", [url[7:]], path="/sidecar")]
+        async with Prometheus(tmp_path / "prometheus", jobs) as server:
+            await until(lambda: server.value("sum(istio_requests_total)"))
+            code, found = await doctor("--prometheus", f"p={server.url}")
+            told = found["prometheus p: istio"]
+            assert (code, told["verdict"]) == (0, "ok"), told
+            assert "ambient" not in told["text"]
+
+            jobs.append(Job("ztunnel", [url[7:]], path="/ambient"))
+            await server.reload()
+            await until(lambda: server.value("sum(istio_build)"))
+            code, found = await doctor("--prometheus", f"p={server.url}")
+            told = found["prometheus p: istio"]
+            assert (code, told["verdict"]) == (1, "fail"), told
+            assert "no requests: ambient mode counts connections" in told["text"]
+            assert "__meta_kubernetes_pod_label_app" in told["advice"][0]["paste"]

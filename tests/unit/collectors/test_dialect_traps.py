@@ -4,7 +4,7 @@ import pytest
 from clocks import FixedClock
 
 from collectors.counting import counters
-from collectors.dialects import Gap, Latency, Need, detect, first_known, flavours, known, missing
+from collectors.dialects import Gap, Latency, Need, detect, first_known, known
 from collectors.dialects.words import owner_of
 from collectors.exposition import Exposition
 from collectors.layers import Layers
@@ -191,22 +191,16 @@ def test_an_unknown_source_stays_unknown():
 
 
 def test_hubble_without_contexts_draws_nothing_and_says_what_to_set():
-    series = {"__name__": "hubble_http_requests_total", "method": "GET", "status": "200", "reporter": "client"}
-    assert observe("hubble", page(series["__name__"], 9, method="GET", status="200", reporter="client")) == []
-    [need] = missing(ALL["hubble"], ["hubble_http_requests_total"], [series])
+    series = page("hubble_http_requests_total", 9, method="GET", status="200", reporter="client")
+    assert observe("hubble", series) == []
+    [need] = ALL["hubble"].requires
     assert "labelsContext" in need.remedy
-    assert missing(ALL["hubble"], [series["__name__"]], [{**series, "source_workload": "web"}]) == ()
 
 
-def test_a_label_that_the_scrape_job_must_put_on_is_missed_with_the_rule_to_paste():
-    series = {"__name__": "response_total", "direction": "outbound", "pod": "web-1"}
-    needs = missing(ALL["linkerd"], ["response_total"], [series])
+def test_labels_that_the_scrape_job_must_put_on_come_with_the_rule_to_paste():
+    needs = ALL["linkerd"].requires
     assert [need.labels[0] for need in needs] == ["namespace", "deployment"]
     assert all("labelmap" in need.remedy for need in needs)
-
-
-def test_a_metric_that_is_not_there_is_missed():
-    assert missing(ALL["app-mesh"], ["up"]) == ALL["app-mesh"].requires
 
 
 def test_every_gap_and_need_says_why_and_every_mesh_says_what_it_lacks():
@@ -342,13 +336,6 @@ def test_hubbles_versions_are_told_by_their_series():
     first = {"__name__": "hubble_http_responses_total", "status": "200", **ends}
     assert detect([second["__name__"]], [second]) == ("hubble",)
     assert detect([second["__name__"], first["__name__"]], [{**second, "status": ""}, first]) == ("hubble-v1",)
-
-
-def test_ambient_mode_and_waypoints_are_seen_in_istios_series():
-    ztunnel = {"__name__": "istio_tcp_sent_bytes_total", "app": "ztunnel", "reporter": "source"}
-    assert flavours(ALL["istio"], [ztunnel]) == ("ambient",)
-    assert flavours(ALL["istio"], [ztunnel, {"reporter": "waypoint"}]) == ("ambient", "waypoint")
-    assert flavours(ALL["istio"], [{"reporter": "source"}]) == ()
 
 
 def test_queries_are_made_from_what_a_dialect_says():
