@@ -6,12 +6,18 @@ import base64
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator
 
 from collectors.errors import CollectorError
 
 SHORTEST_SECRET = 6
 """Shorter values are not searched for in texts: they would be found in every word."""
+
+
+UserPath = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()) if path else "")]
+"""A file that the settings name; ``~`` is the user's home."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +30,19 @@ class Credentials:
     """For basic authentication."""
     password: str = ""
     """For basic authentication; better in ``password_file`` or in the environment."""
-    password_file: str = ""
+    password_file: UserPath = ""
     """A file with the password."""
     bearer_token: str = ""
     """Sent as ``Authorization: Bearer``; better in ``bearer_token_file`` or in the environment."""
-    bearer_token_file: str = ""
+    bearer_token_file: UserPath = ""
     """A file with the token."""
     headers: dict[str, str] = field(default_factory=dict)
     """Further headers of each request: ``{ X-Scope-OrgID = "tenant" }``."""
-    ca_file: str = ""
+    ca_file: UserPath = ""
     """Authorities that may have signed its certificate, instead of the system's."""
-    cert_file: str = ""
+    cert_file: UserPath = ""
     """Our own certificate, where it asks for one."""
-    key_file: str = ""
+    key_file: UserPath = ""
     """The key of our certificate, where it is not in the same file."""
     server_name: str = ""
     """The name that its certificate must carry, where that is not the address's host."""
@@ -70,17 +76,34 @@ class Credentials:
         return headers
 
     def tls(self, who: str) -> ssl.SSLContext:
-        """Make what TLS needs."""
+        """Make what TLS needs. A file that does not serve is a :class:`CollectorError` that names its setting."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file or None)
         except (OSError, ValueError) as trouble:
-            files = ", ".join(filter(None, (self.ca_file, self.cert_file, self.key_file)))
-            raise CollectorError(f"{who}: {files}: {trouble}") from None
+            why = _unread(trouble, "holds no certificate in PEM")
+            raise CollectorError(f"{who}: ca_file {self.ca_file}: {why}") from None
+        if self.cert_file:
+            self._present(context, who)
         if self.insecure_skip_verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
+
+    def way_in(self) -> str:
+        """Say what may help where a server does not know us."""
+        if self.username:
+            return "it does not take this username and password"
+        if self.bearer_token or self.bearer_token_file:
+            return "it does not take this bearer token"
+        return "set username and password, or bearer_token_file"
+
+    def _present(self, context: ssl.SSLContext, who: str) -> None:
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file or None)
+        except (OSError, ValueError) as trouble:
+            files = f"{self.cert_file} with key_file {self.key_file}" if self.key_file else self.cert_file
+            apart = "" if self.key_file else "; set key_file where the key is in a file of its own"
+            why = _unread(trouble, f"that is no certificate with its key, in PEM{apart}")
+            raise CollectorError(f"{who}: cert_file {files}: {why}") from None
 
     def _rotated(self) -> list[str]:
         try:
@@ -98,3 +121,9 @@ def secret(path: str, setting: str) -> str:
     except (OSError, UnicodeDecodeError) as trouble:
         why = trouble.strerror if isinstance(trouble, OSError) else "it is no text"
         raise CollectorError(f"{setting} {path}: {why}") from None
+
+
+def _unread(trouble: OSError | ValueError, unfit: str) -> str:
+    """Say why a file could not be read, or that its content is unfit."""
+    known = isinstance(trouble, OSError) and not isinstance(trouble, ssl.SSLError)
+    return str(getattr(trouble, "strerror", "") or trouble) if known else unfit

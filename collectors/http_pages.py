@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from collections.abc import Mapping
@@ -100,6 +101,10 @@ def unreachable(trouble: Exception, timeout_s: float) -> str:
         return f"speaks no TLS, or wants a certificate of ours: {why}; set http instead of https, or cert_file and key_file"
     if isinstance(trouble, aiohttp.ClientConnectorError):
         return f"cannot be reached: {_cause(trouble.os_error)}; is it up, and is that its address as seen from here?"
+    if isinstance(trouble, aiohttp.ServerDisconnectedError) or getattr(trouble, "errno", 0) == errno.ECONNRESET:
+        return "hung up without an answer; does it speak https only, or want a certificate of ours (cert_file)?"
+    if isinstance(trouble, aiohttp.ClientPayloadError):
+        return "broke off in the middle of its answer"
     return f"broke off: {trouble or type(trouble).__name__}"
 
 

@@ -31,6 +31,14 @@ TOO_MUCH = re.compile(
 
 NO_TENANT = re.compile(r"no org id", re.IGNORECASE)
 
+WAYS_OUT = {
+    403: "; these credentials may not query it",
+    404: "; set url to the path before /api/v1 (Mimir: /prometheus, VictoriaMetrics' cluster: /select/0/prometheus)",
+    405: "; it takes no POST: is a read-only proxy in between?",
+    429: "; it asks for fewer queries: set a longer interval_s",
+}
+"""What may help, by HTTP status."""
+
 
 class QueryError(CollectorError):
     """The server works, and does not answer this query."""
@@ -178,21 +186,14 @@ class PrometheusClient:
 
     def _refusal(self, status: int, body: bytes) -> CollectorError:
         said = answers.read_error(body)
-        sentence = self.told(f"answered {status}{f': {said}' if said else ''}{_way_out(status, said)}")
+        sentence = self.told(f"answered {status}{f': {said}' if said else ''}{self._way_out(status, said)}")
         if status in {400, 413, 422} and not NO_TENANT.search(said):
             return TooMuchError(sentence) if TOO_MUCH.search(said) else QueryError(sentence)
         return CollectorError(sentence)
 
-
-def _way_out(status: int, said: str) -> str:
-    if NO_TENANT.search(said):
-        return '; it wants a tenant: set headers = { X-Scope-OrgID = "<tenant>" }'
-    if 300 <= status < 400:
-        return "; redirects are not followed: set url to where it leads"
-    return {
-        401: "; set username and password, or bearer_token_file",
-        403: "; these credentials may not query it",
-        404: "; set url to the path before /api/v1 (Mimir: /prometheus, VictoriaMetrics' cluster: /select/0/prometheus)",
-        405: "; it takes no POST: is a read-only proxy in between?",
-        429: "; it asks for fewer queries: set a longer interval_s",
-    }.get(status, "")
+    def _way_out(self, status: int, said: str) -> str:
+        if NO_TENANT.search(said):
+            return '; it wants a tenant: set headers = { X-Scope-OrgID = "<tenant>" }'
+        if 300 <= status < 400:
+            return "; redirects are not followed: set url to where it leads"
+        return f"; {self.config.way_in()}" if status == 401 else WAYS_OUT.get(status, "")

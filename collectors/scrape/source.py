@@ -151,18 +151,17 @@ class ScrapeSource:
         if page.status == 404 and target.elsewhere:
             page = await self._http.get(target.elsewhere, accept=TEXT)
         if page.status != 200:
-            raise CollectorError(_refusal(target, page))
+            raise CollectorError(self._refusal(target, page))
         if page.text.lstrip()[:1] == "<":
             raise CollectorError(f"{target.url} answered with a web page, expected metrics; is a login in between?")
         if self._own_run and page.headers.get(RUN_HEADER) == self._own_run:
             raise CollectorError(f"{target.url} is a page of our own: all that it tells is in the graph already")
         return at_ms, page.text
 
-
-def _refusal(target: Target, page: Page) -> str:
-    way_out = {
-        401: "; set username and password, or bearer_token_file",
-        403: "; these credentials may not read it",
-        404: "; set metrics_path to where it publishes its metrics",
-    }.get(page.status, "; redirects are not followed: name where it leads" if 300 <= page.status < 400 else "")
-    return f"{target.url} answered {page.status}, expected metrics{way_out}"
+    def _refusal(self, target: Target, page: Page) -> str:
+        way_out = {
+            401: f"; {self.config.way_in()}",
+            403: "; these credentials may not read it",
+            404: "; set metrics_path to where it publishes its metrics",
+        }.get(page.status, "; redirects are not followed: name where it leads" if 300 <= page.status < 400 else "")
+        return f"{target.url} answered {page.status}, expected metrics{way_out}"

@@ -137,6 +137,25 @@ async def test_a_refusal_names_the_way_out(server, client, status, body, way_out
 
 
 @pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"username": "ann", "password": "pw"}, "this username and password"),
+        ({"bearer_token": "t"}, "this bearer token"),
+    ],
+)
+async def test_whoever_gave_credentials_is_told_that_they_are_not_taken(server, client, given, named):
+    server.status, server.body = 401, "Unauthorized"
+    assert f"it does not take {named}" in await refused(client(**given))
+
+
+async def test_a_certificate_without_its_key_is_told_with_the_setting_for_it(client, tmp_path):
+    ours = tmp_path / "client.pem"
+    ours.write_text(OwnCA().pem)
+    with pytest.raises(CollectorError, match=rf"cert_file {ours}: that is no certificate with its key.*set key_file"):
+        client("https://127.0.0.1:9", cert_file=str(ours))
+
+
+@pytest.mark.parametrize(
     "said",
     [
         # Prometheus, Mimir, VictoriaMetrics, Thanos
@@ -227,7 +246,8 @@ async def test_a_certificate_of_ours_is_shown_and_theirs_is_checked(client, tmp_
         ours = {"cert_file": str(tmp_path / "client.pem"), "server_name": "server.test"}
         assert (await client(url, ca_file=str(ca), **ours).query("up")).result == []
         assert "set ca_file" in await refused(client(url, **ours))
-        assert "prometheus prod" in await refused(client(url, ca_file=str(ca), server_name="server.test"))
+        assert "certificate of ours" in await refused(client(url, ca_file=str(ca), server_name="server.test"))
+        assert "speak https only" in await refused(client(url.replace("https:", "http:")))
     finally:
         await runner.cleanup()
 

@@ -220,7 +220,7 @@ async def test_credentials_are_sent_and_never_shown(pages, settings, sent):
         (state,) = source.state.targets
     assert pages.headers["Authorization"] == sent
     assert "answered 401" in state.error
-    assert "bearer_token_file" in state.error
+    assert "it does not take this" in state.error
     assert "tell-nobody" not in f"{state.error} {source.config!r}"
 
 
