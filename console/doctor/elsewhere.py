@@ -46,10 +46,11 @@ async def elsewhere(settings: Settings) -> AsyncIterator[Signal]:
 async def _sources(settings: Settings, clock: SystemClock) -> Sequence[Signal]:
     """Read every cluster and every source of metrics once."""
     clusters = Clusters(settings.clusters, clock, lambda _: None)
-    async with AsyncExitStack() as stack, serving(clusters.watches):
-        await asyncio.gather(*(one.watch.settled() for one in clusters.all))
+    async with AsyncExitStack() as stack:
         live = LiveGraph(clock=clock)
         polls = elsewhere_of(settings, stack, live=live, clock=clock, inventory=Inventory, clusters=clusters).polls
+        await stack.enter_async_context(serving(clusters.watches))
+        await asyncio.gather(*(one.watch.settled() for one in clusters.all))
         await asyncio.gather(*(poll.once() for poll in polls))
         now_ms = clock.now_ms()
         return [*of_clusters(clusters.all, now_ms), *of_sources(polls, now_ms)]

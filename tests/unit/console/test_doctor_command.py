@@ -100,6 +100,23 @@ def test_wrong_settings_are_a_finding(settings, examined):
     assert "nonsense" in found["settings"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ('type = "scrape"\ntargets = ["127.0.0.1:1"]\ndialects = ["istoi"]', "there is no dialect istoi"),
+        ('url = "https://127.0.0.1:1"\nca_file = "/none/ca.pem"', "ca_file /none/ca.pem: No such file or directory"),
+        (
+            'url = "http://127.0.0.1:1"\ndialect_files = ["/none/acme.toml"]',
+            "/none/acme.toml: No such file or directory",
+        ),
+    ],
+)
+def test_a_source_that_cannot_work_as_it_is_set_is_a_finding(settings, examined, wrong, told):
+    code, found = examined(settings(f"[[sources]]\n{wrong}\n"))
+    assert (code, found["settings"]["verdict"]) == (1, "fail")
+    assert told in found["settings"]["text"]
+
+
 def test_people_read_what_to_paste_below_what_fails(settings, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
