@@ -205,6 +205,13 @@ async def test_a_condition_holds_or_not(mesh, rule, expected):
     assert await status(mesh, headers={"x-user": "ann"}) == expected
 
 
+@pytest.mark.parametrize("mode", ["PERMISSIVE", "STRICT"])
+async def test_a_caller_is_known_by_the_name_it_asks_for(mesh, mode):
+    await peers(mesh, {"mtls": {"mode": mode}})
+    await mesh.apply(policy("DENY", when("connection.sni", "outbound_.80_._.catalog.shop.svc.cluster.local")))
+    assert await status(mesh) == 403
+
+
 async def test_all_parts_of_a_rule_must_hold_and_any_of_its_alternatives(mesh):
     both = {"from": [{"source": {"serviceAccounts": ["orders"]}}, {"source": {"serviceAccounts": ["frontend"]}}],
             **operation(paths=["/x"]), **when("request.headers[x-user]", "ann")}  # fmt: skip

@@ -51,7 +51,7 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
     ended = ended_tls(world, instance, port)
     if ended:
         chain = _ended_chain(world, instance, port, service, ended)
-        return listener(instance.address, port.listen_port, "INBOUND", [chain])
+        return {**listener(instance.address, port.listen_port, "INBOUND", [chain]), **inspected("tls")}
     mode = mtls_mode(world, instance.namespace, instance.labels, port.app_port)
     chains: list[Envoy] = []
     if mode != "DISABLE":
@@ -68,8 +68,9 @@ def inbound_listener(world: World, instance: Instance, port: InboundPort) -> Env
     if mode != "STRICT":
         plain = {"name": "plain", "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False)}
         chains += [{**plain, "filter_chain_match": match} for match in _PLAIN[mode]]
-    inspect = inspected("tls") if mode == "PERMISSIVE" else {}
-    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspect}
+    # Also where nothing else is taken: nobody but the inspector notes the name that a caller asks for.
+    looks = () if mode == "DISABLE" else ("tls",)
+    return {**listener(instance.address, port.listen_port, "INBOUND", chains), **inspected(*looks)}
 
 
 def ended_tls(world: World, instance: Instance, port: InboundPort) -> ServerTLS | None:
