@@ -31,7 +31,7 @@ vector, an older one is a beginning of a newer one, and a window is one subtract
     EdgeFacts     .rows[edge, column]                                   .heard_ms[edge]  .evidence[edge, reporter]
          │ Sides: edge ─▶ its two nodes
     rows[node, column], one array inbound and one outbound
-         │ Reading: per second of what is covered                       (:mod:`graph.signals`)
+         │ SignalReader: per second of what is covered                  (:mod:`graph.signals`)
     Table of Signals
 
 An array that leads from one index to another is named by both, the index first: ``series_edge[series]`` is an edge. What

@@ -10,7 +10,7 @@ import numpy as np
 
 from graph.arrays import Floats
 from graph.model import Signals
-from graph.signals import Reading
+from graph.signals import SignalReader
 
 
 class Course(NamedTuple):
@@ -36,10 +36,10 @@ class Course(NamedTuple):
         return Course(instants[:count], *(one[:count] for one in values))
 
 
-def course_of_counts(instants_ms: Sequence[int], rows: Floats, reading: Reading) -> Course:
+def course_of_counts(instants_ms: Sequence[int], rows: Floats, reader: SignalReader) -> Course:
     """Read what was counted between each instant and the next: one row of counters for each point."""
-    requests, errors = reading.errors(rows)
-    p50, p95, p99 = map(_known, reading.quantiles(rows).T)
+    requests, errors = reader.errors(rows)
+    p50, p95, p99 = map(_known, reader.quantiles(rows).T)
     spans_s = np.diff(instants_ms) / 1000
     return Course(
         tuple(instants_ms[1:]),

@@ -14,7 +14,7 @@ from graph.model import Presence
 from graph.records import Objects, column
 from graph.seldom import stretches
 from graph.series_table import Hearing, SeriesTable
-from graph.signals import TOLD, Reading
+from graph.signals import TOLD, SignalReader
 from graph.tally import Period, Tally
 from graph.types import Projection
 
@@ -75,10 +75,10 @@ class EdgeFacts(NamedTuple):
 class FactFinder:
     """Finds the facts of one projection's edges in any window; stands as long as projection and series do."""
 
-    def __init__(self, projection: Projection, series: SeriesTable, reading: Reading) -> None:
+    def __init__(self, projection: Projection, series: SeriesTable, reader: SignalReader) -> None:
         self._size = len(projection.edges)
         self._series = series
-        self._reading = reading
+        self._reader = reader
         self._finest_edge: Ints = np.array(projection.edge_of, np.int64)
         self.series_edge = self._finest_edge[series.joined.series_finest]
         """The edge that each series counts for."""
@@ -101,7 +101,7 @@ class FactFinder:
     def find(self, counted: Tally, hearing: Hearing, nowhere: Flags, window_s: int) -> EdgeFacts:
         """Find them; ``nowhere``: which edges there are only with requests in them."""
         rows = self.rows(counted)
-        active = self._reading.active(rows)
+        active = self._reader.active(rows)
         heard_ms = newest(self.series_edge, hearing.at_ms, self._size)
         fresh, sure, own = (self._any(of) for of in (hearing.fresh, hearing.sure, ~counted.silent))
         long_ago = counted.period.at_ms - heard_ms > 1000 * max(GONE_AFTER_S, window_s)
@@ -118,7 +118,7 @@ class FactFinder:
 
     def rows(self, counted: Tally) -> Floats:
         """The counters of each edge."""
-        size, width, period = self._size, self._reading.width, counted.period
+        size, width, period = self._size, self._reader.width, counted.period
         rows = add_up(self._cell_place(period), counted.counts, size * width).reshape(size, width)
         for number, told in enumerate(counted.told):
             rows[:, 2 * number - TOLD] = add_up(self.series_edge, told, size)
@@ -132,7 +132,7 @@ class FactFinder:
     def _cell_place(self, period: Period) -> Ints:
         """Per counted cell its place in the rows; found again only where there are new cells."""
         if period.cell_series is not self._placed[0]:
-            places = self.series_edge[period.cell_series] * self._reading.width + period.cell_column
+            places = self.series_edge[period.cell_series] * self._reader.width + period.cell_column
             self._placed = (period.cell_series, places)
         return self._placed[1]
 

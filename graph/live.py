@@ -21,7 +21,7 @@ from graph.ports import Clock
 from graph.seldom import SELDOM_MS, evened, slack_ms
 from graph.series import Series
 from graph.series_table import Hearing, SeriesTable, same_names
-from graph.signals import Reading
+from graph.signals import SignalReader
 from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
 from graph.tally import Period, Tally, tally
@@ -79,7 +79,7 @@ class LiveGraph:
         self._renewed = self._renamed = False
         """Whether the inventory is another one than they were made for, and calls something otherwise."""
         self._series = SeriesTable((), self._inventory)
-        self._reading = Reading(self._ledger.columns)
+        self._reader = SignalReader(self._ledger.columns)
         self._judge = Judge(self._ledger.columns, tolerances)
         self._hearing = Hearing(np.zeros(0, np.int64), np.zeros(0, bool))
         self._cells = NO_CELLS
@@ -183,8 +183,8 @@ class LiveGraph:
         seldom = np.flatnonzero((self._hearing.seldom & self._hearing.fresh)[series])
         read_ms = np.array([self._read_ms(mark)[series[seldom]] for mark in marks])
         counts[:, seldom] = evened(counts[:, seldom], instants, read_ms)
-        rows = [np.bincount(columns, weights=one, minlength=self._reading.width) for one in counts]
-        return course_of_counts(instants, np.array(rows, float).reshape(-1, self._reading.width), self._reading)
+        rows = [np.bincount(columns, weights=one, minlength=self._reader.width) for one in counts]
+        return course_of_counts(instants, np.array(rows, float).reshape(-1, self._reader.width), self._reader)
 
     def frame(self) -> Frame:
         """Give everything counted until the last tick, for :mod:`graph.frames`."""
@@ -234,7 +234,7 @@ class LiveGraph:
         ledger = self._ledger
         shape = (ledger.version, len(ledger.columns))
         if shape[1] != self._shape[1]:
-            self._reading = Reading(tuple(ledger.columns))
+            self._reader = SignalReader(tuple(ledger.columns))
             self._judge = Judge(tuple(ledger.columns), self.tolerances)
         if shape[0] != self._shape[0] or self._renamed:
             self._lay_series()
@@ -289,7 +289,7 @@ class LiveGraph:
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:
-            self._builders[kind] = Builder.of(kind, self._series, self._inventory, self._reading, self._judge)
+            self._builders[kind] = Builder.of(kind, self._series, self._inventory, self._reader, self._judge)
         return self._builders[kind]
 
     def _tally(self, kind: GraphType, window_s: int) -> Tally:

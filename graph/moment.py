@@ -14,7 +14,7 @@ from graph.ledger import Ledger
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.series import Series
 from graph.series_table import Hearing, SeriesTable
-from graph.signals import Reading
+from graph.signals import SignalReader
 from graph.snapshots import Builder
 from graph.tally import Period, tally
 
@@ -75,6 +75,6 @@ def assemble(
 ) -> Snapshot:
     """Make a snapshot that has no predecessor."""
     columns = tuple(period.columns)
-    builder = Builder.of(kind, series, inventory, Reading(columns), Judge(columns, tolerances))
+    builder = Builder.of(kind, series, inventory, SignalReader(columns), Judge(columns, tolerances))
     counted = tally(series, period, by_operation=kind is GraphType.OPERATION)
     return builder.build(counted, hearing, window_s, revision, None).snapshot

@@ -24,7 +24,7 @@ from graph.records import Maybe, Objects, Several, Table, column, table
 from graph.seldom import stretch
 from graph.series_table import SeriesTable
 from graph.sides import Sides
-from graph.signals import TRANSPORT, Reading
+from graph.signals import TRANSPORT, SignalReader
 from graph.types import ProjectedEdge, Projection
 
 _ORDERS = np.array(
@@ -39,7 +39,7 @@ KINDS = {NodeKind.APP: "app", NodeKind.SERVICE: "service", NodeKind.WORKLOAD: "w
 """What Kiali's tolerances call a node."""
 
 
-class Known(NamedTuple):
+class NodeFacts(NamedTuple):
     """What is known of a projection's nodes beside numbers; another one for another inventory."""
 
     projection: Projection
@@ -56,7 +56,7 @@ class Known(NamedTuple):
     """Per edge whether it stands for requests that reached nobody: without such requests there is no such edge."""
 
     @classmethod
-    def of(cls, projection: Projection, judge: Judge) -> Known:
+    def of(cls, projection: Projection, judge: Judge) -> NodeFacts:
         """Lay side by side what a projection knows."""
         nodes = projection.nodes
         return cls(
@@ -74,10 +74,14 @@ class Shown:
     """Makes tables of a projection's edges and nodes."""
 
     def __init__(
-        self, projection: Projection, series: SeriesTable, places: tuple[Ints, Ints], figures: tuple[Reading, Judge]
+        self,
+        projection: Projection,
+        series: SeriesTable,
+        places: tuple[Ints, Ints],
+        figures: tuple[SignalReader, Judge],
     ) -> None:
         edges, slots = places
-        self._reading, self._judge = figures
+        self._reader, self._judge = figures
         size = len(projection.edges)
         self.sides = Sides(projection)
         self.ids = column([edge.id for edge in projection.edges])
@@ -87,12 +91,12 @@ class Shown:
         origins = series.origins(slots)
         self._origins = column([origins.get(slot, "") for slot in range(size * len(REPORTERS))])
 
-    def edges(self, known: Known, facts: EdgeFacts, reasons: Objects, window_s: int, wanted: Ints) -> Table[Edge]:
+    def edges(self, nodes: NodeFacts, facts: EdgeFacts, reasons: Objects, window_s: int, wanted: Ints) -> Table[Edge]:
         """Give these edges."""
         rows = facts.rows[wanted]
         ids, sources, targets, protocols, keys, services, operations, hosts = self._fixed[wanted].T.tolist()
         # An edge is its source's outbound and its target's inbound traffic.
-        inbound, outbound = (known.rules[end[wanted]] for end in self.sides.ends)
+        inbound, outbound = (nodes.rules[end[wanted]] for end in self.sides.ends)
         return Table(
             Edge,
             {
@@ -100,7 +104,7 @@ class Shown:
                 "source": sources,
                 "target": targets,
                 "protocol": protocols,
-                "signals": partial(self._reading.signals, rows, facts.covered.seconds[wanted], window_s),
+                "signals": partial(self._reader.signals, rows, facts.covered.seconds[wanted], window_s),
                 "health": partial(self._healths, [lambda: rows] * 2, (inbound, outbound)),
                 "presence": [PRESENCES[presence] for presence in facts.presence[wanted].tolist()],
                 "evidence": partial(self._evidence, facts, wanted),
@@ -111,25 +115,25 @@ class Shown:
                 "operation": operations,
                 "host": hosts,
                 "principals": self._principals[wanted].tolist(),
-                "latency_ms": partial(self._reading.histograms, rows)
+                "latency_ms": partial(self._reader.histograms, rows)
                 if self._kind is GraphType.FINEST
                 else [None] * len(rows),
             },
         )
 
-    def nodes(self, known: Known, facts: EdgeFacts, covered_s: float, window_s: int, wanted: Ints) -> Table[Node]:
+    def nodes(self, nodes: NodeFacts, facts: EdgeFacts, covered_s: float, window_s: int, wanted: Ints) -> Table[Node]:
         """Give these nodes, which are in ascending order."""
         sums = [cache(partial(self.sides.total, side, facts.rows, wanted)) for side in range(len(self.sides.ends))]
-        rules = known.rules[wanted]
+        rules = nodes.rules[wanted]
         covered = [partial(self._covered_s, side, facts, covered_s, wanted) for side in range(len(self.sides.ends))]
         inbound, outbound = (partial(self._side, *one, window_s) for one in zip(sums, covered, strict=True))
-        fixed = dict(zip(Node._fields[:KNOWN], known.fixed[wanted].T.tolist(), strict=True))
-        health = partial(self._healths, sums, (rules, rules), known.floor[wanted])
+        fixed = dict(zip(Node._fields[:KNOWN], nodes.fixed[wanted].T.tolist(), strict=True))
+        health = partial(self._healths, sums, (rules, rules), nodes.floor[wanted])
         return Table(Node, {**fixed, "health": health, "inbound": inbound, "outbound": outbound})
 
     def _covered_s(self, side: int, facts: EdgeFacts, covered_s: float, wanted: Ints) -> Floats:
         """Per node what is covered of one side's traffic: requests, or bytes where there are none."""
-        requests, _ = self._reading.errors(facts.rows)
+        requests, _ = self._reader.errors(facts.rows)
         counts = np.column_stack((requests, facts.rows[:, TRANSPORT].sum(axis=1)))
         totals = self.sides.total(side, np.hstack((counts, counts / facts.covered.stretch[:, None])), wanted)
         return covered_s * stretch(*np.where(totals[:, :1] > 0, totals[:, ::2], totals[:, 1::2]).T)
@@ -137,9 +141,9 @@ class Shown:
     def _side(self, sums: Callable[[], Floats], covered_s: Callable[[], Floats], window_s: int) -> Maybe:
         """One side's signals; none where nothing flows."""
         rows = sums()
-        flows = self._reading.active(rows)
+        flows = self._reader.active(rows)
         busy = rows[flows]
-        return Maybe(self._reading.signals(busy, covered_s()[flows], window_s), flows.tolist())
+        return Maybe(self._reader.signals(busy, covered_s()[flows], window_s), flows.tolist())
 
     def _healths(
         self, sides: Sequence[Callable[[], Floats]], rules: tuple[Ints, Ints], floor: Ints | int = 0

@@ -25,7 +25,7 @@ AMOUNTS = [
 """The columns of messages and of bodies' bytes."""
 
 
-class Reading:
+class SignalReader:
     """Reads rows of counters.
 
     A row ends with :data:`TOLD` more columns: requests whose protection is known, and those over mutual TLS; then the

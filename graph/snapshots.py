@@ -14,8 +14,8 @@ from graph.health import Direction, Judge
 from graph.model import Edge, GraphType, Inventory, Node, Snapshot
 from graph.rows import Rows
 from graph.series_table import Hearing, SeriesTable
-from graph.shown import Known, Shown
-from graph.signals import Reading
+from graph.shown import NodeFacts, Shown
+from graph.signals import SignalReader
 from graph.strands import Strands
 from graph.tally import Tally
 from graph.types import Projection, project, renew, unravel
@@ -28,7 +28,7 @@ REFRESH_MS = 10_000
 class Made:
     """A snapshot and what it was made from, for the next one to compare with."""
 
-    known: Known
+    node_facts: NodeFacts
     facts: EdgeFacts
     covered_s: float
     """The longest time that any edge covers: that of the nodes."""
@@ -50,65 +50,67 @@ class Builder:
     Nodes and edges that do not change are the same objects from one snapshot to the next.
     """
 
-    def __init__(self, projection: Projection, series: SeriesTable, reading: Reading, judge: Judge) -> None:
+    def __init__(self, projection: Projection, series: SeriesTable, reader: SignalReader, judge: Judge) -> None:
         self._series = series
         self._judge = judge
-        self._finder = FactFinder(projection, series, reading)
-        self._shown = Shown(projection, series, (self._finder.series_edge, self._finder.series_slot), (reading, judge))
-        self._known = Known.of(projection, judge)
+        self._finder = FactFinder(projection, series, reader)
+        self._shown = Shown(projection, series, (self._finder.series_edge, self._finder.series_slot), (reader, judge))
+        self._node_facts = NodeFacts.of(projection, judge)
 
     @classmethod
-    def of(cls, kind: GraphType, series: SeriesTable, inventory: Inventory, reading: Reading, judge: Judge) -> Builder:
+    def of(
+        cls, kind: GraphType, series: SeriesTable, inventory: Inventory, reader: SignalReader, judge: Judge
+    ) -> Builder:
         """Project the series' edges, and be ready to build."""
         asked = series.asked()
         if kind not in {GraphType.OPERATION, GraphType.FINEST}:
-            return cls(project(kind, series.joined.edges, inventory, asked), series, reading, judge)
+            return cls(project(kind, series.joined.edges, inventory, asked), series, reader, judge)
         strands = Strands(series, kind)
-        return cls(unravel(kind, strands.strands, inventory, asked), strands, reading, judge)
+        return cls(unravel(kind, strands.strands, inventory, asked), strands, reader, judge)
 
     def renewed(self, inventory: Inventory) -> bool:
         """Go on with an inventory that calls everything the same; ``False``: it must be projected anew."""
-        projection = self._known.projection
+        projection = self._node_facts.projection
         if projection.naming is None:
             return False
-        self._known = Known.of(renew(projection, projection.naming, inventory), self._judge)
+        self._node_facts = NodeFacts.of(renew(projection, projection.naming, inventory), self._judge)
         return True
 
     def build(self, counted: Tally, hearing: Hearing, window_s: int, revision: int, last: Made | None) -> Made:
         """Make the snapshot; what is as in the last one is taken from it."""
         if isinstance(self._series, Strands):
             counted, hearing = self._series.lay(counted, hearing)
-        facts = self._finder.find(counted, hearing, self._known.nowhere, window_s)
+        facts = self._finder.find(counted, hearing, self._node_facts.nowhere, window_s)
         covered_s = float((facts.covered.seconds / facts.covered.stretch).max(initial=0.0))
         changes = self._changes(facts, covered_s, last) if last and self._follows(last) else None
         if last and changes:
             facts = facts.since(last.facts, changes.edges)
         sides = self._shown.sides
-        there, standing = ~facts.gone, self._known.standing | sides.touched(~facts.gone)
-        edge_table = partial(self._shown.edges, self._known, facts, self._finder.reasons, window_s)
-        node_table = partial(self._shown.nodes, self._known, facts, covered_s, window_s)
+        there, standing = ~facts.gone, self._node_facts.standing | sides.touched(~facts.gone)
+        edge_table = partial(self._shown.edges, self._node_facts, facts, self._finder.reasons, window_s)
+        node_table = partial(self._shown.nodes, self._node_facts, facts, covered_s, window_s)
         if last and changes:
             edges = last.edges.next(revision, changes.edges, there, edge_table)
             nodes = last.nodes.next(revision, changes.nodes, standing, node_table)
         else:
             edges = Rows.first(self._shown.ids, revision, there, edge_table)
-            nodes = Rows.first(self._known.ids, revision, standing, node_table)
+            nodes = Rows.first(self._node_facts.ids, revision, standing, node_table)
         snapshot = Snapshot(
-            type=self._known.projection.type,
+            type=self._node_facts.projection.type,
             window_s=window_s,
             revision=revision,
             at_ms=counted.period.at_ms,
             nodes=nodes,
             edges=edges,
         )
-        return Made(self._known, facts, covered_s, edges, nodes, snapshot)
+        return Made(self._node_facts, facts, covered_s, edges, nodes, snapshot)
 
     def edges_of(self, id_: str, direction: Direction | None = None) -> Flags:
         """Which edges are this edge, or come into this node (or leave it, where none comes in).
 
         *direction*: only those that come into it, or only those that leave it.
         """
-        edges, nodes = self._known.projection.edges, self._known.projection.nodes
+        edges, nodes = self._node_facts.projection.edges, self._node_facts.projection.nodes
         coming = [nodes[edge.target].id == id_ for edge in edges]
         leaving = [nodes[edge.source].id == id_ for edge in edges]
         if direction:
@@ -124,8 +126,8 @@ class Builder:
 
     def _follows(self, last: Made) -> bool:
         """Whether its rows are of the same edges and nodes."""
-        before, known = last.known, self._known
-        same_nodes = before is known or np.array_equal(before.ids, known.ids)
+        before, now = last.node_facts, self._node_facts
+        same_nodes = before is now or np.array_equal(before.ids, now.ids)
         return last.edges.lineage.ids is self._shown.ids and same_nodes
 
     def _changes(self, facts: EdgeFacts, covered_s: float, last: Made) -> Changes:
@@ -141,7 +143,7 @@ class Builder:
 
     def _renamed(self, last: Made) -> Flags:
         """Which nodes are known as something else than in the last snapshot."""
-        nodes, before = self._known.projection.nodes, last.known.projection.nodes
+        nodes, before = self._node_facts.projection.nodes, last.node_facts.projection.nodes
         if nodes is before:
             return np.zeros(len(nodes), bool)
         return np.array([node != other for node, other in zip(nodes, before, strict=True)], bool)

@@ -22,7 +22,7 @@ KINDS = ("sum", "histogram", "exponential")
 ORIGIN = "OTLP metrics forwarded by a Collector"
 
 
-class Reading(NamedTuple):
+class PointTime(NamedTuple):
     """Of which time a point is, by its sender's clock."""
 
     delta: bool
@@ -43,14 +43,14 @@ class _Page:
     """When each series was last told, by the sender's clock."""
     heard: bool = True
 
-    def write(self, series: str, value: float, reading: Reading) -> None:
+    def write(self, series: str, value: float, when: PointTime) -> None:
         """Take a value; the first of a process that has started again makes what the old one counted go."""
         before = self.values.get(series, 0.0)
-        if value < before and not reading.delta and self.told[series] < reading.started_ms:
-            self.told = {name: at_ms for name, at_ms in self.told.items() if at_ms >= reading.started_ms}
+        if value < before and not when.delta and self.told[series] < when.started_ms:
+            self.told = {name: at_ms for name, at_ms in self.told.items() if at_ms >= when.started_ms}
             self.values = {name: self.values[name] for name in self.told}
-        self.values[series] = before + value if reading.delta else value
-        self.told[series] = reading.at_ms
+        self.values[series] = before + value if when.delta else value
+        self.told[series] = when.at_ms
 
 
 class Forwarded:
@@ -77,7 +77,7 @@ class Forwarded:
         labels: Mapping[str, str],
         resource: Mapping[str, str],
         samples: Iterable[tuple[str, str, float]],
-        reading: Reading,
+        when: PointTime,
         *,
         now_ms: int,
     ) -> None:
@@ -87,18 +87,18 @@ class Forwarded:
             metric = name if name.endswith(PARTS) else _counter(name)
             told = {**labels, "le": bound} if bound else labels
             if page is None and (dialect := self._speaker(metric, told)):
-                page = self._page(dialect, labels, resource, reading.started_ms, now_ms)
+                page = self._page(dialect, labels, resource, when.started_ms, now_ms)
             if page is not None:
-                self._write(page, _series(metric, told), value, reading)
+                self._write(page, _series(metric, told), value, when)
                 page.heard, page.heard_ms = True, now_ms
 
-    def _write(self, page: _Page, series: str, value: float, reading: Reading) -> None:
+    def _write(self, page: _Page, series: str, value: float, when: PointTime) -> None:
         if series not in page.values:
             if self.series >= self._most:
                 self.refused += 1
                 return
             self.series += 1
-        page.write(series, value, reading)
+        page.write(series, value, when)
 
     def observations(self, now_ms: int) -> list[Observation]:
         """Read the pages that have been heard of since the last time."""

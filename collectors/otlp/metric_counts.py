@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from collectors.otlp.distribution import Explicit
-from collectors.otlp.metric_points import DELTA, Reading
+from collectors.otlp.metric_points import DELTA, HistogramPoint
 from collectors.otlp.tallies import BOUNDS_MS
 from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Reporter
 
@@ -17,10 +17,10 @@ from graph.model import Counters, EdgeKey, Histogram, Observation, Outcome, Repo
 class Stream:
     """The last reading of one attribute set of one metric of one process."""
 
-    last: Reading | None = None
+    last: HistogramPoint | None = None
     heard_ms: int = 0
 
-    def read(self, reading: Reading, temporality: int, began_ns: int, now_ms: int) -> Reading | None:
+    def read(self, reading: HistogramPoint, temporality: int, began_ns: int, now_ms: int) -> HistogramPoint | None:
         """Return what a reading adds; ``None``: nothing, it is old, or counts what was before we listened."""
         last, self.heard_ms = self.last, now_ms
         if last is not None and reading.at_ns <= last.at_ns and reading.start_ns <= last.start_ns:
@@ -32,7 +32,7 @@ class Stream:
             spread = reading.spread.since(last.spread)
             if spread is not None:
                 requests, total = reading.requests - last.requests, max(0.0, reading.total - last.total)
-                return Reading(last.at_ns, reading.at_ns, requests, total, spread)
+                return HistogramPoint(last.at_ns, reading.at_ns, requests, total, spread)
         if last is None and reading.start_ns < began_ns:
             return None
         return reading
@@ -50,7 +50,7 @@ class Tally:
     buckets: list[float] = field(default_factory=list)
     total: float = 0.0
 
-    def add(self, outcome: Outcome, added: Reading | None, unit_ms: float, now_ms: int) -> None:
+    def add(self, outcome: Outcome, added: HistogramPoint | None, unit_ms: float, now_ms: int) -> None:
         """Count what a reading adds; its durations are in units of *unit_ms*. ``None``: it only shows signs of life."""
         self.at_ms, self.heard = now_ms, True
         if added is None:

@@ -56,7 +56,7 @@ class Metric(NamedTuple):
     points: Sequence[bytes]
 
 
-class Reading(NamedTuple):
+class HistogramPoint(NamedTuple):
     """A histogram's point: requests since its start, their durations added up and spread, in the metric's own unit."""
 
     start_ns: int
@@ -110,12 +110,12 @@ def attributes_key(point: Any) -> tuple[bytes, ...]:
     return tuple(sorted(pair.SerializeToString(deterministic=True) for pair in point.attributes))
 
 
-def reading_of(kind: str, point: Any) -> Reading:
+def histogram_point(kind: str, point: Any) -> HistogramPoint:
     """Read a histogram's point."""
     spread = _explicit(point) if kind == "histogram" else _exponential(point)
     if not math.isfinite(point.sum) or point.sum < 0:
         raise RejectedError("a sum of durations that is negative or no number")
-    return Reading(point.start_time_unix_nano, point.time_unix_nano, float(point.count), point.sum, spread)
+    return HistogramPoint(point.start_time_unix_nano, point.time_unix_nano, float(point.count), point.sum, spread)
 
 
 def _explicit(point: Any) -> Explicit:

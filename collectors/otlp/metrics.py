@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from collectors.dialects import Dialect
 from collectors.inventory import DEFAULT_CLUSTER
 from collectors.otlp import json_form, wire
-from collectors.otlp.forwarded import Forwarded, Reading
+from collectors.otlp.forwarded import Forwarded, PointTime
 from collectors.otlp.limits import Drop, Drops, Limits, counted, decoding
 from collectors.otlp.metric_counts import Stream, Tally
 from collectors.otlp.metric_edges import MetricEdges, Place
@@ -28,8 +28,8 @@ from collectors.otlp.metric_points import (
     RejectedError,
     attributes_key,
     decoded,
+    histogram_point,
     metrics_of,
-    reading_of,
     samples_of,
 )
 from collectors.otlp.resources import resource_attributes
@@ -200,7 +200,7 @@ class Metrics:
 
     def _count(self, metric: Metric, encoded: bytes, unit_ms: float, now_ms: int) -> None:
         point = decoded(metric.kind, encoded)
-        reading = reading_of(metric.kind, point)
+        reading = histogram_point(metric.kind, point)
         key = _StreamKey(metric.resource, metric.name, attributes_key(point))
         place = self._edges.of(metric.resource, point.attributes, served=metric.name in SERVED)
         stream = self._streams.get(key)
@@ -231,8 +231,8 @@ class Metrics:
             labels = {pair.key: wire.text(pair.value) for pair in point.attributes}
             resource = resource_attributes(metric.resource)
             started_ms, at_ms = point.start_time_unix_nano // 1_000_000, point.time_unix_nano // 1_000_000
-            reading = Reading(metric.temporality == DELTA, started_ms, at_ms)
-            self._forwarded.take(labels, resource, samples, reading, now_ms=now_ms)
+            when = PointTime(metric.temporality == DELTA, started_ms, at_ms)
+            self._forwarded.take(labels, resource, samples, when, now_ms=now_ms)
             self._numbers["points"] += 1
         return rejected
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from graph.health import Tolerance
 from graph.kiali.aggregates import append_aggregates
-from graph.kiali.existing import Known, append_idle, mark_existence, remove_dead
+from graph.kiali.existing import Existing, append_idle, mark_existence, remove_dead
 from graph.kiali.figures import append_response_times, append_security, append_throughput
 from graph.kiali.healths import append_health
 from graph.kiali.options import Options
@@ -27,23 +27,23 @@ def append(
     places: Places,
 ) -> None:
     """Run the appenders that are asked for, and those that always run."""
-    known = Known(inventory)
+    existing = Existing(inventory)
     seen = visible(traffic, inventory, places)
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("serviceEntry", lambda: merge_service_entries(traffic, inventory)),
-        ("deadNode", lambda: remove_dead(traffic, known)),
-        ("workloadEntry", lambda: append_workload_entries(traffic, known, options)),
+        ("deadNode", lambda: remove_dead(traffic, existing)),
+        ("workloadEntry", lambda: append_workload_entries(traffic, existing, options)),
         ("responseTime", lambda: append_response_times(traffic, options)),
         ("securityPolicy", lambda: append_security(traffic)),
         ("throughput", lambda: append_throughput(traffic, options)),
         ("aggregateNode", lambda: append_aggregates(traffic, operations, options)),
-        ("idleNode", lambda: append_idle(traffic, known, options)),
-        ("meshCheck", lambda: mark_existence(traffic, known)),
+        ("idleNode", lambda: append_idle(traffic, existing, options)),
+        ("meshCheck", lambda: mark_existence(traffic, existing)),
         ("", lambda: mark_outsiders(traffic, options, seen)),
-        ("istio", lambda: append_config(traffic, known)),
+        ("istio", lambda: append_config(traffic, existing)),
         ("ambient", lambda: fold_waypoints(traffic, shown=options.waypoints)),
-        ("health", lambda: append_health(traffic, known, tolerances)),
-        ("labeler", lambda: append_labels(traffic, known)),
+        ("health", lambda: append_health(traffic, existing, tolerances)),
+        ("labeler", lambda: append_labels(traffic, existing)),
         ("", lambda: mark_roots(traffic)),
     )
     for name, step in steps:

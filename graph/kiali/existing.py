@@ -10,7 +10,7 @@ from graph.kiali.traffic import End, Traffic, TrafficNode, is_ok, is_version
 from graph.model import UNKNOWN, Inventory, NodeKind, Service, ServiceRef, Workload
 
 
-class Known:
+class Existing:
     """The inventory, and what each node of a graph stands for in it."""
 
     def __init__(self, inventory: Inventory) -> None:
@@ -45,14 +45,14 @@ class Known:
         return self.services.get(ServiceRef(node.cluster, node.namespace, node.service))
 
 
-def remove_dead(traffic: Traffic, known: Known) -> None:
+def remove_dead(traffic: Traffic, existing: Existing) -> None:
     """Remove nodes without traffic whose workload is gone, again and again; mark those without replicas."""
-    clusters = {ref.cluster for ref in known.workloads}
-    while dead := {id_ for id_, node in traffic.nodes.items() if _is_dead(node, known, clusters)}:
+    clusters = {ref.cluster for ref in existing.workloads}
+    while dead := {id_ for id_, node in traffic.nodes.items() if _is_dead(node, existing, clusters)}:
         traffic.remove(dead)
 
 
-def _is_dead(node: TrafficNode, known: Known, clusters: set[str]) -> bool:
+def _is_dead(node: TrafficNode, existing: Existing, clusters: set[str]) -> bool:
     if any(rate > 0 for name, rate in node.rates.items() if name.endswith(("In", "Out"))) or node.type == "aggregate":
         return False
     if node.type == "service":
@@ -61,40 +61,40 @@ def _is_dead(node: TrafficNode, known: Known, clusters: set[str]) -> bool:
         return True
     if not is_ok(node.workload) or node.cluster not in clusters:
         return False
-    found = known.behind(node)
+    found = existing.behind(node)
     if found and not any(one.replicas for one in found):
         node.data["isDead"] = True
     return not found
 
 
-def append_idle(traffic: Traffic, known: Known, options: Options) -> None:
+def append_idle(traffic: Traffic, existing: Existing, options: Options) -> None:
     """Add what is there and has no traffic; not to node graphs."""
     if options.node:
         return
-    for end in _idle(known, options):
+    for end in _idle(existing, options):
         before = len(traffic.nodes)
         node = traffic.node(end)
         if node and len(traffic.nodes) > before:
             node.data["isIdle"] = True
 
 
-def _idle(known: Known, options: Options) -> Iterator[End]:
+def _idle(existing: Existing, options: Options) -> Iterator[End]:
     if options.graph_type == "service" or options.inject_service_nodes:
-        for service in known.services.values():
+        for service in existing.services.values():
             if service.ref.namespace in options.namespaces and service.kind is not NodeKind.EXTERNAL:
                 yield End(service.ref.cluster, service.ref.namespace, service.ref.name, "", "", "", "")
     if options.graph_type != "service":
-        for ref in known.workloads:
+        for ref in existing.workloads:
             if ref.namespace in options.namespaces:
                 yield End(ref.cluster, "", "", ref.namespace, ref.workload, ref.app or UNKNOWN, ref.version or UNKNOWN)
 
 
-def mark_existence(traffic: Traffic, known: Known) -> None:
+def mark_existence(traffic: Traffic, existing: Existing) -> None:
     """Mark what runs without a proxy, and what ambient mode serves."""
     for node in traffic.nodes.values():
         if node.type not in {"workload", "app"} or node.data.get("isDead"):
             continue
-        found = known.behind(node)
+        found = existing.behind(node)
         ambient = bool(found) and all("ambient" in one.badges for one in found)
         if ambient or node.waypoint:
             node.data["isAmbient"] = True

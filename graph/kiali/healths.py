@@ -17,7 +17,7 @@ from graph.health import (
     tolerances_of,
     worst,
 )
-from graph.kiali.existing import Known
+from graph.kiali.existing import Existing
 from graph.kiali.form import APP_HEALTH
 from graph.kiali.traffic import Traffic, TrafficEdge, TrafficNode, is_ok
 from graph.model import Health, Workload
@@ -32,9 +32,9 @@ WORDS = {
 Rates = Mapping[str, Mapping[str, float]]
 
 
-def append_health(traffic: Traffic, known: Known, tolerances: Sequence[Tolerance]) -> None:
+def append_health(traffic: Traffic, existing: Existing, tolerances: Sequence[Tolerance]) -> None:
     """Judge edges and nodes."""
-    annotations = {id_: _annotation(node, known) for id_, node in traffic.nodes.items()}
+    annotations = {id_: _annotation(node, existing) for id_, node in traffic.nodes.items()}
     inbound: dict[str, dict[str, dict[str, float]]] = {id_: {} for id_ in traffic.nodes}
     outbound: dict[str, dict[str, dict[str, float]]] = {id_: {} for id_ in traffic.nodes}
     for edge in traffic.edges():
@@ -47,13 +47,15 @@ def append_health(traffic: Traffic, known: Known, tolerances: Sequence[Tolerance
             edge.data["healthStatus"] = WORDS[_judge_edge(edge, codes, annotations, tolerances)]
     for id_, node in traffic.nodes.items():
         if node.type in {"app", "workload", "service"}:
-            node.data["healthData"] = _judged(node, known, annotations[id_], (inbound[id_], outbound[id_]), tolerances)
-    _judge_apps(traffic, known, (inbound, outbound), tolerances)
+            node.data["healthData"] = _judged(
+                node, existing, annotations[id_], (inbound[id_], outbound[id_]), tolerances
+            )
+    _judge_apps(traffic, existing, (inbound, outbound), tolerances)
 
 
 def _judge_apps(
     traffic: Traffic,
-    known: Known,
+    existing: Existing,
     sides: tuple[Mapping[str, Rates], Mapping[str, Rates]],
     tolerances: Sequence[Tolerance],
 ) -> None:
@@ -65,7 +67,7 @@ def _judge_apps(
     for (cluster, namespace, app), versions in apps.items():
         whole = TrafficNode("", "app", cluster, namespace, app=app)
         inbound, outbound = (_sum(side[node.id] for node in versions) for side in sides)
-        health = _judged(whole, known, "", (inbound, outbound), tolerances)
+        health = _judged(whole, existing, "", (inbound, outbound), tolerances)
         for node in versions:
             node.data[APP_HEALTH] = health
 
@@ -104,18 +106,18 @@ def _judge_edge(
     )
 
 
-def _annotation(node: TrafficNode, known: Known) -> str:
+def _annotation(node: TrafficNode, existing: Existing) -> str:
     if node.type == "service":
-        service = known.service(node)
+        service = existing.service(node)
         return service.annotations.get(ANNOTATION, "") if service else ""
     if node.type == "workload":
-        return next((text for one in known.behind(node) if (text := one.annotations.get(ANNOTATION, ""))), "")
+        return next((text for one in existing.behind(node) if (text := one.annotations.get(ANNOTATION, ""))), "")
     return ""
 
 
 def _judged(
     node: TrafficNode,
-    known: Known,
+    existing: Existing,
     annotation: str,
     sides: tuple[Rates, Rates],
     tolerances: Sequence[Tolerance],
@@ -126,7 +128,7 @@ def _judged(
         for rates, direction in zip(sides, (Direction.INBOUND, Direction.OUTBOUND), strict=True)
     ]
     asked, ratio, *_ = max(found, key=lambda one: PRIORITY.index(one.health))
-    workloads = known.behind(node) if node.type != "service" else []
+    workloads = existing.behind(node) if node.type != "service" else []
     data: dict[str, Any] = {
         "requests": {
             "inbound": sides[0],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.kiali.existing import Known
+from graph.kiali.existing import Existing
 from graph.kiali.options import Options
 from graph.kiali.traffic import Traffic, TrafficNode, is_version
 from graph.model import NodeKind, Service, ServiceRef
@@ -21,36 +21,36 @@ APP_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app"
 VERSION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
 
-def append_config(traffic: Traffic, known: Known) -> None:
+def append_config(traffic: Traffic, existing: Existing) -> None:
     """Mark what DestinationRules, VirtualServices and Gateways do; not outside the wanted namespaces."""
     for node in traffic.nodes.values():
         if not node.data.get("isOutside"):
-            if _breaks(node, known):
+            if _breaks(node, existing):
                 node.data["hasCB"] = True
-            service = known.service(node)
+            service = existing.service(node)
             if service:
                 _route(node, service)
-        _gateway(node, known)
+        _gateway(node, existing)
 
 
-def append_workload_entries(traffic: Traffic, known: Known, options: Options) -> None:
+def append_workload_entries(traffic: Traffic, existing: Existing, options: Options) -> None:
     """Name the WorkloadEntries behind a node of the wanted namespaces."""
     for node in traffic.nodes.values():
         drawn = node.namespace in options.namespaces and node.type in {"workload", "app"}
-        if drawn and (names := known.entries(node)):
+        if drawn and (names := existing.entries(node)):
             node.data["hasWorkloadEntry"] = [{"name": name} for name in names]
 
 
-def append_labels(traffic: Traffic, known: Known) -> None:
+def append_labels(traffic: Traffic, existing: Existing) -> None:
     """Add the labels that Kubernetes knows, without those that name app and version."""
     for node in traffic.nodes.values():
         if node.data.get("isOutside") or node.data.get("isInaccessible"):
             continue
-        service = known.service(node)
+        service = existing.service(node)
         found = (
             service.labels
             if service
-            else {name: value for one in known.behind(node)[:1] for name, value in one.labels.items()}
+            else {name: value for one in existing.behind(node)[:1] for name, value in one.labels.items()}
         )
         names = {_first(APP_LABELS, found), _first(VERSION_LABELS, found)}
         if labels := {name: value for name, value in found.items() if name not in names}:
@@ -61,14 +61,14 @@ def _first(candidates: tuple[str, ...], labels: object) -> str:
     return next((name for name in candidates if name in labels), "")  # type: ignore[operator]
 
 
-def _breaks(node: TrafficNode, known: Known) -> bool:
+def _breaks(node: TrafficNode, existing: Existing) -> bool:
     """Whether limits or outlier detection apply: to a version, to the service, or to those that an app was called by."""
     if node.type == "workload" and not is_version(node.version):
         return False
-    if is_version(node.version) and (versions := known.behind(node)):
+    if is_version(node.version) and (versions := existing.behind(node)):
         return any("circuit-breaker" in one.badges for one in versions)
-    service = known.service(node)
-    called = [service] if service else [known.services.get(ServiceRef(*one)) for one in node.called]
+    service = existing.service(node)
+    called = [service] if service else [existing.services.get(ServiceRef(*one)) for one in node.called]
     return any(one and "circuit-breaker" in one.badges for one in called)
 
 
@@ -83,10 +83,10 @@ def _route(node: TrafficNode, service: Service) -> None:
         node.app = app
 
 
-def _gateway(node: TrafficNode, known: Known) -> None:
+def _gateway(node: TrafficNode, existing: Existing) -> None:
     if node.type not in {"workload", "app"}:
         return
-    found = [one for one in known.behind(node) if one.kind is NodeKind.GATEWAY and one.hosts]
+    found = [one for one in existing.behind(node) if one.kind is NodeKind.GATEWAY and one.hosts]
     if not found:
         return
     by_api = "gateway.networking.k8s.io/gateway-name" in found[0].labels
