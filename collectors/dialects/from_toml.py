@@ -78,11 +78,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from collectors.dialects.dialect import Dialect, Gap, Labels, Latency, Need
 from collectors.dialects.words import NO_RESPONSE, Called, End, Unit, Words
@@ -258,7 +259,7 @@ class _File(_Table):
 
 
 def read_file(path: Path) -> Dialect:
-    """Read a dialect from a file; :class:`CollectorError` names the file, the field and what is wrong with it."""
+    """Read a dialect from a file; :class:`CollectorError` names the file and every mistake in it."""
     try:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
@@ -271,7 +272,7 @@ def read_file(path: Path) -> Dialect:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise CollectorError(f"{path}: is no TOML: {wrong}") from wrong
     except ValidationError as wrong:
-        raise CollectorError(f"{path}: {_first(wrong)}") from wrong
+        raise CollectorError(f"{path}: {_mistakes(wrong)}") from wrong
 
 
 def read_text(text: str) -> Dialect:
@@ -303,12 +304,23 @@ def _unpacking(rules: tuple[_Unpack, ...]) -> Callable[[str, Labels], tuple[str,
     return unpack
 
 
-def _first(wrong: ValidationError) -> str:
-    """Name the field of the first mistake, what is wrong, and how many more there are."""
-    mistakes = wrong.errors(include_url=False)
-    where = ".".join(map(str, mistakes[0]["loc"]))
-    what = mistakes[0]["msg"].removeprefix("Value error, ")
-    if mistakes[0]["type"] == "extra_forbidden":
-        what = "is no field of a dialect; collectors.dialects.from_toml lists them"
-    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return f"{where}: {what}{more}" if where else f"{what}{more}"
+def _mistakes(wrong: ValidationError) -> str:
+    """Tell every mistake, each with its field, and what it may be."""
+    return "; ".join(map(_mistake, wrong.errors(include_url=False)))
+
+
+def _mistake(one: ErrorDetails) -> str:
+    where, what = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
+    if one["type"] == "extra_forbidden":
+        what = f"is none of {', '.join(_table(one['loc'][:-1]).model_fields)}"
+    return f"{where}: {what}" if where else what
+
+
+def _table(path: Iterable[str | int]) -> type[_Table]:
+    """Find the table at a path through a file; numbers are places in a list of tables."""
+    table: type[_Table] = _File
+    for name in path:
+        if isinstance(name, str):
+            of = table.model_fields[name].annotation
+            table = next(one for one in (of, *get_args(of)) if isinstance(one, type) and issubclass(one, _Table))
+    return table

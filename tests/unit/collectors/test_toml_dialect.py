@@ -39,7 +39,7 @@ def test_a_file_replaces_a_built_in_dialect_of_the_same_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (LEAST + 'pods = "x"\n', r"target\.pods: is no field of a dialect"),
+        (LEAST + 'pods = "x"\n', r"target\.pods: is none of workload, namespace, .*pod, kind"),
         (LEAST.replace("r_total", "r total"), r"requests\.0: String should match pattern"),
         ('unit = "minutes"\n' + LEAST, r"unit: Input should be 'ms' or 's'"),
         (LEAST.replace('requests = "r_total"\n', ""), "requests or tcp must name a metric"),
@@ -51,12 +51,24 @@ def test_a_file_replaces_a_built_in_dialect_of_the_same_name(tmp_path):
         (LEAST + '[reporter]\nlabel = "x"\n', "reporter: label and values belong together"),
         (LEAST + '[reporter]\nlabel = "x"\nvalues = { a = "nobody" }\n', r"reporter\.values\.a: Input should be"),
         (LEAST + '[mtls.tls]\nyes = "sure"\n', r"mtls\.tls\.yes: Input should be"),
+        (
+            LEAST + '[[requires]]\nwhy = "x"\n',
+            r"requires\.0\.why: is none of metric, labels, reason, remedy",
+        ),
         ("name = ", "is no TOML"),
     ],
 )
 def test_a_mistake_is_told_with_the_file_and_the_field(tmp_path, text, what):
     with pytest.raises(CollectorError, match=rf"mine\.toml: .*{what}"):
         known([write(tmp_path, text)])
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    text = f'unit = "minutes"\nlatencies = "x"\n{LEAST}[whole]\npart = 1\n'
+    with pytest.raises(CollectorError) as caught:
+        known([write(tmp_path, text)])
+    told = str(caught.value).partition("mine.toml: ")[2].split("; ")
+    assert [one.partition(":")[0] for one in told] == ["unit", "whole.parts", "whole.part", "latencies"]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
