@@ -20,6 +20,7 @@ from mesh_runtime.api.objects import ROOT_NAMESPACE, TRUST_DOMAIN, Config, Confi
 from mesh_runtime.api.plain import plain
 from mesh_runtime.api.problems import problems, quoted
 from mesh_runtime.api.providers import LogPath
+from mesh_runtime.api.proxy_headers import ForwardedClientCert, ProxyHeaders
 from mesh_runtime.api.spec import Flaw, Many, Spec, refused, repeated
 from mesh_runtime.api.telemetry import CustomTags
 from mesh_runtime.api.values import DnsName, Duration
@@ -83,9 +84,7 @@ class GatewayTopology(Spec):
 
     num_trusted_proxies: Annotated[int, Field(ge=0, le=100)] = 0
     """How many proxies' word on the client's address and protocol is taken."""
-    forward_client_cert_details: Literal[
-        "UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"
-    ] = "UNDEFINED"
+    forward_client_cert_details: ForwardedClientCert = "UNDEFINED"
     """What becomes of ``x-forwarded-client-cert``; by default it says what the gateway has verified itself."""
     proxy_protocol: EmptyMessage | None = None
     """Connections begin with a line of the PROXY protocol."""
@@ -109,7 +108,6 @@ class ProxyConfig(Spec):
             "fileFlushMinSizeKb",
             "privateKeyProvider",
             "proxyBootstrapTemplatePath",
-            "proxyHeaders",
             "proxyStatsMatcher",
             "runtimeValues",
             "sds",
@@ -124,6 +122,7 @@ class ProxyConfig(Spec):
     proxy_metadata: Environment = Field(default_factory=dict)
     tracing: Tracing = Field(default_factory=Tracing)
     gateway_topology: GatewayTopology = Field(default_factory=GatewayTopology)
+    proxy_headers: ProxyHeaders = Field(default_factory=ProxyHeaders)
 
 
 class PathNormalization(Spec):

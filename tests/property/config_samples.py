@@ -40,7 +40,7 @@ data: {tls.crt: "", tls.key: ""}
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+data: {mesh: "{outboundTrafficPolicy: {mode: REGISTRY_ONLY}, defaultConfig: {proxyHeaders: {server: {value: a}}}}"}
 ---
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry

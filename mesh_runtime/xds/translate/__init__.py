@@ -20,7 +20,7 @@ from mesh_runtime.xds.translate.listeners.inbound import (
     inbound_service,
 )
 from mesh_runtime.xds.translate.listeners.outbound import outbound_listeners
-from mesh_runtime.xds.translate.listeners.unknown_hosts import PASSTHROUGH_CLUSTER
+from mesh_runtime.xds.translate.listeners.unknown_hosts import passthrough_cluster
 from mesh_runtime.xds.translate.patches.patches import Resources, patched, patches_of
 from mesh_runtime.xds.translate.ports import inbound_ports, request_ports, tcp_bindings
 from mesh_runtime.xds.translate.routing.routes import (
@@ -120,11 +120,11 @@ def _port_routes(world: World, instance: Instance) -> Iterator[Envoy]:
 
 def _own_clusters(world: World, instance: Instance) -> Iterator[Envoy]:
     yield TUNNEL_CLUSTER
-    yield PASSTHROUGH_CLUSTER
+    yield passthrough_cluster(world)
     yield raw_tunnel_cluster(tcp_bindings(world, instance), instance.address)
     for port in inbound_ports(world, instance):
         protocol = inbound_service(world, instance, port)[1]
-        yield inbound_cluster(instance, port, protocol, inbound_pool(world, instance, port))
+        yield inbound_cluster(world, instance, port, protocol, inbound_pool(world, instance, port))
 
 
 def _inbound_listeners(world: World, instance: Instance) -> Iterator[Envoy]:

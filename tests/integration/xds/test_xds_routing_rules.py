@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 import pytest_asyncio
-from xds_mesh import Mesh, until
+from xds_mesh import Mesh, mesh_config, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -351,6 +351,43 @@ async def test_rules_are_followed_where_they_are_exported_to(mesh, frontend):
         await route(mesh, "- directResponse: {status: 418}", extra=f"  exportTo: {audience}\n")
         answers = [(await mesh.get(caller, "catalog.shop/")).status for caller in (frontend, reports)]
         assert tuple(answers) == expected
+
+
+HEADERS = """
+defaultConfig:
+  proxyHeaders:
+    forwardedClientCert: SANITIZE_SET
+    setCurrentClientCertDetails: {subject: false, cert: true}
+    requestId: {disabled: true}
+    server: {value: ours}
+    attemptCount: {disabled: true}
+    envoyDebugHeaders: {disabled: true}
+    metadataExchangeHeaders: {mode: IN_MESH}
+    xForwardedHost: {enabled: true}
+    xForwardedPort: {enabled: true}
+    preserveHttp1HeaderCase: true
+"""
+
+
+async def test_the_mesh_says_which_headers_proxies_add(mesh, frontend):
+    await route(mesh, "- {rewrite: {authority: other}, route: [{destination: {host: catalog}}]}")
+    answer = await mesh.get(frontend, "catalog/", headers={"x-forwarded-client-cert": "By=me"})
+    added = {"x-request-id", "x-envoy-attempt-count"}
+    assert added <= set(answer.seen["headers"])
+    assert {"server", "content-type", "x-envoy-upstream-service-time"} <= set(answer.headers)
+    await mesh.apply(mesh_config(HEADERS))
+    await mesh.drained()
+    answer = await mesh.get(frontend, "catalog/", headers={"x-forwarded-client-cert": "By=me"})
+    seen = answer.seen["headers"]
+    assert not added & set(seen)
+    assert (seen["host"], seen["x-forwarded-host"], seen["x-forwarded-port"]) == ("other", "catalog", "15001")
+    told = {field.partition("=")[0] for field in seen["x-forwarded-client-cert"].split(";")}
+    assert told == {"By", "Hash", "Cert", "URI"}
+    assert answer.headers["server"] == "ours"
+    assert "x-envoy-upstream-service-time" not in answer.headers
+    async with mesh.http.get(f"http://{frontend.address}:15001/", headers={"Host": "catalog"}) as written:
+        assert {"Content-Type", "X-App"} & set(written.headers) == {"Content-Type"}  # as the application writes them
+    await mesh.forget("ConfigMap")
 
 
 async def test_the_narrowest_host_counts_and_hosts_need_no_service(mesh, frontend):

@@ -20,6 +20,7 @@ SAYS_NOTHING = {
 LEFT_OUT = {
     ("GroupTemplate", "address"),  # each workload has its own
     ("ListenerPort", "targetPort"),  # has no effect in Istio either
+    ("ProxyHeaders", "metadataExchangeHeaders"),  # proxies send each other none
     ("ProxyConfig", "image"),  # there are no images here
     ("Server", "defaultEndpoint"),  # Istio has never implemented it
 }

@@ -34,6 +34,7 @@ from mesh_runtime.xds.translate.calling.nearness import Nearness, nearness
 from mesh_runtime.xds.translate.calling.rules import NO_POLICY, Client, Policy, Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import by_request
 from mesh_runtime.xds.translate.ports import InboundPort
+from mesh_runtime.xds.translate.proxy_headers import http1_options
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, reached_services
 from mesh_runtime.xds.translate.telemetry.metrics import service_metadata
@@ -122,7 +123,9 @@ def _by_type(found: Iterable[tuple[_Built, ...]]) -> _Run:
     }
 
 
-def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, pool: ConnectionPool | None) -> Envoy:
+def inbound_cluster(
+    world: World, instance: Instance, port: InboundPort, protocol: Protocol, pool: ConnectionPool | None
+) -> Envoy:
     """Return the cluster of an instance's own port. What its service's callers are told of connections holds here."""
     name = inbound_name(port)
     behind = port.ingress.endpoint(instance.app_address) if port.ingress else (instance.app_address, port.app_port)
@@ -133,7 +136,7 @@ def inbound_cluster(instance: Instance, port: InboundPort, protocol: Protocol, p
         "circuit_breakers": limits(pool),
         **ANY_SOURCE,
         **_keepalive(pool.tcp.tcp_keepalive if pool and pool.tcp else None),
-        **_protocol_options(protocol, Policy(connection_pool=pool), upgrade=False),
+        **_protocol_options(world, protocol, Policy(connection_pool=pool), upgrade=False),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(*behind)}}]}],
@@ -245,7 +248,7 @@ def _calling(world: World, target: _Target, preferred: Nearness | None) -> Envoy
         **security(
             policy.tls, target.client.namespace, target.identity, _alpn(port, policy, upgrade), policy.proxy_protocol
         ),
-        **_protocol_options(_spoken(target), policy, upgrade=upgrade),
+        **_protocol_options(world, _spoken(target), policy, upgrade=upgrade),
         **service_metadata(target.service),
     }
 
@@ -276,9 +279,9 @@ def _keeps_protocol(policy: Policy) -> bool:
     return bool(http and http.use_client_protocol)
 
 
-def any_http() -> Envoy:
+def any_http(world: World) -> Envoy:
     """Return the part of a cluster by which requests leave in the version of HTTP in which they came."""
-    return _protocol_options("auto", NO_POLICY, upgrade=False)
+    return _protocol_options(world, "auto", NO_POLICY, upgrade=False)
 
 
 def limits(pool: ConnectionPool | None, budget: RetryBudget | None = None) -> Envoy:
@@ -340,7 +343,7 @@ def _keepalive(keepalive: TcpKeepalive | None) -> Envoy:
     return {"upstream_connection_options": {"tcp_keepalive": given}}
 
 
-def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> Envoy:
+def _protocol_options(world: World, protocol: Protocol, policy: Policy, *, upgrade: bool) -> Envoy:
     if protocol in {"tcp", "tls"}:
         return {}
     pool = policy.connection_pool
@@ -354,7 +357,7 @@ def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> E
     given = {name: value for name, value in common.items() if value is not None}
     options = any_of(
         HTTP_OPTIONS,
-        **_codecs(http, None if protocol == "auto" else upgrade or protocol in HTTP2),
+        **_codecs(http, http1_options(world), None if protocol == "auto" else upgrade or protocol in HTTP2),
         common_http_protocol_options=given,
         **server_names(policy.tls),
         **_errors(policy.outlier_detection),
@@ -362,7 +365,7 @@ def _protocol_options(protocol: Protocol, policy: Policy, *, upgrade: bool) -> E
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
 
 
-def _codecs(http: HTTPSettings | None, is_http2: bool | None) -> Envoy:
+def _codecs(http: HTTPSettings | None, http1: Envoy, is_http2: bool | None) -> Envoy:
     """Return which HTTP is spoken; ``None``: what the client speaks."""
     http2: dict[str, Any] = {}
     if http and http.max_concurrent_streams:
@@ -371,8 +374,8 @@ def _codecs(http: HTTPSettings | None, is_http2: bool | None) -> Envoy:
         pings = http.http2_keep_alive
         http2["connection_keepalive"] = {"interval": seconds(pings.interval), "timeout": seconds(pings.timeout)}
     if is_http2 is None or (http and http.use_client_protocol):
-        return {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
-    return {"explicit_http_config": {"http2_protocol_options": http2} if is_http2 else {"http_protocol_options": {}}}
+        return {"use_downstream_protocol_config": {"http_protocol_options": http1, "http2_protocol_options": http2}}
+    return {"explicit_http_config": {"http2_protocol_options": http2} if is_http2 else {"http_protocol_options": http1}}
 
 
 def _errors(detection: OutlierDetection | None) -> Envoy:

@@ -14,6 +14,7 @@ from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.gateways.servers import Served, merged_gateways
 from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.ports import gateway_ports
+from mesh_runtime.xds.translate.proxy_headers import proxy_headers
 from mesh_runtime.xds.translate.routing.host_rules import rules_routes, virtual_services_for
 from mesh_runtime.xds.translate.routing.http_match import EVERY_PATH, catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller
@@ -88,7 +89,7 @@ def _hosts(world: World, instance: Instance, servers: Sequence[Served]) -> Itera
             "name": f"{domain}:{number}",
             "domains": [domain],
             "routes": ordered,
-            "include_request_attempt_count": True,
+            "include_request_attempt_count": not proxy_headers(world).attempt_count.disabled,
             **(_over_tls(ordered, https_port) if domain in redirected else {}),
         }
 

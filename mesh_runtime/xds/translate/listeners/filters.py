@@ -10,6 +10,7 @@ from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.calling.endpoints import address
 from mesh_runtime.xds.translate.listeners.lookup import lookup_filter
+from mesh_runtime.xds.translate.proxy_headers import http1_options, manager_options, proxy_headers
 from mesh_runtime.xds.translate.routing.http_options import PER_ROUTE_FILTERS
 from mesh_runtime.xds.translate.telemetry.grpc_messages import callers_filters
 from mesh_runtime.xds.translate.telemetry.rules import Side
@@ -36,6 +37,9 @@ _PATHS: Final[Mapping[str, Envoy]] = {
 """MeshConfig's ``pathNormalization``."""
 
 
+_NO_HTTP1_OPTIONS: Final[Envoy] = {}
+
+
 def manager(
     world: World,
     instance: Instance,
@@ -44,16 +48,19 @@ def manager(
     *,
     guards: Sequence[Envoy] = (),
     side: Side = "CLIENT",
+    http1: Mapping[str, Any] = _NO_HTTP1_OPTIONS,
     **options: Any,
 ) -> Envoy:
     """Return the network filter that understands HTTP. *guards* are filters that a request passes first."""
-    router = any_of("envoy.extensions.filters.http.router.v3.Router")
+    quiet = {"suppress_envoy_headers": True} if proxy_headers(world).envoy_debug_headers.disabled else {}
+    router = any_of("envoy.extensions.filters.http.router.v3.Router", **quiet)
     filters: list[dict[str, Any]] = [{"name": "envoy.filters.http.router", "typed_config": router}]
     if "rds" in options:
         # Off, and so free of cost, except on routes that configure them.
         optional = [{"name": name, "typed_config": one, "disabled": True} for name, one in PER_ROUTE_FILTERS.items()]
         counted = [{**one, "disabled": True} for one in (grpc_web(), *callers_filters(world))]
         filters = [*counted, *optional, lookup_filter(), *filters]
+    written = {**http1, **http1_options(world)}
     config = any_of(
         _HCM,
         stat_prefix=prefix,
@@ -64,7 +71,8 @@ def manager(
         stream_idle_timeout="0s",
         upgrade_configs=[{"upgrade_type": "websocket"}],
         **tracing(world, instance, side),
-        **options,
+        **{**options, **manager_options(world)},
+        **({"http_protocol_options": written} if written else {}),
     )
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from mesh_runtime.api.networking import ConnectionPool, Sidecar
 from mesh_runtime.api.networking.server_tls import ServerTLS
@@ -22,6 +22,7 @@ from mesh_runtime.xds.translate.listeners.filters import (
     tcp_proxy,
 )
 from mesh_runtime.xds.translate.ports import InboundPort, inbound_port, inbound_ports
+from mesh_runtime.xds.translate.proxy_headers import seen_certificate
 from mesh_runtime.xds.translate.security.guards import http_guards, tcp_guards, trust_domains
 from mesh_runtime.xds.translate.security.peer_authentication import mtls_mode
 from mesh_runtime.xds.translate.services import MeshPort, MeshService, Protocol
@@ -221,11 +222,6 @@ def _inbound_filters(
         "domains": ["*"],
         "routes": [{"name": "default", "match": {"prefix": "/"}, "route": action}],
     }
-    identity: dict[str, Any] = {
-        # What a caller without a certificate claims about itself is removed; a gateway says whom it has seen.
-        "forward_client_cert_details": "APPEND_FORWARD" if mutual else "SANITIZE",
-        "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True} if mutual else {},
-    }
     requests = manager(
         world,
         instance,
@@ -236,7 +232,7 @@ def _inbound_filters(
         server_header_transformation="PASS_THROUGH",
         common_http_protocol_options={"max_connection_duration": f"{world.settings.max_connection_s}s"},
         guards=(*http_guards(world, instance, port), *_of_grpc(protocol)),
-        **identity,
+        **seen_certificate(world, mutual=mutual),
     )
     return [requests]
 

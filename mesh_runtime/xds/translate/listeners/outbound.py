@@ -44,7 +44,7 @@ def _requests(world: World, instance: Instance, routes: str) -> Envoy:
         telemetry.source_logs(world, instance),
         rds=rds(routes),
         # Python before 3.12 sends CONNECT in HTTP/1.0.
-        http_protocol_options={"accept_http_10": True},
+        http1={"accept_http_10": True},
         server_header_transformation="PASS_THROUGH",
         local_reply_config=_NOWHERE_REPLY,
     )

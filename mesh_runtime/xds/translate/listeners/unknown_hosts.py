@@ -22,15 +22,18 @@ from mesh_runtime.xds.translate.world import World
 
 _LOOP: Final = r"(\[::ffff:)?127\.[0-9.]+\]?:15001"
 
-PASSTHROUGH_CLUSTER: Final[Envoy] = {
-    "name": PASSTHROUGH,
-    "connect_timeout": CONNECT_TIMEOUT,
-    "circuit_breakers": limits(None),
-    **ANY_SOURCE,
-    **by_request(),
-    **any_http(),
-    **outside_metadata(),
-}
+
+def passthrough_cluster(world: World) -> Envoy:
+    """Return the cluster of requests to hosts that no service has, which goes where each says."""
+    return {
+        "name": PASSTHROUGH,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": limits(None),
+        **ANY_SOURCE,
+        **by_request(),
+        **any_http(world),
+        **outside_metadata(),
+    }
 
 
 def unknown_host(world: World, scope: SidecarScope, towards: str, networks: Sequence[Envoy]) -> Envoy:

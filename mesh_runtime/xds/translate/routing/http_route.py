@@ -23,6 +23,7 @@ from mesh_runtime.xds.translate.calling.balancing import hash_policies
 from mesh_runtime.xds.translate.calling.clusters import outbound_name
 from mesh_runtime.xds.translate.calling.rules import Rules, rules_for
 from mesh_runtime.xds.translate.listeners.lookup import named
+from mesh_runtime.xds.translate.proxy_headers import proxy_headers
 from mesh_runtime.xds.translate.routing.http_match import EVERY_PATH, catches_all, route_match
 from mesh_runtime.xds.translate.routing.http_options import (
     authority,
@@ -221,18 +222,20 @@ def _route_action(world: World, caller: Caller, namespace: str, rule: HTTPRoute)
         **_clusters(world, caller, namespace, rule),
         **timeouts(rule),
         **retry_policy(retries, hashed=bound_to_host),
-        **_rewrite(rule),
+        **_rewrite(world, rule),
         **_mirrors(world, caller, namespace, rule),
         **hashed,
     }
 
 
-def _rewrite(rule: HTTPRoute) -> Envoy:
+def _rewrite(world: World, rule: HTTPRoute) -> Envoy:
     rewrite = rule.rewrite or HTTPRewrite.model_construct()
     host = rewrite.authority or authority(rule.headers)
     if not host and _is_to_one(rule):
         host = authority(rule.route[0].headers)
     action: dict[str, Any] = {"host_rewrite_literal": host} if host else {}
+    if rule.rewrite and proxy_headers(world).x_forwarded_host.enabled:
+        action["append_x_forwarded_host"] = True
     if rewrite.uri:
         action["prefix_rewrite"] = rewrite.uri
     if rewrite.uri_regex_rewrite:

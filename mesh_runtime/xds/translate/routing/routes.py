@@ -23,6 +23,7 @@ from mesh_runtime.xds.translate.listeners.lookup import lookups
 from mesh_runtime.xds.translate.listeners.networks import addressed
 from mesh_runtime.xds.translate.listeners.unknown_hosts import unknown_host
 from mesh_runtime.xds.translate.ports import request_numbers
+from mesh_runtime.xds.translate.proxy_headers import proxy_headers
 from mesh_runtime.xds.translate.routing.host_rules import (
     DEFAULT_PORT,
     host_routes,
@@ -225,7 +226,7 @@ def _hosts_of_service(
         if domains and port.is_http:
             yield _service_host(world, alike, service, port, domains)
         elif domains:
-            yield _tunnels_host(alike, service, port, domains)
+            yield _tunnels_host(world, alike, service, port, domains)
 
 
 def _names_at(service: MeshService, port: MeshPort, namespace: str) -> list[str]:
@@ -273,7 +274,7 @@ def _other_hosts(world: World, alike: Alike, number: int) -> Iterator[Envoy]:
         found = find_service(world, alike.scope, host)
         if routes:
             yield {
-                **_virtual_host(host, number, [host], [*routes, TUNNEL_ROUTE]),
+                **_virtual_host(world, host, number, [host], [*routes, TUNNEL_ROUTE]),
                 **(service_metadata(found) if found else {}),
             }
 
@@ -298,7 +299,7 @@ def _sniffed_routes(world: World, alike: Alike) -> Iterator[Envoy]:
 
 def _service_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
     *routes, tunnel = [*_absent_members(service), *_routes_to(world, alike, service, port)]
-    known = _virtual_host(service.host, port.number, domains, [*routes, tunnel])
+    known = _virtual_host(world, service.host, port.number, domains, [*routes, tunnel])
     # Envoy reads metadata anew with each change of any host of the table: that is a third of what the change costs it.
     named = {} if _lead_to_clusters(routes) else service_metadata(service)
     return {**known, **_of_grpc(port.protocol), **named}
@@ -323,13 +324,13 @@ def _of_grpc(protocol: Protocol) -> Envoy:
     return {"typed_per_filter_config": dict.fromkeys(filters, FILTER_ON)}
 
 
-def _tunnels_host(alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
+def _tunnels_host(world: World, alike: Alike, service: MeshService, port: MeshPort, domains: Sequence[str]) -> Envoy:
     """Return the virtual host of a port that takes no requests, only what comes through a tunnel.
 
     A VirtualService may give requests to the same host at the same port: theirs has the usual name.
     """
     routes = [*_absent_members(service), REFUSED, _tunnel(alike, service, port)]
-    known = _virtual_host(service.host, port.number, domains, routes)
+    known = _virtual_host(world, service.host, port.number, domains, routes)
     return {**known, **service_metadata(None), "name": f"tunnel|{known['name']}"}
 
 
@@ -354,12 +355,12 @@ def _tunnel(alike: Alike, service: MeshService, port: MeshPort) -> Envoy:
     return raw_route(service.host, port.number)
 
 
-def _virtual_host(host: str, port: int, domains: Sequence[str], routes: list[Envoy]) -> Envoy:
+def _virtual_host(world: World, host: str, port: int, domains: Sequence[str], routes: list[Envoy]) -> Envoy:
     return {
         "name": f"{host}:{port}",
         "domains": list(domains),
         "routes": routes,
-        "include_request_attempt_count": True,
+        "include_request_attempt_count": not proxy_headers(world).attempt_count.disabled,
     }
 
 
