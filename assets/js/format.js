@@ -50,6 +50,19 @@ export function ago(milliseconds) {
     return `${Math.round(seconds / 3600)} h`;
 }
 
+/** The name of a window or of a distance in time, with two units at most: 90 → `1 min 30 s`, 86400 → `24 h`. */
+export function span(seconds) {
+    const units = [[86400, "days"], [3600, "h"], [60, "min"], [1, "s"]];
+    const parts = [];
+    let rest = Math.round(seconds);
+    for (const [size, unit] of units.slice(rest < 2 * 86400 ? 1 : 0)) {
+        if (rest < size || parts.length === 2) continue;
+        parts.push(`${Math.floor(rest / size)} ${unit}`);
+        rest %= size;
+    }
+    return parts.join(" ") || "0 s";
+}
+
 /** A whole number with thin spaces between thousands. */
 export const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 

@@ -3,7 +3,7 @@
 import * as format from "./format.js";
 import { asked, instant } from "./moments.js";
 import { fromSnapshot } from "./stream.js";
-import { duration, spoken } from "./graph-window.js";
+import { duration } from "./graph-window.js";
 
 const AGO = [60, 300, 600, 1800, 3600, 21600, 86400, 604800];
 const SHORTEST_S = 60;
@@ -95,11 +95,11 @@ export class Comparing {
         const told = [...counts].map(([verdict, count]) => `${count} ${WORDS[verdict]}`);
         const rest = [`${same} as before`, undecided && `${undecided} too rare to tell`].filter(Boolean).join(", ");
         this.bar.querySelector("[data-summary]").textContent = `${told.join(", ") || "No edge differs"}; ${rest}.`;
-        this.bar.querySelector("[data-moments]").textContent = `${spoken(from.window)} to ${format.clock(from.at)} against ${spoken(to.window)} to ${format.clock(to.at)}`;
+        this.bar.querySelector("[data-moments]").textContent = `${format.span(from.window)} to ${format.clock(from.at)} against ${format.span(to.window)} to ${format.clock(to.at)}`;
     }
 
     async #offer() {
-        const moments = group("Some time ago", within(this.oldestMs).map((seconds) => new Option(seconds === 86400 ? "this time yesterday" : `${spoken(seconds)} ago`, `-${seconds}s`)));
+        const moments = group("Some time ago", within(this.oldestMs).map((seconds) => new Option(seconds === 86400 ? "this time yesterday" : `${format.span(seconds)} ago`, `-${seconds}s`)));
         const revisions = await asked(`/api/v1/history?limit=${REVISIONS}`).catch(() => ({ items: [] }));
         const changes = (revisions.items || []).filter((one) => new Date(one.at).getTime() > this.oldestMs);
         const before = changes.map((one) => new Option(`revision ${one.revision}, ${format.clock(new Date(one.at))}: ${one.reason || one.author}`, `revision:${one.revision}`));
@@ -112,7 +112,7 @@ const within = (sinceMs) => AGO.filter((seconds) => seconds * 2 <= (Date.now() -
 
 function named(from) {
     const ago = from.startsWith("-") && duration(from.slice(1));
-    if (ago) return `${spoken(ago)} ago`;
+    if (ago) return `${format.span(ago)} ago`;
     const at = instant(from, Date.now());
     return Number.isFinite(at) ? format.moment(at) : from.replace(":", " ");
 }

@@ -1,7 +1,6 @@
 // Earlier moments: a bar to move along the time that is remembered, by hand or played.
 
 import * as format from "./format.js";
-import { spoken } from "./graph-window.js";
 
 const SPANS = [600, 3600, 21600, 86400, 604800, 2592000];
 const PAUSES_MS = { slow: 3000, normal: 1000, fast: 300 };
@@ -63,11 +62,11 @@ export class Replay {
         this.slider.max = now;
         this.slider.step = this.stepMs;
         this.slider.value = at;
-        this.slider.setAttribute("aria-valuetext", `${format.moment(at)}, ${spoken((now - at) / 1000)} ago`);
+        this.slider.setAttribute("aria-valuetext", `${format.moment(at)}, ${format.span((now - at) / 1000)} ago`);
         const exact = this.pick("#replay-time");
         if (document.activeElement !== exact) exact.value = local(at);
         this.pick("#replay-speed").value = speed;
-        this.pick("#replay-ago").textContent = `${spoken((now - at) / 1000)} ago`;
+        this.pick("#replay-ago").textContent = `${format.span((now - at) / 1000)} ago`;
         this.#playButton();
     }
 
@@ -101,7 +100,7 @@ export class Replay {
         const offered = SPANS.filter((seconds, index) => index === 0 || SPANS[index - 1] < reach);
         this.spanS = offered.find((seconds) => seconds >= Math.max(needed, this.wantedS)) || offered.at(-1);
         const select = this.pick("#replay-span");
-        if (select.options.length !== offered.length) select.replaceChildren(...offered.map((seconds) => new Option(`Past ${spoken(seconds)}`, String(seconds))));
+        if (select.options.length !== offered.length) select.replaceChildren(...offered.map((seconds) => new Option(`Past ${format.span(seconds)}`, String(seconds))));
         select.value = String(this.spanS);
     }
 

@@ -1,23 +1,11 @@
 // The window that numbers are summed over: what the sources can tell is offered, what lies beyond is said.
 
+import { span } from "./format.js";
+
 const PRESETS = [10, 60, 300, 900, 3600, 21600, 86400, 604800, 2592000];
 const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400, w: 604800, y: 31536000 };
 const SHORTEST_S = 10;
 const LONGEST_S = 30 * 86400;
-
-/** 90 → "1 min 30 s", with at most two units. */
-export function spoken(seconds) {
-    const words = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-    const parts = [];
-    let rest = Math.round(seconds);
-    for (const [size, word] of words) {
-        if (rest >= size && parts.length < 2) {
-            parts.push(`${Math.floor(rest / size)} ${word}`);
-            rest %= size;
-        }
-    }
-    return parts.join(" ") || "0 s";
-}
 
 /** "1h30m" → 5400, "90" → 90; null: not a duration. */
 export function duration(text) {
@@ -56,7 +44,7 @@ export class WindowPicker {
         const key = values.join();
         if (key !== this.key) {
             this.key = key;
-            this.select.replaceChildren(...values.map((seconds) => new Option(`Last ${spoken(seconds)}`, String(seconds))), new Option("Other …", "other"));
+            this.select.replaceChildren(...values.map((seconds) => new Option(`Last ${span(seconds)}`, String(seconds))), new Option("Other …", "other"));
         }
         this.select.value = window;
     }
@@ -67,7 +55,7 @@ export class WindowPicker {
             return;
         }
         this.form.hidden = false;
-        this.form.querySelector("[data-reach]").textContent = `What is remembered goes back ${spoken(this.reachS)}.`;
+        this.form.querySelector("[data-reach]").textContent = `What is remembered goes back ${span(this.reachS)}.`;
         this.#say("");
         this.input.focus();
     }
@@ -83,7 +71,7 @@ export class WindowPicker {
         const seconds = duration(this.input.value);
         if (seconds === null) this.#say("Write it as 90s, 7m, 2h30m or 3d.");
         else if (seconds < SHORTEST_S || seconds > LONGEST_S) this.#say("It may be from 10s to 30d.");
-        else if (seconds > Math.max(60, this.reachS)) this.#say(`Nobody remembers more than ${spoken(this.reachS)} yet.`);
+        else if (seconds > Math.max(60, this.reachS)) this.#say(`Nobody remembers more than ${span(this.reachS)} yet.`);
         else {
             this.window = String(Math.round(seconds));
             this.#close();

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from graph import durations
 
 NONE = "–"
+UNITS = ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+MOST_UNITS = 2
 
 duration = durations.duration
 
@@ -99,12 +101,13 @@ def moment(at_ms: int) -> str:
 
 
 def window(seconds: int) -> str:
-    """A window's name."""
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172_800 else f"{seconds // 86_400} days"
+    """A window's name, with two units at most: ``1 min 30 s``, ``24 h``."""
+    parts: list[str] = []
+    for size, unit in UNITS if seconds >= 2 * 86_400 else UNITS[1:]:
+        if seconds >= size and len(parts) < MOST_UNITS:
+            parts.append(f"{seconds // size} {unit}")
+            seconds %= size
+    return " ".join(parts)
 
 
 def _local(at_ms: int) -> datetime:

@@ -17,11 +17,11 @@ SOURCES: Mapping[str, str] = {
 }
 LEVELS: Mapping[str, str] = {level: f"{level.capitalize()} or worse" for level in reversed(LOG_LEVELS)}
 SPANS: Mapping[str, str] = {
-    "-5m": "Last 5 minutes",
-    "-15m": "Last 15 minutes",
-    "-1h": "Last hour",
-    "-6h": "Last 6 hours",
-    "-24h": "Last day",
+    "-5m": "Last 5 min",
+    "-15m": "Last 15 min",
+    "-1h": "Last 1 h",
+    "-6h": "Last 6 h",
+    "-24h": "Last 24 h",
 }
 
 

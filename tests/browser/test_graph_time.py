@@ -30,6 +30,8 @@ async def test_windows_are_offered_as_far_as_anybody_remembers(visitor: Visitor)
     await visit.page.keyboard.press("Enter")
     await visit.until("Meshscope.page.graph?.window === 150")
     assert "window=150" in visit.page.url
+    chosen = await visit.ask("document.getElementById('graph-window').selectedOptions[0].text")
+    assert chosen in await panel(visit, "Last 2 min 30 s")
 
 
 async def test_the_panel_tells_of_the_moment_that_is_shown(visitor: Visitor) -> None:

@@ -37,6 +37,11 @@ def test_a_latency_is_told_in_seconds_from_one_second_on(value, text):
     assert fmt.milliseconds(value) == text
 
 
+def test_a_window_has_the_same_name_everywhere_and_says_all_of_its_length():
+    told = [fmt.window(s) for s in (10, 90, 5400, 86_400, 129_600, 604_800, 273_660)]
+    assert told == ["10 s", "1 min 30 s", "1 h 30 min", "24 h", "36 h", "7 days", "3 days 4 h"]
+
+
 def test_lengths_of_time_take_their_largest_sensible_unit():
     told = [fmt.duration(s) for s in (12, 89, 600, 7200, 200_000, 3650 * 86_400)]
     assert told == ["12 s", "89 s", "10 min", "2 h", "2 days", "10 years"]
