@@ -11,6 +11,7 @@ from console.cli.choice import moment
 from console.cli.client import Client, with_client
 from console.cli.options import output_option
 from console.cli.output import as_json, table
+from console.enumerated import enumerated
 from graph.durations import milliseconds
 
 SHOWN = 8
@@ -159,8 +160,7 @@ def _name(node: Mapping[str, str]) -> str:
 
 
 def _names(nodes: Sequence[Mapping[str, str]]) -> str:
-    more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
-    return ", ".join(map(_name, nodes[:SHOWN])) + more
+    return enumerated([_name(node) for node in nodes], SHOWN)
 
 
 def _percent(share: float) -> str:

@@ -12,6 +12,7 @@ import click
 from console.cli.client import Client, ServerError, author, with_client
 from console.cli.columns import tables
 from console.cli.output import age, as_json, rejections, table
+from console.enumerated import enumerated
 from graph.durations import milliseconds
 
 FILES = click.option(
@@ -207,5 +208,4 @@ def _group(manifest: Mapping[str, Any]) -> str:
 
 
 def _changed(keys: Sequence[Mapping[str, str]]) -> str:
-    names = [f"{key['kind'].lower()}/{key['name']}" for key in keys]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return enumerated([f"{key['kind'].lower()}/{key['name']}" for key in keys], 3)

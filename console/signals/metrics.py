@@ -12,6 +12,7 @@ from collectors.prometheus.source import PrometheusSource, PrometheusState
 from collectors.prometheus.track import DialectState, Mode
 from collectors.scrape import AdminScrape, ScrapeSource
 from collectors.scrape.admin import ProxyScrape
+from console.enumerated import enumerated
 from console.signals.scraped import of_scrape
 from console.signals.signal import Advice, Area, Presence, Signal, numbers
 from console.views import format as fmt
@@ -161,9 +162,7 @@ def _needed(need: Need) -> str:
 
 
 def _taken(loss: Loss) -> str:
-    names = [*loss.labels, *loss.metrics]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"the job {loss.job} takes {', '.join(names[:NAMED])}{more} away by {loss.rule}"
+    return f"the job {loss.job} takes {enumerated([*loss.labels, *loss.metrics], NAMED)} away by {loss.rule}"
 
 
 def _late(state: PollState, now_ms: int) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from collectors.als.tap import TapQuery
 from collectors.peers import Peers
+from console.enumerated import enumerated
 from console.tapping.wanted import MOST, Made, Teller, made, own, tellers
 from graph.ports import Clock
 from mesh_runtime.api.objects import ConfigError
@@ -111,9 +112,8 @@ class TapSwitch:
         if not put and not delete:
             return
         named = [f"{key.namespace}/{key.name}" for key in (*(one.key for one in put), *delete)]
-        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         what = "requests are watched" if put else "nobody watches any more"
-        reason = f"{what}: {', '.join(named[:NAMED])}{more}"
+        reason = f"{what}: {enumerated(named, NAMED)}"
         try:
             await self._store.commit(Change(put=tuple(put), delete=tuple(delete), author=AUTHOR, reason=reason))
         except (ConfigError, StoreError) as trouble:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dash import html
 from dash.development.base_component import Component
 
+from console.enumerated import enumerated
 from console.views import format as fmt
 from console.views import links
 from console.views.config import Detail, Difference, Entry, Listing, RevisionView, Row
@@ -200,7 +201,7 @@ def history(entries: Iterable[Entry], now_ms: int) -> Component:
             ),
             html.Td(item.reason),
             html.Td(item.author),
-            html.Td(_names(item.changed)),
+            html.Td(enumerated(item.changed, 3)),
             html.Td(parts.instant(item.at_ms, now_ms), className="num"),
         )
         for item in entries
@@ -209,10 +210,6 @@ def history(entries: Iterable[Entry], now_ms: int) -> Component:
         return parts.empty("history", "No revision yet", "Every change makes one, with who, when and why.")
     head = (("Revision", ""), ("Why", ""), ("Who", ""), ("Changed", ""), ("When", "num"))
     return parts.scrolling("History", parts.table(head, body, "History"))
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def revision(view: RevisionView, now_ms: int) -> list[Component]:
