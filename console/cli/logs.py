@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from console.cli.client import Client
+from console.cli.client import Client, ServerError
 from console.cli.options import data_option, namespace_option, output_option, server_option, token_option
 from console.datadir import DataDir
 
@@ -76,27 +76,45 @@ def logs(
 ) -> None:
     """Print the log of NAME: a workload, an app, or one instance of it such as catalog-v1~0.
 
-    Without a filter the files of this machine are read, whether a server runs or not. With one the server is asked,
-    which keeps logs longer, also those sent by OpenTelemetry; NAME may then be left out.
+    Without a filter the files of this machine are read, whether a server runs or not. With one, and where there are
+    none, the server is asked, which keeps logs longer, also those sent by OpenTelemetry; NAME may then be left out.
     """
     search = Search(level=level or "", **asked)
-    if not search.is_asked:
-        _from_files(name, namespace, "proxy" if proxy else "command", data, tail=tail, follow=follow)
+    what = "proxy" if proxy else "command"
+    if not search.is_asked and (files := _files(name, namespace, what, data)):
+        _from_files(files, what, tail=tail, follow=follow)
         return
-    client = Client(data=data, server=search.server, token=token)
-    query = _query(name, namespace, search, proxy=proxy)
+    client, query = Client(data=data, server=search.server, token=token), _query(name, namespace, search, proxy=proxy)
     if follow:
-        for message in client.lines("/logs/follow", **query, limit=min(TAIL if tail is None else tail, 10_000)):
-            if message["type"] == "missed":
-                click.echo(f"… {message['count']} lines were too fast to be shown; narrow it down", err=True)
-            else:
-                _print(message, output, named=not name)
+        _follow(client, query, tail, output, named=not name)
         return
-    answer = client.get("/logs", **query, until=_instant(search.until), limit=min(tail or TAIL, 10_000))
+    limit = min(tail or TAIL, 10_000)
+    try:
+        found = _show(client, {**query, "until": _instant(search.until), "limit": limit}, output, named=not name)
+    except ServerError:
+        if search.is_asked:
+            raise
+        found = False
+    if not found and not search.is_asked:
+        raise _nowhere(name, namespace, what, data)
+
+
+def _follow(client: Client, query: Mapping[str, object], tail: int | None, output: str, *, named: bool) -> None:
+    for message in client.lines("/logs/follow", **query, limit=min(TAIL if tail is None else tail, 10_000)):
+        if message["type"] == "missed":
+            click.echo(f"… {message['count']} lines were too fast to be shown; narrow it down", err=True)
+        else:
+            _print(message, output, named=named)
+
+
+def _show(client: Client, query: Mapping[str, object], output: str, *, named: bool) -> bool:
+    """Print what the server has; say whether that was anything."""
+    answer = client.get("/logs", **query)
     for line in answer["items"]:
-        _print(line, output, named=not name)
+        _print(line, output, named=named)
     if not answer["complete"]:
         click.echo(f"… what is older than {answer['reached']} was not looked at: narrow it down by --since", err=True)
+    return bool(answer["items"])
 
 
 def _query(name: str, namespace: str, search: Search, *, proxy: bool) -> dict[str, object]:
@@ -128,15 +146,22 @@ def _print(line: Mapping[str, Any], output: str, *, named: bool) -> None:
     click.echo(f"{at}  {who}{click.style(line['text'], fg=COLOURS.get(line['level']))}")
 
 
-def _from_files(name: str, namespace: str, what: str, data: Path, *, tail: int | None, follow: bool) -> None:
+def _files(name: str, namespace: str, what: str, data: Path) -> list[Path]:
+    """What of it this machine has."""
     directory = DataDir(data).path / "logs"
-    found = sorted(
+    return sorted(
         {*directory.glob(f"{namespace}.{name}.{what}.log"), *directory.glob(f"{namespace}.{name}~*.{what}.log")}
     )
-    if not found:
-        known = sorted({path.name.removesuffix(f".{what}.log") for path in directory.glob(f"*.{what}.log")})
-        hint = f"there are {', '.join(known)}" if known else "commands started with run --log have one"
-        raise click.ClickException(f"{namespace}.{name} has no log of its {what} here; {hint}")
+
+
+def _nowhere(name: str, namespace: str, what: str, data: Path) -> click.ClickException:
+    there = (DataDir(data).path / "logs").glob(f"*.{what}.log")
+    known = sorted({path.name.removesuffix(f".{what}.log") for path in there})
+    hint = f"there are {', '.join(known)}" if known else "commands started with run --log have one"
+    return click.ClickException(f"{namespace}.{name} has no log of its {what} here, nor in the server; {hint}")
+
+
+def _from_files(found: list[Path], what: str, *, tail: int | None, follow: bool) -> None:
     for path in found:
         prefix = f"{path.name.removesuffix(f'.{what}.log')}: " if len(found) > 1 else ""
         for line in _last(path, tail):

@@ -110,6 +110,13 @@ def test_without_a_filter_the_files_are_printed_as_they_are(meshscope):
     assert meshscope("logs", "catalog-v1", "-n", "shop").stdout == LINES
 
 
+def test_a_workload_that_has_no_files_is_asked_of_the_server(meshscope, server):
+    send(server, "refused", app="bank")
+    assert eventually(lambda: meshscope("logs", "bank", "-n", "shop").stdout).endswith("refused\n")
+    nobody = meshscope("logs", "nobody")
+    assert (nobody.exit_code, "nor in the server" in nobody.stderr) == (1, True)
+
+
 def test_what_cannot_be_meant_is_refused_with_the_reason(meshscope, server):
     assert "unclosed group" in meshscope("logs", "-n", "shop", "--regex", "(").stderr
     assert "no trace id" in meshscope("logs", "--trace", "xyz").stderr
@@ -142,9 +149,9 @@ def test_records_by_opentelemetry_are_followed_as_they_come(path, server, meshsc
     assert kept["web"] == ["otlp"]
 
 
-def send(server, text):
+def send(server, text, app="web"):
     record = {"body": {"stringValue": text}, "traceId": TRACE, "observedTimeUnixNano": str(time.time_ns())}
-    about = {"service.name": "web", "service.namespace": "shop"}
+    about = {"service.name": app, "service.namespace": "shop"}
     attributes = [{"key": key, "value": {"stringValue": value}} for key, value in about.items()]
     body = {"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [{"logRecords": [record]}]}]}
     post(f"{server['otlp_http']}/v1/logs", body)
