@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from collectors.dialects import Amount, LatencyBucket, LatencySum, Measure, Part, Requests, Tcp
-from graph.model import Counters, Histogram, Outcome
+from collectors.dialects import Amount, Identity, LatencyBucket, LatencySum, Measure, Part, Requests, Tcp
+from graph.model import Counters, Histogram, Observation, Outcome
 
 
 class Plan:
@@ -93,3 +93,24 @@ def _histogram(buckets: dict[float, float], total: float) -> Histogram | None:
         return None
     bounds = tuple(sorted(buckets))
     return Histogram(bounds, tuple(buckets[bound] for bound in bounds), total)
+
+
+def observation(
+    identity: Identity, counted: Counters, *, instance: str, epoch: int, at_ms: int, origin: str
+) -> Observation:
+    """Say what one process has counted of one identity's traffic."""
+    return Observation(
+        edge=identity.edge,
+        reporter=identity.reporter,
+        instance=instance,
+        epoch=epoch,
+        at_ms=at_ms,
+        counters=counted,
+        security=identity.security,
+        source_principal=identity.source_principal,
+        destination_principal=identity.destination_principal,
+        origin=origin,
+        operation=identity.operation,
+        host=identity.host,
+        carrier=identity.carrier,
+    )

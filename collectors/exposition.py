@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collectors.counting import counters
+from collectors.counting import counters, observation
 from collectors.dialects import Dialect, Identity, Labels
 from collectors.errors import CollectorError
 from collectors.layout import COMMENT, Followed, Layout, Meaning, Whose
@@ -157,27 +157,6 @@ class Exposition:
         )
         for number, measured in behind.items():
             counted[number] = counters(measured.items())
-
-
-def observation(
-    identity: Identity, counted: Counters, *, instance: str, epoch: int, at_ms: int, origin: str
-) -> Observation:
-    """Say what one process has counted of one identity's traffic."""
-    return Observation(
-        edge=identity.edge,
-        reporter=identity.reporter,
-        instance=instance,
-        epoch=epoch,
-        at_ms=at_ms,
-        counters=counted,
-        security=identity.security,
-        source_principal=identity.source_principal,
-        destination_principal=identity.destination_principal,
-        origin=origin,
-        operation=identity.operation,
-        host=identity.host,
-        carrier=identity.carrier,
-    )
 
 
 class _Reading(NamedTuple):

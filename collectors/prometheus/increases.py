@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from collectors.counting import counters
+from collectors.counting import counters, observation
 from collectors.dialects import Dialect, Identity, Measure
 from collectors.prometheus import native
 from collectors.prometheus.samples import Doubts
@@ -38,21 +38,7 @@ def observed(
 ) -> list[Observation]:
     """Make one observation per identity."""
     return [
-        Observation(
-            edge=identity.edge,
-            reporter=identity.reporter,
-            instance=instance,
-            epoch=epoch,
-            at_ms=at_ms,
-            counters=counters(values.items()),
-            security=identity.security,
-            source_principal=identity.source_principal,
-            destination_principal=identity.destination_principal,
-            origin=origin,
-            operation=identity.operation,
-            host=identity.host,
-            carrier=identity.carrier,
-        )
+        observation(identity, counters(values.items()), instance=instance, epoch=epoch, at_ms=at_ms, origin=origin)
         for identity, values in sums.items()
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from collectors.counting import observation
 from collectors.dialects import Dialect, Labels, Measure
 from collectors.prometheus.lines import Lines, Told
 from collectors.prometheus.processes import MISSED_INTERVALS, Count, Series, Target, Unit, Whose
@@ -121,20 +122,13 @@ class Samples:
     def observations(self, whose: Iterable[Whose], offset_ms: int, epoch: int | None = None) -> list[Observation]:
         """What has been counted, at the instants of the newest samples by our own clock."""
         return [
-            Observation(
-                edge=one.identity.edge,
-                reporter=one.identity.reporter,
+            observation(
+                one.identity,
+                one.counters(),
                 instance=self.instance(one.unit.name),
                 epoch=one.unit.epoch if epoch is None else epoch,
                 at_ms=one.seen_ms - offset_ms,
-                counters=one.counters(),
-                security=one.identity.security,
-                source_principal=one.identity.source_principal,
-                destination_principal=one.identity.destination_principal,
                 origin=self._origin,
-                operation=one.identity.operation,
-                host=one.identity.host,
-                carrier=one.identity.carrier,
             )
             for one in whose
         ]
