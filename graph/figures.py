@@ -37,6 +37,11 @@ def received(signals: Signals) -> float:
     return _shown(signals.received_bps, BYTES)
 
 
+def of_bodies(signals: Signals) -> float:
+    """Return the bytes per second of requests' and responses' bodies together."""
+    return _shown(signals.request_bps, RATE) + _shown(signals.response_bps, RATE)
+
+
 def thousandths(value: float | None) -> float | None:
     """Return a latency in milliseconds, or a share; ``None``: not measured."""
     return None if value is None else _shown(value, MEASURED)

@@ -81,6 +81,7 @@ const rate = (edge) => edge.rate;
 // Exact to the digits that the server sends and compares: 100 times 0.07 is a little more than 7.
 const percent = (edge) => rounded(100 * edge.errorRatio, 4);
 const bytes = (edge) => rounded(edge.sent + edge.received, 1);
+const throughput = (edge) => rounded(bytes(edge) + edge.throughput[0] + edge.throughput[1], 1);
 const share = (edge, whole) => whole.percentOfSource(edge);
 
 const EDGE_NUMBERS = {
@@ -96,7 +97,7 @@ const EDGE_NUMBERS = {
     p50: (edge) => edge.p50,
     p95: (edge) => edge.p95,
     p99: (edge) => edge.p99,
-    throughput: bytes,
+    throughput,
 };
 
 const EDGE_FLAGS = {
@@ -106,12 +107,29 @@ const EDGE_FLAGS = {
     unhealthy: (edge) => edge.health === "degraded" || edge.health === "failure",
 };
 
-/** By its name: of nodes or edges, text, number or flag, and how to read it. */
+/** What numbers are, with examples, and by unit in small letters how many of the operand's own one of it is. */
+const COUNT = { kind: "a number, as in 5 or 0.5", factors: {} };
+const PERCENT = { kind: "a percentage, as in 5 or 0.5%", factors: { "%": 1 } };
+const MILLISECONDS = { kind: "a length of time, as in 250, 250ms or 1.5s", factors: { ms: 1, us: 0.001, "µs": 0.001, s: 1e3, min: 6e4 } };
+const PER_SECOND = { kind: "a rate per second, as in 500, 10k or 1.5M", factors: { "/s": 1, k: 1e3, m: 1e6, "k/s": 1e3, "m/s": 1e6 } };
+const BYTES_PER_SECOND = {
+    kind: "bytes per second, as in 500, 64kB or 1.5MB/s",
+    factors: Object.fromEntries(Object.entries({ "": 1, k: 1e3, m: 1e6, g: 1e9 }).flatMap(([prefix, factor]) =>
+        ["b/s", "b", "/s", ""].map((unit) => [prefix + unit, factor]))),
+};
+const UNITS = Object.fromEntries([
+    [PER_SECOND, ["in", "out", "httpin", "httpout", "grpcin", "grpcout", "rate", "http", "grpc"]],
+    [BYTES_PER_SECOND, ["tcpin", "tcpout", "tcp", "throughput"]],
+    [PERCENT, ["%err", "%httperr", "%grpcerr", "%httptraffic", "%grpctraffic"]],
+    [MILLISECONDS, ["p50", "p95", "p99"]],
+].flatMap(([unit, names]) => names.map((name) => [name, unit])));
+
+/** By its name: of nodes or edges, text, number or flag, how to read it, and the unit of a number. */
 const OPERANDS = Object.fromEntries(
     [
         ["node", "text", NODE_TEXTS], ["node", "number", NODE_NUMBERS], ["node", "flag", NODE_FLAGS],
         ["edge", "text", EDGE_TEXTS], ["edge", "number", EDGE_NUMBERS], ["edge", "flag", EDGE_FLAGS],
-    ].flatMap(([subject, type, table]) => Object.entries(table).map(([name, read]) => [name, { subject, type, read }])),
+    ].flatMap(([subject, type, table]) => Object.entries(table).map(([name, read]) => [name, { subject, type, read, unit: UNITS[name] || COUNT }])),
 );
 OPERANDS.node.values = KINDS;
 OPERANDS.health.values = ["failure", "degraded", "not_ready", "healthy", "idle"];
@@ -369,24 +387,24 @@ function flag(token) {
 }
 
 function comparison(token, sign, value) {
-    const { subject, type, read, values } = operand(token);
+    const { subject, type, read, values, unit } = operand(token);
     const bare = sign.text === "==" ? "=" : sign.text;
     if (type === "flag") throw new QueryError(sign.position, `${token.text} is yes or no: write '${token.text}' or '!${token.text}'`);
     if (values && !values.includes(value.text.toLowerCase()) && ["=", "!="].includes(bare)) {
         throw new QueryError(value.position, `${token.text} is never '${value.text}'; it is one of ${values.toSorted().join(", ")}`);
     }
     if (type === "number" && !owns(ORDER, bare)) throw new QueryError(sign.position, `${sign.text} compares texts, and ${token.text} is a number`);
-    const test = (type === "number" ? numberTest : textTest)(bare, value);
+    const test = type === "number" ? numberTest(bare, value, unit) : textTest(bare, value);
     return { type: "term", subject, test: (item, whole) => test(read(item, whole)) };
 }
 
 const isAbsent = (value) => value.text.toLowerCase() === "nan";
 
 /** Compares numbers; what is not measured matches nothing but "= NaN". */
-function numberTest(sign, value) {
+function numberTest(sign, value, unit = COUNT) {
     if (isAbsent(value) && (sign === "=" || sign === "!=")) return (found) => (found === null) === (sign === "=");
-    const wanted = numeric(value.text);
-    if (wanted === null) throw new QueryError(value.position, `${sign} compares numbers, and '${value.text}' is none`);
+    const wanted = numeric(value.text, unit);
+    if (wanted === null) throw new QueryError(value.position, `'${value.text}' is not ${unit.kind}`);
     return (found) => found !== null && ORDER[sign](found, wanted);
 }
 
@@ -402,7 +420,7 @@ function textTest(sign, value) {
     if (isAbsent(value) && bare === "=") return (found) => (found.length === 0) !== negative;
     if (owns(LIKE, bare)) return (found) => [found].flat().some((one) => LIKE[bare](one.toLowerCase(), wanted)) !== negative;
     const inOrder = numberTest(sign, value);
-    return (found) => [found].flat().some((one) => inOrder(numeric(one)));
+    return (found) => [found].flat().some((one) => inOrder(numeric(one, COUNT)));
 }
 
 /** A regular expression that must match the whole text, as in Prometheus. */
@@ -414,9 +432,12 @@ function wholePattern(value) {
     }
 }
 
-function numeric(text) {
-    const bare = text.replace(/ms$/, "").replace(/%$/, "").trim();
-    return bare === "" || Number.isNaN(Number(bare)) ? null : Number(bare);
+/** A number in the unit of an operand; null: it is none, or has a unit of something else. */
+function numeric(text, { factors }) {
+    const [, number, unit] = /^\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*(.*?)\s*$/i.exec(text) || [];
+    if (number === undefined) return null;
+    const factor = unit === "" ? 1 : owns(factors, unit.toLowerCase()) && factors[unit.toLowerCase()];
+    return factor ? Number(number) * factor : null;
 }
 
 function subjects(tree) {

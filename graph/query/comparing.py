@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from graph.patterns import pattern_test
 from graph.query.operands import Number, Text
+from graph.query.units import COUNT, Unit
 
 ABSENT = "nan"
 
@@ -28,16 +29,16 @@ PATTERNS = {"=~", "!~"}
 """Compare with a regular expression, which must match the whole text, as in Prometheus."""
 
 
-def number_test(sign: str, value: str) -> Callable[[Number], bool]:
+def number_test(sign: str, value: str, unit: Unit = COUNT) -> Callable[[Number], bool]:
     """Compare numbers by a sign of :data:`ORDER`; what is not measured matches nothing but ``= NaN``.
 
     Raises ``ValueError``, saying what is wrong with the value.
     """
     if value.lower() == ABSENT and sign in {"=", "!="}:
         return lambda found: (found is None) == (sign == "=")
-    wanted = as_number(value)
+    wanted = unit.read(value)
     if wanted is None:
-        raise ValueError(f"{sign} compares numbers, and {value!r} is none")
+        raise ValueError(f"{value!r} is not {unit.kind}")
     return lambda found: found is not None and ORDER[sign](found, wanted)
 
 
@@ -56,15 +57,7 @@ def text_test(sign: str, value: str) -> Callable[[Text], bool]:
     if bare in LIKE:
         return lambda found: any(LIKE[bare](one.lower(), wanted) for one in _each(found)) != negative
     in_order = number_test(sign, value)
-    return lambda found: any(in_order(as_number(one)) for one in _each(found))
-
-
-def as_number(text: str) -> Number:
-    """Read ``5``, ``5%`` or ``5ms``; ``None``: it is no number."""
-    try:
-        return float(text.removesuffix("ms").removesuffix("%"))
-    except ValueError:
-        return None
+    return lambda found: any(in_order(COUNT.read(one)) for one in _each(found))
 
 
 def _each(found: Text) -> tuple[str, ...]:

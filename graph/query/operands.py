@@ -9,6 +9,7 @@ from typing import Any
 from graph import figures
 from graph.health import status
 from graph.model import OUTSIDE_HOSTS, STRANGERS, UNDECLARED, UNKNOWN, Edge, Health, Node, NodeKind, Presence, Protocol
+from graph.query.units import BYTES_PER_SECOND, COUNT, MILLISECONDS, PER_SECOND, PERCENT, Unit
 from graph.query.whole import Whole
 from graph.wire import NO_FLAGS
 
@@ -37,6 +38,8 @@ class Operand:
     read: Callable[[Any, Whole], Text | Number | bool]
     values: frozenset[str] = frozenset()
     """All that it can be, where only some texts make sense."""
+    unit: Unit = COUNT
+    """Of a number: what it is measured in."""
 
 
 def _badge(name: str) -> Callable[[Node, Whole], bool]:
@@ -71,8 +74,13 @@ def _error_percent(edge: Edge, _: Whole) -> Number:
     return figures.error_percent(edge.signals)
 
 
-def _throughput(edge: Edge, _: Whole) -> Number:
+def _tcp_bytes(edge: Edge, _: Whole) -> Number:
     return round(figures.sent(edge.signals) + figures.received(edge.signals), 1)
+
+
+def _throughput(edge: Edge, whole: Whole) -> Number:
+    """Count the bytes of connections, and of bodies where the mesh tells them."""
+    return round((_tcp_bytes(edge, whole) or 0.0) + figures.of_bodies(edge.signals), 1)
 
 
 def _share_of_source(edge: Edge, whole: Whole) -> Number:
@@ -141,7 +149,7 @@ _EDGE_NUMBERS: Mapping[str, Callable[[Edge, Whole], Number]] = {
     "rate": _rate,
     "http": _of(Protocol.HTTP, _rate),
     "grpc": _of(Protocol.GRPC, _rate),
-    "tcp": _of(Protocol.TCP, _throughput),
+    "tcp": _of(Protocol.TCP, _tcp_bytes),
     "%err": _error_percent,
     "%httperr": _of(Protocol.HTTP, _error_percent),
     "%grpcerr": _of(Protocol.GRPC, _error_percent),
@@ -152,6 +160,13 @@ _EDGE_NUMBERS: Mapping[str, Callable[[Edge, Whole], Number]] = {
     "p99": lambda edge, _: figures.thousandths(edge.signals.p99_ms),
     "throughput": _throughput,
 }
+_UNITS: Mapping[str, Unit] = {
+    **dict.fromkeys(("in", "out", "httpin", "httpout", "grpcin", "grpcout", "rate", "http", "grpc"), PER_SECOND),
+    **dict.fromkeys(("tcpin", "tcpout", "tcp", "throughput"), BYTES_PER_SECOND),
+    **dict.fromkeys(("%err", "%httperr", "%grpcerr", "%httptraffic", "%grpctraffic"), PERCENT),
+    **dict.fromkeys(("p50", "p95", "p99"), MILLISECONDS),
+}
+"""What numbers are measured in; the others are counts."""
 _EDGE_FLAGS: Mapping[str, Callable[[Edge, Whole], bool]] = {
     "mtls": lambda edge, _: bool(figures.thousandths(edge.signals.mtls)),
     "traffic": lambda edge, _: edge.presence is not Presence.IDLE,
@@ -161,10 +176,10 @@ _EDGE_FLAGS: Mapping[str, Callable[[Edge, Whole], bool]] = {
 
 OPERANDS: Mapping[str, Operand] = {
     **{name: Operand(Node, str, read) for name, read in _NODE_TEXTS.items()},
-    **{name: Operand(Node, float, read) for name, read in _NODE_NUMBERS.items()},
+    **{name: Operand(Node, float, read, unit=_UNITS.get(name, COUNT)) for name, read in _NODE_NUMBERS.items()},
     **{name: Operand(Node, bool, read) for name, read in _NODE_FLAGS.items()},
     **{name: Operand(Edge, str, read) for name, read in _EDGE_TEXTS.items()},
-    **{name: Operand(Edge, float, read) for name, read in _EDGE_NUMBERS.items()},
+    **{name: Operand(Edge, float, read, unit=_UNITS.get(name, COUNT)) for name, read in _EDGE_NUMBERS.items()},
     **{name: Operand(Edge, bool, read) for name, read in _EDGE_FLAGS.items()},
     "node": Operand(Node, str, _NODE_TEXTS["node"], frozenset(word for words in KINDS.values() for word in words)),
     "health": Operand(Node, str, _NODE_TEXTS["health"], frozenset(Health)),

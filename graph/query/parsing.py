@@ -256,9 +256,10 @@ def _comparison(token: _Token, sign: _Token, value: _Token) -> Term:
     bare = "=" if sign.text == "==" else sign.text
     if found.type is float and bare not in ORDER:
         raise _Wrong(sign.position, f"{sign.text} compares texts, and {token.text} is a number")
-    make = number_test if found.type is float else text_test
     try:
-        return _term(found, make(bare, value.text))
+        return _term(
+            found, number_test(bare, value.text, found.unit) if found.type is float else text_test(bare, value.text)
+        )
     except ValueError as trouble:
         raise _Wrong(value.position, str(trouble)) from trouble
 

@@ -255,6 +255,27 @@ def test_every_operand_of_edges(text, expected):
     assert {SHOP.edges[id_].target for id_ in found(SHOP, text).edges} == set(expected.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rt = 0.02s", "cart"),
+        ("rt = '20 ms' and p50 = 5000us", "cart"),
+        ("p99 >= .04S and p99 < 1min", "cart"),
+        ("rate < 0.003k and rate > 1.9/s", "mail stock"),
+        ("tcp = 0.9kB and tcp = 900B/s and tcp < 1MB/s and tcp < 1k", "db"),
+        ("%err = 7% or %err = 25.0", "mail stock"),
+    ],
+)
+def test_numbers_are_written_with_the_units_that_they_are_shown_with(text, expected):
+    assert {SHOP.edges[id_].target for id_ in found(SHOP, text).edges} == set(expected.split())
+
+
+def test_throughput_is_of_connections_and_of_bodies():
+    told = graph(call("web", "cart", 6, request_bps=1500.0, response_bps=600.0), nodes=[node("web"), node("cart")])
+    assert found(told, "throughput = 2.1kB/s").edges == set(told.edges)
+    assert found(told, "tcp > 0").edges == set()
+
+
 def test_outside_is_what_is_in_none_of_the_chosen_namespaces():
     assert found(SHOP, "outside", ["shop"]).nodes == {"mail"}
     assert found(SHOP, "is outsider").nodes == set()
@@ -292,7 +313,14 @@ def test_an_empty_expression_matches_nothing(snapshot):
         ("(name = x", 9, "expected ')'"),
         ("name = x y = z", 9, "'and' or 'or'"),
         ("name = x and rt > 5", 9, "join them with 'or'"),
-        ("rt > fast", 5, "compares numbers"),
+        ("rt > fast", 5, "'fast' is not a length of time, as in 250, 250ms or 1.5s"),
+        ("rt > 10k", 5, "'10k' is not a length of time"),
+        ("rate > 5ms", 7, "'5ms' is not a rate per second, as in 500, 10k or 1.5M"),
+        ("%err > 5ms", 7, "'5ms' is not a percentage"),
+        ("tcp > 5%", 6, "'5%' is not bytes per second"),
+        ("replicas > 2k", 11, "'2k' is not a number"),
+        ("rate > inf", 7, "is not a rate"),
+        ("rate > 1_000", 7, "is not a rate"),
         ("mtls = yes", 5, "is yes or no"),
         (")", 0, "not ')'"),
         ('name = "x', 7, "cannot read"),
@@ -301,7 +329,7 @@ def test_an_empty_expression_matches_nothing(snapshot):
         ("rate =~ 5", 5, "compares texts, and rate is a number"),
         ("nmae = x", 0, "did you mean name"),
         ("xyzzy = x", 0, "there are "),
-        ("rank = first", 7, "compares numbers"),
+        ("rank = first", 7, "'first' is not a number, as in 5 or 0.5"),
         ("node = pod", 7, "it is one of app, "),
         ("idle and contains x", 9, "no operand 'contains'"),
         ("!" * 100 + "mtls", 50, "deep"),
