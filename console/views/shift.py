@@ -77,7 +77,6 @@ class Outcome:
     sentences: tuple[str, ...]
     undo: str
     """The change to take back; empty: none."""
-    undone: bool
 
 
 def start(situation: Situation) -> Start:
@@ -190,7 +189,6 @@ def outcome(applied: Applied, *, undone: bool) -> Outcome:
         title=("Taken back." if undone else "Applied.") if good else "Written, but look here:",
         sentences=tuple(sentences),
         undo="" if undone else applied.id,
-        undone=undone,
     )
 
 
