@@ -11,6 +11,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRACE = "463ac35c9f6413ad48485a3953bb6124"
 SPAN = "a2fb4a1d1a96d312"
+RULES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: by-weight}
+spec:
+  hosts: [catalog]
+  http:
+  - match: [{uri: {prefix: /items}}]
+    route: [{destination: {host: catalog}}]
+  - match: [{uri: {exact: /split}}]
+    route: [{destination: {host: catalog}, weight: 50}, {destination: {host: frontend}, weight: 50}]
+  - route: [{destination: {host: catalog}}]
+"""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -26,7 +39,7 @@ async def plain(mesh):
     """Forget what the test before did."""
     mesh.workloads["catalog"].requests.clear()
     yield
-    await mesh.forget("Telemetry", "ConfigMap")
+    await mesh.forget("Telemetry", "ConfigMap", "VirtualService")
 
 
 async def providers(mesh, text, sampling=100):
@@ -71,6 +84,22 @@ async def test_spans_of_both_proxies_come_to_an_opentelemetry_collector_with_tag
             assert found["istio.namespace"] == "shop"
             assert span.trace_id.hex() == TRACE
         assert answer.seen["headers"]["traceparent"].split("-")[1] == TRACE
+
+
+async def test_spans_are_named_by_host_port_and_path(mesh):
+    """Also those of the callee's proxy. A rule that leads to several is named itself."""
+    async with otlp() as collector:
+        await providers(mesh, otel(collector))
+        await telemetry(mesh, "{tracing: [{providers: [{name: otel}]}]}")
+        await mesh.apply(RULES)
+        for path in ("items/7", "split", "other"):
+            await ask(mesh, path)
+        spans = await received(collector, 6)
+    assert {span.name for _, span in spans} == {
+        "catalog.shop.svc.cluster.local:80/items*",
+        "by-weight:80/split",
+        "catalog.shop.svc.cluster.local:80/*",
+    }
 
 
 async def test_a_callers_b3_trace_is_continued_by_zipkin_for_callees_that_speak_either(mesh):

@@ -30,6 +30,7 @@ from mesh_runtime.xds.translate.sidecar_scope import sidecar_of
 from mesh_runtime.xds.translate.spec import spec_of
 from mesh_runtime.xds.translate.telemetry import metrics as telemetry
 from mesh_runtime.xds.translate.telemetry.grpc_messages import is_counted, message_filters
+from mesh_runtime.xds.translate.telemetry.tracing import spans_named
 from mesh_runtime.xds.translate.tls import RAW_ALPN, downstream_tls
 from mesh_runtime.xds.translate.world import World
 
@@ -217,10 +218,11 @@ def _inbound_filters(
             tcp_proxy(cluster, logs, cluster=cluster, **(_KNOWN_CALLERS if mutual else {})),
         ]
     action = {"cluster": cluster, "timeout": "0s", "retry_policy": _INBOUND_RETRY}
+    route = {"name": "default", "match": {"prefix": "/"}, **_spans_named(world, instance, port)}
     host = {
         "name": f"inbound|http|{port.app_port}",
         "domains": ["*"],
-        "routes": [{"name": "default", "match": {"prefix": "/"}, "route": action}],
+        "routes": [{**route, "route": action}],
     }
     requests = manager(
         world,
@@ -235,6 +237,11 @@ def _inbound_filters(
         **seen_certificate(world, mutual=mutual),
     )
     return [requests]
+
+
+def _spans_named(world: World, instance: Instance, port: InboundPort) -> Envoy:
+    found = _declared(world, instance, port)
+    return spans_named({"match": {"prefix": "/"}}, found[0].host, found[1].number) if found else {}
 
 
 def _of_grpc(protocol: Protocol) -> Iterator[Envoy]:

@@ -17,6 +17,7 @@ from mesh_runtime.xds.translate.routing.http_match import catches_all
 from mesh_runtime.xds.translate.routing.http_route import Caller, rule_routes, service_route
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, follows, known_services
+from mesh_runtime.xds.translate.telemetry.tracing import spans_named
 from mesh_runtime.xds.translate.world import World
 
 DEFAULT_PORT: Final = 80
@@ -108,8 +109,8 @@ def rules_routes(world: World, caller: Caller, found: Iterable[Found]) -> list[E
 
 def _routes(world: World, caller: Caller, item: ConfigObject, spec: VirtualService) -> Iterator[Envoy]:
     for rule in spec.http:
-        for route in rule_routes(world, caller, item.key.namespace, rule, described(item)):
-            yield route
+        for route in rule_routes(world, caller, item.key.namespace, rule):
+            yield {**route, "metadata": described(item), **spans_named(route, item.key.name, caller.port)}
             if catches_all(route):
                 return
 

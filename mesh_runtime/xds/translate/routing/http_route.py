@@ -35,6 +35,7 @@ from mesh_runtime.xds.translate.routing.http_options import (
 )
 from mesh_runtime.xds.translate.services import MeshPort, MeshService
 from mesh_runtime.xds.translate.sidecar_scope import SidecarScope, find_service
+from mesh_runtime.xds.translate.telemetry.tracing import spans_named
 from mesh_runtime.xds.translate.world import World
 
 _REDIRECT_CODES = {
@@ -69,16 +70,15 @@ class Caller:
         return self.scope.namespace
 
 
-def rule_routes(world: World, caller: Caller, namespace: str, rule: HTTPRoute, described: Envoy) -> Iterator[Envoy]:
+def rule_routes(world: World, caller: Caller, namespace: str, rule: HTTPRoute) -> Iterator[Envoy]:
     """Yield a rule's routes, one per match that can hold for this caller, in order, up to one for every request.
 
-    *namespace* is the VirtualService's: short names are completed in it. *described* becomes the routes' metadata.
+    *namespace* is the VirtualService's: short names are completed in it.
     """
     for match in rule.match or (HTTPMatchRequest(),):
         if _concerns(match, caller, namespace):
             route = _route(world, caller, namespace, rule, match)
-            for one in _kept_to_names(route, _names(world, caller, namespace, rule)):
-                yield {**one, "metadata": described}
+            yield from _kept_to_names(route, _names(world, caller, namespace, rule))
             if catches_all(route):
                 return
 
@@ -93,7 +93,8 @@ def service_route(world: World, caller: Caller, service: MeshService, port: Mesh
         **hashed,
     }
     names = {"headers": [named(service, port.number)]} if service.by_request else {}
-    return {"name": "default", "match": {**EVERY_PATH, **names}, "route": action}
+    route = {"name": "default", "match": {**EVERY_PATH, **names}, "route": action}
+    return {**route, **spans_named(route, service.host, port.number)}
 
 
 def destination_cluster(world: World, caller: Caller, namespace: str, destination: Destination) -> str:

@@ -47,6 +47,17 @@ def tracing(world: World, instance: Instance, side: Side) -> Envoy:
     return _manager_options(rule, options, DEFAULT_SAMPLING)
 
 
+def spans_named(route: Envoy, name: str, port: int) -> Envoy:
+    """Return the part of a route that names its requests' spans, as Istio does: by host, port and path.
+
+    Where a route does not lead to one cluster of a service's, *name* and *port* stand for it.
+    """
+    match, cluster = route["match"], route.get("route", {}).get("cluster", "")
+    path = match.get("path") or match.get("safe_regex", {}).get("regex") or f"{match['prefix']}*"
+    _, number, _, host = cluster.split("|") if cluster.count("|") == len("|||") else ("", port, "", name)
+    return {"decorator": {"operation": f"{host}:{number}{path}"}}
+
+
 def tracing_clusters(world: World) -> tuple[Envoy, ...]:
     """Return the cluster of the runtime's own receiver."""
     settings = world.settings.tracing
