@@ -34,6 +34,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # It would answer each ACK with a ping, to learn how large a window it should give to requests, which are small.
+    ("grpc.http2.bdp_probe", 0),
 )
 
 Proves = Callable[[str, str], bool]
