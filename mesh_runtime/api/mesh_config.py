@@ -15,6 +15,7 @@ from mesh_runtime.api.log_format import complaint, json_labels
 from mesh_runtime.api.networking import HTTPRetry, LocalityLbSetting, ZoneAwareLbSetting
 from mesh_runtime.api.networking.destination_rule import TcpKeepalive
 from mesh_runtime.api.networking.proxy_config import Concurrency, Environment
+from mesh_runtime.api.networking.server_tls import EcdhCurves
 from mesh_runtime.api.networking.service_entry import ExportTo
 from mesh_runtime.api.objects import ROOT_NAMESPACE, TRUST_DOMAIN, Config, ConfigError, ConfigObject, ObjectKey, Problem
 from mesh_runtime.api.plain import plain
@@ -125,6 +126,15 @@ class ProxyConfig(Spec):
     proxy_headers: ProxyHeaders = Field(default_factory=ProxyHeaders)
 
 
+class TLSDefaults(Spec):
+    """What holds for TLS that is not the mesh's own, where nothing else is said; the version for servers only."""
+
+    min_protocol_version: Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
+    ecdh_curves: EcdhCurves = ()
+    cipher_suites: Many[str] = ()
+    """Names that are not of a suite mean nothing."""
+
+
 class PathNormalization(Spec):
     """What proxies do to paths before they look at them."""
 
@@ -155,7 +165,6 @@ class MeshConfig(Spec):
             "serviceEntryVisibility",
             "serviceScopeConfigs",
             "serviceSettings",
-            "tlsDefaults",
             "verifyCertificateAtClient",
         }
     )
@@ -178,6 +187,7 @@ class MeshConfig(Spec):
     tcp_keepalive: TcpKeepalive | None = None
     proxy_http_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """A further number, at a workload's own address, where requests to all hosts are taken; 0: none."""
+    tls_defaults: TLSDefaults = Field(default_factory=TLSDefaults)
     path_normalization: PathNormalization = Field(default_factory=PathNormalization)
     locality_lb_setting: LocalityLbSetting = Field(default_factory=LocalityLbSetting)
     """What holds where a DestinationRule has none of its own."""

@@ -40,7 +40,7 @@ data: {tls.crt: "", tls.key: ""}
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "{outboundTrafficPolicy: {mode: REGISTRY_ONLY}, defaultConfig: {proxyHeaders: {server: {value: a}}}}"}
+data: {mesh: "{outboundTrafficPolicy: {mode: REGISTRY_ONLY}, tlsDefaults: {ecdhCurves: [P-256]}, defaultConfig: {proxyHeaders: {server: {value: a}}}}"}
 ---
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
@@ -186,6 +186,7 @@ spec:
       minProtocolVersion: TLSV1_2
       maxProtocolVersion: TLSV1_3
       cipherSuites: [AES128-SHA, fake]
+      ecdhCurves: [X25519, P-384]
       insecureSkipVerify: true
   - port: {number: 443, name: files, protocol: HTTPS}
     hosts: [b.example.com]

@@ -88,6 +88,8 @@ def _credential(value: str) -> str | None:
     return None if re.fullmatch(r"[a-z0-9][-a-z0-9.]*(/[a-z0-9][-a-z0-9.]*)?", plain) else "is not the name of a Secret"
 
 
+EcdhCurves = Many[Literal["P-256", "P-384", "P-521", "X25519", "X25519MLKEM768", "MLKEM1024"]]
+"""Those that Envoy (1.40) has; any other would have it reject the listener."""
 File = Annotated[str, Field(max_length=4096), AfterValidator(text(_path, "write it like /etc/certs/tls.pem"))]
 """A path that the proxy's process can read."""
 Credential = Annotated[str, AfterValidator(text(_credential, "write name, or namespace/name"))]
@@ -122,6 +124,7 @@ class ServerTLS(Spec):
     max_protocol_version: TlsVersion = "TLS_AUTO"
     cipher_suites: Many[str] = ()
     """Names that are not of a suite mean nothing; :func:`known_cipher_suites` leaves them out."""
+    ecdh_curves: EcdhCurves = ()
     insecure_skip_verify: bool = False
     """Take also clients whose certificate no authority vouches for."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from mesh_runtime.api.networking.server_tls import known_cipher_suites
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
@@ -26,6 +27,12 @@ VERSIONS: Final = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_proto
 """Envoy's clients stop at TLS 1.2 unless they are told otherwise."""
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
+
+
+def chosen_ciphers(curves: Sequence[str], suites: tuple[str, ...]) -> Envoy:
+    """Return the part of TLS' parameters that says what is encrypted how; suites that there are not are left out."""
+    chosen = {"ecdh_curves": list(dict.fromkeys(curves)), "cipher_suites": list(known_cipher_suites(suites))}
+    return {name: values for name, values in chosen.items() if values}
 
 
 def downstream_tls(*, http: bool, trust_domains: Sequence[str]) -> Envoy:

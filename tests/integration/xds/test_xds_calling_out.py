@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from own_ca import OwnCA, secret, tls_secret
-from xds_mesh import NAMESPACE, Mesh, ended, listening, until
+from xds_mesh import NAMESPACE, Mesh, ended, listening, mesh_config, until
 
 from mesh_runtime.api import ObjectKey
 
@@ -154,6 +154,17 @@ async def test_tls_agrees_on_http2_where_it_is_spoken(mesh, frontend, known, pol
     await mesh.apply(outside(f"tls: {{mode: SIMPLE, caCertificates: {known.ca}}}, {pool}", port))
     await mesh.get(frontend, f"{HOST}/")
     assert set(server.agreed) == {agreed}
+
+
+async def test_the_mesh_says_which_curves_servers_outside_are_offered(mesh, frontend, known):
+    context = known.servers.server(known.server)
+    context.set_ecdh_curve("secp384r1")
+    port = await TlsServer().start(mesh, context)
+    await mesh.apply(outside(f"tls: {{mode: SIMPLE, caCertificates: {known.ca}}}", port))
+    assert (await mesh.get(frontend, f"{HOST}/")).status == 503
+    await mesh.apply(mesh_config("tlsDefaults: {ecdhCurves: [X25519, P-384]}"))
+    assert (await seen(mesh, frontend))["asked"] == HOST
+    await mesh.forget("ConfigMap")
 
 
 async def test_nobody_is_trusted_whom_the_machine_does_not_trust(mesh, frontend, simple_port):

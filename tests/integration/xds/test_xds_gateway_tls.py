@@ -235,6 +235,22 @@ async def test_versions_are_kept_to_and_unknown_cipher_suites_are_left_out(mesh)
     assert await is_refused(visit(ingress.address, PORT, "old.example.com", only_other))
 
 
+async def test_the_mesh_says_what_holds_for_tls_where_a_server_says_nothing(mesh):
+    old, ingress = ssl.TLSVersion.TLSv1_2, mesh.workloads["ingress"]
+    narrow = CA.client()
+    narrow.set_ecdh_curve("prime256v1")
+    assert (await go(mesh, "simple.example.com", version=old)).status == 200
+    assert (await visit(ingress.address, PORT, "simple.example.com", narrow)).status == 200
+    await mesh.apply(mesh_config("tlsDefaults: {minProtocolVersion: TLSV1_3, ecdhCurves: [P-384, P-384]}"))
+    try:
+        assert await is_refused(go(mesh, "simple.example.com", version=old))
+        assert await is_refused(visit(ingress.address, PORT, "simple.example.com", narrow))
+        assert (await go(mesh, "simple.example.com")).status == 200
+        assert (await go(mesh, "old.example.com", version=old)).status == 200
+    finally:
+        await mesh.forget("ConfigMap")
+
+
 async def test_a_server_may_have_certificates_of_two_kinds(mesh):
     for suite in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"):
         context = CA.client(version=ssl.TLSVersion.TLSv1_2)

@@ -20,7 +20,7 @@ FILES = {"serverCertificate": "/a.pem", "privateKey": "/a.key"}
     "tls",
     [
         {"mode": "SIMPLE", "credentialName": "web"},
-        {"mode": "SIMPLE", "credentialName": "kubernetes://web", "cipherSuites": ["fake"]},
+        {"mode": "SIMPLE", "credentialName": "kubernetes://web", "cipherSuites": ["fake"], "ecdhCurves": ["P-256"]},
         {"mode": "SIMPLE", "credentialNames": ["one", "two"], "minProtocolVersion": "TLSV1_2"},
         {"mode": "SIMPLE", "tlsCertificates": [FILES]},
         {"mode": "MUTUAL", **FILES, "caCertificates": "/ca.pem", "caCrl": "/crl.pem"},

@@ -18,7 +18,7 @@ from mesh_runtime.xds.translate.gateways.credentials import (
     pair_in_files,
     secret_named,
 )
-from mesh_runtime.xds.translate.tls import SYSTEM_ROOTS, VERSIONS, by_endpoint, upstream_tls
+from mesh_runtime.xds.translate.tls import SYSTEM_ROOTS, VERSIONS, by_endpoint, chosen_ciphers, upstream_tls
 from mesh_runtime.xds.translate.world import World
 
 _SYSTEM: Final = "system"
@@ -53,7 +53,13 @@ def mutual(tls: ClientTLS | None, identity: MeshIdentity) -> str:
 
 
 def security(
-    tls: ClientTLS | None, namespace: str, identity: MeshIdentity, alpn: Sequence[str], header: ProxyProtocol | None
+    world: World,
+    tls: ClientTLS | None,
+    namespace: str,
+    identity: MeshIdentity,
+    alpn: Sequence[str],
+    *,
+    header: ProxyProtocol | None,
 ) -> Envoy:
     """Return a cluster's sockets, for callers of a namespace. *alpn* is what the cluster speaks above mutual TLS."""
     if tls is None and not identity.automatic:
@@ -61,7 +67,7 @@ def security(
     if tls is not None and tls.mode == "DISABLE":
         return _single(None, header)
     if tls is not None and is_originated(tls):
-        return _single(_originated(tls, namespace, identity.names), header)
+        return _single(_originated(world, tls, namespace, identity.names), header)
     accepted = (tls.subject_alt_names if tls else ()) or identity.accepted
     secured = upstream_tls(accepted, identity.namespace, alpn, (tls.sni if tls else "") or identity.sni)
     if tls is not None:
@@ -88,8 +94,10 @@ def server_names(tls: ClientTLS | None) -> Envoy:
     return {"upstream_http_protocol_options": {"auto_sni": True, **({"auto_san_validation": True} if verified else {})}}
 
 
-def _originated(tls: ClientTLS, namespace: str, names: Sequence[str]) -> Envoy:
-    context: dict[str, Any] = {"tls_params": VERSIONS}
+def _originated(world: World, tls: ClientTLS, namespace: str, names: Sequence[str]) -> Envoy:
+    defaults = world.mesh_config.tls_defaults
+    ciphers = chosen_ciphers(defaults.ecdh_curves, defaults.cipher_suites)
+    context: dict[str, Any] = {"tls_params": {**VERSIONS, **ciphers}}
     if certificate := _certificate(tls, namespace):
         context["tls_certificate_sds_secret_configs"] = [asked_for(certificate)]
     if authorities := _authorities(tls, namespace):

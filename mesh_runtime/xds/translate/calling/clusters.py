@@ -246,7 +246,12 @@ def _calling(world: World, target: _Target, preferred: Nearness | None) -> Envoy
         **({"outlier_detection": _outliers(detection)} if detection else {}),
         **_keepalive((pool.tcp.tcp_keepalive if pool and pool.tcp else None) or mesh.tcp_keepalive),
         **security(
-            policy.tls, target.client.namespace, target.identity, _alpn(port, policy, upgrade), policy.proxy_protocol
+            world,
+            policy.tls,
+            target.client.namespace,
+            target.identity,
+            _alpn(port, policy, upgrade),
+            header=policy.proxy_protocol,
         ),
         **_protocol_options(world, _spoken(target), policy, upgrade=upgrade),
         **service_metadata(target.service),

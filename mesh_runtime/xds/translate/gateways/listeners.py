@@ -112,11 +112,11 @@ def _ending_chains(world: World, instance: Instance, served: Served, tls: Server
         prefix = server.name or f"gateway_{server.port.number}"
         yield {
             **_named(served),
-            "transport_socket": terminating(tls, instance.namespace, _ALPN),
+            "transport_socket": terminating(world, tls, instance.namespace, _ALPN),
             "filters": [_requests(world, instance, [server], prefix, route_name(served))],
         }
     else:
-        socket = terminating(tls, instance.namespace, () if tls.mode == "ISTIO_MUTUAL" else _ALPN)
+        socket = terminating(world, tls, instance.namespace, () if tls.mode == "ISTIO_MUTUAL" else _ALPN)
         for chain in _connections(world, instance, served, encrypted=False):
             match = {**chain.get("filter_chain_match", {}), **_named(served)["filter_chain_match"]}
             yield {**chain, "filter_chain_match": match, "transport_socket": socket}

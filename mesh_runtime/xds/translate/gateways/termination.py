@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from mesh_runtime.api.networking.server_tls import OF_CLIENTS, ServerTLS, known_cipher_suites
+from mesh_runtime.api.mesh_config import TLSDefaults
+from mesh_runtime.api.networking.server_tls import OF_CLIENTS, ServerTLS
 from mesh_runtime.xds.protos import any_of
 from mesh_runtime.xds.snapshot import Envoy
 from mesh_runtime.xds.translate.gateways.credentials import (
@@ -16,17 +17,17 @@ from mesh_runtime.xds.translate.gateways.credentials import (
     complaint,
     pair_in_files,
 )
-from mesh_runtime.xds.translate.tls import LEAF, ROOT
+from mesh_runtime.xds.translate.tls import LEAF, ROOT, chosen_ciphers
 from mesh_runtime.xds.translate.world import World
 
 _NAME_TYPES: Final = ("DNS", "URI", "EMAIL", "IP_ADDRESS")
 _REQUIRED: Final = frozenset({"MUTUAL", "ISTIO_MUTUAL"})
 
 
-def terminating(tls: ServerTLS, namespace: str, alpn: Sequence[str]) -> Envoy:
+def terminating(world: World, tls: ServerTLS, namespace: str, alpn: Sequence[str]) -> Envoy:
     """Return the socket that ends TLS as a server says. *namespace* is the gateway's, where its Secrets are."""
     common: dict[str, Any] = {
-        "tls_params": _parameters(tls),
+        "tls_params": _parameters(tls, world.mesh_config.tls_defaults),
         "alpn_protocols": list(alpn),
         "tls_certificate_sds_secret_configs": [asked_for(name) for name in _certificates(tls, namespace)],
     }
@@ -77,14 +78,16 @@ def _authorities(tls: ServerTLS, namespace: str) -> str:
     return authorities_in_files(tls.ca_certificates, tls.ca_crl)
 
 
-def _parameters(tls: ServerTLS) -> Envoy:
+def _parameters(tls: ServerTLS, defaults: TLSDefaults) -> Envoy:
     if tls.mode == "ISTIO_MUTUAL":
         return {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
-    suites = known_cipher_suites(tls.cipher_suites)
+    lowest = tls.min_protocol_version
+    if lowest == "TLS_AUTO" and tls.max_protocol_version == "TLS_AUTO":
+        lowest = defaults.min_protocol_version
     return {
-        "tls_minimum_protocol_version": _version(tls.min_protocol_version, "TLSv1_2", tls.max_protocol_version),
-        "tls_maximum_protocol_version": _version(tls.max_protocol_version, "TLSv1_3", tls.min_protocol_version),
-        **({"cipher_suites": list(suites)} if suites else {}),
+        "tls_minimum_protocol_version": _version(lowest, "TLSv1_2", tls.max_protocol_version),
+        "tls_maximum_protocol_version": _version(tls.max_protocol_version, "TLSv1_3", lowest),
+        **chosen_ciphers(tls.ecdh_curves or defaults.ecdh_curves, tls.cipher_suites or defaults.cipher_suites),
     }
 
 

@@ -101,7 +101,7 @@ def _ended_chain(
         return {"name": "tls", "filters": [tcp_proxy(inbound_name(port), logs, cluster=NOWHERE)]}
     return {
         "name": "tls",
-        "transport_socket": terminating(tls, instance.namespace, () if protocol in RAW else _ALPN),
+        "transport_socket": terminating(world, tls, instance.namespace, () if protocol in RAW else _ALPN),
         "filters": _inbound_filters(world, instance, port, service, protocol, mutual=False),
     }
 
