@@ -12,6 +12,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from xds_mesh import PATIENCE_S, Answer, Mesh, free_echo_server, until
+from xds_servers import free_grpc_server
 
 from collectors.scrape import AdminScrape
 from graph.model import Protocol
@@ -58,7 +59,7 @@ async def mesh():
         await mesh.workload("frontend")
         for version in ("v1", "v2"):
             await mesh.workload("catalog", version)
-        await mesh.workload("rates", protocol="grpc", app=_grpc_app)
+        await mesh.workload("rates", protocol="grpc", app=free_grpc_server)
         await mesh.workload("db", protocol="tcp", app=free_echo_server)
         await mesh.apply(SPLIT)
         yield mesh
@@ -242,27 +243,3 @@ async def test_a_tunnel_outlives_a_change_of_the_routes_and_follows_it(mesh, fro
         await mesh.apply(SPLIT.replace("weight: 70", "weight: 0").replace("weight: 30", "weight: 100"))
         assert {(await tunnel.get("catalog")).app for _ in range(10)} == {"catalog-v2"}
         await mesh.apply(SPLIT)
-
-
-async def _grpc_app(mesh):
-    async def fine(request, _context):
-        return request
-
-    async def count(_request, _context):
-        for number in (b"1", b"2", b"3"):
-            yield number
-
-    async def missing(_request, context):
-        await context.abort(grpc.StatusCode.NOT_FOUND, "no such rate")
-
-    server = grpc.aio.server()
-    handlers = {
-        "ok": grpc.unary_unary_rpc_method_handler(fine),
-        "count": grpc.unary_stream_rpc_method_handler(count),
-        "missing": grpc.unary_unary_rpc_method_handler(missing),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("rates", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    mesh.stack.push_async_callback(server.stop, None)
-    return port

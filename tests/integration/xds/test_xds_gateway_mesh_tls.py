@@ -1,6 +1,5 @@
 """The mesh's own TLS at a gateway, raw TCP, and several Gateways on one port."""
 
-import asyncio
 import json
 import ssl
 from collections import Counter
@@ -10,6 +9,7 @@ import pytest_asyncio
 from own_ca import OwnCA, load, tls_secret
 from tls_visits import echoed, is_refused, visit
 from xds_mesh import Mesh
+from xds_servers import serve_tcp
 
 from mesh_runtime.xds.translate import MeshSettings
 
@@ -120,13 +120,7 @@ def telling(name):
             writer.write(name)
             writer.close()
 
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-
-        async def close():
-            server.close()
-
-        mesh.stack.push_async_callback(close)
-        return server.sockets[0].getsockname()[1]
+        return await serve_tcp(mesh, answer)
 
     return start
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from xds_mesh import Mesh
+from xds_servers import serve_tcp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,13 +32,7 @@ def named_server(name):
             writer.write(name.encode())
             writer.close()
 
-        server = await asyncio.start_server(greet, "127.0.0.1", 0)
-
-        async def close():
-            server.close()
-
-        mesh.stack.push_async_callback(close)
-        return server.sockets[0].getsockname()[1]
+        return await serve_tcp(mesh, greet)
 
     return start
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from xds_mesh import PATIENCE_S, Mesh, until
-from xds_servers import free_grpc_server, free_mixed_server, free_tls_server, free_websocket_server
+from xds_servers import free_grpc_server, free_mixed_server, free_tls_server, free_websocket_server, serve_tcp
 
 from mesh_runtime.identity.authority import spiffe_id
 from mesh_runtime.xds.translate import MeshSettings
@@ -288,9 +288,7 @@ def line_server(text):
             await writer.drain()
             writer.close()
 
-        server = await asyncio.start_server(say, "127.0.0.1", 0)
-        mesh.stack.callback(server.close)
-        return server.sockets[0].getsockname()[1]
+        return await serve_tcp(mesh, say)
 
     return start
 

@@ -9,6 +9,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from xds_mesh import PATIENCE_S, Mesh, free_echo_server, until
+from xds_servers import free_grpc_server
 
 from mesh_runtime.api.objects import ObjectKey
 from mesh_runtime.identity.authority import spiffe_id
@@ -279,7 +280,7 @@ async def test_plaintext_tcp_to_a_strict_port_is_closed(mesh):
 
 async def test_grpc_outcomes_are_counted_from_the_trailers(mesh, frontend):
     await accept(mesh, "STRICT")
-    rates = await mesh.workload("rates", protocol="grpc", app=_grpc_app)
+    rates = await mesh.workload("rates", protocol="grpc", app=free_grpc_server)
     options = [("grpc.default_authority", "rates"), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(f"{frontend.address}:15001", options=options) as channel:
         assert await channel.unary_unary("/rates/ok")(b"7") == b"7"
@@ -292,25 +293,6 @@ async def test_grpc_outcomes_are_counted_from_the_trailers(mesh, frontend):
             for code in ("0", "5")
         ]
         assert outcomes == [1, 1]
-
-
-async def _grpc_app(mesh):
-    async def fine(request, _context):
-        return request
-
-    async def missing(_request, context):
-        await context.abort(grpc.StatusCode.NOT_FOUND, "no such rate")
-
-    server = grpc.aio.server()
-    handlers = {
-        "ok": grpc.unary_unary_rpc_method_handler(fine),
-        "missing": grpc.unary_unary_rpc_method_handler(missing),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("rates", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    mesh.stack.push_async_callback(server.stop, None)
-    return port
 
 
 @pytest.mark.parametrize(("resolution", "address"), [("STATIC", "127.0.0.1"), ("DNS", "localhost")])

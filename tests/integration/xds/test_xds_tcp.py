@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from xds_mesh import Mesh, free_echo_server, until
+from xds_servers import serve_tcp
 
 from collectors.scrape import AdminScrape
 from graph.live import LiveGraph
@@ -26,13 +27,7 @@ async def greeting_server(mesh):
             writer.write(line.upper())
         writer.close()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-
-    async def close():
-        server.close()
-
-    mesh.stack.push_async_callback(close)
-    return server.sockets[0].getsockname()[1]
+    return await serve_tcp(mesh, greet)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -10,7 +10,8 @@ AUTHORITY = OwnCA()
 PREFACE = b"PRI * HTTP/2.0"
 
 
-async def _serve(mesh, handler, **options):
+async def serve_tcp(mesh, handler, **options):
+    """Serve every connection by the handler; return the port."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0, **options)
     mesh.stack.callback(server.close)
     return server.sockets[0].getsockname()[1]
@@ -29,17 +30,28 @@ async def free_mixed_server(mesh):
             await writer.drain()
         writer.close()
 
-    return await _serve(mesh, answer)
+    return await serve_tcp(mesh, answer)
 
 
 async def free_grpc_server(mesh):
-    """Answer ``/rates/ok`` with what was sent."""
+    """Answer ``/rates/ok`` with what was sent, ``/rates/count`` with three messages, ``/rates/missing`` with an error."""
 
     async def fine(request, _context):
         return request
 
+    async def count(_request, _context):
+        for number in (b"1", b"2", b"3"):
+            yield number
+
+    async def missing(_request, context):
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such rate")
+
     server = grpc.aio.server()
-    handlers = {"ok": grpc.unary_unary_rpc_method_handler(fine)}
+    handlers = {
+        "ok": grpc.unary_unary_rpc_method_handler(fine),
+        "count": grpc.unary_stream_rpc_method_handler(count),
+        "missing": grpc.unary_unary_rpc_method_handler(missing),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("rates", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -76,6 +88,6 @@ def free_tls_server(name):
             await writer.drain()
             writer.close()
 
-        return await _serve(mesh, greet, ssl=AUTHORITY.server(AUTHORITY.issue(name)))
+        return await serve_tcp(mesh, greet, ssl=AUTHORITY.server(AUTHORITY.issue(name)))
 
     return start
