@@ -88,9 +88,11 @@ class Agent:
                 unknown = await self._client.heartbeat(lives)
             except AgentError as trouble:
                 if not away:
-                    log.warning("server away; traffic goes on", extra={"reason": str(trouble)})
+                    log.warning("server away, traffic goes on: %s", trouble)
                 away = True
                 continue
+            if away:
+                log.warning("the server is back")
             away = False
             async with asyncio.TaskGroup() as group:
                 for key in unknown:

@@ -98,7 +98,7 @@ async def test_traffic_is_asked_for_only_when_the_command_listens(server, runnin
 
 
 async def test_proxies_and_commands_keep_running_while_the_server_is_away(
-    fake_server, tmp_path_factory, running, make_member
+    fake_server, tmp_path_factory, running, make_member, caplog
 ):
     server = fake_server(tmp_path_factory.mktemp("s"))
     async with server.up() as first:
@@ -116,6 +116,9 @@ async def test_proxies_and_commands_keep_running_while_the_server_is_away(
         }
         assert not next(iter(server.instances.values())).starting
         assert ours() == before
+        told = [record.message for record in caplog.records if "server" in record.message]
+        assert told[0].startswith(f"server away, traffic goes on: no answer at {server.socket}: ")
+        assert told[-1] == "the server is back"
         await run.__aexit__(None, None, None)
 
 
