@@ -10,9 +10,12 @@ import click
 
 from console.cli.client import Client, with_client
 from console.cli.output import as_json, table
+from console.enumerated import enumerated
 
 _POLL_S: Final = 0.5
 _SHORT: Final = 16
+_NAMED: Final = 5
+"""So many of those that are waited for are named."""
 _HEADER: Final = ("PROXY", "IDENTITY", "SERIAL", "VALID FROM", "VALID UNTIL", "ROOT")
 
 
@@ -44,8 +47,11 @@ def rotate(client: Client, *, root: bool, wait: bool) -> None:
     after its agent was last heard of). It goes on by itself, also when the server is restarted.
     """
     rotation = client.post("/certificates/rotate", {"root": root})["rotation"]
+    told = ""
     while root and wait and rotation["running"]:
-        _tell(rotation)
+        if progress(rotation) != told:
+            told = progress(rotation)
+            click.echo(told)
         time.sleep(_POLL_S)
         rotation = client.get("/certificates")["rotation"]
     if root and not wait:
@@ -61,5 +67,10 @@ def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _tell(rotation: Mapping[str, Any]) -> None:
     if rotation["running"]:
-        waiting = ", ".join(rotation["waiting"]) or "nobody"
-        click.echo(f"the root is being replaced ({rotation['stage']}); waiting for {waiting}")
+        click.echo(progress(rotation))
+
+
+def progress(rotation: Mapping[str, Any]) -> str:
+    """Say at which step the root's replacement is, and whom it waits for, if anybody."""
+    waiting = f"; waiting for {enumerated(rotation['waiting'], _NAMED)}" if rotation["waiting"] else ""
+    return f"the root is being replaced ({rotation['stage']}){waiting}"

@@ -11,6 +11,7 @@ from cryptography.x509 import Certificate, ExtensionNotFound, SubjectAlternative
 
 from console.cli.client import Client, with_client
 from console.cli.output import as_json, table
+from console.enumerated import enumerated
 from console.views.given import KINDS, TYPES
 
 Rows = Callable[[Mapping[str, Any]], Iterator[tuple[str, ...]]]
@@ -31,14 +32,24 @@ def proxy_status(client: Client, proxy: str, output: str | None) -> None:
         for p in items
     ]
     click.echo(table(("NAME", "ROLE", "CONNECTED", *TYPES), rows))
-    for p in items:
-        for name, state in p["types"].items():
-            if state["rejected"]:
-                click.echo(f"\n{p['instance']} rejected {name}: {state['rejected']}")
-        if p["problem"]:
-            click.echo(f"\n{p['instance']} is kept at the config it has: {p['problem']}")
-        for note in p["notes"]:
-            click.echo(f"\n{p['instance']}: {note}")
+    for remark, named in remarks(items).items():
+        click.echo(f"\n{enumerated(named, 1)}{remark}")
+
+
+def remarks(proxies: Sequence[Mapping[str, Any]]) -> Mapping[str, Sequence[str]]:
+    """Return what is to be said after the names of proxies, and those of whom it is: many may say the same."""
+    found: dict[str, list[str]] = {}
+    for one in proxies:
+        for remark in _remarks(one):
+            found.setdefault(remark, []).append(one["instance"])
+    return found
+
+
+def _remarks(proxy: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f" rejected {name}: {one['rejected']}" for name, one in proxy["types"].items() if one["rejected"])
+    if proxy["problem"]:
+        yield f" is kept at the config it has: {proxy['problem']}"
+    yield from (f": {note}" for note in proxy["notes"])
 
 
 @click.command()

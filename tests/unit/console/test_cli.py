@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from console.cli import main
+from console.cli.certificates import progress
 from console.cli.output import age, rejections, table
+from console.cli.proxies import remarks
 
 CATALOG = """
 apiVersion: v1
@@ -108,6 +110,21 @@ def test_what_a_mesh_config_says_to_no_effect_is_told_with_what_there_is_instead
     assert "meshscope run --drain" in drained
 
 
+TELEMETRY = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: default, namespace: shop}
+spec: {metrics: [{reportingInterval: 5s}]}
+"""
+
+
+def test_a_reporting_interval_is_taken_and_what_there_is_instead_is_told(meshscope):
+    applied = meshscope("apply", "--dry-run", "-f", "-", stdin=TELEMETRY)
+    assert applied.exit_code == 0
+    assert applied.stderr.startswith("note: Telemetry shop/default spec.metrics[0].reportingInterval has no effect: ")
+    assert "envoy_tcp_downstream_cx_rx_bytes_total" in applied.stderr
+
+
 def test_history_and_rollback(meshscope):
     meshscope("apply", "-n", "shop", "-f", "-", "--reason", "first", stdin=CATALOG + "---" + ROUTE % "5s")
     before = json.loads(meshscope("history", "-o", "json").stdout)["items"][0]
@@ -196,6 +213,24 @@ def test_certificates_are_listed_and_their_root_is_replaced(meshscope):
     after = json.loads(meshscope("certificates", "-o", "json").stdout)["rotation"]
     assert (before["running"], after["running"], after["stage"]) == (False, False, "one root")
     assert after["root"] != before["root"]
+
+
+def test_the_replacement_of_the_root_is_told_by_its_step_and_by_whom_it_waits_for():
+    told = progress({"stage": "both trusted", "waiting": [f"shop/p{number}~0" for number in range(7)]})
+    assert told.endswith("(both trusted); waiting for shop/p0~0, shop/p1~0, shop/p2~0, shop/p3~0, shop/p4~0 and 2 more")
+    assert progress({"stage": "new root signs", "waiting": []}).endswith("(new root signs)")
+
+
+def test_what_many_proxies_have_to_say_is_said_once():
+    def proxy(name, rejected="", problem="", *notes):
+        return {"instance": name, "types": {"CDS": {"rejected": rejected}}, "problem": problem, "notes": notes}
+
+    said = remarks([proxy("a", "", "", "no key"), proxy("b", "no file", "no cluster", "no key")])
+    assert said == {
+        ": no key": ["a", "b"],
+        " rejected CDS: no file": ["b"],
+        " is kept at the config it has: no cluster": ["b"],
+    }
 
 
 def test_proxies_that_refuse_a_config_for_one_reason_are_counted():
