@@ -11,7 +11,7 @@ import numpy as np
 from graph.columns import Bucket
 from graph.groups import around
 from graph.model import OUTSIDE_HOSTS, STRANGERS, Edge, EdgeKey, Histogram, Protocol, Snapshot
-from graph.windows import Scale
+from graph.quantiles import Scale
 
 
 class Between(NamedTuple):

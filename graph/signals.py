@@ -11,8 +11,8 @@ from graph.arrays import Flags, Floats
 from graph.columns import FIELDS, LATENCY, Bucket, Column, Field, Requests
 from graph.health import is_error
 from graph.model import Histogram, Outcome, Signals
+from graph.quantiles import Scale
 from graph.records import Table
-from graph.windows import Scale
 
 QUANTILES = (0.50, 0.95, 0.99)
 TOLD = 4

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from graph.arrays import Floats, Ints
-from graph.columns import Bucket, Column
 from graph.silence import NONE, Silence
 
 SHORTEST_S = 10
@@ -41,11 +38,12 @@ REBASE_MS = 600_000
 """Bases live this long at least, so that an hour holds a handful."""
 
 Offsets = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
-Places = npt.NDArray[np.int32]
+Ints32 = npt.NDArray[np.int32]
+"""Numbers of cells, and ages in milliseconds: marks are many, and half the width is enough."""
 
 MarkT = TypeVar("MarkT", "Mark", "Packed")
 
-NOBODY: Places = np.zeros(0, np.int32)
+NOBODY: Ints32 = np.zeros(0, np.int32)
 
 EXACTLY_MS = 62_000
 """Windows up to a minute begin to the second: else all rates would change at each tick, with and without requests."""
@@ -65,7 +63,7 @@ class Mark(NamedTuple):
     values: Floats
     silence: Silence = NONE
     """Who was not heard then."""
-    ages_ms: Places = NOBODY
+    ages_ms: Ints32 = NOBODY
     """Per instance how old its counts were then; 0 where it was silent, for what it counted since is spread evenly."""
 
     def padded(self, cells: int) -> Floats:
@@ -86,11 +84,11 @@ class Packed(NamedTuple):
     at_ms: int
     base: Floats
     offsets: Offsets
-    others: Places
+    others: Ints32
     """The cells that are kept beside, and their counts."""
     counts: Floats
     silence: Silence
-    ages_ms: Places
+    ages_ms: Ints32
 
     def padded(self, cells: int) -> Floats:
         """The counts with zeros for cells that came later."""
@@ -123,9 +121,9 @@ def pack(mark: Mark, base: Floats) -> Packed:
     return Packed(mark.at_ms, base, offsets, others.astype(np.int32), mark.values[others], mark.silence, mark.ages_ms)
 
 
-def ages_ms(mark: Mark | Packed, instances: Ints) -> Places:
+def ages_ms(mark: Mark | Packed, instances: Ints) -> Ints32:
     """How old the counts of these instances were; 0 of those that were not there yet."""
-    ages: Places = np.zeros(len(instances), np.int32)
+    ages: Ints32 = np.zeros(len(instances), np.int32)
     there = (instances >= 0) & (instances < len(mark.ages_ms))
     ages[there] = mark.ages_ms[instances[there]]
     return ages
@@ -226,44 +224,3 @@ class Marks:
                 kept.append(mark)
             slot = (step, mark.at_ms // step)
         return kept
-
-
-class Scale:
-    """Turns counts per bucket of any layouts into quantiles, as Prometheus' ``histogram_quantile`` does."""
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        numbered = [(number, column) for number, column in enumerate(columns) if isinstance(column, Bucket)]
-        self.columns = np.array([number for number, _ in numbered], np.int64)
-        """The numbers of the bucket columns."""
-        self.bounds = np.array(sorted({bound for _, bucket in numbered for bound in bucket}))
-        self._spread = np.array([self._shares(bucket) for _, bucket in numbered]).reshape(
-            len(numbered), max(0, len(self.bounds) - 1)
-        )
-
-    def quantiles(self, counts: Floats, wanted: Sequence[float]) -> Floats:
-        """Per row of ``counts`` (one column per bucket) the wanted quantiles; NaN where nothing was sampled."""
-        rows = len(counts)
-        if not len(self.columns):
-            return np.full((rows, len(wanted)), np.nan)
-        below = np.cumsum(counts @ self._spread, axis=1)
-        total = below[:, -1]
-        answers = np.empty((rows, len(wanted)))
-        index = np.arange(rows)
-        highest = self.bounds[-2] if np.isinf(self.bounds[-1]) else self.bounds[-1]
-        for number, quantile in enumerate(wanted):
-            rank = quantile * total
-            at = np.minimum((below < (rank * (1 - 1e-12))[:, None]).sum(axis=1), below.shape[1] - 1)
-            under = np.where(at > 0, below[index, at - 1], 0.0)
-            inside = below[index, at] - under
-            low, high = self.bounds[at], np.minimum(self.bounds[at + 1], highest)
-            share = np.divide(rank - under, inside, out=np.zeros(rows), where=inside > 0)
-            answers[:, number] = np.where(total > 0, low + np.maximum(high - low, 0.0) * share, np.nan)
-        return answers
-
-    def _shares(self, bucket: Bucket) -> list[float]:
-        """How a bucket's samples lie on the common grid: evenly over its width, or just above an open bucket's bound."""
-        grid = list(pairwise(self.bounds.tolist()))
-        if math.isinf(bucket.high):
-            return [float(low == bucket.low) for low, _ in grid]
-        width = bucket.high - bucket.low
-        return [(high - low) / width if bucket.low <= low and high <= bucket.high else 0.0 for low, high in grid]
