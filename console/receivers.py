@@ -155,7 +155,7 @@ def _spans(one: ForeignSpans) -> Signal:
 
 
 def _access_logs(one: AlsReceiver) -> Signal:
-    text = f"{one.streams} proxies are connected; listens on port {one.port}"
+    text = f"{fmt.plural(one.streams, 'stream')} of proxies open; listens on port {one.port}"
     return Signal(area=Area.LOGS, name=one.name, text=text, counters=numbers({"streams": one.streams}))
 
 

@@ -28,7 +28,7 @@ class AlsReceiver:
         self.port = 0
         """Where it listens, once ready."""
         self.streams = 0
-        """Proxies that are connected."""
+        """How many are open: an Envoy opens one per worker thread and log."""
         self._logs = logs
         self._address = address
 

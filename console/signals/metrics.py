@@ -132,7 +132,7 @@ def _dialect(source: str, state: DialectState, read_s: float, now_ms: int) -> Si
 def _amount(state: DialectState) -> str:
     how = "counted exactly" if state.mode is Mode.SAMPLES else "added up by the server, averaged, since they are many"
     often = f", scraped every {state.interval_s:g} s" if state.interval_s else ""
-    of = f" of {state.instances} processes" if state.instances else ""
+    of = f" of {fmt.plural(state.instances, 'process', 'processes')}" if state.instances else ""
     return f"{state.series} series{of} {how}{often}"
 
 
