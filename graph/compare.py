@@ -8,9 +8,10 @@ tell is counted as undecided, never called equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
@@ -62,6 +63,9 @@ class Threshold:
 
 DEFAULT = Threshold()
 
+Judged = Callable[[Signals | None, Signals | None], tuple[Verdict, ...]]
+"""What two moments make of the signals of one edge or node in each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -102,15 +106,16 @@ def compare(before: Snapshot, after: Snapshot, threshold: Threshold = DEFAULT) -
     """Compare two snapshots of one projection. Their windows may differ in length; counts are weighed by it."""
     edges, undecided, same = [], 0, 0
     names = {**before.nodes, **after.nodes}
+    judged = partial(_judged, before, after, threshold)
     for old, new in _pairs(before.edges, after.edges):
-        found = _edge_change(old, new, names, threshold)
+        found = _edge_change(old, new, names, judged)
         if found.verdicts:
             edges.append(found)
         elif _busy(found.before) != _busy(found.after):
             undecided += 1
         else:
             same += 1
-    nodes = [_node_change(old, new, threshold) for old, new in _pairs(before.nodes, after.nodes)]
+    nodes = [_node_change(old, new, judged) for old, new in _pairs(before.nodes, after.nodes)]
     return Comparison(
         before=before,
         after=after,
@@ -135,12 +140,10 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def judge(before: Signals | None, after: Signals | None, threshold: Threshold = DEFAULT) -> tuple[Verdict, ...]:
-    """Compare what flowed in two windows; ``None``: nothing."""
+def judge(before: Signals, after: Signals, threshold: Threshold = DEFAULT) -> tuple[Verdict, ...]:
+    """Compare what flowed in two windows."""
     if not _busy(before) or not _busy(after):
         return _one_sided(before, after, threshold)
-    assert before is not None
-    assert after is not None
     found = {
         *_errors(before, after, threshold),
         *_latency(before, after, threshold),
@@ -149,9 +152,24 @@ def judge(before: Signals | None, after: Signals | None, threshold: Threshold = 
     return tuple(verdict for verdict in Verdict if verdict in found)
 
 
+def _judged(
+    old: Snapshot, new: Snapshot, threshold: Threshold, before: Signals | None, after: Signals | None
+) -> tuple[Verdict, ...]:
+    return judge(before or _silence(old), after or _silence(new), threshold)
+
+
+def _silence(snapshot: Snapshot) -> Signals:
+    """What flows where there is no edge, in the time that the snapshot knows."""
+    return Signals(snapshot.window_s, _covered_s(snapshot))
+
+
+def _covered_s(snapshot: Snapshot) -> float:
+    """How much of the window is known by any edge; all of it is where there is none, and nothing flowed."""
+    return max((edge.signals.covered_s for edge in snapshot.edges.values()), default=float(snapshot.window_s))
+
+
 def _moment_json(snapshot: Snapshot) -> dict[str, Any]:
-    covered = max((edge.signals.covered_s for edge in snapshot.edges.values()), default=0.0)
-    return {"at": snapshot.at_ms, "window": snapshot.window_s, "covered": covered}
+    return {"at": snapshot.at_ms, "window": snapshot.window_s, "covered": _covered_s(snapshot)}
 
 
 def _changes_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
@@ -178,7 +196,7 @@ def _pairs(old: Mapping[str, Item], new: Mapping[str, Item]) -> Iterator[tuple[I
         yield old.get(id_), new.get(id_)
 
 
-def _edge_change(old: Edge | None, new: Edge | None, names: Mapping[str, Node], threshold: Threshold) -> Change:
+def _edge_change(old: Edge | None, new: Edge | None, names: Mapping[str, Node], judged: Judged) -> Change:
     some = new or old
     assert some is not None
     before, after = (edge.signals if edge else None for edge in (old, new))
@@ -186,14 +204,14 @@ def _edge_change(old: Edge | None, new: Edge | None, names: Mapping[str, Node], 
         id=some.id,
         label=f"{_name(some.source, names)} → {_name(some.target, names)}"
         + ("" if some.protocol == "http" else f" ({some.protocol})"),
-        verdicts=judge(before, after, threshold),
+        verdicts=judged(before, after),
         before=before,
         after=after,
         health=_different(old, new),
     )
 
 
-def _node_change(old: Node | None, new: Node | None, threshold: Threshold) -> Change:
+def _node_change(old: Node | None, new: Node | None, judged: Judged) -> Change:
     """A node is judged by what comes in; who only calls, by what goes out."""
     some = new or old
     assert some is not None
@@ -202,7 +220,7 @@ def _node_change(old: Node | None, new: Node | None, threshold: Threshold) -> Ch
     return Change(
         id=some.id,
         label=_named(some),
-        verdicts=judge(before, after, threshold),
+        verdicts=judged(before, after),
         before=before,
         after=after,
         health=_different(old, new),
@@ -247,13 +265,12 @@ def _events(signals: Signals) -> float:
     return signals.requests or signals.opened_rate * signals.covered_s
 
 
-def _one_sided(before: Signals | None, after: Signals | None, threshold: Threshold) -> tuple[Verdict, ...]:
-    """Traffic in one window only: news if a steady edge would hardly have left the other one empty."""
+def _one_sided(before: Signals, after: Signals, threshold: Threshold) -> tuple[Verdict, ...]:
+    """Traffic in one window only: news if a steady edge would hardly have left what is known of the other one empty."""
     busy, idle, verdict = (after, before, Verdict.ADDED) if _busy(after) else (before, after, Verdict.GONE)
-    if busy is None or not _busy(busy):
+    if not _busy(busy) or not idle.covered_s:
         return ()
-    quiet_s = idle.covered_s if idle is not None and idle.covered_s else float(busy.window_s)
-    share = busy.covered_s / max(busy.covered_s + quiet_s, 1e-9)
+    share = busy.covered_s / max(busy.covered_s + idle.covered_s, 1e-9)
     certain = share ** _events(busy) <= threshold.chance or _bytes(busy) >= threshold.least_bytes
     return (verdict,) if certain else ()
 

@@ -12,6 +12,7 @@ from console.cli.choice import which
 from console.cli.client import Client, with_client
 from console.cli.options import output_option
 from console.cli.output import as_json
+from console.views.format import throughput
 from graph.durations import milliseconds
 
 SIGNS = {
@@ -97,8 +98,8 @@ def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         ("errorRatio", "{} % errors", lambda share: f"{100 * share:.3g}"),
         ("p50", "p50 {}", milliseconds),
         ("p95", "p95 {}", milliseconds),
-        ("sent", "{} B/s sent", "{:.3g}".format),
-        ("received", "{} B/s received", "{:.3g}".format),
+        ("sent", "{} sent", throughput),
+        ("received", "{} received", throughput),
     )
     for name, words, written in shown:
         both = before.get(name), after.get(name)

@@ -11,7 +11,7 @@ from fastapi import Query, WebSocket, WebSocketDisconnect
 from starlette.responses import Response
 
 from console.context import Console
-from console.moments import moment
+from console.moments import moment, oldest_ms
 from console.web.answers import graph as answers
 from console.web.api.common import Here, also, router
 from console.web.api.live import until_left
@@ -83,6 +83,7 @@ async def compared(
     spans = await _spans(here, before, to, window_of(window))
     wanted = names_in(namespaces)
     begin_ms = spans[0].at_ms if before.startswith(REVISION) else 0
+    await _is_known(here, spans[0], before)
     found = [await moment(here, type, *spans[0]), await _later(here, type, spans[1], begin_ms)]
     old, new = [within(one, wanted) for one in found]
     return Json(comparison_json(await asyncio.to_thread(compare, old, new)))
@@ -145,6 +146,15 @@ async def _spans(here: Console, before: str, to: str, window_s: int) -> tuple[_S
         way_out = f"a window of at most {apart_s}s" if apart_s >= SHORTEST_S else "instants further apart"
         raise Invalid(f"the two windows overlap: from and to are {apart_s} s apart; ask for {way_out}")
     return old, new
+
+
+async def _is_known(here: Console, span: _Span, before: str) -> None:
+    """Refuse a moment with nothing before it: all there is would be news."""
+    known_s = max(0, span.at_ms - await oldest_ms(here)) // 1000
+    if known_s < SHORTEST_S:
+        raise NotFound(
+            f"only {known_s} s before {before} are known; after {SHORTEST_S} s there is something to compare"
+        )
 
 
 async def _later(here: Console, kind: GraphType, span: _Span, begin_ms: int) -> Snapshot:

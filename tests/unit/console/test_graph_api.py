@@ -182,6 +182,11 @@ async def test_two_moments_are_compared(visitor):
     assert (body["edges"], body["same"]) == ([], 1)
 
 
+async def test_what_came_with_the_first_reading_is_no_news(visitor):
+    status, body = await ask(visitor, "from=2023-11-14T21:13:23Z&window=1m", "graph/compare")
+    assert (status, "only 3 s before 2023-11-14T21:13:23Z are known" in body.get("error", "")) == (404, True), body
+
+
 async def test_a_window_after_a_change_holds_nothing_from_before_it(visitor, console):
     # The disk keeps an instant per ten seconds, none of them when this change came.
     console.clock.now = CHANGE_AT + 4000

@@ -6,12 +6,13 @@ import random
 
 import numpy as np
 import pytest
+from drawn import call, graph
 from graph_words import T0, answered, edge, inventory, seen, workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.compare import Verdict, compare, comparison_json, difference
-from graph.model import Counters, GraphType, Histogram, Inventory, Protocol
+from graph.model import Counters, GraphType, Histogram, Inventory, Protocol, Signals
 from graph.moment import snapshot_of
 
 BOUNDS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, float("inf"))
@@ -80,6 +81,14 @@ def test_edges_that_came_and_went_are_told_and_rare_ones_are_undecided():
     ]
     assert (found.undecided, found.same) == (1, 0)
     assert [change.label for change in found.nodes if Verdict.ADDED in change.verdicts] == ["shop/pay"]
+
+
+def test_what_nobody_watched_was_not_quiet():
+    steady, rare = call("web", "cart", 10), call("web", "pay", 2)
+    begun = graph(steady._replace(signals=Signals(window_s=10, covered_s=0.5, requests=5, rate=10)))
+    assert compare(graph(steady), graph(steady, rare)).edges[0].verdicts == (Verdict.ADDED,)
+    found = compare(begun, graph(steady, rare))
+    assert (found.edges, found.undecided) == ((), 1)
 
 
 def test_rates_are_compared_not_counts_where_windows_differ():
