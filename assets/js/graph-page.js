@@ -191,7 +191,7 @@ export class GraphPage {
     }
 
     export(format) {
-        exported(format, this.state, this.view);
+        if (this.graph) exported(format, this.state, this.graph, this.view);
     }
 
     #bind() {

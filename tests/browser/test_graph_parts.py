@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
-from visits import Visitor
+from visits import Visit, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CATALOG_2 = "vapp:Kubernetes/shop/catalog/v2"
 NAMES = "Meshscope.page.view.cy.nodes('[kind]').map(n => n.data('label')).sort()"
+DETOUR = """(() => {
+    const page = Meshscope.page;
+    Meshscope.stream.close();
+    const known = [page.graph.nodes, page.graph.edges].map((those) => [...those.values()]);
+    const [node, edge] = known.map((those) => those.find((one) => one.in || one.requests));
+    const nodes = ["a", "b", "c", "d"].map((id) => [id, { ...node, id, label: id, app: id, version: "" }]);
+    const edges = ["ab", "bc", "cd", "bd"].map((id) => [id, { ...edge, id, source: id[0], target: id[1] }]);
+    page.set({ focus: null });
+    page.received({ ...page.graph, nodes: new Map(nodes), edges: new Map(edges) });
+})()"""
+OUTSIDE = """(() => {
+    const { cy, places } = Meshscope.page.view;
+    const { x1, x2, y1, y2 } = cy.nodes("[box]").boundingBox({ includeLabels: false });
+    const points = Object.values(places.routes).flatMap(({ start, bends, end }) => [start, ...bends, end]);
+    return points.filter(({ x, y }) => x < x1 || x > x2 || y < y1 || y > y2);
+})()"""
 PARENTS = "Object.fromEntries(Meshscope.page.view.cy.nodes().map(n => [n.id(), n.data('parent') || null]))"
 
 
@@ -73,6 +92,9 @@ async def test_a_node_is_shown_with_its_callers_and_callees_as_far_as_asked(visi
     await visit.until(f"({NAMES}).length === 11")
     await visit.graph(address)
     assert await visit.ask(NAMES) == ["catalog", "frontend", "ingress", "inventory"]
+    await visit.ask(DETOUR)
+    await visit.until("Meshscope.page.view.places.routes.bd?.bends.length")
+    await visit.until(f"({OUTSIDE}).length === 0")
 
 
 async def test_who_depends_on_a_node_is_lit_from_its_menu_by_keys(visitor: Visitor) -> None:
@@ -100,17 +122,31 @@ async def test_single_points_of_failure_are_listed_and_lead_to_their_nodes(visit
     await visit.page.get_by_role("heading", name="ingress").wait_for()
 
 
-@pytest.mark.parametrize(
-    ("form", "beginning"), [("DOT", b"digraph"), ("JSON", b"{"), ("CSV", b"source"), ("PNG", b"\x89PNG")]
-)
-async def test_the_graph_is_saved_as_a_file(visitor: Visitor, form: str, beginning: bytes) -> None:
+async def _saved(visit: Visit, form: str) -> bytes:
+    """What lands on the disk by a click on a form in the menu."""
+    await visit.page.locator("summary[aria-label=Export]").click()
+    button = visit.page.locator(f"[data-export={form}]")
+    await button.wait_for()
+    async with visit.page.expect_download() as download:
+        await button.click()
+    path = await (await download.value).path()
+    return path.read_bytes()
+
+
+async def test_the_graph_is_saved_as_a_file(visitor: Visitor) -> None:
     visit = await visitor()
     await visit.graph()
-    await visit.page.get_by_label("Export").click()
-    async with visit.page.expect_download() as download:
-        await visit.page.get_by_role("button", name=form).click()
-    path = await (await download.value).path()
-    assert path.read_bytes().startswith(beginning)
+    for form, beginning in (("dot", b"digraph"), ("json", b"{"), ("csv", b"source"), ("png", b"\x89PNG")):
+        assert (await _saved(visit, form)).startswith(beginning)
+
+
+async def test_a_file_holds_what_the_page_shows(visitor: Visitor) -> None:
+    visit = await visitor()
+    await visit.graph(f"/graph?focus={CATALOG_2}&up=2&down=0&hide=name%20%3D%20ingress&find=rate%20%3E%200")
+    rows = list(csv.DictReader(io.StringIO((await _saved(visit, "csv")).decode())))
+    assert [(row["source_label"], row["target_label"], row["found"]) for row in rows] == [("frontend", "catalog", "1")]
+    await visit.page.get_by_label("Hide nodes and edges").fill("name =")
+    assert len((await _saved(visit, "csv")).splitlines()) > 2
 
 
 async def test_every_word_of_the_language_has_an_example_that_can_be_tried(visitor: Visitor) -> None:
