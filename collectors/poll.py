@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from collectors.errors import CollectorError
 from collectors.layers import Layers
-from graph.live import Doubts
+from graph.hearing import Doubts
 from graph.model import Observation
 from graph.ports import Clock, MetricsSource
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.arrays import REPORTERS, Flags, Floats, Ints, add_up, newest
+from graph.hearing import Hearing
 from graph.model import Presence
 from graph.records import Objects, column
 from graph.seldom import stretches
-from graph.series_table import Hearing, SeriesTable
+from graph.series_table import SeriesTable
 from graph.signals import TOLD, SignalReader
 from graph.tally import Period, Tally
 from graph.types import Projection

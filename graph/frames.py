@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from graph.arrays import Floats, Ints
 from graph.columns import Bucket, Column, Field, Requests
+from graph.hearing import Hearing
 from graph.model import (
     EdgeKey,
     Inventory,
@@ -34,7 +35,6 @@ from graph.model import (
 )
 from graph.ports import Kept
 from graph.series import Series, SeriesKey
-from graph.series_table import Hearing
 from graph.windows import EXACT
 
 VERSION = 2

@@ -17,11 +17,12 @@ from graph.arrays import Floats, Ints
 from graph.columns import FIELDS, Column
 from graph.frames import Frame
 from graph.health import DEFAULT, Tolerance
+from graph.hearing import Hearing
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
 from graph.seldom import slack_ms
 from graph.series import Series
-from graph.series_table import Hearing, SeriesByInstance, SeriesTable
+from graph.series_table import SeriesByInstance, SeriesTable
 from graph.silence import shares, silence
 from graph.tally import Period
 

@@ -5,7 +5,7 @@ Everything here belongs to one thread (the console's loop); snapshots may go any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,12 +15,13 @@ from graph.arrays import Floats, Ints
 from graph.course import Course, course_of_counts
 from graph.frames import Frame
 from graph.health import DEFAULT, Direction, Judge, Tolerance
-from graph.ledger import STALE_INTERVALS, Ledger
-from graph.model import EdgeKey, GraphType, Inventory, Observation, Reporter, Snapshot
+from graph.hearing import Doubts, Hearing, doubted, heard
+from graph.ledger import Ledger
+from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.ports import Clock
-from graph.seldom import SELDOM_MS, evened, slack_ms
+from graph.seldom import evened, slack_ms
 from graph.series import Series
-from graph.series_table import Hearing, SeriesTable, same_names
+from graph.series_table import SeriesTable, same_names
 from graph.signals import SignalReader
 from graph.silence import shares, silence, unheard_since_ms
 from graph.snapshots import Builder, Made
@@ -41,9 +42,6 @@ KEPT = 30
 LONGEST_AGE_MS = int(np.iinfo(np.int32).max)
 
 NO_CELLS: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-Doubts = Mapping[tuple[str, EdgeKey | None], str]
-"""By instance, and by what one instance counts on one edge: why it may not be believed, and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,17 +242,13 @@ class LiveGraph:
         elif self._renewed:
             self._builders = {kind: one for kind, one in self._builders.items() if one.renewed(self._inventory)}
         self._shape, self._renewed, self._renamed = shape, False, False
-        instances = self._heard()
-        of = self._series.instance
-        heard = Hearing(instances.at_ms[of], instances.fresh[of], seldom=instances.seldom[of])
-        self._hearing = self._doubted(heard) if self._doubts else heard
-        ages_ms = np.clip(self._marks.now.at_ms - instances.at_ms, 0, LONGEST_AGE_MS)
-        self._marks.hear(silence(self._series, self._hearing), np.where(instances.fresh, ages_ms, 0))
+        self._listen()
         if len(ledger.cells) != len(self._cells[0]):
             self._cells = (ledger.cells.series.copy(), ledger.cells.column.copy())
         self._tallies.clear()
 
     def _lay_series(self) -> None:
+        """Lay the ledger's series side by side; marks follow where their instances have other numbers now."""
         before = self._series.instances
         series = [Series(one.key, one.origin, one.since_ms) for one in self._ledger.series]
         self._series = SeriesTable(series, self._inventory)
@@ -262,30 +256,16 @@ class LiveGraph:
             numbers = {key: number for number, key in enumerate(before)}
             self._marks.renumber(np.array([numbers.get(key, -1) for key in self._series.instances], np.int64))
 
-    def _heard(self) -> Hearing:
-        """Which instances are heard."""
-        now = self._marks.now.at_ms
-        instances = [self._ledger.instances[key] for key in self._series.instances]
-        at = np.array([one.at_ms for one in instances], np.int64)
-        fresh = np.array(
-            [
-                key[0] is Reporter.TRACE or now - one.at_ms <= STALE_INTERVALS * one.interval_ms
-                for key, one in zip(self._series.instances, instances, strict=True)
-            ],
-            bool,
-        )
-        pushed = np.array([reporter is Reporter.TRACE for reporter, _ in self._series.instances], bool)
-        seldom = np.array([one.interval_ms > SELDOM_MS and one.at_ms > one.first_ms for one in instances], bool)
-        return Hearing(at, fresh, seldom=seldom & ~pushed)
-
-    def _doubted(self, heard: Hearing) -> Hearing:
-        doubts = {key: why for source in reversed(self._doubts.values()) for key, why in source.items()}
-        keys = [one.key for one in self._series.all]
-        edges = [doubts.get((key.instance, key.edge), "") for key in keys]
-        why = [edge or doubts.get((key.instance, None), "") for edge, key in zip(edges, keys, strict=True)]
-        believed = np.array([not edge for edge in edges], bool)
-        own = np.array([one.at_ms for one in self._ledger.series], np.int64)
-        return Hearing(np.where(believed, heard.at_ms, own), heard.fresh & believed, why, heard.seldom)
+    def _listen(self) -> None:
+        """Find out who is heard at this step."""
+        now_ms, series = self._marks.now.at_ms, self._series
+        instances = heard(series.instances, self._ledger.instances, now_ms)
+        self._hearing = instances.of(series.instance)
+        if self._doubts:
+            own_ms = np.array([one.at_ms for one in self._ledger.series], np.int64)
+            self._hearing = doubted(self._hearing, series.keys, own_ms, self._doubts.values())
+        ages_ms = np.where(instances.fresh, np.clip(now_ms - instances.at_ms, 0, LONGEST_AGE_MS), 0)
+        self._marks.hear(silence(series, self._hearing), ages_ms)
 
     def _builder(self, kind: GraphType) -> Builder:
         if kind not in self._builders:

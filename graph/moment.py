@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from graph.health import DEFAULT, Judge, Tolerance
+from graph.hearing import Hearing
 from graph.ledger import Ledger
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.series import Series
-from graph.series_table import Hearing, SeriesTable
+from graph.series_table import SeriesTable
 from graph.signals import SignalReader
 from graph.snapshots import Builder
 from graph.tally import Period, tally

@@ -12,10 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graph.arrays import Floats, Ints, add_up
-from graph.series_table import Hearing
-
-SELDOM_MS = 1_500
-"""Whoever is read at shorter intervals is taken for read all the time."""
+from graph.hearing import Hearing
 
 
 def slack_ms(from_ms: int, at_ms: int, read_ms: Ints, hearing: Hearing) -> Ints:

@@ -1,14 +1,13 @@
-"""The series side by side as arrays: who counts what, on which edge, and whether it can be believed."""
+"""The series side by side as arrays: who counts what, and on which edge."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from graph.arrays import REPORTERS, Flags, Ints
+from graph.arrays import REPORTERS, Ints
 from graph.joins import Joined, is_unknown, join
 from graph.model import EdgeKey, Inventory, Security, ServiceRef, WorkloadRef
 from graph.series import InstanceKey, Series, SeriesKey
@@ -87,19 +86,3 @@ def _names(inventory: Inventory) -> tuple[dict[WorkloadRef, object], dict[Servic
             for ref, one in inventory.services.items()
         },
     )
-
-
-class Hearing(NamedTuple):
-    """When each series was last heard, and whether it can be believed now."""
-
-    at_ms: Ints
-    fresh: Flags
-    why: Sequence[str] = ()
-    """Per series why it may not be believed, as its source says; ``""``: nothing is said. Empty: of no series."""
-    seldom: Flags = np.zeros(0, bool)
-    """Per series whether it is read more seldom than windows begin and end: see :mod:`graph.seldom`."""
-
-    @property
-    def sure(self) -> Flags:
-        """Which are believed, and not in doubt either."""
-        return self.fresh & np.array([not why for why in self.why], bool) if self.why else self.fresh

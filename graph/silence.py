@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.arrays import Floats, Ints, newest
+from graph.hearing import Hearing
 from graph.model import EdgeKey, Reporter
 from graph.series import InstanceKey
-from graph.series_table import Hearing, SeriesByInstance
+from graph.series_table import SeriesByInstance
 
 
 class Silence(NamedTuple):

@@ -11,9 +11,10 @@ import numpy as np
 from graph.arrays import Flags, Ints
 from graph.facts import EdgeFacts, FactFinder
 from graph.health import Direction, Judge
+from graph.hearing import Hearing
 from graph.model import Edge, GraphType, Inventory, Node, Snapshot
 from graph.rows import Rows
-from graph.series_table import Hearing, SeriesTable
+from graph.series_table import SeriesTable
 from graph.shown import NodeFacts, Shown
 from graph.signals import SignalReader
 from graph.strands import Strands

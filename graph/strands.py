@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.arrays import Ints
+from graph.hearing import Hearing
 from graph.joins import Contender, Joined
 from graph.model import OPERATIONS, OTHER, EdgeKey, GraphType, WorkloadRef
-from graph.series_table import Hearing, SeriesTable
+from graph.series_table import SeriesTable
 from graph.tally import Tally
 
 
