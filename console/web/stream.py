@@ -44,7 +44,7 @@ Each message says when the window ends (`at`, Unix milliseconds) and after how m
 expected (`every`). Windows of up to {REACH_S} s are the live graph's. Longer ones are looked for where `/api/v1/graph`
 finds them, every {SOONEST_S} to {LATEST_S} s: the longer the window, the more seldom. How much of it is known is told
 by each edge's `covered`, in seconds. There may be {MOST_ASKED} such streams that differ; a further one is closed with
-the code 1013.
+the code 1013. A type or window that there is not is closed with 1008 and what there is.
 """
 
 Ask = Callable[[], Awaitable[Snapshot]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
@@ -92,14 +93,20 @@ async def compared(
 @api.websocket("/stream")
 async def stream(websocket: WebSocket, here: Here) -> None:
     """Send a snapshot, then differences; see :mod:`console.web.stream`."""
-    parameters = websocket.query_params
+    await websocket.accept()  # who is not let in yet is told no reason
     try:
-        key = Key(GraphType(parameters.get("type", "versionedApp")), window_of(parameters.get("window", "60")))
-    except (Invalid, ValueError):
-        await websocket.close(1008, "unknown type or window")
+        key = _topic(websocket.query_params)
+    except Invalid as trouble:
+        await websocket.close(1008, str(trouble))
         return
-    await websocket.accept()
     await until_left(websocket, _send(websocket, here, key))
+
+
+def _topic(parameters: Mapping[str, str]) -> Key:
+    kind = parameters.get("type", GraphType.VERSIONED_APP)
+    if kind not in [*GraphType]:
+        raise Invalid(f"there is no graph type {kind[:16]!r}; there are {', '.join(GraphType)}")
+    return Key(GraphType(kind), window_of(parameters.get("window", "60")[:16]))
 
 
 async def _send(websocket: WebSocket, here: Console, key: Key) -> None:

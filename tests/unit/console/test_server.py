@@ -256,9 +256,11 @@ async def test_a_topic_ends_with_its_last_reader(server):
             break
 
 
-async def test_an_unknown_window_or_type_opens_no_stream(server):
-    for query in ("window=7", "type=galaxy", "window=x"):
-        assert await server.status("WEBSOCKET", f"/api/v1/stream?{query}", {}) == 403
+async def test_an_unknown_window_or_type_opens_no_stream_and_says_why(server):
+    for query, reason in (("window=7", "from 10s to 30d"), ("type=galaxy", "versionedApp"), ("window=x", "not a dur")):
+        async with server.session.ws_connect(f"{server.info.url}/api/v1/stream?{query}") as socket:
+            ended = await socket.receive()
+            assert (ended.type, ended.data, reason in str(ended.extra)) == (aiohttp.WSMsgType.CLOSE, 1008, True), ended
     assert (await server.ask("GET", "/api/v1/graph?window=7"))[0] == 422
 
 
