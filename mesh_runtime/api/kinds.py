@@ -131,7 +131,7 @@ def why_not(group: str, kind: str) -> tuple[str, str] | None:
     if group in _OTHER_APIS:
         return unsupported(_OTHER_APIS[group], kind), "use Istio's kinds"
     if kind in _ISTIO:
-        return unsupported(ISTIO, kind), "remove it"
+        return unsupported(ISTIO, kind), "use an EnvoyFilter with one of Envoy's own filters, such as Lua"
     if kind in _WORKLOADS:
         return (
             f"{kind} is Kubernetes'; this runtime does not support workloads as config",

@@ -23,7 +23,7 @@ from mesh_runtime.api.problems import problems, quoted
 from mesh_runtime.api.providers import LogPath
 from mesh_runtime.api.proxy_headers import ForwardedClientCert, ProxyHeaders
 from mesh_runtime.api.spec import Flaw, Many, Spec, refused, repeated
-from mesh_runtime.api.telemetry import CustomTags
+from mesh_runtime.api.telemetry import CustomTags, Telemetry
 from mesh_runtime.api.values import DnsName, Duration
 from mesh_runtime.api.yaml_reader import read
 
@@ -262,7 +262,9 @@ def unsound(item: ConfigObject) -> Sequence[Problem]:
 
 
 def without_effect(item: ConfigObject) -> Iterator[str]:
-    """Say which fields of the mesh's config, if this object is it, mean nothing here, and what there is instead."""
+    """Say which fields of the mesh's config, or a Telemetry's, mean nothing here, and what there is instead."""
+    if isinstance(item.spec, Telemetry):
+        yield from (f"{item.key} {note}" for note in item.spec.without_effect)
     text = _text(item) if item.key == KEY else None
     document = {} if text is None else _document(text)
     proxies = document.get("defaultConfig") or {}

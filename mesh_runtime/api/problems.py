@@ -122,6 +122,8 @@ def _bound(kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _unknown(model: type[Spec], name: str) -> Flaw:
+    if name in model.never:
+        return Flaw((), *model.never[name])
     if name in model.later:
         return Flaw((), unsupported(model.owner), "remove it")
     known = [info.alias or field for field, info in model.model_fields.items()]

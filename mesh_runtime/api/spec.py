@@ -50,12 +50,16 @@ def unsupported(owner: str, name: str = "") -> str:
     return f"{name} is {genitive}, but this runtime does not support it yet".strip()
 
 
-def not_yet(*values: str) -> BeforeValidator:
-    """Refuse values that exist and that this runtime does not do yet."""
+Refusals = Mapping[str, tuple[str, str]]
+"""What the API has and what cannot be here, by its name: why, and the way out."""
+
+
+def refusing(values: Refusals) -> BeforeValidator:
+    """Refuse values that exist and that cannot be here, with the reason."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in values:
-            raise refused(unsupported(ISTIO, value))
+            raise refused(*values[value])
         return value
 
     return BeforeValidator(check)
@@ -85,6 +89,8 @@ class Spec(BaseModel):
     """Whose API this is."""
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields that the API has here and this runtime does not support yet."""
+    never: ClassVar[Refusals] = MappingProxyType({})
+    """Fields that the API has here and that cannot be."""
     ignored: ClassVar[frozenset[str]] = frozenset()
     """Fields that a cluster fills in and this runtime has no use for; left out of the canonical form."""
 

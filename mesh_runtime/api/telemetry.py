@@ -13,11 +13,16 @@ from mesh_runtime.api.log_format import LogFormat
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security import Targeted
 from mesh_runtime.api.spec import Flaw, Many, Spec, text
-from mesh_runtime.api.values import HeaderName
+from mesh_runtime.api.values import Duration, HeaderName
 
 _TAG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
+
+_WHEN_ENDED: Final = (
+    "a connection's bytes are added when it ends; until then envoy_tcp_downstream_cx_rx_bytes_total and "
+    "envoy_tcp_downstream_cx_tx_bytes_total have them"
+)
 
 Mode = Literal["CLIENT_AND_SERVER", "CLIENT", "SERVER"]
 Metric = Literal[
@@ -132,11 +137,10 @@ class MetricsOverrides(Spec):
 class Metrics(Spec):
     """Whose metrics, and what is different about them."""
 
-    later = frozenset({"reportingInterval"})
-    """Proxies add a connection's bytes to its metrics when it ends; until then Envoy's own counters show them."""
-
     providers: Many[ProviderRef] = ()
     overrides: Many[MetricsOverrides] = ()
+    reporting_interval: Duration | None = None
+    """Has no effect, of which whoever applies it is told: see :attr:`Telemetry.without_effect`."""
 
 
 class LogFilter(Spec):
@@ -220,3 +224,10 @@ class Telemetry(Targeted):
     metrics: Many[Metrics] = ()
     access_logging: Many[AccessLogging] = ()
     tracing: Many[Tracing] = ()
+
+    @property
+    def without_effect(self) -> Iterator[str]:
+        """Which fields mean nothing here, and what there is instead."""
+        for index, one in enumerate(self.metrics):
+            if one.reporting_interval:
+                yield f"spec.metrics[{index}].reportingInterval has no effect: {_WHEN_ENDED}"

@@ -414,6 +414,7 @@ spec:
   selector: {matchLabels: {app: catalog}}
   metrics:
   - providers: [{name: prometheus}]
+    reportingInterval: 5s
     overrides:
     - match: {metric: REQUEST_COUNT, mode: CLIENT}
       disabled: false

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api.networking.destination import PortSelector
 from mesh_runtime.api.networking.load_balancer import LoadBalancer, NoTime
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import ISTIO, Flaw, Many, Spec, repeated, text, unsupported
+from mesh_runtime.api.spec import Flaw, Many, Spec, repeated, text
 from mesh_runtime.api.values import Count, DnsLabel, Duration, Host, Labels, Port, address, dns_label, dns_name
 
 Percentage = Annotated[int, Field(ge=0, le=100)]
@@ -35,7 +35,7 @@ def _server_name(value: str) -> str | None:
 
 def _credential(value: str) -> str | None:
     if value.startswith(("sds://", "builtin://")):
-        return unsupported(ISTIO, value)
+        return f"{quoted(value)} is a server of secrets beside each proxy, of which there is none here"
     found = _CREDENTIAL.fullmatch(value)
     return None if found and dns_name(found[4]) is None else f"{quoted(value)} is not the name of a Secret"
 

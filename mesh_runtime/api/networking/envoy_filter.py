@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import orjson
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api import regex
 from mesh_runtime.api.security.targets import PolicyTargetReference
-from mesh_runtime.api.spec import Flaw, Many, Spec, not_yet, text
+from mesh_runtime.api.spec import Flaw, Many, Refusals, Spec, refusing, text
 from mesh_runtime.api.values import Labels, Port, in_seconds
 from mesh_runtime.xds import constraints, protos
 
@@ -47,6 +48,16 @@ _KINDS: Final = {
     "NETWORK_FILTER": ("envoy.extensions.filters.network.",),
     "HTTP_FILTER": ("envoy.extensions.filters.http.",),
 }
+_ELSEWHERE: Final = {
+    "EXTENSION_CONFIG": (
+        "this runtime does not support an EXTENSION_CONFIG, which proxies would fetch by itself",
+        "write the config into the patch of the HTTP_FILTER that names it, as typed_config",
+    ),
+    "BOOTSTRAP": (
+        "this runtime does not support a BOOTSTRAP of one's own: the agent that starts a proxy writes it",
+        "patch CLUSTER or LISTENER, which a proxy is given while it runs",
+    ),
+}
 _MERGES: Final = frozenset({"MERGE", "MERGE_AND_REPLACE_LIST"})
 _TYPED_STRUCTS: Final = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
 _VERSION_LENGTH: Final = 1024
@@ -69,6 +80,10 @@ class FilterMatch(Spec):
 
 class FilterChainMatch(Spec):
     """A listener's filter chain by what it is for."""
+
+    never: ClassVar[Refusals] = MappingProxyType(
+        {"transportSocket": ("no release of Istio looks at it", "match by name, sni or transportProtocol")}
+    )
 
     name: str = ""
     sni: str = ""
@@ -170,7 +185,14 @@ class ConfigMatch(Spec):
 
     context: Annotated[
         Literal["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY"],
-        not_yet("WAYPOINT"),
+        refusing(
+            {
+                "WAYPOINT": (
+                    "this runtime does not support waypoints: each workload has its proxy",
+                    "use SIDECAR_INBOUND",
+                )
+            }
+        ),
     ] = "ANY"
     proxy: ProxyMatch | None = None
     listener: ListenerMatch | None = None
@@ -216,7 +238,7 @@ class ConfigPatch(Spec):
             "VIRTUAL_HOST",
             "HTTP_ROUTE",
         ],
-        not_yet("EXTENSION_CONFIG", "BOOTSTRAP"),
+        refusing(_ELSEWHERE),
     ]
     match: ConfigMatch = Field(default_factory=ConfigMatch)
     patch: Patch

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mesh_runtime.api.networking.server_tls import ServerTLS
-from mesh_runtime.api.spec import Flaw, Some, Spec, refused, repeated, text, unsupported
+from mesh_runtime.api.spec import Flaw, Some, Spec, refused, repeated, text
 from mesh_runtime.api.values import AnyCase, GatewayHost, Labels, Port, address, sni_host
 
 GatewayProtocol = Literal["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "TCP", "MONGO", "MYSQL", "REDIS"]
@@ -24,7 +24,7 @@ def _no_target(value: Any) -> Any:
 
 def _bind(value: str) -> str | None:
     if value.startswith("unix:"):
-        return unsupported("Istio", "a Unix socket")
+        return "a gateway's replicas share their machine's files: they would take a socket from each other"
     return address(value) if value else None
 
 

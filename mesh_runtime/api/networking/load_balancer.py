@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import Flaw, Many, Spec, repeated, text
+from mesh_runtime.api.spec import Flaw, Many, Refusals, Spec, repeated, text
 from mesh_runtime.api.values import Duration, HeaderName, label_key, label_value
 
 Simple = Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"]
@@ -196,6 +197,10 @@ class Warmup(Spec):
 
 class LoadBalancer(Spec):
     """Which instance is next."""
+
+    never: ClassVar[Refusals] = MappingProxyType(
+        {"backendUtilization": ("no release of Istio looks at it", "use simple: LEAST_REQUEST")}
+    )
 
     simple: Simple | None = None
     consistent_hash: ConsistentHash | None = None

@@ -13,7 +13,7 @@ from mesh_runtime.api.networking.destination_rule import ConnectionPool
 from mesh_runtime.api.networking.server_tls import ServerTLS
 from mesh_runtime.api.networking.service_entry import UNIX, WorkloadSelector, socket_complaint
 from mesh_runtime.api.problems import quoted
-from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text, unsupported
+from mesh_runtime.api.spec import Flaw, Many, Some, Spec, repeated, text
 from mesh_runtime.api.values import AnyCase, Port, address, dns_label, host
 
 ANY: Final = "*"
@@ -27,7 +27,7 @@ CaptureMode = Literal["DEFAULT", "IPTABLES", "NONE"]
 
 def _bind(value: str) -> str | None:
     if value.startswith("unix:"):
-        return unsupported("Istio", "a Unix socket to listen on")
+        return "workloads share their machine's files: proxies would take a socket from each other"
     return address(value) if value else None
 
 

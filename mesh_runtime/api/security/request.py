@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from mesh_runtime.api.problems import quoted
 from mesh_runtime.api.security.keys import is_usable
 from mesh_runtime.api.security.targets import Targeted
-from mesh_runtime.api.spec import Flaw, Many, Spec, text
+from mesh_runtime.api.spec import Flaw, Many, Refusals, Spec, text
 from mesh_runtime.api.values import Duration, HeaderName, address, dns_name, one_line
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
@@ -89,7 +89,14 @@ class JWTRule(Spec):
     """An issuer of tokens and its keys. Without places of its own: ``Authorization: Bearer`` and ``access_token``."""
 
     spellings: ClassVar[Mapping[str, str]] = MappingProxyType({"jwks_uri": "jwksUri"})
-    later: ClassVar[frozenset[str]] = frozenset({"presence"})
+    never: ClassVar[Refusals] = MappingProxyType(
+        {
+            "presence": (
+                "no release of Istio looks at it, so that requests without a token would pass",
+                'deny them by an AuthorizationPolicy with notRequestPrincipals: ["*"]',
+            )
+        }
+    )
 
     issuer: str = ""
     audiences: Many[_Name] = ()

@@ -7,11 +7,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from mesh_runtime.api.spec import Flaw, Many, Spec, not_yet
+from mesh_runtime.api.spec import Flaw, Many, Spec, refusing
 from mesh_runtime.api.values import DnsName, Labels
 
 GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"
 """The label of a gateway's instances that names the Gateway (of the Gateway API) they stand for."""
+
+
+_OF_WAYPOINTS: Final = dict.fromkeys(
+    ("GatewayClass", "Service", "ServiceEntry"),
+    ("is for waypoints, which this runtime does not support", "use a selector"),
+)
 
 
 class WorkloadSelector(Spec):
@@ -30,7 +36,7 @@ class PolicyTargetReference(Spec):
     """A Gateway of the policy's own namespace. Istio's other kinds are for waypoints."""
 
     group: Literal["gateway.networking.k8s.io"]
-    kind: Annotated[Literal["Gateway"], not_yet("GatewayClass", "Service", "ServiceEntry")]
+    kind: Annotated[Literal["Gateway"], refusing(_OF_WAYPOINTS)]
     name: DnsName = Field(min_length=1)
     namespace: DnsName = ""
 

@@ -186,7 +186,7 @@ spec:
         ),
         ("{accessLogging: [{filter: {expression: 'response.code >= '}}]}", "is not a CEL expression"),
         ("{tracing: [{randomSamplingPercentage: 101}]}", "randomSamplingPercentage: must be at most 100"),
-        ("{metrics: [{reportingInterval: 5s}]}", "does not support it yet"),
+        ("{metrics: [{reportingInterval: 5}]}", "reportingInterval: must be text, not a number (5)"),
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_place_in_the_manifest(mesh, spec, problem):

@@ -80,7 +80,7 @@ def test_what_cannot_work_is_refused_by_its_name(tls, where, complaint):
     [
         ({"tls": {"mode": "SIMPLE", "credentialName": "a"}, "protocol": "HTTP"}, "tls", "but for httpsRedirect"),
         ({"tls": {"mode": "PASSTHROUGH"}, "protocol": "TCP"}, "tls", "does not go with protocol TCP"),
-        ({"bind": "unix:///a", "tls": {}}, "bind", "does not support it yet"),
+        ({"bind": "unix:///a", "tls": {}}, "bind", "would take a socket from each other"),
         ({"hosts": ["*-a.example.com"], "tls": {}}, "hosts[0]", "for a part of a label; write *. before a domain"),
         ({"bind": "a.example.com", "tls": {}}, "bind", "is not an IP address"),
         ({"protocol": "UDP"}, "port.protocol", "must be one of"),

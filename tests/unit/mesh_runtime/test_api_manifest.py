@@ -52,10 +52,10 @@ def test_a_problem_names_the_object_the_field_and_the_way_out():
 
 
 def test_a_field_that_istio_has_and_we_do_not_is_told_apart_from_a_wrong_one():
-    data = {"metrics": [{"reportingInterval": "5s", "reportingIntervals": "5s"}]}
-    problems = said(manifest("Telemetry", "a", data) | {"apiVersion": "telemetry.istio.io/v1"})
-    assert "Istio's, but this runtime does not support it yet" in problems["spec.metrics[0].reportingInterval"]
-    assert "is not a field here" in problems["spec.metrics[0].reportingIntervals"]
+    rule = {"issuer": "a", "presence": "REQUIRED", "presents": True}
+    problems = said(manifest("RequestAuthentication", "a", {"jwtRules": [rule]}))
+    assert "AuthorizationPolicy with notRequestPrincipals" in problems["spec.jwtRules[0].presence"]
+    assert "is not a field here" in problems["spec.jwtRules[0].presents"]
 
 
 @pytest.mark.parametrize(

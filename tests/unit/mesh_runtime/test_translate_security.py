@@ -147,7 +147,7 @@ def test_what_istio_refuses_in_a_policy_is_refused_at_its_place(spec, path, word
     ("rule", "path", "words"),
     [
         ({"jwks": KEYS}, "spec.jwtRules[0].issuer", "is needed"),
-        ({"issuer": "a", "presence": "REQUIRED"}, "spec.jwtRules[0].presence", "does not support it yet"),
+        ({"issuer": "a", "presence": "REQUIRED"}, "spec.jwtRules[0].presence", "no release of Istio looks at it"),
         ({"jwks": "{}", "issuer": "a"}, "spec.jwtRules[0].jwks", "is not a key set"),
         ({"issuer": "a", "jwksUri": "ftp://a"}, "spec.jwtRules[0].jwksUri", "is not an http or https address"),
         ({"issuer": "a", "jwks": KEYS, "jwksUri": "http://a"}, "spec.jwtRules[0].jwks", "exclude each other"),
