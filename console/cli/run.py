@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from mesh_runtime.agent.client import AgentError
 from mesh_runtime.agent.health import Health
 from mesh_runtime.agent.member import Member, Restart
 from mesh_runtime.agent.process import Plan, Ready, carry_out, leaves
+from mesh_runtime.log_lines import log_to_stderr
 from mesh_runtime.registration import PROTOCOLS, InvalidRegistrationError, Registration
 from mesh_runtime.registry import Role
 from mesh_runtime.sidecar.binary import SidecarError
@@ -170,6 +172,7 @@ def plan_of(data: Path, member: Member, *, drain_s: int = DRAIN_S) -> Plan:
 
 def start(data: Path, member: Member, ready: Ready, *, drain_s: int = DRAIN_S) -> None:
     """Be the agent of one member of the server's mesh until it ends; then end with its exit code."""
+    log_to_stderr(logging.WARNING)
     plan = plan_of(data, member, drain_s=drain_s)
     troubles: list[BaseException] = []
     code = 1

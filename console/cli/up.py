@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import click
 
 from console.cli.options import data_option, settings_option
 from console.datadir import DataDir, DataDirError, ServerInfo
+from mesh_runtime.log_lines import log_to_stderr
 
 READY = "READY"
 """The word before ``server.json``'s content on the line that says: usable now."""
@@ -75,9 +75,7 @@ def up(
         raise click.ClickException(
             "the mesh runs on Linux only: it needs its loopback addresses and Envoy's build for it"
         )
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     flags: dict[str, Any] = {
         "web": _given(listen=listen, port=port, allowed_hosts=allowed_hosts or None),
         "otlp": _given(grpc_port=otlp_grpc_port, http_port=otlp_http_port),

@@ -10,12 +10,13 @@ from pathlib import Path
 from mesh_runtime.agent.client import AgentError
 from mesh_runtime.agent.process import Plan, carry_out, leaves
 from mesh_runtime.agent.wire import WireError, decode
+from mesh_runtime.log_lines import log_to_stderr
 from mesh_runtime.sidecar.binary import SidecarError
 
 
 def main(argv: list[str]) -> int:
     """Run, and say in a sentence why it could not."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(logging.INFO, "%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         plan = decode(Plan, Path(argv[0]).read_bytes())
     except (OSError, WireError) as error:
