@@ -1,4 +1,7 @@
-// Where a picture's parts lie: the rectangle round many nodes, and an edge's way as cytoscape takes it.
+// Where a picture's parts lie: the rectangle round many nodes, an edge's way as cytoscape takes it, and a box's room.
+
+/** So far from a route a box has its border, where no node needs more. */
+const MARGIN = 14;
 
 /** The rectangle round the places of many nodes, with room for their names: asking each for its own takes seconds. */
 export function around(nodes) {
@@ -27,4 +30,20 @@ export function routeStyle({ start, bends, end }, source, target) {
         "segment-weights": bends.map((bend) => ((bend.x - source.x) * dx + (bend.y - source.y) * dy) / length ** 2),
         "segment-distances": bends.map((bend) => ((bend.x - source.x) * -dy + (bend.y - source.y) * dx) / length),
     };
+}
+
+/** Gives a box room for the `routes` between its nodes, too: by itself cytoscape counts nodes only. */
+export function enclose(box, routes) {
+    const points = routes.flatMap(({ start, bends, end }) => [start, ...bends, end]);
+    const { x1, x2, y1, y2 } = box.children().boundingBox({ includeOverlays: false });
+    const padding = box.padding();
+    const beyond = (lack) => Math.max(0, lack + MARGIN - padding);
+    const [left, right, top, bottom] = [
+        beyond(x1 - Math.min(...points.map(({ x }) => x))), beyond(Math.max(...points.map(({ x }) => x)) - x2),
+        beyond(y1 - Math.min(...points.map(({ y }) => y))), beyond(Math.max(...points.map(({ y }) => y)) - y2),
+    ];
+    box.style({
+        "min-width": left || right ? x2 - x1 + left + right : 0, "min-width-bias-left": left, "min-width-bias-right": right,
+        "min-height": top || bottom ? y2 - y1 + top + bottom : 0, "min-height-bias-top": top, "min-height-bias-bottom": bottom,
+    });
 }

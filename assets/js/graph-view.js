@@ -2,7 +2,7 @@
 
 import { Crowd } from "./graph-crowd.js";
 import { edgeLook, linesOf, lookKey, nodeLook } from "./graph-looks.js";
-import { around, routeStyle } from "./graph-routes.js";
+import { around, enclose, routeStyle } from "./graph-routes.js";
 import { Tip } from "./graph-tip.js";
 import { MANY_EDGES, Places } from "./layout.js";
 import { stylesheet, tokens } from "./graph-style.js";
@@ -257,12 +257,21 @@ export class GraphView {
             else node.position({ x: place.x, y: place.y });
         });
         if (!smooth) cy.batch(() => this.#route(cy.edges()));
-        if (!this.touched) {
-            if (smooth) setTimeout(() => !cy.destroyed() && this.fit(), 280);
-            else this.fit();
-        }
+        if (smooth) setTimeout(() => !cy.destroyed() && this.#settle(), 280);
+        else this.#settle();
         this.container.classList.remove("arranging");
         this.placed();
+    }
+
+    /** Everything stands where it is to be: boxes take the room they need, and all of it is looked at. */
+    #settle() {
+        // From the inside out; in a crowd no edge is led round anything.
+        const boxes = this.isCrowded ? [] : this.cy.nodes("[box]").sort((a, b) => b.ancestors().length - a.ancestors().length);
+        for (const box of boxes) {
+            const inside = box.descendants();
+            enclose(box, inside.edgesWith(inside).map((edge) => this.places.routes[edge.id()]).filter(Boolean));
+        }
+        if (!this.touched) this.fit();
     }
 
     /** Edges follow the layout's route; those of a node that a person moved bend freely. */

@@ -25,7 +25,8 @@ DETOUR = """(() => {
 OUTSIDE = """(() => {
     const { cy, places } = Meshscope.page.view;
     const { x1, x2, y1, y2 } = cy.nodes("[box]").boundingBox({ includeLabels: false });
-    const points = Object.values(places.routes).flatMap(({ start, bends, end }) => [start, ...bends, end]);
+    const routes = cy.edges().map((edge) => places.routes[edge.id()]).filter(Boolean);
+    const points = routes.flatMap(({ start, bends, end }) => [start, ...bends, end]);
     return points.filter(({ x, y }) => x < x1 || x > x2 || y < y1 || y > y2);
 })()"""
 PARENTS = "Object.fromEntries(Meshscope.page.view.cy.nodes().map(n => [n.id(), n.data('parent') || null]))"
