@@ -13,7 +13,7 @@ from graph.model import EdgeKey, Reporter
 from graph.series import InstanceKey, SeriesKey
 
 SELDOM_MS = 1_500
-"""Whoever is read at shorter intervals is taken for read all the time."""
+"""Every window holds readings of whoever is read at shorter intervals, and courses have no peaks of theirs."""
 
 Doubts = Mapping[tuple[str, EdgeKey | None], str]
 """By instance, and by what one instance counts on one edge: why it may not be believed, and the way out."""

@@ -161,6 +161,7 @@ class _Sum:
     def period(self, from_ms: int, first: Frame | None, gaps: Sequence[tuple[int, int]]) -> Period:
         """Give the whole window, which begins with a frame or with a run."""
         read_ms = self._read_ms(from_ms, first)
+        measured = SeriesByInstance([one.key for one in self.series]).measured
         return Period(
             from_ms,
             self.now.at_ms,
@@ -169,7 +170,7 @@ class _Sum:
             np.concatenate(self._cell_column),
             tuple(self._columns),
             read_ms,
-            slack_ms(from_ms, self.now.at_ms, read_ms, self.hearing()),
+            slack_ms(from_ms, self.now.at_ms, read_ms, self.hearing(), measured),
             tuple(gaps),
         )
 

@@ -282,7 +282,7 @@ class LiveGraph:
                 earlier = self._marks.before(int(hearing.at_ms[starving].min()))
                 counts = np.where(starving[self._cells[0]], self._between(earlier, now), counts)
                 read_ms = np.where(starving, self._read_ms(earlier), read_ms)
-            slack = slack_ms(then.at_ms, now.at_ms, read_ms, hearing)
+            slack = slack_ms(then.at_ms, now.at_ms, read_ms, hearing, self._series.measured)
             period = Period(then.at_ms, now.at_ms, counts, *self._cells, self._ledger.columns, read_ms, slack)
             self._tallies[key] = tally(self._series, period, by_operation=kind is GraphType.OPERATION)
         return self._tallies[key]

@@ -11,17 +11,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graph.arrays import Floats, Ints, add_up
+from graph.arrays import Flags, Floats, Ints, add_up
 from graph.hearing import Hearing
 
 
-def slack_ms(from_ms: int, at_ms: int, read_ms: Ints, hearing: Hearing) -> Ints:
+def slack_ms(from_ms: int, at_ms: int, read_ms: Ints, hearing: Hearing, measured: Flags) -> Ints:
     """Per series by how much the time between its readings is longer than the window; below 0: shorter.
 
-    So it is counted also where its source has just failed, and nobody knows yet whether it will be read again.
-    ``read_ms``: per series when that was read from which on it is counted.
+    What is read each second counts so, too: readings come a little early or late, which would be a tenth of 10 s. And
+    what is in doubt: its source has just failed, and nobody knows yet whether it will be read again.
+    ``read_ms``: per series when that was read from which on it is counted. ``measured``: see
+    :class:`graph.series_table.SeriesByInstance`.
     """
-    exact = hearing.fresh & (hearing.seldom | ~hearing.sure) & (hearing.at_ms > read_ms)
+    exact = hearing.fresh & (measured | ~hearing.sure) & (hearing.at_ms > read_ms)
     return np.where(exact, (from_ms - read_ms) - (at_ms - hearing.at_ms), 0)
 
 

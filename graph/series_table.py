@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graph.arrays import REPORTERS, Ints
+from graph.arrays import REPORTERS, Flags, Ints
 from graph.joins import Joined, is_unknown, join
-from graph.model import EdgeKey, Inventory, Security, ServiceRef, WorkloadRef
+from graph.model import EdgeKey, Inventory, Reporter, Security, ServiceRef, WorkloadRef
 from graph.series import InstanceKey, Series, SeriesKey
 from graph.stitch import seams, stitched
 
@@ -26,6 +26,8 @@ class SeriesByInstance:
         self.instance: Ints = np.array([numbers.setdefault(key.instance_key, len(numbers)) for key in keys], np.int64)
         """Per series the number of who counts it."""
         self.instances = tuple(numbers)
+        self.measured: Flags = np.array([who is not Reporter.TRACE for who, _ in self.instances], bool)[self.instance]
+        """Per series whether its counts are read from time to time, rather than brought by spans."""
 
 
 class SeriesTable(SeriesByInstance):

@@ -14,7 +14,7 @@ import numpy as np
 
 from graph.arrays import Floats, Ints, newest
 from graph.hearing import Hearing
-from graph.model import EdgeKey, Reporter
+from graph.model import EdgeKey
 from graph.series import InstanceKey
 from graph.series_table import SeriesByInstance
 
@@ -60,10 +60,9 @@ def unheard_since_ms(series: SeriesByInstance, hearing: Hearing) -> int | None:
 
     Whoever takes spans is always heard, and tells nothing of whether any come.
     """
-    measures = np.array([reporter is not Reporter.TRACE for reporter, _ in series.instances], bool)[series.instance]
-    if not measures.any() or hearing.fresh[measures].any():
+    if not series.measured.any() or hearing.fresh[series.measured].any():
         return None
-    return int(hearing.at_ms[measures].max())
+    return int(hearing.at_ms[series.measured].max())
 
 
 def shares(then: Silence, series: SeriesByInstance, heard_ms: Ints, from_ms: int) -> Floats:

@@ -47,6 +47,16 @@ def test_a_steady_rate_is_shown_as_such_in_every_window(every_s, window_s):
         assert rates == pytest.approx([2 * PER_SECOND, 2 * PER_SECOND], rel=0.01)
 
 
+def test_readings_each_second_that_are_known_early_or_late_make_no_rate_sway():
+    graph = LiveGraph(clock=FixedClock())
+    for now in range(1, 60):
+        at = now if now % 4 else now - 0.9
+        graph.observe([seen(CART, answered(round(PER_SECOND * at)), at=at)])
+        graph.tick(T0 + 1000 * now)
+        (shown,) = graph.snapshot(WORKLOADS, 10).edges.values()
+        assert now < 12 or shown.signals.rate == pytest.approx(PER_SECOND, rel=0.01)
+
+
 def test_nodes_show_what_their_edges_do_together():
     scraped = Scraped(15, 0, 4, 11)
     for second in range(FROM_S, UNTIL_S):
