@@ -208,7 +208,8 @@ class Life:
             code = await self._run_command()
             if not self._member.restart.wants(code):
                 return code
-            log.warning("command ended", extra={"instance": self.id, "code": code, "log": str(self._log("command"))})
+            kept = {"log": str(self._log("command"))} if self._member.logged else {}
+            log.warning("command ended", extra={"instance": self.id, "code": code, **kept})
             self._set_ready(yes=False, trouble=f"its command ended with code {code}")
             await asyncio.sleep(pauses.next())
 

@@ -169,17 +169,19 @@ async def test_the_end_of_the_command_is_the_end_of_run(server, running, make_me
 
 
 async def test_a_command_that_is_to_restart_on_failure_is_started_again_until_it_ends_well(
-    server, running, make_member, tmp_path
+    server, running, make_member, tmp_path, caplog
 ):
     counted = tmp_path / "starts"
     code = ENDS_WELL_THE_THIRD_TIME.format(str(counted))
-    member = make_member(command=(sys.executable, "-c", code), restart=Restart.ON_FAILURE)
+    member = make_member(command=(sys.executable, "-c", code), restart=Restart.ON_FAILURE, logged=False)
     async with running(server, member) as agent:
         for starts in ("x", "xx", "xxx"):
             await until(lambda starts=starts: counted.read_text() == starts)
             await send_a_byte(member.registration.port)
         await server.until(lambda: ("remove", "shop/catalog~0") in server.calls)
     assert (agent.code, counted.read_text()) == (0, "xxx")
+    ended = [record for record in caplog.records if record.message == "command ended"]
+    assert [(record.code, hasattr(record, "log")) for record in ended] == [(1, False)] * 2
 
 
 async def test_an_application_whose_health_check_fails_gets_no_requests_until_it_recovers(
