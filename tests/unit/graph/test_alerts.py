@@ -154,7 +154,7 @@ def test_whatever_find_speaks_of_can_fire():
 @pytest.mark.parametrize(
     ("find", "kind", "words"),
     [
-        ("%err > many", RuleKind.FIND, "compares numbers, and 'many' is none (at character 8)"),
+        ("%err > many", RuleKind.FIND, "'many' is not a percentage, as in 5 or 0.5% (at character 8)"),
         (" ", RuleKind.FIND, "go together"),
         ("dead", RuleKind.P99, "go together"),
     ],
