@@ -7,7 +7,16 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 
-from tests.bench import graph_speed, mesh_speed, otlp_speed, page_speed, prometheus_speed, scale, trace_store_speed
+from tests.bench import (
+    graph_speed,
+    mesh_speed,
+    otlp_speed,
+    page_speed,
+    prometheus_speed,
+    scale,
+    tick_speed,
+    trace_store_speed,
+)
 
 
 async def _print(lines: AsyncIterator[str]) -> None:
@@ -24,6 +33,7 @@ BENCHMARKS = {
     "graph": lambda: _each(graph_speed.report),
     "istiopage": lambda: _each(page_speed.report),
     "otlp": lambda: _each(otlp_speed.report),
+    "tick": lambda: asyncio.run(_print(tick_speed.report())),
     "traces": lambda: _each(trace_store_speed.report),
     "prometheus": lambda: asyncio.run(_print(prometheus_speed.report())),
     "push": lambda: asyncio.run(_print(mesh_speed.push_report())),
