@@ -18,8 +18,8 @@ from console.federation.text import Family, Sample, labels, render
 from console.federation.words import labels_of
 from console.signals.signal import Area, Signal
 from graph.live import LiveGraph
-from graph.series import SeriesKey
 from graph.model import Counters, EdgeKey, GraphType, Outcome, Protocol, Reporter, Security, ServiceRef
+from graph.series import SeriesKey
 
 PROMTOOL = Path(sys.prefix) / "bin" / "promtool"
 FINE = Outcome("200", "", "-")
