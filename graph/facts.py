@@ -122,8 +122,7 @@ class FactFinder:
         size, width, period = self._size, self._reader.width, counted.period
         rows = add_up(self._cell_place(period), counted.counts, size * width).reshape(size, width)
         for number, told in enumerate(counted.told):
-            rows[:, 2 * number - TOLD] = add_up(self.series_edge, told, size)
-            rows[:, 2 * number - TOLD + 1] = add_up(self.series_edge, told * self._series.mutual, size)
+            rows[:, number - TOLD] = add_up(self.series_edge, told, size)
         return rows
 
     def _any(self, series: Flags) -> Flags:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.arrays import Ints
+from graph.arrays import Flags, Floats, Ints, add_up
 from graph.hearing import Hearing
 from graph.joins import Contender, Joined
 from graph.model import OPERATIONS, OTHER, EdgeKey, GraphType, WorkloadRef
@@ -40,11 +40,11 @@ class Strands(SeriesTable):
         second = [numbers.setdefault(parts[one]._replace(leg=1), len(numbers)) for one in double.tolist()]
         self.original: Ints = np.concatenate((np.arange(len(parts)), double)).astype(np.int64)
         self.strands = tuple(numbers)
+        self._named = np.array([kind is GraphType.OPERATION and bool(strand.operation) for strand in numbers], bool)
         self.all = [series.all[one] for one in self.original.tolist()]
         self.reporter = series.reporter[self.original]
         self.since_ms = series.since_ms[self.original]
         self.telling = series.telling[self.original]
-        self.mutual = series.mutual[self.original]
         self.instance = series.instance[self.original]
         self.instances = series.instances
         self._again = np.full(len(parts), -1)
@@ -53,6 +53,9 @@ class Strands(SeriesTable):
         self._strand_finest = np.zeros(len(numbers), np.int64)
         series_strand = np.concatenate((first, np.array(second, np.int64)))
         self._strand_finest[series_strand] = series.joined.series_finest[self.original]
+        self._series_way: Ints = 2 * self._strand_finest[series_strand]
+        """Per series twice the finest edge, and one more on the way from an operation to the callee."""
+        self._series_way[len(parts) :] += 1
         self.joined = Joined(
             tuple(strand.edge for strand in numbers), series_strand, tuple(self._contenders(series.joined.contenders))
         )
@@ -69,17 +72,35 @@ class Strands(SeriesTable):
             read_ms=period.read_ms[original],
             slack_ms=period.slack_ms[original],
         )
-        requests, tcp = counted.told
+        why = [hearing.why[one] for one in original.tolist()] if hearing.why else ()
+        heard = Hearing(hearing.at_ms[original], hearing.fresh[original], why)
+        counts = np.concatenate((counted.counts, counted.counts[twice]))
+        counted_by = add_up(laid.cell_series, counts, len(original))
+        replaced = self._replaced(counted_by, heard)
         tally = Tally(
             period=laid,
-            counts=np.concatenate((counted.counts, counted.counts[twice])),
+            counts=counts,
             requests=counted.requests[original],
-            silent=counted.silent[original],
+            silent=counted.silent[original] | replaced,
             chosen=counted.chosen[self._strand_finest],
-            told=(requests[original], tcp[original]),
+            told=tuple(self._handed_on(told[original], replaced, counted_by) for told in counted.told),
         )
-        why = [hearing.why[one] for one in original.tolist()] if hearing.why else ()
-        return tally, Hearing(hearing.at_ms[original], hearing.fresh[original], why)
+        return tally, heard
+
+    def _replaced(self, counted_by: Floats, heard: Hearing) -> Flags:
+        """Per series whether it is of an edge's rest without operations, in which nothing is, while others tell them."""
+        strand, size = self.joined.series_finest, len(self.strands)
+        busy = add_up(strand, counted_by, size) > 0
+        telling = self._named & (add_up(strand, heard.fresh, size) > 0)
+        instead = add_up(self._strand_finest, telling, size) > 0
+        return np.asarray((instead[self._strand_finest] & ~self._named & ~busy)[strand], np.bool_)
+
+    def _handed_on(self, told: Floats, replaced: Flags, counted_by: Floats) -> Floats:
+        """Say of what is shown instead what was told of what is replaced: to each its share, on both ways."""
+        way, size = self._series_way, 2 * len(self.strands)
+        handed_on, whole = add_up(way - way % 2, told * replaced, size), add_up(way, counted_by, size)
+        shares = np.divide(counted_by, whole[way], out=np.zeros(len(told)), where=whole[way] > 0)
+        return np.where(replaced, 0, told + shares * handed_on[way - way % 2])
 
     def _contenders(self, contenders: Sequence[Contender]) -> list[Contender]:
         return [

@@ -42,8 +42,9 @@ class Tally(NamedTuple):
     """Per series: evidence of other edges only."""
     chosen: Ints
     """Per finest edge the reporter whose requests are shown, or whose bytes where there are none; behind the last: none."""
-    told: tuple[Floats, Floats]
-    """Per series: requests, and TCP traffic, whose protection is known; each once, by the first who knows."""
+    told: tuple[Floats, ...]
+    """Per series: requests whose protection is known, and those over mutual TLS; then the same two of TCP traffic. Each
+    once, by the first who knows."""
 
 
 class _Choice(NamedTuple):
@@ -80,7 +81,7 @@ def tally(series: SeriesTable, period: Period, *, by_operation: bool = False) ->
         requests,
         silent | np.isin(series.joined.series_finest, list(covered)),
         np.where(of_requests.reporter < len(REPORTERS), of_requests.reporter, of_tcp.reporter),
-        (_told(series, asks), _told(series, opens)),
+        (*_told(series, asks), *_told(series, opens)),
     )
 
 
@@ -110,10 +111,11 @@ def _active(series: SeriesTable, activity: Floats) -> Flags:
     return np.asarray(add_up(place, activity, shape[0] * shape[1]).reshape(shape) > 0, np.bool_)
 
 
-def _told(series: SeriesTable, activity: Floats) -> Floats:
-    """What was counted by the first who knows what protected it."""
+def _told(series: SeriesTable, activity: Floats) -> tuple[Floats, Floats]:
+    """What was counted by the first who knows what protected it, and what of that was over mutual TLS."""
     told = activity * series.telling
-    return np.asarray(told * _choose(series, told).taken, np.float64)
+    told = np.asarray(told * _choose(series, told).taken, np.float64)
+    return told, told * series.mutual
 
 
 def _silent(series: SeriesTable, activity: Floats) -> Flags:

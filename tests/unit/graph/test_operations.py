@@ -7,7 +7,18 @@ from clocks import FixedClock
 from graph_words import T0, answered, edge, latency, seen, workload
 
 from graph.live import LiveGraph
-from graph.model import OPERATIONS, OTHER, Counters, GraphType, Inventory, NodeKind, Outcome, Protocol, Reporter
+from graph.model import (
+    OPERATIONS,
+    OTHER,
+    Counters,
+    GraphType,
+    Inventory,
+    NodeKind,
+    Outcome,
+    Protocol,
+    Reporter,
+    Security,
+)
 from graph.moment import snapshot_of
 
 
@@ -60,6 +71,31 @@ def test_operations_are_those_of_the_reporter_who_tells_them_and_counted_once():
         (f"op:{CART}/GET /cart", CART): 8,
         (WEB, CART): 1,
     }
+
+
+def test_what_proxies_count_without_operations_is_no_idle_edge_beside_those_that_spans_tell():
+    graph = LiveGraph(clock=FixedClock())
+    to_cart = edge("web", "cart")
+    for second, count in ((1, 10), (2, 20)):
+        graph.observe([seen(to_cart, answered(count), at=second, by=Reporter.SOURCE)])
+        graph.observe([seen(to_cart, answered(count), at=second, by=Reporter.TRACE, operation="GET /cart")])
+        graph.tick(T0 + 1000 * second)
+    asked, served = (WEB, f"op:{CART}/GET /cart"), (f"op:{CART}/GET /cart", CART)
+    assert flows(graph.snapshot(GraphType.OPERATION, 10)) == {asked: 20, served: 20}
+    graph.observe([seen(to_cart, answered(20), at=30, by=Reporter.SOURCE)])
+    graph.tick(T0 + 30_000)
+    assert flows(graph.snapshot(GraphType.OPERATION, 10)) == {asked: 0, served: 0}
+
+
+def test_operations_that_spans_tell_are_as_well_protected_as_proxies_say_their_edge_is():
+    to_cart, safe = edge("web", "cart"), Security.MUTUAL_TLS
+    found = graph_of(
+        seen(to_cart, answered(8), at=5, by=Reporter.SOURCE, security=safe),
+        seen(to_cart, answered(2), at=5, by=Reporter.SOURCE, security=Security.NONE),
+        seen(to_cart, answered(6), at=5, by=Reporter.TRACE, operation="GET /cart"),
+        seen(to_cart, answered(4), at=5, by=Reporter.TRACE, operation="POST /cart"),
+    )
+    assert [one.signals.mtls for one in found.edges.values()] == [pytest.approx(0.8)] * 4
 
 
 @pytest.mark.parametrize("kind", [GraphType.APP, GraphType.VERSIONED_APP, GraphType.WORKLOAD, GraphType.SERVICE])
