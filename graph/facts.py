@@ -12,8 +12,8 @@ import numpy as np
 from graph.arrays import REPORTERS, Flags, Floats, Ints, add_up, newest
 from graph.hearing import Hearing
 from graph.model import Presence
+from graph.readings import stretches
 from graph.records import Objects, column
-from graph.seldom import stretches
 from graph.series_table import SeriesTable
 from graph.signals import TOLD, SignalReader
 from graph.tally import Period, Tally

@@ -27,7 +27,7 @@ class Hearing(NamedTuple):
     why: Sequence[str] = ()
     """Per series why it may not be believed, as its source says; ``""``: nothing is said. Empty: of no series."""
     seldom: Flags = np.zeros(0, bool)
-    """Per series whether it is read more seldom than windows begin and end: see :mod:`graph.seldom`."""
+    """Per series whether it is read more seldom than windows begin and end: see :mod:`graph.readings`."""
 
     def of(self, instance: Ints) -> Hearing:
         """Take what is heard of instances for what is heard of their series."""

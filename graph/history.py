@@ -20,7 +20,7 @@ from graph.health import DEFAULT, Tolerance
 from graph.hearing import Hearing
 from graph.model import GraphType, Snapshot
 from graph.moment import assemble
-from graph.seldom import slack_ms
+from graph.readings import slack_ms
 from graph.series import Series
 from graph.series_table import SeriesByInstance, SeriesTable
 from graph.silence import shares, silence

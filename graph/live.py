@@ -19,7 +19,7 @@ from graph.hearing import Doubts, Hearing, doubted, heard
 from graph.ledger import Ledger
 from graph.model import GraphType, Inventory, Observation, Snapshot
 from graph.ports import Clock
-from graph.seldom import evened, slack_ms
+from graph.readings import evened, slack_ms
 from graph.series import Series
 from graph.series_table import SeriesTable, same_names
 from graph.signals import SignalReader

@@ -20,8 +20,8 @@ from graph.model import (
     Node,
     NodeKind,
 )
+from graph.readings import stretch
 from graph.records import Maybe, Objects, Several, Table, column, table
-from graph.seldom import stretch
 from graph.series_table import SeriesTable
 from graph.sides import Sides
 from graph.signals import TRANSPORT, SignalReader

@@ -25,7 +25,7 @@ class Period(NamedTuple):
     read_ms: Ints
     """Per series when it was read what the window begins with."""
     slack_ms: Ints
-    """Per series by how much longer than the window it was counted: see :mod:`graph.seldom`."""
+    """Per series by how much longer than the window it was counted: see :mod:`graph.readings`."""
     gaps: Sequence[tuple[int, int]] = ()
     """Instants between which nobody watched."""
 

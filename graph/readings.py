@@ -1,4 +1,4 @@
-"""Counters that are read more seldom than windows begin and end: a Prometheus' every 15 s, say.
+"""Counters are known at their readings only, which come when they come: a Prometheus' every 15 s, say.
 
 Between two readings nobody knows how many requests there were yet. So a window of 60 s holds what was counted from the
 last reading before its begin until the newest one, which may be 45 s or 75 s; rates are per second of that time, and
