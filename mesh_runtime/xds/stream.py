@@ -88,12 +88,15 @@ class _Subscription:
             self.leaving.add(name)
 
     def try_again(self, offer: Offer) -> None:
-        """Send what was refused once more with the first other offer: what was in its way may be gone."""
+        """Send what was refused once more with the first other offer: what was in its way may be gone.
+
+        What is offered no more is refused no more, though the proxy may ask for it yet.
+        """
         if self.offered is not offer:
             self.offered = offer
-            for name in self.refused:
-                if name in offer:
-                    self.send_again(name)
+            self.refused = {name: why for name, why in self.refused.items() if not name or name in offer}
+            for name in self.refused.keys() - {""}:
+                self.send_again(name)
 
     def start_again(self) -> None:
         """Take the proxy for one that has nothing yet, and wants all or nothing by the names it still asks for."""

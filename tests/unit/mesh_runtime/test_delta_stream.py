@@ -340,6 +340,18 @@ def test_a_secret_of_somebody_else_is_refused_and_counted():
     assert proxy.take() == []
 
 
+def test_a_refusal_is_over_when_what_was_refused_is_offered_no_more_though_the_proxy_asks_for_it_yet():
+    proxy = Proxy()
+    proxy.offer(secrets=[{"name": "file-root:/nowhere"}])
+    proxy.ask(Kind.SDS, "file-root:/nowhere", "default")
+    proxy.take()
+    proxy.answer(*proxy.unanswered.pop(), error="file-root:/nowhere: Invalid path")
+    assert proxy.stream.rejections
+    proxy.offer(secrets=[{"name": "default"}], revision=2)
+    proxy.settle()
+    assert not proxy.stream.rejections
+
+
 def test_an_unknown_type_is_ignored():
     stream = DeltaStream("node")
     stream.receive(protos.message(protos.DELTA_REQUEST, {"type_url": "type.googleapis.com/nobody.Knows"}), 0)
