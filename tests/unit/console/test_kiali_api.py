@@ -37,7 +37,7 @@ def call(source: WorkloadRef, target: WorkloadRef, requests: float, operation: s
         reporter=Reporter.SOURCE,
         instance=source.workload,
         epoch=T0,
-        at_ms=T0 + 19_000,
+        at_ms=T0 + 20_000,
         counters=Counters(requests={Outcome("200", "", "-"): requests}),
         operation=operation,
     )
