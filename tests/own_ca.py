@@ -136,3 +136,20 @@ def tls_secret(name, pair, *, authority=None, namespace="shop", **more):
     """The Secret of a server's certificate, with the authority of its clients if given."""
     data = {"tls.crt": pair.pem, "tls.key": pair.key_pem} | ({"ca.crt": authority.pem} if authority else {}) | more
     return secret(name, data, namespace=namespace, type_="kubernetes.io/tls" if not authority else "Opaque")
+
+
+def files(folder, authority):
+    """Paths that proxies can read, by config's fields: what is in a file, or whether it is there, no mesh can know."""
+    pair = authority.issue("pay.example.com")
+    contents = {
+        "tls.crt": pair.pem,
+        "tls.key": pair.key_pem,
+        "ca.crt": authority.pem,
+        "crl.pem": authority.revoke(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    paths = {name: (str(folder / name),) for name in contents}
+    certificates = dict.fromkeys(("server_certificate", "client_certificate"), paths["tls.crt"])
+    trusted = {"ca_certificates": paths["ca.crt"], "ca_crl": paths["crl.pem"]}
+    return {**certificates, **trusted, "private_key": paths["tls.key"]}

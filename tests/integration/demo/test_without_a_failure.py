@@ -18,7 +18,7 @@ import pytest
 import yaml
 from any_config import Maker
 from demo_process import MESHSCOPE, PATIENCE_S, until, why
-from own_ca import OwnCA, tls_secret
+from own_ca import OwnCA, files, tls_secret
 
 from console.cli.client import Client
 from console.datadir import DataDir
@@ -179,6 +179,7 @@ class Light:
         self.data = directory / "d"
         self._numbers = itertools.count(1)
         self._elsewhere = []
+        self._files = files(directory, AUTHORITY)
         self.processes = {}
         self.start_server()
         self.client = Client(data=self.data)
@@ -216,7 +217,7 @@ class Light:
         base = load(json.dumps({"apiVersion": "v1", "kind": "List", "items": [EXTRA]}))
         kinds = ("VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry")
         for number in itertools.islice(self._numbers, count):
-            made = Maker(random.Random(number), NAMES).config(base, kinds)
+            made = Maker(random.Random(number), NAMES, self._files).config(base, kinds)
             elsewhere = [item.manifest for item in made if item.key.namespace == "other"]
             self._forget_elsewhere()
             self._post([EXTRA, *config(number), *elsewhere])

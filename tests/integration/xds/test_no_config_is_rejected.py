@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 from any_config import Maker
-from own_ca import OwnCA, tls_secret
+from own_ca import OwnCA, files, tls_secret
 from xds_mesh import Mesh
 
 from mesh_runtime.api import ConfigError, dump, load
@@ -143,24 +143,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(120 + EXAMPLES * 2)]
 
 
 AUTHORITY = OwnCA()
-PAIR = AUTHORITY.issue("pay.example.com")
-CERTIFICATE = "---\n" + tls_secret("web-cert", PAIR, authority=AUTHORITY)
-
-
-def files(folder):
-    """Paths that proxies can read, by field: what is in a file, or whether it is there, the mesh cannot know."""
-    contents = {
-        "tls.crt": PAIR.pem,
-        "tls.key": PAIR.key_pem,
-        "ca.crt": AUTHORITY.pem,
-        "crl.pem": AUTHORITY.revoke(),
-    }
-    for name, content in contents.items():
-        (folder / name).write_text(content)
-    paths = {name: (str(folder / name),) for name in contents}
-    certificates = dict.fromkeys(("server_certificate", "client_certificate"), paths["tls.crt"])
-    trusted = {"ca_certificates": paths["ca.crt"], "ca_crl": paths["crl.pem"]}
-    return {**certificates, **trusted, "private_key": paths["tls.key"]}
+CERTIFICATE = "---\n" + tls_secret("web-cert", AUTHORITY.issue("pay.example.com"), authority=AUTHORITY)
 
 
 @pytest.fixture
@@ -202,7 +185,7 @@ async def smallest(mesh, base, objects):
 
 async def test_whatever_is_admitted_every_proxy_accepts(mesh):
     base = tuple(mesh.store.current.objects.values())
-    existing = files(mesh.dir)
+    existing = files(mesh.dir, AUTHORITY)
     for seed in range(EXAMPLES):
         objects = Maker(random.Random(seed), NAMES, existing).config(base)
         complaints = await replaced(mesh, base, objects)
